@@ -1,0 +1,141 @@
+"""The two record shapes (instruction rows, IE records), their checks and their JSON Lines. Floor 0, shown in notebook 01.
+
+In: dicts or a file of them. Out: the same dicts, proven well-formed, or a `DataError` that says file, line, field,
+what was found, what was expected.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+
+from miniluotuo_utils.runtime import written_whole
+
+TASKS = {"NER": "entities", "RE": "relations", "EE": "events"}  # task -> the field of an IE record that holds it
+ANNOTATIONS = ("exhaustive", "one-pair")
+
+
+class DataError(ValueError):
+    """Data that is not what its shape promises; the message names the place and the next step."""
+
+
+def check_row(row: Mapping) -> dict:
+    """An instruction row, checked: `instruction, input, output, source` strings, optional `history`.
+
+    >>> check_row({"instruction": "问好", "input": "", "output": "你好。", "source": "自写"})["output"]
+    '你好。'
+    >>> check_row({"instruction": "问好", "input": "", "output": None, "source": "自写"})
+    Traceback (most recent call last):
+    miniluotuo_utils.records.DataError: field output: found None, expected a string ("" where there is none)
+    """
+    expect(isinstance(row, Mapping), "row", row, "a JSON object")
+    for field in ("instruction", "input", "output", "source"):
+        expect(isinstance(row.get(field), str), field, row.get(field), 'a string ("" where there is none)')
+    expect(row["instruction"].strip(), "instruction", row["instruction"], "a text that is not empty")
+    for number, pair in enumerate(row.get("history") or []):
+        good = isinstance(pair, (list, tuple)) and len(pair) == 2 and all(isinstance(t, str) for t in pair)
+        expect(good, f"history[{number}]", pair, "a [user, assistant] pair of strings")
+    return dict(row)
+
+
+def check_record(record: Mapping) -> dict:
+    """An IE record, checked: exactly one of entities, relations, events, and every `pos` cuts its own name out.
+
+    >>> check_record({"sentence": "李白生于碎叶", "source": "自写",
+    ...     "entities": [{"name": "李白", "type": "人物", "pos": [0, 3]}]})
+    Traceback (most recent call last):
+    miniluotuo_utils.records.DataError: field entities[0].pos: found [0, 3] = '李白生', expected the place of '李白'
+    """
+    expect(isinstance(record, Mapping), "record", record, "a JSON object")
+    expect(isinstance(record.get("sentence"), str) and record["sentence"], "sentence", record.get("sentence"), "a text")
+    expect(isinstance(record.get("source", ""), str), "source", record.get("source"), "a string")
+    annotation = record.get("annotation", "exhaustive")
+    expect(annotation in ANNOTATIONS, "annotation", annotation, f"one of {ANNOTATIONS}")
+    fields = [f for f in TASKS.values() if f in record]
+    expect(len(fields) == 1, "record", fields, "exactly one of entities, relations, events")
+    expect(isinstance(record[fields[0]], list), fields[0], record[fields[0]], "a list")
+    for name, place in mentions(record):
+        check_mention(record["sentence"], name, place)
+    return dict(record)
+
+
+def mentions(record: Mapping) -> Iterator[tuple[Mapping, str]]:
+    """Every named thing of a record with its place in it: entities, heads, tails, slots, triggers, arguments."""
+    for i, entity in enumerate(record.get("entities") or []):
+        expect(isinstance(entity, Mapping), f"entities[{i}]", entity, "an object with name, type, pos")
+        expect(isinstance(entity.get("type"), str), f"entities[{i}].type", entity.get("type"), "a string")
+        yield entity, f"entities[{i}]"
+    for i, relation in enumerate(record.get("relations") or []):
+        expect(isinstance(relation, Mapping), f"relations[{i}]", relation, "an object with head, type, tail")
+        expect(isinstance(relation.get("type"), str), f"relations[{i}].type", relation.get("type"), "a string")
+        for side in ("head", "tail"):
+            yield relation.get(side), f"relations[{i}].{side}"
+        for slot, thing in (relation.get("slots") or {}).items():
+            yield thing, f"relations[{i}].slots.{slot}"
+    for i, event in enumerate(record.get("events") or []):
+        expect(isinstance(event, Mapping), f"events[{i}]", event, "an object with type, trigger, pos, arguments")
+        expect(isinstance(event.get("type"), str), f"events[{i}].type", event.get("type"), "a string")
+        yield {"name": event.get("trigger"), "pos": event.get("pos")}, f"events[{i}].trigger"
+        for j, argument in enumerate(event.get("arguments") or []):
+            expect(isinstance(argument, Mapping), f"events[{i}].arguments[{j}]", argument, "an object with name, role, pos")
+            expect(isinstance(argument.get("role"), str), f"events[{i}].arguments[{j}].role", argument.get("role"), "a string")  # fmt: skip
+            yield argument, f"events[{i}].arguments[{j}]"
+
+
+def check_mention(sentence: str, thing: object, place: str) -> None:
+    """A named thing: `name` a text, `pos` null or `[start, end)` with `sentence[start:end] == name`."""
+    expect(isinstance(thing, Mapping), place, thing, "an object with name and pos")
+    name, pos = thing.get("name"), thing.get("pos")
+    expect(isinstance(name, str) and name, f"{place}.name", name, "a text that is not empty")
+    if pos is None:
+        return
+    whole = isinstance(pos, (list, tuple)) and len(pos) == 2 and all(type(p) is int for p in pos)
+    expect(whole and 0 <= pos[0] < pos[1], f"{place}.pos", pos, "null or [start, end) with 0 <= start < end")
+    cut = sentence[pos[0] : pos[1]]
+    expect(cut == name, f"{place}.pos", Shown(f"{list(pos)} = {cut!r}"), f"the place of {name!r}")
+
+
+class Shown(str):
+    """A text that an error message prints as it is, without quotes."""
+
+    __repr__ = str.__str__
+
+
+def expect(good: object, field: str, found: object, expected: str) -> None:
+    """Raise the one form of `DataError` unless `good`."""
+    if not good:
+        shown = repr(found)
+        raise DataError(f"field {field}: found {shown if len(shown) < 90 else shown[:87] + '...'}, expected {expected}")
+
+
+def iter_jsonl(path: Path | str, check: Callable[[Mapping], dict] | None = None) -> Iterator[dict]:
+    """The objects of a JSON Lines file, one at a time. An empty or malformed line is an error that names it."""
+    path = Path(path)
+    with open(path, encoding="utf-8", errors="strict") as file:
+        number = 0
+        try:
+            for number, line in enumerate(file, 1):
+                expect(line.strip(), "line", line, "a JSON object (delete the empty line)")
+                yield check(json.loads(line)) if check else json.loads(line)
+        except UnicodeDecodeError as error:
+            raise DataError(f"{path.name}, after line {number}: not UTF-8 ({error.reason}); save the file as UTF-8") from None
+        except json.JSONDecodeError as error:
+            raise DataError(f"{path.name}, line {number}, column {error.colno}: {error.msg}; expected one JSON object per line") from None  # fmt: skip
+        except DataError as error:
+            raise DataError(f"{path.name}, line {number}, {error}") from None
+
+
+def read_jsonl(path: Path | str, check: Callable[[Mapping], dict] | None = None) -> list[dict]:
+    """The whole of `iter_jsonl` as a list; `check` is `check_row`, `check_record` or None."""
+    return list(iter_jsonl(path, check))
+
+
+def write_jsonl(path: Path | str, rows: Iterable[Mapping]) -> int:
+    """Write rows as JSON Lines (beside, then renamed) and return how many."""
+    count = 0
+    with written_whole(path) as partial, open(partial, "w", encoding="utf-8") as file:
+        for row in rows:
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            count += 1
+    return count

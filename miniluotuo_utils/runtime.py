@@ -1,0 +1,271 @@
+"""Where am I: scale, folders, device, mirror, seed, fonts. Floor 0: no heavy imports; every notebook starts here.
+
+In: the parameter `SCALE` and the environment. Out: a `Runtime`. Shown in every notebook's first cells.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib.util
+import json
+import os
+import platform
+import random
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+SCALES = ("smoke", "cpu", "t4", "full")
+PACKAGE = Path(__file__).resolve().parent
+EMBEDDED = PACKAGE / "embedded"
+VERSIONS_WORTH_KEEPING = ("miniluotuo-utils", "torch", "transformers", "trl", "peft", "datasets", "tokenizers")
+CJK_FONTS = (
+    "Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "Noto Sans SC", "Noto Sans Mono CJK SC",
+    "PingFang SC", "Hiragino Sans GB", "Microsoft YaHei", "SimHei", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei",
+)  # fmt: skip
+
+
+def repository() -> Path | None:
+    """The clone's root, or None where the package was installed without its notebooks.
+
+    >>> root = repository()
+    >>> root is None or (root / "notebooks").is_dir()
+    True
+    """
+    root = PACKAGE.parent
+    return root if (root / "notebooks").is_dir() else None
+
+
+def runs_root() -> Path:
+    """Where `runs/` stands: `$MINILUOTUO_RUNS`, else the clone's root, else the working directory."""
+    if chosen := os.environ.get("MINILUOTUO_RUNS"):
+        return Path(chosen).expanduser().resolve()
+    return (repository() or Path.cwd()) / "runs"
+
+
+def platform_name() -> str:
+    """`colab`, `kaggle` or `local`.
+
+    >>> platform_name() in {"colab", "kaggle", "local"}
+    True
+    """
+    if importlib.util.find_spec("google") and importlib.util.find_spec("google.colab"):
+        return "colab"
+    return "kaggle" if "KAGGLE_KERNEL_RUN_TYPE" in os.environ else "local"
+
+
+def gpu_memory_gib() -> float:
+    """Memory of the first NVIDIA GPU in GiB, 0.0 where there is none. Asks `nvidia-smi`, so torch stays unloaded."""
+    if not shutil.which("nvidia-smi"):
+        return 0.0
+    query = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    answer = subprocess.run(query, capture_output=True, text=True, check=False).stdout.split()
+    return float(answer[0]) / 1024 if answer and answer[0].isdigit() else 0.0
+
+
+@dataclass
+class Runtime:
+    """What `setup` found out: `scale`, `seed`, `folder` (`runs/<scale>/`), `platform`, `font`, `gpu_gib`."""
+
+    scale: str
+    seed: int
+    folder: Path
+    platform: str
+    font: str | None
+    gpu_gib: float
+    started: float = field(default_factory=time.time)
+
+    def path(self, *parts: str) -> Path:
+        """`runs/<scale>/<parts>`, with its parent folder made."""
+        path = self.folder.joinpath(*parts)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def shown(self, path: Path) -> str:
+        """`path` as a reader should see it: from `runs/` on, never this machine's absolute path."""
+        try:
+            return "runs/" + Path(path).resolve().relative_to(self.folder.parent).as_posix()
+        except ValueError:
+            return Path(path).name
+
+    @cached_property
+    def device(self) -> str:
+        """`cuda`, `mps` or `cpu` (imports torch on first use)."""
+        import torch
+
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+
+    @cached_property
+    def dtype(self) -> str:
+        """`bfloat16` where the GPU really computes it, `float16` on older GPUs (T4), else `float32`."""
+        import torch
+
+        if self.device != "cuda":
+            return "float32"
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
+
+
+def setup(scale: str = "smoke", seed: int = 42) -> Runtime:
+    """Prepare one notebook: seed the generators, find a Chinese font, say in one line where we are.
+
+    `scale` is one of smoke, cpu, t4, full. Must run before any Hugging Face import, because `huggingface_hub`
+    reads `HF_HUB_OFFLINE` and `HF_ENDPOINT` only once. Raises ValueError for an unknown scale.
+    """
+    if scale not in SCALES:
+        raise ValueError(f"SCALE is {scale!r}; expected one of {', '.join(SCALES)}. Change it in the parameters cell.")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    if scale == "smoke":
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    seed_everything(seed)
+    gpu = gpu_memory_gib()
+    runtime = Runtime(scale, seed, runs_root() / scale, platform_name(), chinese_font(), gpu)
+    runtime.folder.mkdir(parents=True, exist_ok=True)
+    print(describe(runtime))
+    return runtime
+
+
+def describe(runtime: Runtime) -> str:
+    """The set-up line: scale, hardware, folder, and the larger scale that this hardware would allow."""
+    hardware = f"GPU {runtime.gpu_gib:.0f} GiB" if runtime.gpu_gib else f"{os.cpu_count()} 核 CPU，无 GPU"
+    line = f"迷你骆驼 Mini-Luotuo · scale={runtime.scale} · {hardware} · runs/{runtime.scale}/"
+    allowed = "full" if runtime.gpu_gib >= 70 else "t4" if runtime.gpu_gib >= 14 else ""
+    if allowed and SCALES.index(runtime.scale) < SCALES.index(allowed):
+        line += f'\n这块 GPU 可以跑 SCALE = "{allowed}"。 This GPU allows SCALE = "{allowed}".'
+    if runtime.font is None:
+        line += "\n没有找到中文字体，图里的汉字会变成方框：装 fonts-noto-cjk，或 pip install mplfonts，再重启内核。"
+    return line
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, numpy and torch, the last two only if they are loaded already (loading torch takes seconds)."""
+    random.seed(seed)
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed(seed)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(seed)
+
+
+def chinese_font() -> str | None:
+    """Make matplotlib draw Chinese: a system font, else Noto Sans CJK from the mplfonts wheel; None if neither is there.
+
+    Returns the family's name and sets it first in `font.sans-serif`.
+    """
+    from matplotlib import font_manager, rcParams
+
+    known = {f.name for f in font_manager.fontManager.ttflist}
+    family = next((name for name in CJK_FONTS if name in known), None)
+    if family is None and (wheel := importlib.util.find_spec("mplfonts")):
+        files = sorted(Path(wheel.submodule_search_locations[0]).glob("fonts/NotoSansCJK*Regular.*"))
+        if files:
+            font_manager.fontManager.addfont(str(files[0]))
+            family = font_manager.FontProperties(fname=str(files[0])).get_name()
+    if family:
+        rcParams["font.sans-serif"] = [family, "DejaVu Sans"]
+        rcParams["font.family"] = "sans-serif"
+    rcParams["axes.unicode_minus"] = False
+    return family
+
+
+@contextmanager
+def written_whole(path: Path | str) -> Iterator[Path]:
+    """A path beside `path` to write to, file or folder; it takes the place of `path` only if the block ends well.
+
+    So a killed run leaves `<name>.partial`, which nothing reads, and never a half-written `<name>`.
+    A full disk raises OSError that names the file and the space left.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    remove(partial)
+    try:
+        yield partial
+        put_in_place(partial, path)
+    except OSError as error:
+        remove(partial)
+        if error.errno == errno.ENOSPC:
+            free = shutil.disk_usage(path.parent).free >> 20
+            raise OSError(errno.ENOSPC, f"disk full while writing {path.name} ({free} MiB free in its folder). "
+                          "Free some space or set MINILUOTUO_RUNS to another disk, then run again") from error  # fmt: skip
+        raise
+    except BaseException:
+        remove(partial)
+        raise
+
+
+def put_in_place(partial: Path, path: Path) -> None:
+    """Rename `partial` to `path`; a folder that stands there already is moved aside first, since rename refuses it."""
+    if partial.is_dir() and path.exists():
+        old = path.with_name(path.name + ".old.partial")
+        remove(old)
+        path.rename(old)
+        partial.rename(path)
+        remove(old)
+    else:
+        os.replace(partial, path)
+
+
+def remove(path: Path) -> None:
+    """Delete a file or a folder if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def file_sha256(path: Path | str) -> str:
+    """SHA-256 of a file, read in pieces.
+
+    >>> import tempfile; f = Path(tempfile.mkdtemp()) / "a"; _ = f.write_bytes(b"abc"); file_sha256(f)[:8]
+    'ba7816bf'
+    """
+    digest = sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def installed_versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that change results."""
+    found = {"python": platform.python_version()}
+    for name in VERSIONS_WORTH_KEEPING:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def peak_memory_mib() -> dict[str, int]:
+    """Peak memory of this process in MiB, and of its GPU if torch has used one."""
+    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss: bytes on macOS, KiB on Linux
+    peak = {"ram": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit >> 20}
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        peak["gpu"] = torch.cuda.max_memory_allocated() >> 20
+    return peak
+
+
+def record_run(folder: Path, runtime: Runtime, inputs: list[Path] | None = None, **facts: object) -> dict:
+    """Write `run.json` into `folder`, last of its files: scale, seed, versions, seconds, memory, input hashes, `facts`."""
+    note = {
+        "scale": runtime.scale, "seed": runtime.seed, "versions": installed_versions(),
+        "machine": {"cpus": os.cpu_count(), "gpu_gib": round(runtime.gpu_gib, 1)},
+        "seconds": round(time.time() - runtime.started, 1), "peak_mib": peak_memory_mib(),
+        "inputs": {Path(p).name: file_sha256(p) for p in inputs or []}, **facts,
+    }  # fmt: skip
+    with written_whole(Path(folder) / "run.json") as partial:
+        partial.write_text(json.dumps(note, ensure_ascii=False, indent=1), encoding="utf-8")
+    return note
