@@ -30,16 +30,8 @@ def turn(instruction: str, input: str = "") -> str:
 def prompt(instruction: str, input: str = "", history: Sequence[Sequence[str]] = ()) -> str:
     """Everything that stands before the answer; `history` is `[[user, assistant], ...]`, oldest first.
 
-    >>> print(prompt("你好", history=[["在吗", "在。"]])[108:])
-    ### Instruction:
-    在吗
-    <BLANKLINE>
-    ### Response:在。
-    <BLANKLINE>
-    ### Instruction:
-    你好
-    <BLANKLINE>
-    ### Response:
+    >>> prompt("你好", history=[["在吗", "在。"]]).split("request.")[1]
+    '\\n\\n### Instruction:\\n在吗\\n\\n### Response:在。\\n\\n### Instruction:\\n你好\\n\\n### Response:'
     """
     earlier = "".join(f"{turn(user)}{assistant}\n\n" for user, assistant in history)
     return (WITH_INPUT if input else WITHOUT_INPUT) + earlier + turn(instruction, input)

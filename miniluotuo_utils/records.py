@@ -78,9 +78,10 @@ def mentions(record: Mapping) -> Iterator[tuple[Mapping, str]]:
         expect(isinstance(event.get("type"), str), f"events[{i}].type", event.get("type"), "a string")
         yield {"name": event.get("trigger"), "pos": event.get("pos")}, f"events[{i}].trigger"
         for j, argument in enumerate(event.get("arguments") or []):
-            expect(isinstance(argument, Mapping), f"events[{i}].arguments[{j}]", argument, "an object with name, role, pos")
-            expect(isinstance(argument.get("role"), str), f"events[{i}].arguments[{j}].role", argument.get("role"), "a string")  # fmt: skip
-            yield argument, f"events[{i}].arguments[{j}]"
+            place = f"events[{i}].arguments[{j}]"
+            expect(isinstance(argument, Mapping), place, argument, "an object with name, role, pos")
+            expect(isinstance(argument.get("role"), str), f"{place}.role", argument.get("role"), "a string")
+            yield argument, place
 
 
 def check_mention(sentence: str, thing: object, place: str) -> None:
@@ -112,18 +113,19 @@ def expect(good: object, field: str, found: object, expected: str) -> None:
 def iter_jsonl(path: Path | str, check: Callable[[Mapping], dict] | None = None) -> Iterator[dict]:
     """The objects of a JSON Lines file, one at a time. An empty or malformed line is an error that names it."""
     path = Path(path)
-    with open(path, encoding="utf-8", errors="strict") as file:
-        number = 0
-        try:
-            for number, line in enumerate(file, 1):
-                expect(line.strip(), "line", line, "a JSON object (delete the empty line)")
-                yield check(json.loads(line)) if check else json.loads(line)
-        except UnicodeDecodeError as error:
-            raise DataError(f"{path.name}, after line {number}: not UTF-8 ({error.reason}); save the file as UTF-8") from None
-        except json.JSONDecodeError as error:
-            raise DataError(f"{path.name}, line {number}, column {error.colno}: {error.msg}; expected one JSON object per line") from None  # fmt: skip
-        except DataError as error:
-            raise DataError(f"{path.name}, line {number}, {error}") from None
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                expect(line.strip(), "line", line.decode(errors="replace"), "a JSON object (delete the empty line)")
+                value = json.loads(line.decode("utf-8"))
+                yield check(value) if check else value
+            except UnicodeDecodeError as error:
+                raise DataError(f"{path.name}, line {number}: not UTF-8 ({error.reason}); save the file as UTF-8") from None
+            except json.JSONDecodeError as error:
+                what = f"{error.msg} at column {error.colno}, expected one JSON object per line"
+                raise DataError(f"{path.name}, line {number}: {what}") from None
+            except DataError as error:
+                raise DataError(f"{path.name}, line {number}, {error}") from None
 
 
 def read_jsonl(path: Path | str, check: Callable[[Mapping], dict] | None = None) -> list[dict]:
