@@ -144,7 +144,7 @@ def words(m: Material) -> dict:
     m.rng.shuffle(bits)
     fillers = [m.rng.choice(m.sentences)[: m.rng.randint(2, 12)] for _ in range(len(bits) + 1)]
     sentence = fillers[0] + "".join(w + f for (w, _), f in zip(bits, fillers[1:], strict=True))
-    found = {k: [w for w in sorted(planted[k], key=sentence.find)] for k in kinds if planted[k]}
+    found = {k: sorted(planted[k], key=sentence.find) for k in kinds if planted[k]}
     return row(ask_entities(m, kinds), sentence, dump(found))
 
 

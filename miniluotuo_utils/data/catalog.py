@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING
 
 from miniluotuo_utils.data.download import fetch
 from miniluotuo_utils.data.readers import READERS
-from miniluotuo_utils.records import DataError
+from miniluotuo_utils.records import TASKS, DataError, read_jsonl
 
 if TYPE_CHECKING:
     import datasets
+
+    from miniluotuo_utils.runtime import Runtime
 
 CARDS = Path(__file__).parent / "cards"
 
@@ -27,6 +29,7 @@ CARDS = Path(__file__).parent / "cards"
 class Card:
     """One source as it describes itself. `licence` is what the source states; `records` what it states and what we counted.
 
+    `type_names` gives Chinese names to types that the source writes in English, one each, for prompts and pictures.
     `splits` maps a split to its files, each `{"url", "bytes", "sha256"}`; a null there was never read from the real file.
     """
 
@@ -41,6 +44,7 @@ class Card:
     reader: str | None
     splits: Mapping[str, tuple[Mapping, ...]]
     note: str = ""
+    type_names: Mapping[str, str] | None = None
 
     @property
     def verified(self) -> bool:
@@ -73,14 +77,14 @@ def card(name: str) -> Card:
     return CATALOG[name]
 
 
-def files(name: str, progress: bool = True) -> dict[str, list[Path]]:
+def files(name: str, progress: bool = True, network: bool = True) -> dict[str, list[Path]]:
     """The local, verified files of a source by split, fetched four at a time."""
     found = card(name)
-    if not found.splits or found.reader is None:
+    if not found.splits:
         raise DataError(f"{name}: no file of it could be verified here, so the catalog has no address to load. "
                         f"Get it from {found.homepage}")  # fmt: skip
     with ThreadPoolExecutor(4) as pool:
-        return {s: list(pool.map(lambda pin: fetch(pin, progress), pins)) for s, pins in found.splits.items()}
+        return {s: list(pool.map(lambda pin: fetch(pin, progress, network), pins)) for s, pins in found.splits.items()}
 
 
 def read(name: str, split: str, progress: bool = True) -> Iterator[dict]:
@@ -102,3 +106,25 @@ def load(name: str, split: str | None = None, progress: bool = True) -> datasets
         raise ValueError(f"{name} has no split {split!r}; it has: {', '.join(splits) or 'none that can be loaded'}")
     tables = {s: Dataset.from_list(list(read(name, s, progress))) for s in ([split] if split else splits)}
     return tables[split] if split else DatasetDict(tables)
+
+
+def handed(runtime: Runtime, name: str, split: str) -> list[dict]:
+    """A split of a source as notebook 01 left it in `runs/<scale>/data/`, else straight from the catalog, said in one line.
+
+    IE types carry the card's Chinese names.
+    """
+    path = runtime.path("data", f"{name}_{split}.jsonl")
+    if path.is_file():
+        return read_jsonl(path)
+    print(f"runs/{runtime.scale}/data/ 里没有 {path.name}，直接从目录读取。 Notebook 01 left no {path.name}; read from the catalog.")
+    return [renamed(record, card(name).type_names or {}) for record in read(name, split)]
+
+
+def renamed(record: dict, names: Mapping[str, str]) -> dict:
+    """An IE record whose types carry other names; types without one stay.
+
+    >>> renamed({"sentence": "高勇", "entities": [{"name": "高勇", "type": "NAME", "pos": [0, 2]}]}, {"NAME": "姓名"})["entities"]
+    [{'name': '高勇', 'type': '姓名', 'pos': [0, 2]}]
+    """
+    fields = [f for f in TASKS.values() if record.get(f) is not None]
+    return record | {f: [item | {"type": names.get(item["type"], item["type"])} for item in record[f]] for f in fields}

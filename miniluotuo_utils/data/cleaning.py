@@ -10,6 +10,8 @@ import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from miniluotuo_utils.dedup import folded
+
 LEAST_ANSWER, MOST_ANSWER = 2, 2000  # characters
 
 
@@ -31,15 +33,6 @@ def normal(row: Mapping) -> dict:
     """
     texts = {k: unicodedata.normalize("NFC", row[k]).strip() for k in ("instruction", "input", "output")}
     return {**row, **texts}
-
-
-def folded(text: str) -> str:
-    """What counts as the same text: NFKC, lower case, letters and digits only.
-
-    >>> folded("你好，世界！") == folded("你好 世界")
-    True
-    """
-    return "".join(c for c in unicodedata.normalize("NFKC", text).lower() if c.isalnum())
 
 
 def broken(row: Mapping) -> bool:
@@ -93,7 +86,7 @@ def mix(sources: Mapping[str, Iterable[Mapping]], counts: Mapping[str, int] | No
     The draw of one source does not depend on the others. Raises ValueError for a count of an unknown source.
 
     >>> [r["n"] for r in mix({"a": [{"n": 1}, {"n": 2}, {"n": 3}]}, {"a": 2}, seed=1)]
-    [1, 2]
+    [3, 1]
     """
     counts = counts or {}
     if unknown := set(counts) - set(sources):

@@ -41,8 +41,10 @@ def verify(path: Path, pin: Mapping) -> Path:
     return path
 
 
-def fetch(pin: Mapping, progress: bool = True) -> Path:
+def fetch(pin: Mapping, progress: bool = True, network: bool = True) -> Path:
     """The local, verified file of one pin. Order: package, mirror folder, cache, mirror URL, network.
+
+    `network=False` stops before the last two.
 
     Raises DataError for a file whose bytes are wrong, and FileNotFoundError, which lists every place that was tried,
     where the file cannot be had.
@@ -63,7 +65,8 @@ def fetch(pin: Mapping, progress: bool = True) -> Path:
             return verify(cached, pin)
         except DataError as error:
             print(f"cache: {error} (downloading it anew)")
-    for source in [f"{mirror}/{place}", url] if "://" in mirror else [url]:
+    sources = [f"{mirror}/{place}", url] if "://" in mirror else [url]
+    for source in sources if network else []:
         try:
             return download(source, cached, pin, progress)
         except OSError as error:
@@ -83,3 +86,18 @@ def download(source: str, target: Path, pin: Mapping, progress: bool) -> Path:
         getter(source, str(partial), None)
         verify(partial, pin)
     return target
+
+
+def copy_into_mirror(name: str, folder: Path) -> list[Path]:
+    """Copy a source's verified files into a mirror folder, laid out as `MINILUOTUO_MIRROR` reads it."""
+    import shutil
+
+    from miniluotuo_utils.data.catalog import card
+
+    copied = []
+    for pin in (pin for pins in card(name).splits.values() for pin in pins):
+        if not pin["url"].startswith("package:"):
+            with written_whole(folder / mirrored(pin["url"])) as partial:
+                shutil.copyfile(fetch(pin), partial)
+            copied.append(folder / mirrored(pin["url"]))
+    return copied

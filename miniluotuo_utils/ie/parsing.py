@@ -93,7 +93,7 @@ def readings(answer: str) -> Iterator[tuple[object, Counter]]:
         value, at = reader.value(), reader.at
         for name, text in (("prefix_text", answer[: start.start()]), ("suffix_text", answer[at:])):
             rest = re.sub(r"```\w*", "", text)
-            reader.repairs["code_fence"] += rest != text
+            reader.repairs["code_fence"] |= rest != text  # its two ends are one fence
             reader.repairs[name] += bool(rest.strip())
         yield value, reader.repairs
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import AsyncIterator, Coroutine, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
@@ -26,6 +27,7 @@ EXAMPLES = {
     "TEACHER_MODEL": "deepseek-chat",
     "TEACHER_API_KEY": "sk-...",
 }
+NO_KEY = "no-key-needed"
 NOT_IN_BODY = ("stream", "n", "extra_headers", "extra_query", "timeout")
 
 
@@ -34,7 +36,7 @@ class Teacher:
 
     What is not given comes from TEACHER_BASE_URL, TEACHER_MODEL and TEACHER_API_KEY; only a teacher on this machine needs
     no key. `store` is a `Store`, a path, or None (replies live as long as the teacher). `requests_per_minute` spaces the
-    requests evenly, retries included. `timeout` in seconds per try, `max_retries` after 408, 409, 429, 5xx and lost
+    requests of one `ask` evenly, retries included. `timeout` in seconds per try, `max_retries` after 408, 409, 429, 5xx and lost
     connections, waiting as long as the server's Retry-After says. Raises ValueError for a missing variable.
     """
 
@@ -46,7 +48,7 @@ class Teacher:
         self.base_url = given("TEACHER_BASE_URL", base_url)
         self.model = given("TEACHER_MODEL", model)
         self.local = urlsplit(self.base_url).hostname in ("127.0.0.1", "localhost", "::1")
-        self._key = clean_key(given("TEACHER_API_KEY", api_key, "none" if self.local else None))
+        self._key = clean_key(given("TEACHER_API_KEY", api_key, NO_KEY if self.local else None))
         self.store = store if isinstance(store, Store) else Store(store)
         if concurrency < 1:
             raise ValueError(f"concurrency: found {concurrency}, expected 1 or more requests at a time")
@@ -109,10 +111,10 @@ class Teacher:
             if (reply := self.store.get(key)) is not None:
                 self.spent["from_store"] += 1
                 await asyncio.sleep(0)  # a long stored stretch must not starve the replies in flight
-                return reply
-            reply = await self._asked(client, request)
-            if reply.error is None:
-                self.store.put(key, request, reply)
+            else:
+                reply = await self._asked(client, request)
+                if reply.error is None:
+                    self.store.put(key, request, reply)
         waiting.pop(key, None)
         return reply
 
@@ -125,8 +127,7 @@ class Teacher:
                 model=request["model"], messages=request["messages"], **body))  # fmt: skip
         except Exception as error:
             self.spent["failed"] += 1
-            text = f"{type(error).__name__}: {error}"
-            return Reply("", "", model=self.model, error=text.replace(self._key, "***") if self._key != "none" else text)
+            return Reply("", "", model=self.model, error=f"{type(error).__name__}: {error}".replace(self._key, "***"))
         self.spent["prompt_tokens"] += reply.prompt_tokens or 0
         self.spent["completion_tokens"] += reply.completion_tokens or 0
         return reply
@@ -195,8 +196,9 @@ def to_reply(completion: Any) -> Reply:
         raise ValueError(f"found {str(shown)[:200]!r}, expected a chat completion with choices. Check TEACHER_BASE_URL; it "
                          "usually ends in /v1")  # fmt: skip
     choice, usage = completion.choices[0], completion.usage
+    text = re.sub("[\ud800-\udfff]", "\ufffd", choice.message.content or "")  # half an emoji, where max_tokens cut it
     return Reply(
-        choice.message.content or "", choice.finish_reason or "", usage and usage.prompt_tokens,
+        text, choice.finish_reason or "", usage and usage.prompt_tokens,
         usage and usage.completion_tokens, completion.model or "",
     )  # fmt: skip
 

@@ -61,7 +61,7 @@ def request_key(request: Mapping) -> str:
     >>> request_key({"model": "m", "messages": []}) == request_key({"messages": [], "model": "m"})
     True
     """
-    # A lone surrogate, which a damaged file can hold, is no UTF-8: pass it through rather than lose the whole run.
+    # A lone surrogate is no UTF-8: its request fails at the client with a clear error, not here with the whole run.
     return sha256(canonical(request).encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -84,7 +84,7 @@ class Store:
             self.connection.execute(TABLE)
 
     def __repr__(self) -> str:
-        return f"Store({self.path.name if self.path else 'in memory'}, {self.counts()['replies']} replies)"
+        return f"Store({self.path.name if self.path else 'in memory'})"
 
     def get(self, key: str) -> Reply | None:
         """The stored reply of a key (`cached` is True), None where there is none."""
@@ -94,10 +94,12 @@ class Store:
 
     def put(self, key: str, request: Mapping, reply: Reply) -> None:
         """Commit one reply. A key that is there already keeps its first reply."""
-        values = (key, json.dumps(request, sort_keys=True) if not readable(request) else canonical(request),
-                  reply.text, reply.finish_reason, reply.prompt_tokens, reply.completion_tokens, reply.model, time.time())  # fmt: skip
+        text = canonical(request).encode("utf-8", "replace").decode("utf-8")  # a lone surrogate cannot be stored
+        tokens = (reply.prompt_tokens, reply.completion_tokens)
+        (key, text, reply.text, reply.finish_reason, *tokens, reply.model, time.time())
         with self.told_clearly(), self.connection:
-            self.connection.execute("INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+            self.connection.execute("INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                                    (key, canonical(request), *answer, time.time()))  # fmt: skip
 
     def counts(self) -> dict[str, int]:
         """How many replies, how many of them finished by themselves, and the tokens they cost when they were asked."""
@@ -127,4 +129,7 @@ class Store:
                 if code == "SQLITE_FULL":
                     raise OSError(errno.ENOSPC, f"disk full while writing {name}; the replies before this one are kept. "
                                   "Free some space, then run again: only what is missing is asked") from error  # fmt: skip
+                if code in ("SQLITE_CANTOPEN", "SQLITE_READONLY"):
+                    raise OSError(errno.EACCES, f"{name}: {error}; expected a file that can be written. Choose another folder "
+                                  "for the store") from error  # fmt: skip
                 raise

@@ -1,0 +1,143 @@
+"""What every notebook carries: the setup cell, the badge, the address. And the command that keeps them equal.
+
+In: `notebooks/*.ipynb`. Out: the same files with one address in all badges and setup cells, and stripped outputs.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+
+from miniluotuo_utils.runtime import repository
+
+ADDRESS_FILE = "notebooks/ADDRESS"  # "owner/name ref": the one place that badges and setup cells are made from
+KEPT, SKIPPED = "keep_output", "skip-execution"
+NOISE = ("widgets", "papermill", "language_info", "execution", "colab", "vscode")
+
+SETUP = '''
+# 准备：在 Colab / Kaggle 上克隆仓库并安装依赖；在本地什么也不做。 On Colab or Kaggle: clone and install; elsewhere nothing.
+import importlib.util, os, subprocess, sys
+from importlib.metadata import version
+
+SLUG, REF = "{slug}", "{ref}"
+if importlib.util.find_spec("miniluotuo_utils") is None and ("COLAB_RELEASE_TAG" in os.environ or "KAGGLE_KERNEL_RUN_TYPE" in os.environ):
+    folder = os.path.abspath(SLUG.split("/")[-1])
+    if not os.path.isdir(folder):
+        subprocess.run(["git", "clone", "--depth", "1", "--branch", REF, f"https://github.com/{{SLUG}}", folder], check=True)
+    # 平台自带的 torch 和 numpy 绝不替换。 The platform's own torch and numpy are never replaced.
+    with open("live-constraints.txt", "w") as file:
+        file.write("".join(f"{{name}}=={{version(name)}}\\n" for name in ("torch", "numpy")))
+    pip = [sys.executable, "-m", "pip", "install", "-q", "-c", os.path.abspath("live-constraints.txt"), "-r", "requirements.txt"]
+    subprocess.run(pip, check=True, cwd=folder)
+    sys.path.insert(0, folder)
+'''.strip()
+
+
+def notebooks(root: Path | None = None) -> list[Path]:
+    """The repository's notebooks in their order. FileNotFoundError where the package stands without its repository."""
+    root = root or repository()
+    if root is None:
+        raise FileNotFoundError("no notebooks/ beside the package; clone the repository and run this inside it")
+    return sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+
+
+def address(root: Path) -> tuple[str, str]:
+    """GitHub slug and ref that badges and setup cells point to."""
+    slug, ref = (root / ADDRESS_FILE).read_text(encoding="utf-8").split()
+    return slug, ref
+
+
+def setup_cell(slug: str, ref: str) -> str:
+    """The first code cell of every notebook."""
+    return SETUP.format(slug=slug, ref=ref)
+
+
+def badge(slug: str, ref: str, name: str) -> str:
+    """The badge line of one notebook.
+
+    >>> badge("a/b", "main", "00_quickstart.ipynb")[-53:]
+    '/github/a/b/blob/main/notebooks/00_quickstart.ipynb)'
+    """
+    link = f"https://colab.research.google.com/github/{slug}/blob/{ref}/notebooks/{name}"
+    return f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({link})"
+
+
+def remote_slug(root: Path) -> str | None:
+    """`owner/name` of the clone's GitHub remote, None where there is none."""
+    url = subprocess.run(["git", "remote", "get-url", "origin"], cwd=root, capture_output=True, text=True, check=False).stdout
+    found = re.search(r"github\.com[:/]([\w.-]+/[\w.-]+?)(?:\.git)?\s*$", url)
+    return found[1] if found else None
+
+
+def write_badges(root: Path, slug: str, ref: str) -> list[Path]:
+    """Write one address into `notebooks/ADDRESS`, every badge, every setup cell and both READMEs; returns what changed."""
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", slug):
+        raise ValueError(f"REPO is {slug!r}; expected owner/name, for example REPO=my-class/Mini-Luotuo")
+    old_slug, old_ref = address(root)
+    changed = []
+    for path in [*notebooks(root), root / "README.md", root / "README_zh.md", root / "CITATION.cff"]:
+        text = path.read_text(encoding="utf-8")
+        new = readdressed(text, (old_slug, old_ref), (slug, ref))
+        if new != text:
+            path.write_text(new, encoding="utf-8")
+            changed.append(path)
+    (root / ADDRESS_FILE).write_text(f"{slug} {ref}\n", encoding="utf-8")
+    return changed
+
+
+def readdressed(text: str, old: tuple[str, str], new: tuple[str, str]) -> str:
+    """`text` with badges, setup cells and clone commands of one address pointing to another.
+
+    >>> readdressed('SLUG, REF = \\\\"a/b\\\\", \\\\"main\\\\"', ("a/b", "main"), ("c/d", "v1"))
+    'SLUG, REF = \\\\"c/d\\\\", \\\\"v1\\\\"'
+    """
+    for quote in ('"', '\\"'):
+        text = text.replace(f"SLUG, REF = {quote}{old[0]}{quote}, {quote}{old[1]}{quote}",
+                            f"SLUG, REF = {quote}{new[0]}{quote}, {quote}{new[1]}{quote}")  # fmt: skip
+    text = text.replace(f"/github/{old[0]}/blob/{old[1]}/notebooks/", f"/github/{new[0]}/blob/{new[1]}/notebooks/")
+    return text.replace(f"git clone https://github.com/{old[0]}", f"git clone https://github.com/{new[0]}")
+
+
+def tags(cell: nbformat.NotebookNode) -> list[str]:
+    """The tags of a cell."""
+    return cell.metadata.get("tags", [])
+
+
+def stripped(book: nbformat.NotebookNode, keep: bool = True) -> nbformat.NotebookNode:
+    """A notebook as it is committed: no outputs but the curated ones, no counts, no metadata of tools."""
+    for name in NOISE:
+        book.metadata.pop(name, None)
+    for cell in book.cells:
+        for name in NOISE:
+            cell.metadata.pop(name, None)
+        if cell.cell_type == "code":
+            cell.execution_count = None
+            cell.outputs = curated(cell) if keep and KEPT in tags(cell) else []
+    return book
+
+
+def curated(cell: nbformat.NotebookNode) -> list:
+    """The outputs of a cell worth committing: tables and pictures, without progress lines and without counts."""
+    outputs = [o for o in cell.outputs if o.output_type in ("display_data", "execute_result")]
+    for output in outputs:
+        output.metadata = {}
+        if "execution_count" in output:
+            output.execution_count = None
+        output.data.pop("application/vnd.jupyter.widget-view+json", None)
+    return outputs
+
+
+def refresh(root: Path, executed: Path) -> Iterator[Path]:
+    """Copy the curated outputs of the executed notebooks into the committed ones; yields each notebook written."""
+    for path in notebooks(root):
+        book = nbformat.read(path, as_version=4)
+        ran = {cell.id: cell for cell in nbformat.read(executed / path.name, as_version=4).cells}
+        for cell in book.cells:
+            if cell.cell_type == "code" and cell.id in ran:
+                cell.outputs = ran[cell.id].outputs
+        nbformat.write(stripped(book), path)
+        yield path

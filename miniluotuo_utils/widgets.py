@@ -1,0 +1,97 @@
+"""Things to look at in a notebook: coloured text, a function's own source, a question box. In: records. Out: HTML."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from miniluotuo_utils.plots import COLOURS
+
+if TYPE_CHECKING:
+    from IPython.display import HTML, Code
+
+    from miniluotuo_utils.students import Student
+
+BOX = "padding:1px 3px;border-radius:4px;color:#fff;background:{colour}"
+
+
+def html(text: str) -> HTML:
+    """HTML for a notebook's output."""
+    from IPython.display import HTML
+
+    return HTML(f'<div style="line-height:2.1;font-size:14px;background:#fff;color:#222;padding:6px">{text}</div>')
+
+
+def source_of(function: Callable) -> Code:
+    """A helper's own source, so that a notebook never shows a second copy."""
+    from IPython.display import Code
+
+    return Code(inspect.getsource(function), language="python")
+
+
+def marked(record: Mapping, kinds: Sequence[str] | None = None) -> str:
+    """The sentence of an IE record with its placed names in boxes, one colour per type, as HTML.
+
+    >>> marked({"sentence": "李白<", "entities": [{"name": "李白", "type": "人物", "pos": [0, 2]}]}).split(">")[1]
+    '李白<sub'
+    """
+    things = sorted(placed(record), key=lambda t: (t[0], -t[1]))
+    kinds = list(kinds or dict.fromkeys(kind for *_, kind in things))
+    out, at = [], 0
+    for start, end, kind in things:
+        if start < at:
+            continue  # nested or overlapping: the outer one is shown
+        colour = COLOURS[(kinds.index(kind) if kind in kinds else len(kinds)) % len(COLOURS)]
+        box = f'<span style="{BOX.format(colour=colour)}">{escape(record["sentence"][start:end])}<sub> {escape(kind)}</sub></span>'
+        out += [escape(record["sentence"][at:start]), box]
+        at = end
+    return "".join(out) + escape(record["sentence"][at:])
+
+
+def placed(record: Mapping) -> list[tuple[int, int, str]]:
+    """(start, end, label) of everything in a record that has a position."""
+    found = [(e.get("pos"), e["type"]) for e in record.get("entities") or []]
+    for relation in record.get("relations") or []:
+        found += [(relation["head"].get("pos"), f"{relation['type']}·头"), (relation["tail"].get("pos"), f"{relation['type']}·尾")]
+    for event in record.get("events") or []:
+        found.append((event.get("pos"), event["type"]))
+        found += [(a.get("pos"), a["role"]) for a in event.get("arguments") or []]
+    return list(dict.fromkeys((p[0], p[1], kind) for p, kind in found if p))
+
+
+def marked_rows(rows: Sequence[tuple[str, Mapping]]) -> HTML:
+    """Sentences under one another, each after its label, with the same colour for the same type."""
+    kinds = list(dict.fromkeys(kind for _, record in rows for *_, kind in placed(record)))
+    return html("<br>".join(f"<b>{escape(label)}</b> {marked(record, kinds)}" for label, record in rows))
+
+
+def coloured_tokens(tokenizer: Any, ids: Sequence[int], labels: Sequence[int]) -> HTML:
+    """Each token in a box: grey where the loss does not look, coloured where it does."""
+    boxes = []
+    for token, label in zip(ids, labels, strict=True):
+        text = escape(tokenizer.decode([token])).replace("\n", "↵<br>").replace(" ", "&nbsp;")
+        colour = "#e9ecef;color:#555" if label == -100 else COLOURS[0] + ";color:#fff"
+        boxes.append(f'<span style="padding:1px 2px;margin:1px;border-radius:3px;background:{colour}">{text}</span>')
+    return html("".join(boxes))
+
+
+def question_box(student: Student) -> Any:
+    """A text field and a button: ask the student, read the answer as it is written. Static when run headless."""
+    import ipywidgets
+
+    from miniluotuo_utils.generation import stream
+    from miniluotuo_utils.prompts import prompt
+
+    field = ipywidgets.Text(placeholder="问点什么…… ask something", layout={"width": "70%"})
+    button, out = ipywidgets.Button(description="问 ask"), ipywidgets.Output()
+
+    def ask(_: object) -> None:
+        out.clear_output()
+        with out:
+            for piece in stream(student, prompt(field.value)):
+                print(piece, end="", flush=True)
+
+    button.on_click(ask)
+    return ipywidgets.VBox([ipywidgets.HBox([field, button]), out])
