@@ -6,6 +6,8 @@ In: a scale. Out: executed copies and their HTML under `runs/<scale>/executed/`.
 from __future__ import annotations
 
 import os
+import re
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -55,10 +57,11 @@ def execute(book: Path, folder: Path, parameters: Mapping[str, Any]) -> Path:
     target, failed = folder / book.name, folder / f"{book.stem}.failed.ipynb"
     for old in (target, target.with_suffix(".html"), failed):
         old.unlink(missing_ok=True)
-    working = folder / f"{book.name}.partial"
+    working = folder / f"{book.stem}.partial.ipynb"
     try:
-        papermill.execute_notebook(str(book), str(working), parameters=dict(parameters), cwd=str(book.parent), progress_bar=False,
-                                   log_output=False, execution_timeout=SLOWEST_CELL, kernel_name="python3")  # fmt: skip
+        papermill.execute_notebook(str(book), str(working), parameters=dict(parameters), cwd=str(book.parent), kernel_name="python3",
+                                   progress_bar=sys.stderr.isatty(), log_output=False, execution_timeout=SLOWEST_CELL,
+                                   extra_arguments=["--log-level=ERROR"])  # fmt: skip
     except PapermillExecutionError as error:
         working.rename(failed)
         raise NotebookFailed(failure(book, error, failed)) from None
@@ -72,8 +75,6 @@ def execute(book: Path, folder: Path, parameters: Mapping[str, Any]) -> Path:
 
 def failure(book: Path, error: Any, kept: Path) -> str:
     """The failing cell and its traceback as a reader needs them."""
-    import re
-
     trace = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback))
     lines = trace.splitlines()[-40:]
     return (f"{book.name} failed in cell {error.cell_index} with {error.ename}: {error.evalue}\n--- the cell\n{error.source}\n"

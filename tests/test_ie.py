@@ -4,6 +4,7 @@ import json
 import random
 import subprocess
 import sys
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -250,7 +251,9 @@ def test_parse_never_raises_on_damaged_json(data, task):
 @pytest.mark.parametrize("unit", ["[", '"', "{'", '{"a":[', "[]", '[“', '{"a":["" ', "\\", "```{"])
 def test_a_student_that_loops_is_read_in_linear_time(unit):
     """A repeated bracket must neither exhaust the stack nor take minutes."""
-    assert parse(unit * 20000, "NER").items == []
+    began = time.process_time()
+    assert len(parse(unit * 20000, "NER").items) <= 1
+    assert time.process_time() - began < 5
 
 
 def test_a_cut_answer_keeps_every_complete_name():

@@ -36,8 +36,8 @@ class Teacher:
 
     What is not given comes from TEACHER_BASE_URL, TEACHER_MODEL and TEACHER_API_KEY; only a teacher on this machine needs
     no key. `store` is a `Store`, a path, or None (replies live as long as the teacher). `requests_per_minute` spaces the
-    requests of one `ask` evenly, retries included. `timeout` in seconds per try, `max_retries` after 408, 409, 429, 5xx and lost
-    connections, waiting as long as the server's Retry-After says. Raises ValueError for a missing variable.
+    requests of one `ask` evenly, retries included. `timeout` in seconds per try, `max_retries` after 408, 409, 429, 5xx
+    and lost connections, waiting as long as the server's Retry-After says. Raises ValueError for a missing variable.
     """
 
     def __init__(
@@ -57,7 +57,12 @@ class Teacher:
         self.spent = {"asked": 0, "from_store": 0, "failed": 0, "prompt_tokens": 0, "completion_tokens": 0}
 
     def __repr__(self) -> str:
-        return f"Teacher({self.model} at {urlsplit(self.base_url).hostname}, {self.store!r})"
+        return f"Teacher({self.where}, {self.store!r})"
+
+    @property
+    def where(self) -> str:
+        """Model and host, as a reader may see them."""
+        return f"{self.model} @ {urlsplit(self.base_url).hostname}"
 
     def ask(self, requests: Iterable[Messages], progress: bool = True, **sampling: Any) -> list[Reply]:
         """One reply per list of messages, in the same order; synchronous, also inside Jupyter.

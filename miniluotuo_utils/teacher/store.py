@@ -96,10 +96,9 @@ class Store:
         """Commit one reply. A key that is there already keeps its first reply."""
         text = canonical(request).encode("utf-8", "replace").decode("utf-8")  # a lone surrogate cannot be stored
         tokens = (reply.prompt_tokens, reply.completion_tokens)
-        (key, text, reply.text, reply.finish_reason, *tokens, reply.model, time.time())
+        values = (key, text, reply.text, reply.finish_reason, *tokens, reply.model, time.time())
         with self.told_clearly(), self.connection:
-            self.connection.execute("INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                                    (key, canonical(request), *answer, time.time()))  # fmt: skip
+            self.connection.execute("INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
 
     def counts(self) -> dict[str, int]:
         """How many replies, how many of them finished by themselves, and the tokens they cost when they were asked."""

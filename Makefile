@@ -1,0 +1,29 @@
+# Two commands do everything: `make run` and `make test`. Each makes .venv when it is missing or out of date.
+#   make run SCALE=cpu            the same notebooks on real data       make run ONLY=01,05   some of them
+#   make test                     all tests                             make refresh          refresh the curated outputs
+#   make badges REPO=owner/name   point badges and setup cells to a fork
+#   TORCH_INDEX=address           where torch comes from (a CPU wheel index keeps the installation small)
+PYTHON ?= python3
+VENV ?= .venv
+SCALE ?= smoke
+export TORCH_INDEX
+
+.PHONY: run test refresh badges install
+.DEFAULT_GOAL := run
+
+install:
+	@$(PYTHON) scripts/install.py $(VENV)
+
+run: install
+	@$(VENV)/bin/python -m miniluotuo_utils run --scale $(SCALE) $(if $(ONLY),--only $(ONLY)) $(if $(FROM),--from $(FROM))
+
+test: install
+	@$(VENV)/bin/ruff check --quiet .
+	@$(VENV)/bin/python -m pytest --durations=5
+
+refresh: install
+	@$(VENV)/bin/python -m miniluotuo_utils run --scale smoke
+	@$(VENV)/bin/python -m miniluotuo_utils refresh
+
+badges: install
+	@$(VENV)/bin/python -m miniluotuo_utils badges $(if $(REPO),--repo $(REPO)) $(if $(REF),--ref $(REF))
