@@ -60,7 +60,7 @@ def badge(slug: str, ref: str, name: str) -> str:
     """The badge line of one notebook.
 
     >>> badge("a/b", "main", "00_quickstart.ipynb")[-53:]
-    '/github/a/b/blob/main/notebooks/00_quickstart.ipynb)'
+    'm/github/a/b/blob/main/notebooks/00_quickstart.ipynb)'
     """
     link = f"https://colab.research.google.com/github/{slug}/blob/{ref}/notebooks/{name}"
     return f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({link})"

@@ -92,7 +92,8 @@ def check_mention(sentence: str, thing: object, place: str) -> None:
     if pos is None:
         return
     whole = isinstance(pos, (list, tuple)) and len(pos) == 2 and all(type(p) is int for p in pos)
-    expect(whole and 0 <= pos[0] < pos[1], f"{place}.pos", pos, "null or [start, end) with 0 <= start < end")
+    inside = whole and 0 <= pos[0] < pos[1] <= len(sentence)
+    expect(inside, f"{place}.pos", pos, f"null or [start, end) with 0 <= start < end <= {len(sentence)}, the sentence's length")
     cut = sentence[pos[0] : pos[1]]
     expect(cut == name, f"{place}.pos", Shown(f"{list(pos)} = {cut!r}"), f"the place of {name!r}")
 

@@ -77,14 +77,19 @@ def card(name: str) -> Card:
     return CATALOG[name]
 
 
-def files(name: str, progress: bool = True, network: bool = True) -> dict[str, list[Path]]:
-    """The local, verified files of a source by split, fetched four at a time."""
+def loadable(name: str) -> Card:
+    """The card of a source whose files have an address; DataError says where to get one that has none."""
     found = card(name)
     if not found.splits:
         raise DataError(f"{name}: no file of it could be verified here, so the catalog has no address to load. "
                         f"Get it from {found.homepage}")  # fmt: skip
+    return found
+
+
+def files(name: str, progress: bool = True, network: bool = True) -> dict[str, list[Path]]:
+    """The local, verified files of a source by split, fetched four at a time."""
     with ThreadPoolExecutor(4) as pool:
-        return {s: list(pool.map(lambda pin: fetch(pin, progress, network), pins)) for s, pins in found.splits.items()}
+        return {s: list(pool.map(lambda pin: fetch(pin, progress, network), pins)) for s, pins in loadable(name).splits.items()}
 
 
 def read(name: str, split: str, progress: bool = True) -> Iterator[dict]:
@@ -101,7 +106,7 @@ def load(name: str, split: str | None = None, progress: bool = True) -> datasets
     """
     from datasets import Dataset, DatasetDict
 
-    splits = card(name).splits
+    splits = loadable(name).splits
     if split is not None and split not in splits:
         raise ValueError(f"{name} has no split {split!r}; it has: {', '.join(splits) or 'none that can be loaded'}")
     tables = {s: Dataset.from_list(list(read(name, s, progress))) for s in ([split] if split else splits)}

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from miniluotuo_utils.dedup import folded
 from miniluotuo_utils.prompts import joined
 from miniluotuo_utils.teacher.client import chat
-from miniluotuo_utils.teacher.quality import folded
 from miniluotuo_utils.teacher.recorded import NOT_RECORDED
 
 if TYPE_CHECKING:
