@@ -42,7 +42,7 @@ def bars(values: Mapping[str, float], title: str, x: str, groups: Mapping[str, s
         axes.set_xscale("log")
     if kinds:
         handles = [plt.Rectangle((0, 0), 1, 1, color=COLOURS[i % len(COLOURS)]) for i in range(len(kinds))]
-        axes.legend(handles, kinds, fontsize=7, loc="lower right")
+        axes.legend(handles, kinds, fontsize=7, loc="upper center", bbox_to_anchor=(0.4, -0.28), frameon=False)
     axes.margins(x=0.12)
     finish()
 

@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 from miniluotuo_utils.data import CATALOG, clean, handed, load, mix
 from miniluotuo_utils.data.catalog import read, renamed
 from miniluotuo_utils.data.download import copy_into_mirror, fetch, mirrored, verify
-from miniluotuo_utils.data.readers import READERS, alpaca_json, alpaca_parallel, bmes_columns, cluener, deepke_csv, finre, word_list
+from miniluotuo_utils.data.readers import (
+    READERS,
+    alpaca_json,
+    alpaca_parallel,
+    bmes_columns,
+    cluener,
+    deepke_csv,
+    finre,
+    word_list,
+)
 from miniluotuo_utils.records import TASKS, DataError, check_record, check_row, read_jsonl
 from miniluotuo_utils.runtime import EMBEDDED, file_sha256, setup
 

@@ -127,15 +127,22 @@ def trainer_arguments(student: Student, scratch: str, epochs: float, batch_size:
     import torch
     from trl import SFTConfig
 
-    cuda = torch.cuda.is_available()
-    bf16 = cuda and torch.cuda.is_bf16_supported(including_emulation=False)
+    cuda = student.model.device.type == "cuda"
+    bf16 = torch.cuda.is_bf16_supported(including_emulation=False) if cuda else cpu_computes_bf16()
     return SFTConfig(
         output_dir=scratch, num_train_epochs=epochs, per_device_train_batch_size=batch_size, gradient_accumulation_steps=accumulate,
         learning_rate=rate, weight_decay=0.01, max_grad_norm=1.0, seed=seed, bf16=bf16, fp16=cuda and not bf16,
         gradient_checkpointing=cuda and student.parameters > 1e9, packing=False, max_length=None, remove_unused_columns=False,
         dataset_kwargs={"skip_prepare_dataset": True}, logging_steps=1, save_strategy="no", report_to="none",
-        disable_tqdm=not progress, use_cpu=student.model.device.type == "cpu", dataloader_pin_memory=cuda,
+        disable_tqdm=not progress, use_cpu=not cuda, dataloader_pin_memory=cuda,
     )  # fmt: skip
+
+
+def cpu_computes_bf16() -> bool:
+    """Whether this processor multiplies bfloat16 itself (AVX-512 BF16 or AMX); emulated it would be slower than float32."""
+    import torch
+
+    return any(getattr(torch.cpu, name, lambda: False)() for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
 
 
 def build_trainer(student: Student, sequences: Sequence[Mapping], arguments: Any, watch: Watch) -> Any:
