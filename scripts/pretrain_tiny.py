@@ -28,6 +28,7 @@ from miniluotuo_utils.data import CATALOG
 from miniluotuo_utils.data.catalog import read
 from miniluotuo_utils.records import read_jsonl
 from miniluotuo_utils.runtime import EMBEDDED, written_whole
+from miniluotuo_utils.students.finetune import supervised_loss
 from miniluotuo_utils.tokens import collate, encode, pack
 
 SOURCES = ("finre", "deepke-re", "oasst-zh", "thuocl", "embedded-instructions")  # all state MIT, Apache-2.0, or are ours
@@ -220,14 +221,6 @@ def sequences(m: Material, tokenizer, per_round: int = 1200) -> Iterator[dict]:
         packed = pack(encoded, LENGTH)
         m.rng.shuffle(packed)
         yield from packed
-
-
-def supervised_loss(model: GPT2LMHeadModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Mean cross-entropy, with logits made only where there is a label (1.4 times the speed of logits everywhere)."""
-    hidden = model.transformer(batch["input_ids"], position_ids=batch["position_ids"], use_cache=False)[0][:, :-1]
-    labels = batch["labels"][:, 1:]
-    wanted = labels != -100
-    return torch.nn.functional.cross_entropy(model.lm_head(hidden[wanted]).float(), labels[wanted])
 
 
 def train(model: GPT2LMHeadModel, batches: Iterator, minutes: float, log: Path) -> list[dict]:

@@ -74,6 +74,8 @@ def finetune(
         trainer = build_trainer(student, sequences, arguments, watch)
         started = time.time()
         trainer.train()
+        # accelerate leaves its mixed-precision wrapper around forward, and the saved student would not equal this one
+        student.model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     training.seconds = time.time() - started
     training.steps = trainer.state.global_step
     seen = min(1.0, training.steps * batch_size * accumulate / len(sequences) / epochs) * epochs
@@ -162,7 +164,13 @@ def build_trainer(student: Student, sequences: Sequence[Mapping], arguments: Any
             watch.note(state.global_step, logs or {})
 
     class PacedTrainer(SFTTrainer):
-        """SFTTrainer with a schedule that knows wall time."""
+        """SFTTrainer with a schedule that knows wall time and logits only where there is a label."""
+
+        def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+            if return_outputs or self.accelerator.num_processes > 1 or not has_plain_head(model):
+                return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+            with self.accelerator.autocast():
+                return supervised_loss(model, inputs, num_items_in_batch)
 
         def create_scheduler(self, num_training_steps, optimizer=None):
             watch.planned = num_training_steps
@@ -177,6 +185,29 @@ def build_trainer(student: Student, sequences: Sequence[Mapping], arguments: Any
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
     return trainer
+
+
+def has_plain_head(model: Any) -> bool:
+    """Whether logits are just the output embedding of the last hidden state (no encoder, no soft cap)."""
+    return not (model.config.is_encoder_decoder or getattr(model.config, "final_logit_softcapping", None))
+
+
+def supervised_loss(model: Any, inputs: Mapping, items: Any = None) -> Any:
+    """Summed cross-entropy over `items` (default: its labels), with logits [labels, vocabulary] made only where a label is.
+
+    TRL makes them for every position; where prompts are long that is most of a small student's time
+    (benchmarks/supervised_loss.py).
+    """
+    import torch
+
+    whole = model.get_base_model() if hasattr(model, "get_base_model") else model
+    body = {name: value for name, value in inputs.items() if name != "labels"}
+    hidden = whole.base_model(**body, use_cache=False)[0][:, :-1]  # [rows, tokens - 1, width]
+    labels = inputs["labels"][:, 1:]
+    wanted = labels != IGNORED
+    logits = whole.get_output_embeddings()(hidden[wanted]).float()
+    total = torch.nn.functional.cross_entropy(logits, labels[wanted], reduction="sum")
+    return total / (wanted.sum() if items is None else items)
 
 
 class Watch:
