@@ -30,6 +30,15 @@ def finish() -> None:
     plt.close("all")
 
 
+def number(value: float) -> str:
+    """A number as a bar's label: whole numbers whole, shares with two places.
+
+    >>> number(150000), number(0.034), number(3.0)
+    ('150,000', '0.03', '3')
+    """
+    return f"{value:,.0f}" if value == int(value) or value >= 100 else f"{value:.2f}"
+
+
 def bars(values: Mapping[str, float], title: str, x: str, groups: Mapping[str, str] | None = None, log: bool = False) -> None:
     """Horizontal bars, largest on top, the number at each; `groups` maps a bar to the group whose colour it takes."""
     names = sorted(values, key=values.get)
@@ -37,7 +46,7 @@ def bars(values: Mapping[str, float], title: str, x: str, groups: Mapping[str, s
     kinds = list(dict.fromkeys((groups or {}).values()))
     colours = [COLOURS[kinds.index(groups[n]) % len(COLOURS)] if groups else COLOURS[1] for n in names]
     drawn = axes.barh(names, [values[n] for n in names], color=colours)
-    axes.bar_label(drawn, [f"{values[n]:,.4g}" if values[n] < 100 else f"{values[n]:,.0f}" for n in names], padding=3, fontsize=8)
+    axes.bar_label(drawn, [number(values[n]) for n in names], padding=3, fontsize=8)
     if log:
         axes.set_xscale("log")
     if kinds:
@@ -55,7 +64,7 @@ def grouped_bars(table: Mapping[str, Mapping[str, float]], title: str, y: str) -
     for i, (series, row) in enumerate(table.items()):
         places = [g + (i - (len(table) - 1) / 2) * width for g in range(len(groups))]
         drawn = axes.bar(places, [row.get(g, 0.0) for g in groups], width, label=series, color=COLOURS[i % len(COLOURS)])
-        axes.bar_label(drawn, [f"{row.get(g, 0.0):.2f}" for g in groups], fontsize=7, padding=1)
+        axes.bar_label(drawn, [number(row.get(g, 0.0)) for g in groups], fontsize=7, padding=1)
     axes.set_xticks(range(len(groups)), groups)
     axes.margins(y=0.15)
     axes.legend(fontsize=8)

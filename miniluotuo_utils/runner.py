@@ -68,9 +68,17 @@ def execute(book: Path, folder: Path, parameters: Mapping[str, Any]) -> Path:
     except BaseException:
         working.unlink(missing_ok=True)
         raise
+    nbformat.write(coalesced(nbformat.read(working, as_version=4)), working)
     os.replace(working, target)
     to_html(target)
     return target
+
+
+def coalesced(book: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """The notebook with neighbouring pieces of one stream joined: a streamed answer is one text, not a column of characters."""
+    from nbconvert.preprocessors.coalescestreams import CoalesceStreamsPreprocessor
+
+    return CoalesceStreamsPreprocessor().preprocess(book, {})[0]
 
 
 def failure(book: Path, error: Any, kept: Path) -> str:

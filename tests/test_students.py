@@ -68,6 +68,15 @@ def test_an_adapter_names_its_base_and_merges_to_the_same_logits(tmp_path):
         merge(load_student("tiny"))
 
 
+def test_logits_only_where_a_label_is_give_the_same_loss(tiny):
+    """The shortcut that doubles the speed must not change what is learned."""
+    from miniluotuo_utils.students.finetune import supervised_loss
+    from miniluotuo_utils.tokens import collate
+
+    batch = collate(pack(encode(ROWS, tiny.tokenizer, 256).rows, 256), tiny.tokenizer.pad_token_id)
+    assert abs(supervised_loss(tiny.model, batch) - tiny.model(**batch, use_cache=False).loss) < 1e-5
+
+
 def test_packed_rows_are_taken_as_they_are():
     """Notebook 04 reads packed tokens from disk."""
     student = load_student("tiny")

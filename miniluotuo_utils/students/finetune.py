@@ -9,7 +9,9 @@ import json
 import math
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -70,10 +72,11 @@ def finetune(
     training.trainable = sum(p.numel() for p in student.model.parameters() if p.requires_grad)
     watch = Watch(training, minutes)
     with tempfile.TemporaryDirectory() as scratch:
-        arguments = trainer_arguments(student, scratch, epochs, batch_size, accumulate, rate, seed, progress)
-        trainer = build_trainer(student, sequences, arguments, watch)
-        started = time.time()
-        trainer.train()
+        with quiet():
+            arguments = trainer_arguments(student, scratch, epochs, batch_size, accumulate, rate, seed, progress)
+            trainer = build_trainer(student, sequences, arguments, watch)
+            started = time.time()
+            trainer.train()
         # accelerate leaves its mixed-precision wrapper around forward, and the saved student would not equal this one
         student.model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     training.seconds = time.time() - started
@@ -84,6 +87,22 @@ def finetune(
     training.peak_mib = peak_memory_mib()
     student.model.eval()
     return training
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without the libraries' notes to their own developers, which a reader can do nothing about; errors stay."""
+    from transformers.utils import logging
+
+    kept = logging.get_verbosity()
+    logging.set_verbosity_error()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=FutureWarning)
+        warnings.filterwarnings("ignore", message=".*fan_in_fan_out.*")
+        try:
+            yield
+        finally:
+            logging.set_verbosity(kept)
 
 
 def packed_rows(student: Student, rows: Sequence[Mapping], max_length: int) -> tuple[list[Mapping], dict[str, int]]:
