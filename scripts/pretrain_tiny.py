@@ -1,7 +1,6 @@
 """Pretrain the tiny base that makes `smoke` mean something, and write it to `miniluotuo_utils/embedded/student/`.
 
-    MINILUOTUO_MIRROR=… python scripts/pretrain_tiny.py --minutes 72 --out first
-    MINILUOTUO_MIRROR=… python scripts/pretrain_tiny.py --minutes 20 --menu copy --peak 1e-3 --start first
+    MINILUOTUO_MIRROR=… python scripts/pretrain_tiny.py --minutes 60 --threads 1
 
 Reads only sources whose stated licence allows it (see `SOURCES`) and text written for this project; never a test or
 evaluation split. Copying is what a student needs for extraction and what comes latest, so most rows practise it:
@@ -23,7 +22,7 @@ from pathlib import Path
 
 import torch
 from tiny_tokenizer import build
-from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from miniluotuo_utils.data import CATALOG
 from miniluotuo_utils.data.catalog import read
@@ -77,7 +76,6 @@ class Material:
             kind = KINDS.get(item["source"].rpartition("_")[2])
             if kind and 2 <= len(item["word"]) <= 8 and item["frequency"] > 30:
                 self.words[kind].append(item["word"])
-        self.all_words = [w for words in self.words.values() for w in words]
         self.seen_words = {w for words in self.words.values() for w in words}
         answers = (p for chat in self.chats for p in re.split(r"(?<=[。！？])|\n", chat["output"]))
         prose = [p.strip() for p in answers if 12 <= len(p.strip()) <= 80]
@@ -107,25 +105,9 @@ class Material:
         return re.sub("<N>", lambda _: str(rng.choice([rng.randint(1, 30), rng.randint(1, 12), rng.randint(1990, 2020)])), sentence)
 
 
-def salad(m: Material, most: int = 9) -> str:
-    """Words, pieces of sentences and characters in random order: what was never seen cannot be recited, only copied.
-
-    Without it a student that sees ten thousand sentences fifty times learns them by heart instead of copying.
-    """
-    if m.rng.random() < 0.25:
-        return m.rng.choice(m.sentences)
-    pieces = []
-    for _ in range(m.rng.randint(2, most)):
-        sentence, kind = m.rng.choice(m.sentences), m.rng.random()
-        start = m.rng.randrange(len(sentence) - 5)
-        piece = sentence[start : start + m.rng.randint(1, 6)]
-        pieces.append(m.rng.choice(m.all_words) if kind < 0.5 else "".join(m.rng.sample(piece, len(piece))) if kind < 0.75 else piece)
-    return "".join(pieces)[:80] + m.rng.choice(["", "。"]) + "的" * (sum(map(len, pieces)) < 6)
-
-
 def repeat(m: Material) -> dict:
     """Say a sentence again, or its first or last half sentence."""
-    sentence = salad(m)
+    sentence = m.rng.choice(m.sentences)
     parts = [p for p in re.split(r"[，。；]", sentence) if p]
     return m.rng.choice([
         row("重复下面这句话。", sentence, sentence),
@@ -136,15 +118,15 @@ def repeat(m: Material) -> dict:
 
 def complete(m: Material) -> dict:
     """Given the first characters of a piece, copy on to a given last character."""
-    sentence = salad(m)
-    start = m.rng.randrange(max(1, len(sentence) - 5))
+    sentence = m.rng.choice(m.sentences)
+    start = m.rng.randrange(len(sentence) - 5)
     piece = sentence[start : start + m.rng.randint(3, 10)]
     return row(f"抄出从“{piece[:2]}”开始的{len(piece)}个字。", sentence, piece)
 
 
 def brackets(m: Material) -> dict:
     """Pull out the bracketed pieces, as a JSON list."""
-    sentence = salad(m)
+    sentence = m.rng.choice(m.sentences)
     cuts = sorted(m.rng.sample(range(1, len(sentence)), min(m.rng.choice([2, 2, 4]), len(sentence) - 1) // 2 * 2))
     pieces, marked, last = [], "", 0
     for start, end in zip(cuts[::2], cuts[1::2], strict=True):
@@ -161,7 +143,7 @@ def words(m: Material) -> dict:
     planted = {kind: m.rng.sample(m.words[kind], m.rng.choice([0, 1, 1, 2])) for kind in kinds}
     bits = [(w, k) for k, ws in planted.items() for w in ws]
     m.rng.shuffle(bits)
-    fillers = [salad(m, 3)[: m.rng.randint(2, 12)] for _ in range(len(bits) + 1)]
+    fillers = [m.rng.choice(m.sentences)[: m.rng.randint(2, 12)] for _ in range(len(bits) + 1)]
     sentence = fillers[0] + "".join(w + f for (w, _), f in zip(bits, fillers[1:], strict=True))
     found = {k: sorted(planted[k], key=sentence.find) for k in kinds if planted[k]}
     return row(ask_entities(m, kinds), sentence, dump(found))
@@ -217,28 +199,19 @@ def chat(m: Material) -> dict:
     return m.rng.choice(m.bank if m.bank and m.rng.random() < 0.6 else m.chats)
 
 
-def double(m: Material) -> dict:
-    """A sentence twice, every token supervised: the densest practice in copying there is."""
-    sentence = salad(m)
-    return {"text": f"{sentence}\n{sentence}"}
+MENU = {repeat: 10, complete: 8, brackets: 8, words: 22, entities: 16, relations: 8, plain: 14, chat: 14}
 
 
-MENUS = {
-    "all": {repeat: 10, complete: 8, brackets: 8, words: 22, entities: 16, relations: 8, plain: 14, chat: 14},
-    "copy": {double: 30, repeat: 16, complete: 6, brackets: 8, words: 12, entities: 14, relations: 6, chat: 8},
-}
-
-
-def rows_of(m: Material, menu: str) -> Iterator[dict]:
-    """An endless mixture of a menu's tasks."""
-    makers, weights = list(MENUS[menu]), list(MENUS[menu].values())
+def rows_of(m: Material) -> Iterator[dict]:
+    """An endless mixture of the menu's tasks."""
+    makers, weights = list(MENU), list(MENU.values())
     while True:
         yield m.rng.choices(makers, weights)[0](m)
 
 
-def sequences(m: Material, tokenizer, menu: str, per_round: int = 1200) -> Iterator[dict]:
+def sequences(m: Material, tokenizer, per_round: int = 1200) -> Iterator[dict]:
     """Endless packed sequences: texts fully supervised, tasks on their answers only."""
-    stream = rows_of(m, menu)
+    stream = rows_of(m)
     while True:
         rows = [next(stream) for _ in range(per_round)]
         encoded = encode([r for r in rows if "text" not in r], tokenizer, LENGTH).rows
@@ -250,15 +223,15 @@ def sequences(m: Material, tokenizer, menu: str, per_round: int = 1200) -> Itera
         yield from packed
 
 
-def train(model: GPT2LMHeadModel, batches: Iterator, minutes: float, peak: float, log: Path) -> list[dict]:
+def train(model: GPT2LMHeadModel, batches: Iterator, minutes: float, log: Path) -> list[dict]:
     """AdamW with warm-up, a flat stretch and a linear fall over the last third, all measured in wall time."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=peak, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=PEAK, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
     start, lines, tokens, supervised, sums = time.time(), [], 0, 0, [0.0, 0]
     step = 0
     while (share := (time.time() - start) / (minutes * 60)) < 1:
         step += 1
         for group in optimizer.param_groups:
-            group["lr"] = peak * min(1, step / 100, max(0.02, (1 - share) / 0.35))
+            group["lr"] = PEAK * min(1, step / 100, max(0.02, (1 - share) / 0.35))
         batch = next(batches)
         with torch.autocast("cpu", torch.bfloat16):
             loss = supervised_loss(model, batch)
@@ -277,7 +250,7 @@ def train(model: GPT2LMHeadModel, batches: Iterator, minutes: float, peak: float
             if step % 500 == 0:
                 print(lines[-1], flush=True)
         if not math.isfinite(float(loss.detach())):
-            raise FloatingPointError(f"loss is {float(loss)} at step {step}; lower --peak")
+            raise FloatingPointError(f"loss is {float(loss)} at step {step}; lower PEAK")
     return lines
 
 
@@ -285,9 +258,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--menu", choices=tuple(MENUS), default="all")
-    parser.add_argument("--peak", type=float, default=PEAK, help="peak learning rate")
-    parser.add_argument("--start", type=Path, help="a student folder to go on from")
     parser.add_argument("--out", type=Path, default=EMBEDDED / "student")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -301,20 +271,17 @@ def main() -> None:
     config = GPT2Config(vocab_size=len(tokenizer), n_positions=512, n_embd=256, n_layer=4, n_head=4, resid_pdrop=0.0,
                         embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=0, eos_token_id=0, pad_token_id=1)  # fmt: skip
     model = GPT2LMHeadModel(config)
-    if args.start:
-        tokenizer = AutoTokenizer.from_pretrained(args.start)
-        model = GPT2LMHeadModel.from_pretrained(args.start, dtype=torch.float32)
     print(f"{model.num_parameters():,} parameters, {len(material.sentences):,} sentences, {len(material.chats)} chats, "
           f"{len(material.bank)} of our pairs", flush=True)  # fmt: skip
-    stream = sequences(material, tokenizer, args.menu)
+    stream = sequences(material, tokenizer)
     batches = (collate([next(stream) for _ in range(BATCH)], tokenizer.pad_token_id) for _ in iter(int, 1))
     with written_whole(args.out) as folder:
         folder.mkdir()
-        lines = train(model.train(), batches, args.minutes, args.peak, folder / "training.jsonl")
+        lines = train(model.train(), batches, args.minutes, folder / "training.jsonl")
         model.to(torch.bfloat16).save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         listed = {n: {"licence": CATALOG[n].licence, "homepage": CATALOG[n].homepage, "split": "train"} for n in SOURCES}
-        about = {"minutes": args.minutes, "menu": args.menu, "started_from": args.start and args.start.name, "threads": args.threads, "parameters": model.num_parameters(), "last": lines[-1], "sources": listed}
+        about = {"minutes": args.minutes, "threads": args.threads, "parameters": model.num_parameters(), "last": lines[-1], "sources": listed}
         (folder / "data.json").write_text(json.dumps(about, ensure_ascii=False, indent=1), encoding="utf-8")
 
 
