@@ -41,8 +41,8 @@ def pip(venv, *arguments):
     """Run pip of the new environment; explain the two failures that everybody meets."""
     command = [os.path.join(venv, "bin", "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments]
     done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
-    sys.stderr.write("".join(line for line in done.stderr.splitlines(True) if "WARNING" not in line))
     if done.returncode:
+        sys.stderr.write(done.stderr)
         if "No space left" in done.stderr:
             stop("the disk is full. Free about %d GiB, or work in a folder on another disk, then run make again." % SPACE)
         if any(sign in done.stderr for sign in NETWORK):
