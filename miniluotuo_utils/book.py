@@ -30,7 +30,7 @@ if importlib.util.find_spec("miniluotuo_utils") is None and ("COLAB_RELEASE_TAG"
         subprocess.run(["git", "clone", "--depth", "1", "--branch", REF, f"https://github.com/{{SLUG}}", folder], check=True)
     # 平台自带的 torch 和 numpy 绝不替换。 The platform's own torch and numpy are never replaced.
     with open("live-constraints.txt", "w") as file:
-        file.write("".join(f"{{name}}=={{version(name)}}\\n" for name in ("torch", "numpy")))
+        file.write("".join(f"{{name}}=={{version(name)}}\\n" for name in ("torch", "numpy", "ipykernel")))
     pip = [sys.executable, "-m", "pip", "install", "-q", "-c", os.path.abspath("live-constraints.txt"), "-r", "requirements.txt"]
     subprocess.run(pip, check=True, cwd=folder)
     sys.path.insert(0, folder)
@@ -79,7 +79,7 @@ def write_badges(root: Path, slug: str, ref: str) -> list[Path]:
         raise ValueError(f"REPO is {slug!r}; expected owner/name, for example REPO=my-class/Mini-Luotuo")
     old_slug, old_ref = address(root)
     changed = []
-    for path in [*notebooks(root), root / "README.md", root / "README_zh.md", root / "CITATION.cff"]:
+    for path in [*notebooks(root), root / "README.md", root / "README_zh.md"]:
         text = path.read_text(encoding="utf-8")
         new = readdressed(text, (old_slug, old_ref), (slug, ref))
         if new != text:
@@ -99,7 +99,8 @@ def readdressed(text: str, old: tuple[str, str], new: tuple[str, str]) -> str:
         text = text.replace(f"SLUG, REF = {quote}{old[0]}{quote}, {quote}{old[1]}{quote}",
                             f"SLUG, REF = {quote}{new[0]}{quote}, {quote}{new[1]}{quote}")  # fmt: skip
     text = text.replace(f"/github/{old[0]}/blob/{old[1]}/notebooks/", f"/github/{new[0]}/blob/{new[1]}/notebooks/")
-    return text.replace(f"git clone https://github.com/{old[0]}", f"git clone https://github.com/{new[0]}")
+    clone = "git clone https://github.com/{0} && cd {1}"
+    return text.replace(clone.format(old[0], old[0].split("/")[1]), clone.format(new[0], new[0].split("/")[1]))
 
 
 def tags(cell: nbformat.NotebookNode) -> list[str]:

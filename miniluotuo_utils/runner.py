@@ -52,6 +52,7 @@ def execute(book: Path, folder: Path, parameters: Mapping[str, Any]) -> Path:
     A failing one is kept as `<name>.failed.ipynb`. Raises NotebookFailed with the failing cell and its traceback.
     """
     import papermill
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
     target, failed = folder / book.name, folder / f"{book.stem}.failed.ipynb"
@@ -65,6 +66,10 @@ def execute(book: Path, folder: Path, parameters: Mapping[str, Any]) -> Path:
     except PapermillExecutionError as error:
         working.rename(failed)
         raise NotebookFailed(failure(book, error, failed)) from None
+    except (DeadKernelError, CellTimeoutError) as error:
+        os.replace(working, failed)
+        what = f"{book.name}: {type(error).__name__}; a kernel that dies is most often out of memory: a smaller scale, batch or student helps"
+        raise NotebookFailed(f"{what}\n--- kept as {failed.parent.name}/{failed.name}") from None
     except BaseException:
         working.unlink(missing_ok=True)
         raise

@@ -11,7 +11,6 @@ import json
 import os
 import platform
 import random
-import resource
 import shutil
 import subprocess
 import sys
@@ -52,17 +51,6 @@ def runs_root() -> Path:
     return (repository() or Path.cwd()) / "runs"
 
 
-def platform_name() -> str:
-    """`colab`, `kaggle` or `local`.
-
-    >>> platform_name() in {"colab", "kaggle", "local"}
-    True
-    """
-    if importlib.util.find_spec("google") and importlib.util.find_spec("google.colab"):
-        return "colab"
-    return "kaggle" if "KAGGLE_KERNEL_RUN_TYPE" in os.environ else "local"
-
-
 def gpu_memory_gib() -> float:
     """Memory of the first NVIDIA GPU in GiB, 0.0 where there is none. Asks `nvidia-smi`, so torch stays unloaded."""
     if not shutil.which("nvidia-smi"):
@@ -74,12 +62,11 @@ def gpu_memory_gib() -> float:
 
 @dataclass
 class Runtime:
-    """What `setup` found out: `scale`, `seed`, `folder` (`runs/<scale>/`), `platform`, `font`, `gpu_gib`."""
+    """What `setup` found out: `scale`, `seed`, `folder` (`runs/<scale>/`), `font`, `gpu_gib`."""
 
     scale: str
     seed: int
     folder: Path
-    platform: str
     font: str | None
     gpu_gib: float
     started: float = field(default_factory=time.time)
@@ -99,12 +86,10 @@ class Runtime:
 
     @cached_property
     def device(self) -> str:
-        """`cuda`, `mps` or `cpu` (imports torch on first use)."""
+        """`cuda` or `cpu` (imports torch on first use)."""
         import torch
 
-        if torch.cuda.is_available():
-            return "cuda"
-        return "mps" if torch.backends.mps.is_available() else "cpu"
+        return "cuda" if torch.cuda.is_available() else "cpu"
 
     @cached_property
     def dtype(self) -> str:
@@ -126,14 +111,21 @@ def setup(scale: str = "smoke", seed: int = 42) -> Runtime:
         raise ValueError(f"SCALE is {scale!r}; expected one of {', '.join(SCALES)}. Change it in the parameters cell.")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    if scale == "smoke":
-        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    go_offline(scale == "smoke")
     seed_everything(seed)
     gpu = gpu_memory_gib()
-    runtime = Runtime(scale, seed, runs_root() / scale, platform_name(), chinese_font(), gpu)
+    runtime = Runtime(scale, seed, runs_root() / scale, chinese_font(), gpu)
     runtime.folder.mkdir(parents=True, exist_ok=True)
     print(describe(runtime))
     return runtime
+
+
+def go_offline(offline: bool) -> None:
+    """Keep Hugging Face off the network at smoke; at other scales take back what smoke set, and say if that is too late."""
+    if offline:
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    elif os.environ.get("HF_HUB_OFFLINE") == "1" and "huggingface_hub" in sys.modules:
+        print("这个内核在 smoke 下断开了网络：先重启内核，再换规模。 This kernel is offline since smoke: restart it first.")
 
 
 def describe(runtime: Runtime) -> str:
@@ -142,7 +134,7 @@ def describe(runtime: Runtime) -> str:
     line = f"迷你骆驼 Mini-Luotuo · scale={runtime.scale} · {hardware} · runs/{runtime.scale}/"
     allowed = "full" if runtime.gpu_gib >= 70 else "t4" if runtime.gpu_gib >= 14 else ""
     if allowed and SCALES.index(runtime.scale) < SCALES.index(allowed):
-        line += f'\n这块 GPU 可以跑 SCALE = "{allowed}"。 This GPU allows SCALE = "{allowed}".'
+        line += f'\n这块 GPU 可以跑 SCALE = "{allowed}"。 This GPU allows SCALE = "{allowed}" (restart the kernel first).'
     if runtime.font is None:
         line += "\n没有找到中文字体，图里的汉字会变成方框：装 fonts-noto-cjk，或 pip install mplfonts，再重启内核。"
     return line
@@ -250,8 +242,12 @@ def installed_versions() -> dict[str, str]:
 
 def peak_memory_mib() -> dict[str, int]:
     """Peak memory of this process in MiB, and of its GPU if torch has used one."""
-    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss: bytes on macOS, KiB on Linux
-    peak = {"ram": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit >> 20}
+    peak = {}
+    if importlib.util.find_spec("resource"):  # not on Windows
+        import resource
+
+        unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss: bytes on macOS, KiB on Linux
+        peak["ram"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit >> 20
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         peak["gpu"] = torch.cuda.max_memory_allocated() >> 20

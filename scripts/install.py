@@ -24,8 +24,8 @@ def stop(message):
 
 
 def fingerprint():
-    """What the environment was made from: requirements, constraints, pyproject, the torch address."""
-    digest = hashlib.sha256(os.environ.get("TORCH_INDEX", "").encode())
+    """What the environment was made from: requirements, constraints, pyproject."""
+    digest = hashlib.sha256()
     for name in ("requirements.txt", "constraints.txt", "pyproject.toml"):
         with open(name, "rb") as file:
             digest.update(file.read())
@@ -33,7 +33,7 @@ def fingerprint():
 
 
 def constrained():
-    """Whether the exact set of constraints.txt was proved on this Python (3.11 to 3.13); newer ones take the ranges."""
+    """Whether to take the exact set of constraints.txt, which CI proved on Python 3.11; newer than 3.13 take the ranges."""
     return sys.version_info[:2] <= (3, 13)
 
 
@@ -61,12 +61,14 @@ def main(venv):
     if free < SPACE and not os.path.exists(stamp):
         stop("%.1f GiB are free here, about %d are needed. Free some space, or clone to another disk." % (free, SPACE))
     print("installing into %s (minutes the first time) ..." % venv, flush=True)
-    if not os.path.exists(os.path.join(venv, "bin", "python")):
-        if subprocess.run([sys.executable, "-m", "venv", venv]).returncode:
+    has_pip = [os.path.join(venv, "bin", "python"), "-m", "pip", "--version"]
+    if not os.path.exists(has_pip[0]) or subprocess.run(has_pip, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode:
+        if subprocess.run([sys.executable, "-m", "venv", "--clear", venv]).returncode:
             stop("python3 -m venv failed. On Debian and Ubuntu: apt install python3-venv. Then run make again.")
     constraints = ["-c", "constraints.txt"] if constrained() else []
     index = os.environ.get("TORCH_INDEX")
-    pip(venv, "torch", *constraints, *(["--index-url", index] if index else []))
+    # an index of torch builds need not hold what torch needs: those come with the rest
+    pip(venv, "torch", *constraints, *(["--no-deps", "--index-url", index] if index else []))
     pip(venv, "-r", "requirements.txt", *constraints)
     with open(stamp, "w") as file:
         file.write(wanted)

@@ -138,8 +138,8 @@ def prepare(student: Student, method: str, seed: int) -> None:
         student.model = get_peft_model(student.model, config)
         student.model.peft_config["default"].base_model_name_or_path = student.name  # never an absolute path
     for parameter in student.model.parameters():
-        if parameter.requires_grad and parameter.dtype == torch.float16:
-            parameter.data = parameter.data.float()  # the T4's gradient scaler refuses half-precision weights
+        if parameter.requires_grad and parameter.dtype in (torch.float16, torch.bfloat16):
+            parameter.data = parameter.data.float()  # small updates vanish in half precision, and the T4's scaler refuses it
 
 
 def trainer_arguments(student: Student, scratch: str, epochs: float, batch_size: int, accumulate: int, rate: float,
@@ -150,13 +150,16 @@ def trainer_arguments(student: Student, scratch: str, epochs: float, batch_size:
 
     cuda = student.model.device.type == "cuda"
     bf16 = torch.cuda.is_bf16_supported(including_emulation=False) if cuda else cpu_computes_bf16()
-    return SFTConfig(
+    arguments = SFTConfig(
         output_dir=scratch, num_train_epochs=epochs, per_device_train_batch_size=batch_size, gradient_accumulation_steps=accumulate,
         learning_rate=rate, weight_decay=0.01, max_grad_norm=1.0, seed=seed, bf16=bf16, fp16=cuda and not bf16,
         gradient_checkpointing=cuda and student.parameters > 1e9, packing=False, max_length=None, remove_unused_columns=False,
         dataset_kwargs={"skip_prepare_dataset": True}, logging_steps=1, save_strategy="no", report_to="none",
         disable_tqdm=not progress, use_cpu=not cuda, dataloader_pin_memory=cuda,
     )  # fmt: skip
+    if arguments.n_gpu > 1:
+        arguments._n_gpu = 1  # one process trains on one GPU; several need `accelerate launch`
+    return arguments
 
 
 def cpu_computes_bf16() -> bool:

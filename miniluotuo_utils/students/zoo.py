@@ -59,7 +59,7 @@ class Student:
     @property
     def parameters(self) -> int:
         """Number of parameters, counted."""
-        return sum(p.numel() for p in self.model.parameters())
+        return self.model.num_parameters()  # knows that 4-bit weights are packed two to a byte
 
 
 def load_student(name: str | Path, device: str | None = None, dtype: str = "float32", bits: int | None = None) -> Student:
