@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import json
 import platform
-import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 from miniluotuo_utils.ie import headline
-from miniluotuo_utils.runtime import repository, runs_root
+from miniluotuo_utils.runtime import runs_root
 
 
 def hardware() -> str:
@@ -29,14 +28,13 @@ def main(scale: str) -> None:
     metrics = json.loads((folder / "evaluation" / "metrics.json").read_text(encoding="utf-8"))
     student = json.loads((folder / "students" / "student" / "run.json").read_text(encoding="utf-8"))
     when = datetime.fromtimestamp((folder / "evaluation" / "run.json").stat().st_mtime, UTC)
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=repository(), capture_output=True, text=True, check=True).stdout.strip()
     print("| data 数据 | item 项目 | system 选手 | P | R | F1 `span` | F1 `string` |\n|---|---|---|---|---|---|---|")
     for key in (k for k in metrics if k.endswith(" span")):
         name, system, _ = key.split()
         strings = dict(headline(metrics[f"{name} {system} string"]))
         for part, micro in headline(metrics[key]):
             print(f"| {name} | {part} | {system} | {micro['precision']:.3f} | {micro['recall']:.3f} | {micro['f1']:.3f} | {strings[part]['f1']:.3f} |")
-    print(f"\n`{scale}`, {when:%Y-%m-%d}, commit {commit}, {hardware()}; {student['method']} fine-tuning of `{student['student']}` "
+    print(f"\n`{scale}`, {when:%Y-%m-%d}, commit {student['commit']}, {hardware()}; {student['method']} fine-tuning of `{student['student']}` "
           f"({student['parameters']:,} parameters) on {student['tokens']:,} tokens ({student['supervised_tokens']:,} supervised) in "
           f"{student['train_seconds'] / 60:.1f} minutes, {student['tokens_per_second']:,.0f} tokens/s.")  # fmt: skip
 

@@ -229,6 +229,14 @@ def file_sha256(path: Path | str) -> str:
     return digest.hexdigest()
 
 
+def commit() -> str | None:
+    """The clone's short commit, None where there is no clone or no git."""
+    if repository() is None or not shutil.which("git"):
+        return None
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, cwd=repository(), capture_output=True, text=True, check=False).stdout.strip() or None
+
+
 def installed_versions() -> dict[str, str]:
     """Versions of Python and of the libraries that change results."""
     found = {"python": platform.python_version()}
@@ -257,7 +265,7 @@ def peak_memory_mib() -> dict[str, int]:
 def record_run(folder: Path, runtime: Runtime, inputs: list[Path] | None = None, **facts: object) -> dict:
     """Write `run.json` into `folder`, last of its files: scale, seed, versions, seconds, memory, input hashes, `facts`."""
     note = {
-        "scale": runtime.scale, "seed": runtime.seed, "versions": installed_versions(),
+        "scale": runtime.scale, "seed": runtime.seed, "versions": installed_versions(), "commit": commit(),
         "machine": {"cpus": os.cpu_count(), "gpu_gib": round(runtime.gpu_gib, 1)},
         "seconds": round(time.time() - runtime.started, 1), "peak_mib": peak_memory_mib(),
         "inputs": {Path(p).name: file_sha256(p) for p in inputs or []}, **facts,

@@ -590,8 +590,6 @@ def test_the_embedded_bank_answers_itself():
     from miniluotuo_utils.records import read_jsonl
     from miniluotuo_utils.runtime import EMBEDDED
 
-    if not (EMBEDDED / "bank.jsonl").is_file():
-        pytest.skip("embedded/bank.jsonl is not there yet")
     rows = read_jsonl(EMBEDDED / "bank.jsonl")
     questions = {joined(row["instruction"], row["input"]) for row in rows}
     assert len(questions) == len(rows) and NOT_RECORDED not in {row["output"] for row in rows}

@@ -88,12 +88,12 @@ class Teacher:
         replies: list[Reply] = []
         waiting: dict[str, asyncio.Lock] = {}
         broken: list[BaseException] = []
-        todo = iter(requests)
+        waiting_requests = iter(requests)
         total = len(requests) if hasattr(requests, "__len__") else None
 
         async def work() -> None:
             try:
-                while not broken and (messages := next(todo, None)) is not None:
+                while not broken and (messages := next(waiting_requests, None)) is not None:
                     place = len(replies)
                     replies.append(Reply("", "", error="not asked yet"))
                     request = {"model": self.model, "messages": messages, **sampling}
