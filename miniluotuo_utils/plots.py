@@ -15,7 +15,7 @@ COLOURS = ("#c8553d", "#588b8b", "#f28f3b", "#2d3047", "#93b7be", "#8a5a83", "#6
 
 def new(title: str, x: str = "", y: str = "", size: tuple[float, float] = (8, 3.2)) -> Axes:
     """An empty picture with its labels."""
-    _, axes = plt.subplots(figsize=size, dpi=96)
+    _, axes = plt.subplots(figsize=size, dpi=80)
     axes.set_title(title)
     axes.set_xlabel(x)
     axes.set_ylabel(y)
@@ -104,7 +104,7 @@ def batch_picture(batches: Mapping[str, Sequence[Sequence[int]]], length: int, t
     """Batches as pixel rows of `length` tokens: `batches[name]` holds one list of segment numbers per row; the rest is padding."""
     import numpy as np
 
-    _, axes = plt.subplots(1, len(batches), figsize=(8.5, 3), dpi=96, squeeze=False)
+    _, axes = plt.subplots(1, len(batches), figsize=(8.5, 3), dpi=80, squeeze=False)
     for column, (name, rows) in zip(axes[0], batches.items(), strict=True):
         picture = np.ones((len(rows), length, 3))
         for r, row in enumerate(rows):
