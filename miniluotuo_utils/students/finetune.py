@@ -9,16 +9,14 @@ import json
 import math
 import tempfile
 import time
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from miniluotuo_utils.runtime import peak_memory_mib, written_whole
-from miniluotuo_utils.students.zoo import ZOO, Student
+from miniluotuo_utils.students.zoo import ZOO, Student, quiet
 from miniluotuo_utils.tokens import IGNORED, collate, encode, pack
 
 METHODS = ("full", "lora", "qlora")
@@ -65,7 +63,8 @@ def finetune(
     if method not in METHODS:
         raise ValueError(f"method is {method!r}; expected one of {', '.join(METHODS)}")
     sequences, dropped = packed_rows(student, rows, max_length)
-    prepare(student, method, seed)
+    with quiet():
+        prepare(student, method, seed)
     spec = ZOO.get(student.name)
     rate = learning_rate or (spec.learning_rate if spec else 2e-5) * (1 if method == "full" else 10)
     training = Training(student, method, dropped=dropped)
@@ -87,22 +86,6 @@ def finetune(
     training.peak_mib = peak_memory_mib()
     student.model.eval()
     return training
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Without the libraries' notes to their own developers, which a reader can do nothing about; errors stay."""
-    from transformers.utils import logging
-
-    kept = logging.get_verbosity()
-    logging.set_verbosity_error()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=FutureWarning)
-        warnings.filterwarnings("ignore", message=".*fan_in_fan_out.*")
-        try:
-            yield
-        finally:
-            logging.set_verbosity(kept)
 
 
 def packed_rows(student: Student, rows: Sequence[Mapping], max_length: int) -> tuple[list[Mapping], dict[str, int]]:
@@ -267,7 +250,7 @@ class Watch:
 
 def save(student: Student, folder: Path, log: Sequence[Mapping] = ()) -> Path:
     """Write a student (or its adapter) as safetensors with its tokenizer and its log, beside and then renamed."""
-    with written_whole(folder) as partial_folder:
+    with written_whole(folder) as partial_folder, quiet():
         partial_folder.mkdir(parents=True)
         student.model.save_pretrained(partial_folder)
         student.tokenizer.save_pretrained(partial_folder)

@@ -6,6 +6,10 @@ In: a name. Out: a `Student`: model and tokenizer that belong together. Shown in
 from __future__ import annotations
 
 import json
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -99,13 +103,31 @@ def placement(device: str | None, dtype: str, bits: int | None) -> dict:
     return {"quantization_config": four, "device_map": {"": device or "cuda"}}
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without the libraries' notes to their own developers, which a reader can do nothing about; errors stay."""
+    from transformers.utils import logging as transformers_logging
+
+    kept = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=FutureWarning)
+        warnings.filterwarnings("ignore", message=".*(fan_in_fan_out|Could not find a config file).*")
+        try:
+            yield
+        finally:
+            transformers_logging.set_verbosity(kept)
+
+
 def load_adapter(folder: Path, device: str | None, dtype: str, bits: int | None) -> Student:
     """An adapter folder on the base that its configuration names."""
-    from peft import PeftModel
-
     base_name = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))["base_model_name_or_path"]
     base = load_student(base_name, device, dtype, bits)
-    return Student(base_name, PeftModel.from_pretrained(base.model, str(folder)).eval(), base.tokenizer)
+    with quiet():
+        from peft import PeftModel
+
+        return Student(base_name, PeftModel.from_pretrained(base.model, str(folder)).eval(), base.tokenizer)
 
 
 def trained_student(folder: Path, fallback: str, **how: object) -> tuple[Student, bool]:
