@@ -121,7 +121,7 @@ def setup(scale: str = "smoke", seed: int = 42) -> Runtime:
 
 
 def go_offline(offline: bool) -> None:
-    """Keep Hugging Face off the network at smoke; at other scales take back what smoke set, and say if that is too late."""
+    """Keep Hugging Face off the network at smoke; at other scales say when this kernel is offline already, which only a restart undoes."""
     if offline:
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
     elif os.environ.get("HF_HUB_OFFLINE") == "1" and "huggingface_hub" in sys.modules:
