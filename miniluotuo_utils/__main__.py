@@ -47,24 +47,61 @@ def badges(args: argparse.Namespace) -> int:
     return 0
 
 
+def catalog(args: argparse.Namespace) -> int:
+    """Print the catalog of data sources, or write it into both READMEs."""
+    if args.readme:
+        from miniluotuo_utils.book import write_catalog
+
+        print("\n".join(f"{path.name} written" for path in write_catalog(repository())) or "both READMEs hold the catalog already")
+        return 0
+    from miniluotuo_utils.data.catalog import catalog_table, markdown
+
+    rows = catalog_table()
+    print(markdown(list(rows[0]), [list(row.values()) for row in rows]))
+    return 0
+
+
 def download(args: argparse.Namespace) -> int:
     """Download and verify the files of data sets, into the cache or into a mirror folder for a class."""
     import os
 
-    from miniluotuo_utils.data import files
-    from miniluotuo_utils.data.catalog import card
+    from miniluotuo_utils.data.catalog import files, loadable
     from miniluotuo_utils.data.download import copy_into_mirror
 
-    for name in args.names:
-        card(name)
+    cards = [loadable(name) for name in args.names]
     if args.home:
         os.environ["MINILUOTUO_HOME"] = str(args.home)
-    for name in args.names:
-        found = [path for paths in files(name).values() for path in paths]
+    for found in cards:
+        files(found.name)
         if args.mirror:
-            copy_into_mirror(name, args.mirror)
-        print(f"{name}: {len(found)} files verified" + (f", in {args.mirror}" if args.mirror else ""))
+            copy_into_mirror(found.pins, args.mirror)
+        print(f"{found.name}: {len(found.pins)} files, {found.state}" + (f", in {args.mirror}" if args.mirror else ""))
+    if args.mirror:
+        print(f"to use it: MINILUOTUO_MIRROR={args.mirror}")
     return 0
+
+
+def pin(args: argparse.Namespace) -> int:
+    """Fill the unverified pins of cards from the real files, where there is a network."""
+    from miniluotuo_utils.data.pins import pin_card
+
+    for name in args.names:
+        filled = pin_card(name)
+        print(f"{name}: " + ("; ".join(filled) or "nothing to fill, every pin is there"))
+    return 0
+
+
+def validate(args: argparse.Namespace) -> int:
+    """Check a JSON Lines file of instruction rows or IE records, and name line, field and fault of each bad one."""
+    from miniluotuo_utils.data.validation import validated
+
+    kinds, faults = validated(args.file)
+    for fault in faults[: args.most]:
+        print(fault)
+    if faults[args.most :]:
+        print(f"... and {len(faults) - args.most:,} more")
+    print(f"{args.file.name}: " + (", ".join(f"{n:,} {kind}" for kind, n in kinds.items()) or "nothing") + f" well-formed, {len(faults):,} faults")
+    return 1 if faults or not kinds else 0
 
 
 def score(args: argparse.Namespace) -> int:
@@ -103,6 +140,9 @@ def parser() -> argparse.ArgumentParser:
     command(refresh)
     command(badges, ("--repo", {"help": "owner/name"}), ("--ref", {"help": "branch or tag"}))
     command(download, ("names", {"nargs": "+"}), ("--mirror", {"type": Path}), ("--home", {"type": Path}))
+    command(catalog, ("--readme", {"action": "store_true", "help": "write it into both READMEs"}))
+    command(pin, ("names", {"nargs": "+"}))
+    command(validate, ("file", {"type": Path}), ("--most", {"type": int, "default": 20, "help": "how many faults to print"}))
     command(score, ("gold", {}), ("pred", {}), ("--task", {"required": True, "choices": ("NER", "RE", "EE")}),
             ("--mode", {"default": "span", "choices": ("span", "string")}), ("--json", {"action": "store_true"}))  # fmt: skip
     command(merge, ("adapter", {"type": Path}), ("out", {"type": Path}))

@@ -142,3 +142,26 @@ def refresh(root: Path, executed: Path) -> Iterator[Path]:
                 cell.outputs = ran[cell.id].outputs
         nbformat.write(stripped(book), path)
         yield path
+
+
+def catalog_text() -> str:
+    """The catalog's table as the READMEs hold it, each name a link to its source."""
+    from miniluotuo_utils.data.catalog import CATALOG, catalog_table, markdown
+
+    rows = catalog_table()
+    linked = [list((row | {"名字 name": f"[{row['名字 name']}]({CATALOG[row['名字 name']].homepage})"}).values()) for row in rows]
+    return "\n\n" + markdown(list(rows[0]), linked) + "\n\n"
+
+
+def write_catalog(root: Path) -> list[Path]:
+    """Write the catalog's table between the marks of both READMEs; returns what changed."""
+    changed = []
+    for path in (root / "README.md", root / "README_zh.md"):
+        text = path.read_text(encoding="utf-8")
+        new, count = re.subn(r"(<!-- catalog -->).*?(<!-- /catalog -->)", lambda m: m[1] + catalog_text() + m[2], text, flags=re.S)
+        if count != 1:
+            raise ValueError(f"{path.name}: found {count} places for the catalog, expected one between <!-- catalog --> and <!-- /catalog -->")
+        if new != text:
+            path.write_text(new, encoding="utf-8")
+            changed.append(path)
+    return changed

@@ -118,3 +118,18 @@ def batch_picture(batches: Mapping[str, Sequence[Sequence[int]]], length: int, t
         column.set_yticks([])
     plt.suptitle(title)
     finish()
+
+
+def funnel(steps: Mapping[str, int], before: int, title: str) -> None:
+    """How many rows are left after each step that removes some, from the top down, with the number removed beside it."""
+    left, names, values, labels = before, ["读入 rows in"], [before], [f"{before:,}"]
+    for name, removed in steps.items():
+        left -= removed
+        names.append(name)
+        values.append(left)
+        labels.append(f"{left:,}" + (f"（−{removed:,}）" if removed else ""))
+    axes = new(title, "条数 rows", size=(8, 0.3 * len(names) + 1))
+    drawn = axes.barh(names[::-1], values[::-1], color=[COLOURS[1] if i else COLOURS[3] for i in range(len(names))][::-1])
+    axes.bar_label(drawn, labels[::-1], padding=3, fontsize=8)
+    axes.margins(x=0.16)
+    finish()

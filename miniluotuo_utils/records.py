@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 
 from miniluotuo_utils.runtime import written_whole
@@ -32,7 +33,7 @@ def check_row(row: Mapping) -> dict:
     expect(isinstance(row, Mapping), "row", row, "a JSON object")
     for field in ("instruction", "input", "output", "source"):
         expect(isinstance(row.get(field), str), field, row.get(field), 'a string ("" where there is none)')
-    expect(row["instruction"].strip(), "instruction", row["instruction"], "a text that is not empty")
+    expect((row["instruction"] + row["input"]).strip(), "instruction", row["instruction"], "a text that is not empty, here or in input")
     for number, pair in enumerate(row.get("history") or []):
         good = isinstance(pair, (list, tuple)) and len(pair) == 2 and all(isinstance(t, str) for t in pair)
         expect(good, f"history[{number}]", pair, "a [user, assistant] pair of strings")
@@ -72,7 +73,8 @@ def mentions(record: Mapping) -> Iterator[tuple[Mapping, str]]:
         for side in ("head", "tail"):
             yield relation.get(side), f"relations[{i}].{side}"
         for slot, thing in (relation.get("slots") or {}).items():
-            yield thing, f"relations[{i}].slots.{slot}"
+            if thing is not None:  # a table gives every relation every slot
+                yield thing, f"relations[{i}].slots.{slot}"
     for i, event in enumerate(record.get("events") or []):
         expect(isinstance(event, Mapping), f"events[{i}]", event, "an object with type, trigger, pos, arguments")
         expect(isinstance(event.get("type"), str), f"events[{i}].type", event.get("type"), "a string")
@@ -132,6 +134,17 @@ def iter_jsonl(path: Path | str, check: Callable[[Mapping], dict] | None = None)
 def read_jsonl(path: Path | str, check: Callable[[Mapping], dict] | None = None) -> list[dict]:
     """The whole of `iter_jsonl` as a list; `check` is `check_row`, `check_record` or None."""
     return list(iter_jsonl(path, check))
+
+
+def batches(rows: Iterable, size: int) -> Iterator[list]:
+    """Rows in lists of `size`, the last one shorter.
+
+    >>> list(batches("abcde", 2))
+    [['a', 'b'], ['c', 'd'], ['e']]
+    """
+    rows = iter(rows)
+    while batch := list(islice(rows, size)):
+        yield batch
 
 
 def write_jsonl(path: Path | str, rows: Iterable[Mapping]) -> int:

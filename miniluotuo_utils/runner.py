@@ -59,6 +59,7 @@ def execute(book: Path, folder: Path, parameters: Mapping[str, Any]) -> Path:
     for old in (target, target.with_suffix(".html"), failed):
         old.unlink(missing_ok=True)
     working = folder / f"{book.stem}.partial.ipynb"
+    os.environ["MINILUOTUO_HEADLESS"] = "1"  # forms become static tables
     try:
         papermill.execute_notebook(str(book), str(working), parameters=dict(parameters), cwd=str(book.parent), kernel_name="python3",
                                    progress_bar=sys.stderr.isatty(), log_output=False, execution_timeout=SLOWEST_CELL,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -75,6 +76,76 @@ def coloured_tokens(tokenizer: Any, ids: Sequence[int], labels: Sequence[int]) -
         colour = "#e9ecef;color:#555" if label == -100 else COLOURS[0] + ";color:#fff"
         boxes.append(f'<span style="padding:1px 2px;margin:1px;border-radius:3px;background:{colour}">{text}</span>')
     return html("".join(boxes))
+
+
+def table(rows: Sequence[Mapping[str, object]]) -> HTML:
+    """Rows as a plain table, texts as they are (an `HTML` value keeps its marks)."""
+    from IPython.display import HTML
+
+    def cell(value: object) -> str:
+        return value.data if isinstance(value, HTML) else escape(str(value)).replace("\n", "<br>")
+
+    head = "".join(f"<th style='text-align:left'>{escape(name)}</th>" for name in rows[0])
+    body = "".join("<tr>" + "".join(f"<td style='text-align:left'>{cell(v)}</td>" for v in row.values()) + "</tr>" for row in rows)
+    return HTML(f"<table style='font-size:13px'><tr>{head}</tr>{body}</table>")
+
+
+def difference(one: str, other: str) -> HTML:
+    """The second text with what differs from the first in colour.
+
+    >>> difference("在家里种薄荷", "在阳台种薄荷").data.count("<b")
+    1
+    """
+    from difflib import SequenceMatcher
+
+    from IPython.display import HTML
+
+    parts = []
+    for tag, _, _, start, end in SequenceMatcher(None, one, other, autojunk=False).get_opcodes():
+        text = escape(other[start:end]) or ("▯" if tag == "delete" else "")
+        parts.append(text if tag == "equal" else f'<b style="color:{COLOURS[0]}">{text}</b>')
+    return HTML("".join(parts).replace("\n", "<br>"))
+
+
+def shown(row: Mapping) -> str:
+    """A row or record as HTML: a record with its spans in boxes, a row as question and answer."""
+    if "sentence" in row:
+        return marked(row)
+    asked = "<br>".join(escape(row[f][:300]) for f in ("instruction", "input") if row[f])
+    return f"<b>问</b> {asked}<br><b>答</b> {escape(row['output'][:300])}".replace("\n", "<br>")
+
+
+def explorer(sources: Mapping[str, Sequence[Mapping]], count: int = 3, seed: int = 42) -> Any:
+    """Random rows of a source, of one type if wanted, with their spans in colour: a form in a live notebook, a static table headless."""
+    import random
+
+    from miniluotuo_utils.records import TASKS
+
+    if os.environ.get("MINILUOTUO_HEADLESS"):
+        picks = {name: random.Random(seed).sample(list(rows), min(count, len(rows))) for name, rows in sources.items()}
+        return html("".join(f"<p><b>{escape(name)}</b><br>" + "<br>".join(map(shown, rows)) + "</p>" for name, rows in picks.items()))
+    import ipywidgets
+
+    def kinds(row: Mapping) -> set[str]:
+        return {item["type"] for field in TASKS.values() for item in row.get(field) or []}
+
+    source = ipywidgets.Dropdown(options=list(sources), description="来源 source")
+    kind = ipywidgets.Dropdown(description="类型 type")
+    button, out = ipywidgets.Button(description="换一批 more"), ipywidgets.HTML()
+
+    def draw(_: object = None) -> None:
+        rows = [row for row in sources[source.value] if kind.value in (None, "全部 all") or kind.value in kinds(row)]
+        out.value = "<br>".join(f"<p>{shown(row)}</p>" for row in random.sample(rows, min(count, len(rows))))
+
+    def renew(_: object = None) -> None:
+        kind.options = ["全部 all", *sorted({k for row in sources[source.value] for k in kinds(row)})]
+        draw()
+
+    source.observe(renew, "value")
+    kind.observe(draw, "value")
+    button.on_click(draw)
+    renew()
+    return ipywidgets.VBox([ipywidgets.HBox([source, kind, button]), out])
 
 
 def question_box(student: Student) -> Any:

@@ -1,53 +1,99 @@
-"""Data: pins that are checked, readers that keep every span true, cleaning that counts, and the embedded sets."""
+"""Data: cards, downloads that are checked and go on where they broke off, pins, and the embedded sets."""
 
+import io
 import json
 import shutil
+import tarfile
+import zipfile
 from collections import Counter
+from dataclasses import asdict
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from miniluotuo_utils.data import CATALOG, clean, handed, load, mix
-from miniluotuo_utils.data.catalog import read, renamed
-from miniluotuo_utils.data.download import copy_into_mirror, fetch, mirrored, verify
-from miniluotuo_utils.data.readers import (
-    READERS,
-    alpaca_json,
-    alpaca_parallel,
-    bmes_columns,
-    cluener,
-    deepke_csv,
-    finre,
-    word_list,
-)
+from miniluotuo_utils.__main__ import main
+from miniluotuo_utils.book import catalog_text
+from miniluotuo_utils.data import CATALOG, clean, handed, load
+from miniluotuo_utils.data.catalog import ORDER, STATES, TERMS, files, read, renamed
+from miniluotuo_utils.data.download import copy_into_mirror, download, fetch, fetch_all, home, members, mirrored, progress_bar, verify
+from miniluotuo_utils.data.pins import at_commit, pin_card
+from miniluotuo_utils.data.readers import READERS
 from miniluotuo_utils.records import TASKS, DataError, check_record, check_row, read_jsonl
-from miniluotuo_utils.runtime import EMBEDDED, file_sha256, setup
+from miniluotuo_utils.runtime import EMBEDDED, file_sha256, repository, setup
+
+MADE = {"human", "self-instruct", "mixed", "collection", "human, collection", "translated", "distant supervision", "not looked up",
+        "a language model, for this project", "learned from English web text"}  # fmt: skip
 
 
 def test_every_card_is_complete_and_nothing_is_half_pinned():
     """A pin with a hash but no size, or a licence left blank, once looked verified."""
     for card in CATALOG.values():
-        assert card.licence and card.homepage.startswith("https://") and card.tasks and card.title
+        assert card.title and card.licence and card.domain and card.homepage.startswith("http"), card.name
+        assert card.terms in TERMS and card.made in MADE and card.language in ("CN", "EN", "ML") and set(card.tasks) <= set(ORDER), card.name
+        assert set(card.records) == {"stated", "verified"} and card.state in STATES, card.name
         assert card.reader is None or card.reader in READERS
-        for pin in (p for pins in card.splits.values() for p in pins):
-            assert pin["url"].startswith("package:") or (pin["bytes"] and len(pin["sha256"]) == 64)
-    assert sum(CATALOG[n].records["stated"] for n in ("luotuo-all", "alpaca-gpt4-zh", "coig", "baike2018qa", "webtext2019zh")) == 683_235
+        assert card.pins or card.obtain, f"{card.name} neither loads nor says how to get it"
+        assert card.state != "manual" or card.obtain, card.name
+        for pin in card.pins:
+            assert bool(pin["bytes"]) == bool(pin["sha256"]) and (not pin["sha256"] or len(pin["sha256"]) == 64), pin
+            assert pin["url"].split(":")[0] in ("https", "package", "manual")
+        assert card.records["verified"] is None or card.state in ("verified", "embedded"), f"{card.name}: who counted files that nobody read?"
+
+
+def test_the_collections_are_whole():
+    """The five sources of Mini-Luotuo and the 46 sets of Viscacha; the licence groups follow what the licence says."""
+    assert sorted(c.name for c in CATALOG.values() if "mini-luotuo" in c.collections) == [
+        "alpaca-gpt4-zh", "baike2018qa", "coig", "luotuo-all", "webtext2019zh"]  # fmt: skip
+    assert sum("viscacha" in c.collections for c in CATALOG.values()) == 46
+    for card in CATALOG.values():
+        silent = card.licence.startswith("none stated")
+        assert silent or ("NC" in card.licence) <= (card.terms in ("non-commercial", "contradictory")), card.name
+        assert not silent or card.terms in ("none stated", "non-commercial"), card.name
+        assert ("not looked up" in card.licence) == (card.terms == "not looked up"), card.name
+
+
+def test_the_readmes_hold_the_catalog_as_it_is():
+    """A table copied by hand is wrong after the next card: `python -m miniluotuo_utils catalog --readme` writes it."""
+    for name in ("README.md", "README_zh.md"):
+        text = (repository() / name).read_text(encoding="utf-8")
+        assert catalog_text() in text, f"{name}: run `python -m miniluotuo_utils catalog --readme`"
+
+
+def test_counted_means_counted(mirror):
+    """Every number shown as counted is what the reader gives for the real files."""
+    for card in CATALOG.values():
+        if card.records["verified"] is not None and card.reader:
+            faults = []
+            assert sum(1 for split in card.splits for _ in read(card.name, split, False, faults)) == card.records["verified"], card.name
 
 
 def test_a_source_without_files_says_where_to_get_it():
     """A KeyError once stood where an address should."""
-    with pytest.raises(DataError, match="luotuo-all: .*https://github.com"):
-        load("luotuo-all")
+    with pytest.raises(DataError, match="tacred: .*only this description.*https://github.com"):
+        load("tacred")
     with pytest.raises(ValueError, match="no data set 'cluner' in the catalog; there are: alpaca-chinese"):
         load("cluner")
     with pytest.raises(ValueError, match="embedded-ner has no split 'dev'; it has: train, test"):
         load("embedded-ner", split="dev")
+    with pytest.raises(ValueError, match="errors is 'ignore'"):
+        load("embedded-ner", errors="ignore")
+
+
+def test_a_source_that_a_person_fetches_is_read_where_they_put_it(tmp_path, monkeypatch):
+    """baike2018qa has no address; once its file is in manual/, it loads like any other."""
+    monkeypatch.setenv("MINILUOTUO_HOME", str(tmp_path))
+    monkeypatch.setenv("MINILUOTUO_MIRROR", "")
+    with pytest.raises(FileNotFoundError, match=r"baike2018qa: .*manual/baike2018qa/baike_qa_train.json.*manual"):
+        load("baike2018qa", split="train")
+    path = tmp_path / "manual" / "baike2018qa" / "baike_qa_train.json"
+    path.parent.mkdir(parents=True)
+    shutil.copy(EMBEDDED / "native" / "baike.jsonl", path)
+    assert len(load("baike2018qa", split="train")) >= 2
 
 
 @pytest.fixture
 def served(httpserver, tmp_path, monkeypatch):
-    """A small mirror over HTTP, an empty cache, and the pin of one file on it."""
+    """A small mirror over HTTP, an empty cache, and the pin of one file on it; the network is allowed."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     body = '{"text": "骆驼"}\n'.encode()
     httpserver.expect_request("/host.example/data/a.json").respond_with_data(body)
     monkeypatch.setenv("MINILUOTUO_MIRROR", httpserver.url_for("/").rstrip("/"))
@@ -76,9 +122,13 @@ def test_a_file_that_is_nowhere_lists_where_it_was_looked_for(tmp_path, monkeypa
     """A stack trace of urllib3 said nothing about the mirror."""
     monkeypatch.setenv("MINILUOTUO_MIRROR", str(tmp_path))
     monkeypatch.setenv("MINILUOTUO_HOME", str(tmp_path / "cache"))
-    pin = {"url": "https://127.0.0.1:9/x/y.json", "bytes": 1, "sha256": "0" * 64}
-    with pytest.raises(FileNotFoundError, match=r"y\.json could not be had \(mirror folder .*no 127.0.0.1:9/x/y\.json; 127.0.0.1:9: .*smoke"):
-        fetch(pin, progress=False)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    pins = [{"url": f"https://127.0.0.1:9/x/{n}.json", "bytes": 1, "sha256": "0" * 64} for n in "yz"]
+    with pytest.raises(FileNotFoundError, match=r"2 of 2 files could not be had: y\.json \(not in the mirror folder; 127.0.0.1:9: \w+\); z\.json .*smoke"):
+        fetch_all(pins, progress=False)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(FileNotFoundError, match=r"y\.json \(not in the mirror folder\); z\.json .*offline.*download NAME --mirror DIR"):
+        fetch_all(pins, progress=False)
 
 
 def test_a_damaged_file_in_a_mirror_folder_is_named(tmp_path, monkeypatch):
@@ -93,103 +143,151 @@ def test_a_damaged_file_in_a_mirror_folder_is_named(tmp_path, monkeypatch):
     assert verify(target, {"bytes": None, "sha256": None}) == target
 
 
-def test_cluener_end_is_inclusive(tmp_path):
-    """Off by one at every entity."""
-    path = tmp_path / "c.json"
-    path.write_text('{"text": "彭小军在香港，香港", "label": {"name": {"彭小军": [[0, 2]]}, "address": {"香港": [[4, 5], [7, 8]]}}}\n')
-    [record] = cluener(path, "x")
-    assert check_record(record)["entities"][2] == {"name": "香港", "type": "address", "pos": [7, 9]}
+@pytest.fixture
+def ranged(httpserver, tmp_path, monkeypatch):
+    """A server of one file of 300,000 bytes that honours Range and breaks the first answer off in the middle; and the file's pin."""
+    from werkzeug import Response
+
+    body = bytes(i * 7 % 251 for i in range(300_000))
+    asked = []
+
+    def answer(request):
+        asked.append(request.headers.get("Range"))
+        if not asked[-1]:
+            return Response(iter([body[:100_000]]), headers={"Content-Length": str(len(body))}, direct_passthrough=True)
+        start = int(asked[-1].removeprefix("bytes=").rstrip("-"))
+        return Response(body[start:], 206, {"Content-Range": f"bytes {start}-{len(body) - 1}/{len(body)}"})
+
+    httpserver.expect_request("/big.bin").respond_with_handler(answer)
+    monkeypatch.setenv("MINILUOTUO_HOME", str(tmp_path / "cache"))
+    (tmp_path / "body").write_bytes(body)
+    return httpserver.url_for("/big.bin"), {"url": "https://host.example/big.bin", "bytes": len(body), "sha256": file_sha256(tmp_path / "body")}, asked
 
 
-def test_bmes_columns(tmp_path):
-    """A file without a last empty line lost its last sentence."""
-    path = tmp_path / "r.bmes"
-    path.write_text("高 B-NAME\n勇 E-NAME\n男 O\n\n汉 S-RACE\n族 O")
-    one, two = bmes_columns(path, "x")
-    assert [e["name"] for e in one["entities"]] == ["高勇"] and two["entities"] == [{"name": "汉", "type": "RACE", "pos": [0, 1]}]
-    path.write_text("高B-NAME\n")
-    with pytest.raises(DataError, match=r"r\.bmes, line 1: found '高B-NAME'"):
-        list(bmes_columns(path, "x"))
+def test_a_broken_download_goes_on_where_it_broke_off(ranged):
+    """On a slow line a file of a gigabyte never arrived, because each try began at its first byte."""
+    address, pin, asked = ranged
+    path = download(address, home() / "big.bin", pin, progress_bar(None, False))
+    assert verify(path, pin) == path and asked[0] is None and asked[1] == "bytes=65536-"
+    assert not path.with_name("big.bin.part").exists()
 
 
-def test_alpaca_files(tmp_path):
-    """A missing input, a null score and broken JSON all occur in the real files."""
-    path = tmp_path / "a.json"
-    path.write_text(json.dumps([{"instruction": "问", "output": "答"}, {"instruction": "问", "input": "", "output": "答", "history": [["甲", "乙"]]}]))
-    one, two = map(check_row, alpaca_json(path, "x"))
-    assert one["input"] == "" and "history" not in one and two["history"] == [["甲", "乙"]]
-    rows = [{"zh_instruction": str(s), "zh_input": None, "zh_output": "答", "metadata": {"score": s}} for s in (5, 4, 3, None)]
-    path.write_text(json.dumps(rows))
-    assert [r["instruction"] for r in map(check_row, alpaca_parallel(path, "x"))] == ["5", "4"]
-    path.write_text('[{"a": 1},\n{"b" 2}]')
-    with pytest.raises(DataError, match=r"a\.json, line 2: .*expected one JSON list"):
-        list(alpaca_json(path, "x"))
+def test_a_part_of_an_earlier_session_is_gone_on_with_only_if_the_pin_can_prove_it(ranged):
+    """A killed session's part saves its bytes; without a checksum two versions of a file could be glued together."""
+    address, pin, asked = ranged
+    part = home() / "big.bin.part"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(bytes(i * 7 % 251 for i in range(250_000)))
+    download(address, home() / "big.bin", pin, progress_bar(None, False))
+    assert asked == ["bytes=250000-"]
+    part.write_bytes(b"of another file")
+    download(address, home() / "other.bin", {**pin, "sha256": None, "bytes": None}, progress_bar(None, False))
+    (home() / "other.bin.part").write_bytes(b"x" * 10)
+    with pytest.raises(DataError, match="found sha256"):
+        download(address, home() / "other.bin", {**pin, "bytes": None}, progress_bar(None, False))
+    assert not (home() / "other.bin.part").exists(), "a part that proved wrong must not be gone on with"
 
 
-def test_pairs_of_names_have_a_place_only_if_it_is_certain(tmp_path):
-    """A name that stands twice got the place of its first mention."""
-    path = tmp_path / "f.txt"
-    path.write_text("中行\t工行\t合作\t中行与工行合作，中行受益\n\n甲\t乙\tunknown\t甲和乙\n")
-    one, two = map(check_record, finre(path, "x"))
-    assert one["relations"][0]["head"]["pos"] is None and one["relations"][0]["tail"]["pos"] == [3, 5] and two["relations"] == []
-    assert one["annotation"] == "one-pair"
-    path.write_text("sentence,relation,head,head_offset,tail,tail_offset\n李白生于碎叶,出生地,李白,0,碎叶,4\n")
-    assert check_record(next(deepke_csv(path, "x")))["relations"][0]["tail"]["pos"] == [4, 6]
-    path.write_text("\ufeff骆驼\t10\r\n坏行\n", encoding="utf-8")
-    assert list(word_list(path, "t")) == [{"word": "骆驼", "frequency": 10, "source": "t/f"}]
+def test_the_hub_is_asked_where_hf_endpoint_says(httpserver, tmp_path, monkeypatch):
+    """huggingface.co cannot be reached from mainland China; HF_ENDPOINT names a mirror of it."""
+    httpserver.expect_request("/datasets/a/b/resolve/main/x.json").respond_with_data(b"[]")
+    for name, value in (("HF_ENDPOINT", httpserver.url_for("/")), ("MINILUOTUO_HOME", str(tmp_path)), ("MINILUOTUO_MIRROR", ""), ("HF_HUB_OFFLINE", "0")):
+        monkeypatch.setenv(name, value)
+    path = fetch({"url": "https://huggingface.co/datasets/a/b/resolve/main/x.json", "bytes": None, "sha256": None}, progress=False)
+    assert path.read_bytes() == b"[]" and path.is_relative_to(tmp_path / "huggingface.co")
 
 
-def test_counts_of_the_real_files(mirror):
-    """The figures that formats.md states; a reader that loses rows shows here."""
-    assert sum(1 for _ in read("alpaca-chinese", "train", False)) == 47_485
-    for name, split, rows, items in (("cluener", "train", 10_748, 23_972), ("cluener", "dev", 1_343, 3_072), ("resume", "train", 3_821, 13_438),
-                                     ("resume", "dev", 463, 1_497), ("resume", "test", 477, 1_630)):  # fmt: skip
-        records = [check_record(r) for r in read(name, split, False)]
-        assert (len(records), sum(len(r["entities"]) for r in records)) == (rows, items)
-        kinds = {e["type"] for r in records for e in r["entities"]}
-        assert kinds <= set(CATALOG[name].type_names)
-    assert [sum(1 for _ in read("finre", s, False)) for s in ("train", "dev", "test")] == [13_486, 1_489, 3_727]
+def archive(path, members):
+    """A tar.gz or zip of name → text."""
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w") as file:
+            for name, text in members.items():
+                file.writestr(name, text)
+    else:
+        with tarfile.open(path, "w:gz") as file:
+            for name, text in members.items():
+                info = tarfile.TarInfo(name)
+                info.size = len(text.encode())
+                file.addfile(info, io.BytesIO(text.encode()))
+    return {"url": f"https://host.example/{path.name}", "bytes": path.stat().st_size, "sha256": file_sha256(path)}
+
+
+@pytest.mark.parametrize("ending", ["tar.gz", "zip"])
+def test_archives_are_unpacked_inside_their_folder_or_not_at_all(ending, tmp_path, monkeypatch):
+    """A member named ../../.bashrc overwrites a user's file."""
+    monkeypatch.setenv("MINILUOTUO_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("MINILUOTUO_MIRROR", str(tmp_path / "mirror"))
+    (tmp_path / "mirror" / "host.example").mkdir(parents=True)
+    pin = archive(tmp_path / "mirror" / "host.example" / f"good.{ending}", {"b/2.json": "{}", "a/1.json": "{}", "notes.md": "x"})
+    assert [p.name for p in members(fetch(pin))] == ["1.json", "2.json"] == [p.name for p in members(fetch(pin))]
+    for number, bad in enumerate(("../../evil.json", "/evil.json", "a/../../evil.json")):
+        pin = archive(tmp_path / "mirror" / "host.example" / f"bad{number}.{ending}", {"ok.json": "{}", bad: "{}"})
+        with pytest.raises(DataError, match=r"bad\d\.\S+: the member '\S+evil.json' leads out of its folder"):
+            members(fetch(pin))
+    assert not list(tmp_path.rglob("evil.json")) and not list((tmp_path / "cache").rglob("ok.json"))
+    broken = tmp_path / "mirror" / "host.example" / f"half.{ending}"
+    broken.write_bytes((tmp_path / "mirror" / "host.example" / f"good.{ending}").read_bytes()[:60])
+    with pytest.raises(DataError, match="half.*not a whole archive"):
+        members(fetch({"url": f"https://host.example/half.{ending}", "bytes": None, "sha256": None}))
+
+
+def test_an_address_that_leaves_its_folder_is_refused():
+    """A card from a stranger could write anywhere below the cache."""
+    for url in ("https://host.example/../../etc/passwd", "https://host.example/%2e%2e/%2e%2e/x", "manual:../x.json"):
+        with pytest.raises(DataError, match="leaves its folder"):
+            mirrored(url)
+
+
+def test_pins_are_filled_from_the_real_file(httpserver, tmp_path, monkeypatch):
+    """An address at a branch, without size and hash: after `pin` it has a commit and both, and what was pinned stays."""
+    body, commit = b'[{"instruction": "q", "output": "a"}]', "0123456789" * 4
+    httpserver.expect_request("/datasets/a/b/resolve/main/x.json").respond_with_data(b"", headers={"X-Repo-Commit": commit})
+    httpserver.expect_request(f"/datasets/a/b/resolve/{commit}/x.json").respond_with_data(body)
+    for name, value in (("HF_ENDPOINT", httpserver.url_for("/")), ("MINILUOTUO_HOME", str(tmp_path)), ("MINILUOTUO_MIRROR", "")):
+        monkeypatch.setenv(name, value)
+    old = {"url": "https://host.example/old.json", "bytes": 1, "sha256": "0" * 64}
+    card = asdict(CATALOG["alpaca-gpt4-zh"]) | {"name": "new"}
+    card["splits"] = {"train": [{"url": "https://huggingface.co/datasets/a/b/resolve/main/x.json", "bytes": None, "sha256": None}, old]}
+    (tmp_path / "new.json").write_text(json.dumps(card))
+    [line] = pin_card("new", tmp_path)
+    first, second = json.loads((tmp_path / "new.json").read_text())["splits"]["train"]
+    assert line.startswith("x.json: ") and commit in first["url"] and first["bytes"] == len(body) and second == old
+    assert file_sha256(home() / mirrored(first["url"])) == first["sha256"] and pin_card("new", tmp_path) == []
+
+
+def test_a_branch_on_github_becomes_its_commit(httpserver, monkeypatch):
+    """A branch moves; what was counted then is not what is downloaded now."""
+    monkeypatch.setenv("MINILUOTUO_MIRROR", httpserver.url_for("/").rstrip("/"))
+    httpserver.expect_request("/api.github.com/repos/a/b/commits/main").respond_with_data("ab" * 20)
+    httpserver.expect_request("/api.github.com/repos/a/b/commits/gone").respond_with_data("Not Found", status=404)
+    assert at_commit("https://raw.githubusercontent.com/a/b/main/c/d.json") == f"https://raw.githubusercontent.com/a/b/{'ab' * 20}/c/d.json"
+    assert at_commit(CATALOG["resume"].pins[0]["url"]) == CATALOG["resume"].pins[0]["url"]
+    with pytest.raises(DataError, match="did not say which commit"):
+        at_commit("https://raw.githubusercontent.com/a/b/gone/c.json")
+
+
+def test_validate_names_line_field_and_fault(tmp_path, capsys):
+    """Who writes data for us must learn what is wrong without reading our code."""
+    path = tmp_path / "mine.jsonl"
+    good = {"sentence": "李白生于碎叶", "source": "me", "entities": [{"name": "碎叶", "type": "地点", "pos": [4, 6]}]}
+    bad = {**good, "entities": [{"name": "碎叶", "type": "地点", "pos": [3, 5]}]}
+    path.write_text("\n".join([json.dumps(good), "", '{"a"', json.dumps(bad), json.dumps({"instruction": "q"})]))
+    assert main(["validate", str(path)]) == 1
+    printed = capsys.readouterr().out
+    for words in ("line 2: field line: found ''", "line 3: Expecting ':'", "line 4: field entities[0].pos: found [3, 5] = '于碎'",
+                  "line 5: field sentence: found None", "1 IE records well-formed, 4 faults"):  # fmt: skip
+        assert words in printed, printed
+    path.write_text(json.dumps(good) + "\n")
+    assert main(["validate", str(path)]) == 0
+    assert main(["validate", str(tmp_path / "none.jsonl")]) == 2
 
 
 def test_a_class_mirror_can_be_built_and_used(mirror, tmp_path, monkeypatch):
     """`download NAME --mirror DIR` must lay files out as MINILUOTUO_MIRROR reads them."""
-    copy_into_mirror("resume", tmp_path / "stick")
+    copy_into_mirror(CATALOG["resume"].pins, tmp_path / "stick")
     monkeypatch.setenv("MINILUOTUO_MIRROR", str(tmp_path / "stick"))
     assert sum(1 for _ in read("resume", "dev", False)) == 463
     shutil.rmtree(tmp_path / "stick")
-
-
-ROWS = [{"instruction": f"问题{i}", "input": "", "output": f"回答{i}。", "source": "s"} for i in range(20)]
-
-
-def test_cleaning_counts_what_it_removes_and_keeps_the_first():
-    """Rows once vanished without an account."""
-    rows = [*ROWS[:2], {**ROWS[0], "instruction": "问题0！", "output": "另一个"}, {**ROWS[2], "output": "坏\ufffd字"},
-            {**ROWS[3], "output": " "}, {**ROWS[4], "output": "长" * 2001}]  # fmt: skip
-    kept, report = clean(rows)
-    assert kept == ROWS[:2] and report.before == 6 and report.after == 2
-    assert report.removed == {"broken characters": 1, "no answer": 1, "too long": 1, "duplicate": 1}
-    assert all(len(examples) == 1 for examples in report.examples.values())
-
-
-row = st.fixed_dictionaries({k: st.text(max_size=6) for k in ("instruction", "input", "output")} | {"source": st.just("s")})
-
-
-@given(st.lists(row, max_size=12))
-def test_cleaning_twice_is_cleaning_once(rows):
-    """A step that makes new duplicates would show here."""
-    kept, report = clean(rows)
-    assert clean(kept)[0] == kept and report.before == report.after + sum(report.removed.values())
-
-
-def test_mixing_is_decided_by_names_numbers_and_seed_alone():
-    """The order of the sources in a dict once changed the mixture."""
-    sources = {"a": ROWS[:10], "b": ROWS[10:]}
-    assert mix(sources, {"a": 3}, 1) == mix(dict(reversed(sources.items())), {"a": 3}, 1)
-    assert Counter(r["instruction"] for r in mix(sources, {"a": 3}, 1)) != Counter(r["instruction"] for r in mix(sources, {"a": 3}, 2))
-    assert len(mix(sources, {"a": 3})) == 13
-    with pytest.raises(ValueError, match="counts name"):
-        mix(sources, {"c": 1})
 
 
 def test_what_notebook_01_left_is_preferred(runs, capsys):

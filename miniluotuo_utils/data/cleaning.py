@@ -1,100 +1,205 @@
-"""Cleaning as a list of named steps that count what they remove, and mixing by name and number.
+"""Cleaning: named steps that count what they mend and remove, then duplicates, near duplicates and leaked test sentences.
 
-In: instruction rows. Out: fewer, cleaner rows and a report. Shown in notebook 01.
+In: instruction rows or IE records. Out: fewer, cleaner ones and a report. Shown in notebook 01.
 """
 
 from __future__ import annotations
 
-import random
-import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
-from miniluotuo_utils.dedup import folded
+from miniluotuo_utils.data.leakage import Leaks
+from miniluotuo_utils.data.steps import RECORD_STEPS, ROW_STEPS, TEXTS, Step
+from miniluotuo_utils.dedup import NearDuplicates, folded
+from miniluotuo_utils.records import TASKS, batches
 
-LEAST_ANSWER, MOST_ANSWER = 2, 2000  # characters
+NEAR = 0.8  # Jaccard similarity of character 3-grams from which a row counts as a near duplicate
+EXAMPLES = 3
+CHUNK = 2_000
 
 
 @dataclass
 class Report:
-    """What cleaning did: rows in, rows out, and per step how many rows it removed with up to three examples."""
+    """What cleaning did: rows in and out, and per step, in order, how many it mended or removed, with up to three examples.
+
+    An example is `{"row", "became"}` for a mended row, `{"row"}` for a removed one, and `{"row", "because"}` for one that
+    repeats another, or leaks a test sentence.
+    """
 
     before: int = 0
     after: int = 0
+    mended: dict[str, int] = field(default_factory=dict)
     removed: dict[str, int] = field(default_factory=dict)
     examples: dict[str, list[dict]] = field(default_factory=dict)
 
-
-def normal(row: Mapping) -> dict:
-    """The row with its texts in Unicode NFC and without outer white space.
-
-    >>> normal({"instruction": " 问好 ", "input": "", "output": "你好。", "source": "自写"})["instruction"]
-    '问好'
-    """
-    texts = {k: unicodedata.normalize("NFC", row[k]).strip() for k in ("instruction", "input", "output")}
-    return {**row, **texts}
+    def note(self, step: str, kind: str, **example: object) -> None:
+        """Count one row of a step and keep it if it is among the first."""
+        counts = self.mended if kind == "fix" else self.removed
+        counts[step] = counts.get(step, 0) + 1
+        if len(shown := self.examples.setdefault(step, [])) < EXAMPLES:
+            shown.append(example)
 
 
-def broken(row: Mapping) -> bool:
-    """U+FFFD stands where bytes were lost on the way."""
-    return "\ufffd" in row["instruction"] + row["input"] + row["output"]
+def clean(
+    rows: Iterable[Mapping], steps: Sequence[Step] | None = None, near: float | None = NEAR, against: Leaks | None = None,
+    schema: Collection[str] | None = None, processes: int = 1,
+) -> tuple[list[dict], Report]:  # fmt: skip
+    """Clean rows or records in their order: the steps, exact duplicates, near duplicates, leaked test sentences.
 
-
-def unanswered(row: Mapping) -> bool:
-    """No instruction, or an answer too short to learn from."""
-    return not row["instruction"] or len(row["output"]) < LEAST_ANSWER
-
-
-def overlong(row: Mapping) -> bool:
-    """An answer that no student here could write."""
-    return len(row["output"]) > MOST_ANSWER
-
-
-STEPS: dict[str, Callable[[Mapping], bool]] = {"broken characters": broken, "no answer": unanswered, "too long": overlong}
-
-
-def clean(rows: Iterable[Mapping]) -> tuple[list[dict], Report]:
-    """Clean rows in their order: normal form, the steps of `STEPS`, then exact duplicates of instruction + input.
-
-    The first of a set of duplicates stays. Cleaning twice changes nothing more.
+    `steps` are `ROW_STEPS` or `RECORD_STEPS` by the shape of the first row; all fixes come before all drops, so cleaning
+    twice changes nothing more. `near` is the similarity from which a row repeats an earlier one (rows only; None keeps them).
+    `against` holds the evaluation sentences that no row may contain. `schema` names the types that a record may use.
+    The first of several duplicates stays. The result does not depend on `processes`.
 
     >>> row = {"instruction": "问好", "input": "", "output": "你好。", "source": "自写"}
     >>> kept, report = clean([row, {**row, "instruction": "问好！"}, {**row, "instruction": "再见", "output": ""}])
-    >>> len(kept), report.removed
-    (1, {'broken characters': 0, 'no answer': 1, 'too long': 0, 'duplicate': 1})
+    >>> len(kept), {step: n for step, n in report.removed.items() if n}
+    (1, {'no answer': 1, 'duplicate': 1})
     """
-    report = Report(removed=dict.fromkeys([*STEPS, "duplicate"], 0))
-    seen: set[tuple[str, str]] = set()
-    kept = []
-    for row in map(normal, rows):
-        report.before += 1
-        key = (folded(row["instruction"]) or row["instruction"], folded(row["input"]) or row["input"])
-        step = next((name for name, bad in STEPS.items() if bad(row)), "duplicate" if key in seen else None)
-        if step is None:
-            seen.add(key)
-            kept.append(row)
-        else:
-            report.removed[step] += 1
-            report.examples.setdefault(step, []).extend([row][: 3 - len(report.examples.get(step, []))])
+    rows = list(rows)
+    records = bool(rows) and "sentence" in rows[0]
+    steps = steps if steps is not None else RECORD_STEPS if records else ROW_STEPS
+    report = Report(before=len(rows), mended={s.name: 0 for s in steps if s.kind == "fix"},
+                    removed={s.name: 0 for s in steps if s.kind == "drop"})  # fmt: skip
+    kept = stepped(rows, sorted(steps, key=lambda s: s.kind == "drop"), report, processes)
+    if records:
+        kept = drop_repeated_records(drop_off_schema(kept, schema, report), report)
+    else:
+        kept = drop_near(drop_repeated_rows(kept, report), near, report)
+    kept = drop_leaked(kept, against, report)
     report.after = len(kept)
     return kept, report
 
 
-def mix(sources: Mapping[str, Iterable[Mapping]], counts: Mapping[str, int] | None = None, seed: int = 42) -> list[dict]:
-    """Rows of several sources in one shuffled list; `counts` limits a source to a random sample of that many.
+def stepped(rows: list[Mapping], steps: Sequence[Step], report: Report, processes: int) -> list[dict]:
+    """Every row through every step, in as many processes; what happened to each is noted in the order of the rows."""
+    chunks = list(batches(rows, CHUNK))
+    if processes > 1 and len(chunks) > 1:
+        from concurrent.futures import ProcessPoolExecutor
+        from multiprocessing import get_context
 
-    The draw of one source does not depend on the others. Raises ValueError for a count of an unknown source.
+        with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+            results = list(pool.map(partial(through, steps), chunks))
+    else:
+        results = [through(steps, chunk) for chunk in chunks]
+    kept = []
+    for row, (result, events) in zip(rows, (one for chunk in results for one in chunk), strict=True):
+        for name, kind, became in events:
+            report.note(name, kind, row=dict(row), **({"became": became} if kind == "fix" else {}))
+        if result is not None:
+            kept.append(result)
+    return kept
 
-    >>> [r["n"] for r in mix({"a": [{"n": 1}, {"n": 2}, {"n": 3}]}, {"a": 2}, seed=1)]
-    [3, 1]
+
+def through(steps: Sequence[Step], rows: Sequence[Mapping]) -> list[tuple[dict | None, list[tuple]]]:
+    """Each row as the steps leave it, None where one drops it, with the steps that did something to it."""
+    out = []
+    for row in rows:
+        row, events = dict(row), []
+        for step in steps:
+            if step.kind == "fix":
+                became = step.function(row)
+                if became != row:
+                    events.append((step.name, "fix", became))
+                    row = became
+            elif step.function(row):
+                events.append((step.name, "drop", None))
+                row = None
+                break
+        out.append((row, events))
+    return out
+
+
+def drop_repeated_rows(rows: list[dict], report: Report) -> list[dict]:
+    """Rows that ask what an earlier row asks, but for punctuation, width, case and white space."""
+    report.removed["duplicate"] = 0
+    first: dict[tuple, dict] = {}
+    kept = []
+    for row in rows:
+        key = (*(folded(row[f]) or row[f] for f in TEXTS[:2]), json.dumps(row.get("history") or [], ensure_ascii=False))
+        if key in first:
+            report.note("duplicate", "drop", row=row, because=first[key])
+        else:
+            first[key] = row
+            kept.append(row)
+    return kept
+
+
+def drop_near(rows: list[dict], threshold: float | None, report: Report) -> list[dict]:
+    """Rows whose texts nearly repeat those of an earlier row that stays."""
+    if threshold is None:
+        return rows
+    report.removed["near duplicate"] = 0
+    kept = []
+    matches = NearDuplicates(threshold).add(["\n".join(row[f] for f in TEXTS) for row in rows])
+    for row, match in zip(rows, matches, strict=True):
+        if match is None:
+            kept.append(row)
+        else:
+            report.note("near duplicate", "drop", row=row, because=rows[match.number], similarity=match.similarity)
+    return kept
+
+
+def drop_leaked(rows: list[dict], against: Leaks | None, report: Report) -> list[dict]:
+    """Rows that hold a sentence of an evaluation set, or nearly repeat one."""
+    if against is None:
+        return rows
+    report.removed["leaked"] = 0
+    kept = []
+    for row, leak in zip(rows, against.found_in(row_text(row) for row in rows), strict=True):
+        if leak is None:
+            kept.append(row)
+        else:
+            report.note("leaked", "drop", row=row, because=leak)
+    return kept
+
+
+def row_text(row: Mapping) -> str:
+    """All that a row or record says."""
+    return row["sentence"] if "sentence" in row else "\n".join([*(t for turn in row.get("history") or [] for t in turn), *(row[f] for f in TEXTS)])
+
+
+def drop_off_schema(records: list[dict], schema: Collection[str] | None, report: Report) -> list[dict]:
+    """Records with a type that the schema does not know. The whole record goes: without the item it would no longer be exhaustive."""
+    if schema is None:
+        return records
+    report.removed["off schema"] = 0
+    kept = []
+    for record in records:
+        strange = sorted({item["type"] for f in TASKS.values() for item in record.get(f) or []} - set(schema))
+        if strange:
+            report.note("off schema", "drop", row=record, because=strange)
+        else:
+            kept.append(record)
+    return kept
+
+
+def drop_repeated_records(records: list[dict], report: Report) -> list[dict]:
+    """Records that say the same of the same sentence once more, and all records of a sentence on which they contradict each other.
+
+    Records that label one given pair (`one-pair`) may say different things of one sentence.
     """
-    counts = counts or {}
-    if unknown := set(counts) - set(sources):
-        raise ValueError(f"counts name {sorted(unknown)}, which are not among the sources {sorted(sources)}")
-    mixed: list[dict] = []
-    for name in sorted(sources):
-        rows = list(sources[name])
-        chosen = random.Random(f"{seed}-{name}").sample(range(len(rows)), min(counts.get(name, len(rows)), len(rows)))
-        mixed.extend(dict(rows[i]) for i in sorted(chosen))
-    random.Random(seed).shuffle(mixed)
-    return mixed
+    report.removed |= {"duplicate": 0, "contradiction": 0}
+    said: dict[str, dict[str, dict]] = {}  # sentence -> what is said of it -> the first record that says so
+    for record in records:
+        said.setdefault(record["sentence"], {}).setdefault(meaning(record), record)
+    kept = []
+    for record in records:
+        versions = said[record["sentence"]]
+        first = versions[meaning(record)]
+        whole = [r for r in versions.values() if r.get("annotation", "exhaustive") == "exhaustive"]
+        if first is not record:
+            report.note("duplicate", "drop", row=record, because=first)
+        elif len(whole) > 1 and record in whole:
+            report.note("contradiction", "drop", row=record, because=next(r for r in whole if r is not record))
+        else:
+            kept.append(record)
+    return kept
+
+
+def meaning(record: Mapping) -> str:
+    """What a record says, whatever the order of its items."""
+    items = [json.dumps(item, ensure_ascii=False, sort_keys=True) for f in TASKS.values() for item in record.get(f) or []]
+    return json.dumps([record.get("annotation", "exhaustive"), sorted(items)], ensure_ascii=False)

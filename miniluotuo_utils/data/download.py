@@ -6,12 +6,20 @@ In: a `{"url", "bytes", "sha256"}` of a card. Out: a local path whose bytes are 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from pathlib import Path
+import shutil
+import tarfile
+import zipfile
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from miniluotuo_utils.records import DataError
 from miniluotuo_utils.runtime import PACKAGE, file_sha256, written_whole
+
+AT_ONCE, TRIES = 4, 3  # files fetched side by side; attempts per file, each going on where the last one broke off
+ARCHIVES = (".tar.gz", ".tgz", ".tar", ".zip")
 
 
 def home() -> Path:
@@ -19,14 +27,32 @@ def home() -> Path:
     return Path(os.environ.get("MINILUOTUO_HOME", "~/.cache/miniluotuo")).expanduser()
 
 
-def mirrored(url: str) -> str:
-    """The place of a URL inside a mirror or the cache: host and path, decoded.
+def offline() -> bool:
+    """Whether the network is out of bounds: `HF_HUB_OFFLINE`, Hugging Face's own switch, which `setup("smoke")` sets."""
+    return os.environ.get("HF_HUB_OFFLINE", "") in ("1", "ON", "YES", "TRUE")
 
-    >>> mirrored("https://raw.githubusercontent.com/a/b/main/%E4%B8%AD.json")
-    'raw.githubusercontent.com/a/b/main/中.json'
+
+def mirrored(url: str) -> str:
+    """The place of a URL inside a mirror or the cache: host and path, decoded; `manual:` files stand in `manual/`.
+
+    >>> mirrored("https://raw.githubusercontent.com/a/b/main/%E4%B8%AD.json"), mirrored("manual:baike2018qa/train.json")
+    ('raw.githubusercontent.com/a/b/main/中.json', 'manual/baike2018qa/train.json')
     """
     parts = urlsplit(url)
-    return f"{parts.netloc}{unquote(parts.path)}"
+    path = unquote(parts.path).lstrip("/")
+    if inside(path) and inside(parts.netloc.split(":")[0] or "manual"):
+        return f"{parts.netloc or parts.scheme}/{path}"
+    raise DataError(f"{url}: the address leaves its folder; mend the card")
+
+
+def inside(name: str) -> bool:
+    r"""Whether a member's name stays in the folder it is unpacked to.
+
+    >>> [inside(n) for n in ("a/b.json", "../b.json", "/b.json", "a/../../b", "C:/b", "a\\..\\..\\b")]
+    [True, False, False, False, False, False]
+    """
+    path = PurePosixPath(name.replace("\\", "/"))
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and ":" not in path.parts[0]
 
 
 def verify(path: Path, pin: Mapping) -> Path:
@@ -41,63 +67,175 @@ def verify(path: Path, pin: Mapping) -> Path:
     return path
 
 
-def fetch(pin: Mapping, progress: bool = True, network: bool = True) -> Path:
-    """The local, verified file of one pin. Order: package, mirror folder, cache, mirror URL, network.
+def local(pin: Mapping) -> Path | None:
+    """The verified file of a pin if it is on this machine: in the package, a mirror folder or the cache; else None.
 
-    `network=False` stops before the last two.
-
-    Raises DataError for a file whose bytes are wrong, and FileNotFoundError, which lists every place that was tried,
-    where the file cannot be had.
+    A damaged file in the cache is passed over, and said; one in a mirror folder is a DataError, since nobody would replace it.
     """
-    url, mirror = pin["url"], os.environ.get("MINILUOTUO_MIRROR", "").rstrip("/")
+    url, mirror = pin["url"], os.environ.get("MINILUOTUO_MIRROR", "")
     if url.startswith("package:"):
         return verify(PACKAGE / url.removeprefix("package:"), pin)
     place = mirrored(url)
-    if mirror and "://" not in mirror:
-        if (local := Path(mirror).expanduser() / place).is_file():
-            return verify(local, pin)
-        tried = [f"mirror folder (MINILUOTUO_MIRROR): no {place}"]
-    else:
-        tried = []
-    cached = home() / place
-    if cached.is_file():
+    if mirror and "://" not in mirror and (path := Path(mirror).expanduser() / place).is_file():
+        return verify(path, pin)
+    if (cached := home() / place).is_file():
         try:
             return verify(cached, pin)
         except DataError as error:
-            print(f"cache: {error} (downloading it anew)")
-    sources = [f"{mirror}/{place}", url] if "://" in mirror else [url]
-    for source in sources if network else []:
+            print(f"cache: {error} (it is passed over)")
+    return None
+
+
+def addresses(url: str) -> list[str]:
+    """Where a URL is asked for, in order: a mirror address, then its own host, which for the hub is `HF_ENDPOINT`."""
+    mirror, hub = os.environ.get("MINILUOTUO_MIRROR", "").rstrip("/"), os.environ.get("HF_ENDPOINT", "").rstrip("/")
+    own = hub + url.removeprefix("https://huggingface.co") if hub and url.startswith("https://huggingface.co/") else url
+    return ([f"{mirror}/{mirrored(url)}"] if "://" in mirror else []) + ([] if url.startswith("manual:") else [own])
+
+
+def fetch_all(pins: Sequence[Mapping], progress: bool = True, network: bool = True) -> list[Path]:
+    """The local, verified files of many pins, in their order: see `fetch`.
+
+    FileNotFoundError lists every file that could not be had.
+    """
+    found = {pin["url"]: local(pin) for pin in pins}
+    wanted = [pin for pin in pins if found[pin["url"]] is None]
+    if wanted:
+        sizes = [pin["bytes"] for pin in wanted]
+        with progress_bar(sum(sizes) if all(sizes) else None, progress) as bar, ThreadPoolExecutor(AT_ONCE) as pool:
+            found |= zip((pin["url"] for pin in wanted), pool.map(lambda pin: outcome(pin, bar, network), wanted), strict=True)
+    missing = [error for error in found.values() if isinstance(error, FileNotFoundError)]
+    if missing:
+        listed = "; ".join(map(str, missing[:5])) + (f"; and {len(missing) - 5} more" if missing[5:] else "")
+        raise FileNotFoundError(f"{len(missing)} of {len(pins)} files could not be had: {listed}. {advice(network)}")
+    return [found[pin["url"]] for pin in pins]
+
+
+def progress_bar(total: int | None, shown: bool) -> Any:
+    """One bar of bytes for all files of a call."""
+    from tqdm.auto import tqdm
+
+    return tqdm(total=total, unit="B", unit_scale=True, disable=not shown, leave=False)
+
+
+def advice(network: bool) -> str:
+    """What a person can do about a missing file."""
+    if network and offline():
+        return ("This session is offline (HF_HUB_OFFLINE=1, as SCALE = 'smoke' sets it): put the files into a folder with `python -m miniluotuo_utils "
+                "download NAME --mirror DIR` where there is a network, and set MINILUOTUO_MIRROR to it")  # fmt: skip
+    return "Check the network, or set MINILUOTUO_MIRROR to a folder that holds them; SCALE = 'smoke' needs neither"
+
+
+def outcome(pin: Mapping, bar: Any, network: bool) -> Path | FileNotFoundError:
+    """The downloaded file of a pin, or why it could not be had."""
+    tried = [] if "://" in os.environ.get("MINILUOTUO_MIRROR", "") or "MINILUOTUO_MIRROR" not in os.environ else ["not in the mirror folder"]
+    for source in addresses(pin["url"]) if network and not offline() else []:
         try:
-            return download(source, cached, pin, progress)
+            return download(source, home() / mirrored(pin["url"]), pin, bar)
         except OSError as error:
-            tried.append(f"{urlsplit(source).netloc}: {type(error).__name__}")
-    raise FileNotFoundError(
-        f"{Path(place).name} could not be had ({'; '.join(tried)}). Check the network, or set MINILUOTUO_MIRROR to a folder "
-        "that holds it; SCALE = 'smoke' needs neither"
-    )
+            status = getattr(getattr(error, "response", None), "status_code", None)
+            tried.append(f"{urlsplit(source).netloc}: {f'HTTP {status}' if status else type(error).__name__}")
+    place = mirrored(pin["url"])
+    return FileNotFoundError(f"{place if pin['url'].startswith('manual:') else Path(place).name} ({'; '.join(tried) or 'not in the cache'})")
 
 
-def download(source: str, target: Path, pin: Mapping, progress: bool) -> Path:
-    """Download `source` beside `target`, verify it, rename it. The network's errors are OSErrors."""
-    import pooch
+def fetch(pin: Mapping, progress: bool = True, network: bool = True) -> Path:
+    """The local, verified file of one pin. Order: package, mirror folder, cache, mirror address, network.
 
-    getter = pooch.HTTPDownloader(progressbar=progress, timeout=(10, 60))
-    with written_whole(target) as partial:
-        getter(source, str(partial), None)
-        verify(partial, pin)
+    `network=False` stops before the last two. Raises DataError for a file whose bytes are wrong, and FileNotFoundError,
+    which says where it was looked for, where the file cannot be had.
+    """
+    return fetch_all([pin], progress, network)[0]
+
+
+def download(source: str, target: Path, pin: Mapping, bar: Any) -> Path:
+    """Download `source` beside `target`, verify it, rename it. The network's errors are OSErrors.
+
+    What is there of a pinned file (`<name>.part`) is gone on with, after a broken line or in a later session; of an unpinned
+    file it is not, because the source may have changed meanwhile.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(target.name + ".part")
+    if not pin.get("sha256"):
+        part.unlink(missing_ok=True)
+    for attempt in range(1, TRIES + 1):
+        try:
+            receive(source, part, bar)
+            break
+        except OSError as error:
+            answered = getattr(error, "response", None) is not None
+            if attempt == TRIES or answered or not part.exists():
+                raise
+    try:
+        verify(part, pin)
+    except DataError:
+        part.unlink()
+        raise
+    os.replace(part, target)
     return target
 
 
-def copy_into_mirror(name: str, folder: Path) -> list[Path]:
-    """Copy a source's verified files into a mirror folder, laid out as `MINILUOTUO_MIRROR` reads it."""
-    import shutil
+def receive(source: str, part: Path, bar: Any) -> None:
+    """Add to `part` what it lacks of `source` (HTTP Range), or begin anew where the server does not go on."""
+    import requests
 
-    from miniluotuo_utils.data.catalog import card
+    have = part.stat().st_size if part.exists() else 0
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+    with requests.get(source, headers=headers, stream=True, timeout=(10, 60)) as answer:
+        if answer.status_code == 416:  # nothing lacks, or `part` is of another file; the checksum tells
+            return
+        answer.raise_for_status()
+        goes_on = answer.status_code == 206
+        bar.update(have if goes_on else 0)
+        with open(part, "ab" if goes_on else "wb") as file:
+            for block in answer.iter_content(1 << 16):
+                file.write(block)
+                bar.update(len(block))
 
+
+def members(path: Path) -> list[Path]:
+    """The file itself, or an archive's unpacked JSON and text members in the order of their names.
+
+    They are unpacked once, into the cache; a member that would leave its folder is a DataError and nothing is unpacked.
+    """
+    if not path.name.endswith(ARCHIVES):
+        return [path]
+    folder = home() / "unpacked" / f"{path.name}-{file_sha256(path)[:12]}"
+    if not folder.is_dir():
+        with written_whole(folder) as partial:
+            unpack(path, partial)
+    return sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix in (".json", ".jsonl", ".txt", ".csv"))
+
+
+def unpack(path: Path, folder: Path) -> None:
+    """Unpack a tar or zip archive into `folder`; DataError for a damaged one, or for a member whose name leads out of it."""
+    folder.mkdir(parents=True)
+    try:
+        if path.name.endswith(".zip"):
+            with zipfile.ZipFile(path) as archive:
+                refuse([name for name in archive.namelist() if not inside(name)], path)
+                archive.extractall(folder)
+        else:
+            with tarfile.open(path) as archive:
+                refuse([m.name for m in archive if not inside(m.name) or not (m.isfile() or m.isdir())], path)
+                archive.extractall(folder, filter="data")
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
+        raise DataError(f"{path.name}: not a whole archive ({error}); delete it and run again") from None
+
+
+def refuse(names: Sequence[str], path: Path) -> None:
+    """DataError for members that are not plain files inside the archive's folder."""
+    if names:
+        raise DataError(f"{path.name}: the member {names[0]!r} leads out of its folder or is no plain file; nothing was unpacked")
+
+
+def copy_into_mirror(pins: Sequence[Mapping], folder: Path) -> list[Path]:
+    """Copy verified files into a mirror folder, laid out as `MINILUOTUO_MIRROR` reads it."""
     copied = []
-    for pin in (pin for pins in card(name).splits.values() for pin in pins):
+    for pin in pins:
         if not pin["url"].startswith("package:"):
+            source = local(pin) or fetch(pin)
             with written_whole(folder / mirrored(pin["url"])) as partial:
-                shutil.copyfile(fetch(pin), partial)
+                shutil.copyfile(source, partial)
             copied.append(folder / mirrored(pin["url"]))
     return copied

@@ -1,0 +1,112 @@
+"""Readers: one small function per native format, from a verified file to the shapes of `records`. Shown in notebook 01.
+
+In: a path and the source's name. Out: instruction rows or IE records, each checked; a malformed one is an error that
+names file, place and reason, or is collected beside the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from miniluotuo_utils.data.readers import events, instructions, native, ner, relations
+from miniluotuo_utils.records import DataError, check_record, check_row
+from miniluotuo_utils.runtime import EMBEDDED
+
+
+@dataclass(frozen=True)
+class Reader:
+    """How one native format is read: `units` cuts the file, `convert` turns a unit into rows or records, `check` proves them."""
+
+    units: Callable[[Path], Iterator[native.Unit]]
+    convert: Callable[[Any], Iterator[dict]]
+    check: Callable[[dict], dict] | None
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A unit that could not be read: the file's name, the place in it, the reason, and its first characters."""
+
+    file: str
+    place: str
+    reason: str
+    found: str
+
+    def __str__(self) -> str:
+        return f"{self.file}, {self.place}: {self.reason}"
+
+
+def rows(convert: Callable, units: Callable = native.json_objects) -> Reader:
+    """A reader of instruction rows."""
+    return Reader(units, convert, check_row)
+
+
+def records(convert: Callable, units: Callable = native.json_objects) -> Reader:
+    """A reader of IE records."""
+    return Reader(units, convert, check_record)
+
+
+READERS: dict[str, Reader] = {
+    "unified_rows": rows(instructions.unified_rows), "unified_records": records(ner.unified_records),
+    "alpaca": rows(instructions.alpaca), "alpaca_parallel": rows(instructions.alpaca_parallel),
+    "alpaca_parallel_all": rows(instructions.alpaca_parallel_all), "seeds": rows(instructions.seeds),
+    "coig": rows(instructions.coig), "baike": rows(instructions.baike), "webtext": rows(instructions.webtext),
+    "lamini": rows(instructions.lamini, native.parquet_rows),
+    "word_list": Reader(native.named_lines, instructions.word_list, None),
+    "cluener": records(ner.cluener), "bmes_columns": records(ner.tag_columns, native.blocks),
+    "bio_columns": records(ner.tag_columns, native.blocks), "weibo_columns": records(ner.weibo_columns, native.blocks),
+    "bio_words": records(ner.bio_words, native.blocks), "entity_list": records(ner.entity_list),
+    "cmeee": records(ner.cmeee, native.lines), "cmeee_json": records(ner.cmeee),
+    "finre": records(relations.finre, native.lines), "deepke_csv": records(relations.deepke_csv, native.csv_rows),
+    "spo_list": records(relations.spo_list), "conll04": records(relations.conll04, native.blocks),
+    "semeval": records(relations.semeval, native.lines),
+    "fewfc": records(events.fewfc), "duee": records(events.duee), "duee_fin": records(events.duee),
+    "iepile": records(events.iepile, events.iepile_rows),
+}  # fmt: skip
+
+
+def examples() -> dict[str, Path]:
+    """A tiny file in each native format, with sentences of our own: reader → path."""
+    folder = EMBEDDED / "native"
+    return {path.stem if path.name != "cmeee.json" else "cmeee_json": path for path in sorted(folder.iterdir())}
+
+
+def read_file(path: Path, reader: Reader, source: str, faults: list[Fault] | None = None) -> Iterator[dict]:
+    """The rows or records of one native file, each checked, with their `source`.
+
+    A malformed unit raises DataError with file, place and reason; with a list `faults` it is put there and reading goes on.
+    """
+    for place, unit in reader.units(path):
+        try:
+            if isinstance(unit, DataError):
+                raise unit
+            found = [finished(one, reader, source) for one in reader.convert(unit)]
+        except (DataError, LookupError, TypeError, ValueError, AttributeError) as error:
+            fault = Fault(path.name, place, reason(error), str(unit)[:200])
+            if faults is None:
+                raise DataError(f'{fault}. `load(…, errors="collect")` reads the rest and returns the faults beside it') from None
+            faults.append(fault)
+        else:
+            yield from found
+
+
+def finished(one: dict, reader: Reader, source: str) -> dict:
+    """A row or record with its source, which may name a part: `lamini-instruction/alpaca`."""
+    part = one.get("source")
+    one["source"] = f"{source}/{part}" if part and part != source else source
+    return reader.check(one) if reader.check else one
+
+
+def reason(error: Exception) -> str:
+    """An exception in words for a reader of data.
+
+    >>> reason(KeyError("text"))
+    "the field 'text' is missing"
+    """
+    if isinstance(error, KeyError):
+        return f"the field {error} is missing"
+    if isinstance(error, DataError):
+        return str(error)
+    return f"not in this format ({error})"

@@ -1,0 +1,81 @@
+"""What the IE readers share: records in their order of fields, names found in their sentence, tags turned into entities."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from miniluotuo_utils.records import DataError, mentions
+
+
+def record(sentence: str, annotation: str = "exhaustive", **found: list) -> dict:
+    """An IE record; `found` is one of entities, relations, events. Its `source` is added by the caller."""
+    return {"sentence": sentence, "source": "", "annotation": annotation, **found}
+
+
+def named(sentence: str, name: str, kind: str = "") -> dict:
+    """`{name, type, pos}` of a name whose source gives no place; `pos` is null unless the sentence holds it exactly once.
+
+    >>> named("长江和长江口", "长江")["pos"] is None, named("长江和黄河", "黄河")["pos"]
+    (True, [3, 5])
+    """
+    start = sentence.find(name)
+    once = start >= 0 and sentence.find(name, start + 1) < 0
+    return {"name": name, "type": kind, "pos": [start, start + len(name)] if once else None}
+
+
+def places(records: Iterable[Mapping]) -> dict[str, int]:
+    """How many names have a place, how many stand in the sentence more than once, how many not at all.
+
+    >>> places([{"sentence": "长江和长江口", "relations": [{"head": named("长江和长江口", "长江"), "type": "", "tail": named("长江和长江口", "黄河")}]}])
+    {'placed': 0, 'ambiguous': 1, 'absent': 1}
+    """
+    count = Counter({"placed": 0, "ambiguous": 0, "absent": 0})
+    for one in records:
+        for thing, _ in mentions(one):
+            count["placed" if thing["pos"] else "ambiguous" if thing["name"] in one["sentence"] else "absent"] += 1
+    return dict(count)
+
+
+def joined(tokens: Sequence[str], between: str = "") -> tuple[str, list[tuple[int, int]]]:
+    """A sentence and the [start, end) of each of its tokens.
+
+    >>> joined(["New", "York"], " ")
+    ('New York', [(0, 3), (4, 8)])
+    """
+    spans, at = [], 0
+    for token in tokens:
+        spans.append((at, at + len(token)))
+        at += len(token) + len(between)
+    return between.join(tokens), spans
+
+
+def tagged(sentence: str, spans: Sequence[tuple[int, int]], tags: Sequence[str]) -> list[dict]:
+    """Entities of one sentence tagged by BIO, BMES or BIOES, one tag per token.
+
+    A tag that continues nothing begins an entity, and an entity that the sentence's end cuts off counts as far as it goes: the rule of
+    conlleval and seqeval. (Resume holds four entities that an empty line cuts in two.)
+
+    >>> tagged("高勇男汉", [(0, 1), (1, 2), (2, 3), (3, 4)], ["B-NAME", "E-NAME", "O", "S-RACE"])
+    [{'name': '高勇', 'type': 'NAME', 'pos': [0, 2]}, {'name': '汉', 'type': 'RACE', 'pos': [3, 4]}]
+    """
+    found: list[list] = []  # [start, end, type]
+    open_kind = None
+    for (start, end), tag in zip(spans, tags, strict=True):
+        mark, _, kind = tag.partition("-")
+        if mark not in tuple("OBIMES") or (mark == "O") == bool(kind):
+            raise DataError(f"found the tag {tag!r} at {sentence[start:end]!r}, expected O or B-, I-, M-, E-, S- and a type")
+        if mark in "MIE" and kind == open_kind:
+            found[-1][1] = end
+        elif mark != "O":
+            found.append([start, end, kind])
+        open_kind = kind if mark in "BIM" else None
+    return [{"name": sentence[s:e], "type": kind, "pos": [s, e]} for s, e, kind in found]
+
+
+def columns(block: Sequence[Sequence[str]], count: int) -> list[tuple[str, ...]]:
+    """The columns of a block of lines, DataError where a line has another number of them."""
+    for line in block:
+        if len(line) != count:
+            raise DataError(f"found {' '.join(line)[:40]!r}, expected {count} columns")
+    return list(zip(*block, strict=True))
