@@ -117,8 +117,8 @@ def signature_bands(texts: Sequence[str], seed: int) -> list[list[int]]:
     return mixed(np.moveaxis(numbered, 2, 0)).tolist()
 
 
-def shingle_hashes(texts: Sequence[str], width: int = WIDTH) -> tuple[list[int], list[int]]:
-    """A 64-bit hash of every shingle of all texts in one list, and where each text's begin (one number more than texts)."""
+def shingle_hashes(texts: Sequence[str], width: int = WIDTH) -> tuple[np.ndarray, np.ndarray]:
+    """A 64-bit hash of every shingle of all texts in one array, and where each text's begin (one number more than texts)."""
     import numpy as np
 
     codes = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.uint64)
@@ -131,7 +131,7 @@ def shingle_hashes(texts: Sequence[str], width: int = WIDTH) -> tuple[list[int],
     hashes = rolled[np.minimum(at, len(rolled) - 1)]
     for i in np.flatnonzero(lengths < width):  # a short text must not take in the next one's characters
         hashes[offsets[i]] = rolling(np.concatenate([codes[starts[i] : starts[i + 1]], np.zeros(width, np.uint64)]), width)[0]
-    return hashes.tolist(), offsets.tolist()
+    return hashes, offsets.astype(np.uint64)
 
 
 def rolling(codes: np.ndarray, width: int) -> np.ndarray:

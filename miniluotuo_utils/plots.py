@@ -39,19 +39,25 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if value == int(value) or value >= 100 else f"{value:.2f}"
 
 
-def bars(values: Mapping[str, float], title: str, x: str, groups: Mapping[str, str] | None = None, log: bool = False) -> None:
-    """Horizontal bars, largest on top, the number at each; `groups` maps a bar to the group whose colour it takes."""
+def bars(values: Mapping[str, float], title: str, x: str, groups: Mapping[str, str] | None = None, log: bool = False,
+         kinds: Sequence[str] = ()) -> None:  # fmt: skip
+    """Horizontal bars, largest on top, the number at each; `groups` maps a bar to the group whose colour it takes.
+
+    `kinds` fixes the order of the groups, so that a group has one colour in several pictures.
+    """
     names = sorted(values, key=values.get)
-    axes = new(title, x, size=(8, max(1.8, 0.32 * len(names) + 1)))
-    kinds = list(dict.fromkeys((groups or {}).values()))
+    axes = new(title, x, size=(8, max(1.8, (0.32 if len(names) < 20 else 0.2) * len(names) + 1)))
+    axes.tick_params(axis="y", labelsize=10 if len(names) < 20 else 7)
+    kinds = list(dict.fromkeys([*kinds, *(groups or {}).values()]))
     colours = [COLOURS[kinds.index(groups[n]) % len(COLOURS)] if groups else COLOURS[1] for n in names]
     drawn = axes.barh(names, [values[n] for n in names], color=colours)
     axes.bar_label(drawn, [number(values[n]) for n in names], padding=3, fontsize=8)
     if log:
         axes.set_xscale("log")
     if kinds:
-        handles = [plt.Rectangle((0, 0), 1, 1, color=COLOURS[i % len(COLOURS)]) for i in range(len(kinds))]
-        axes.legend(handles, kinds, fontsize=7, loc="upper center", bbox_to_anchor=(0.4, -0.28), frameon=False)
+        there = [kind for kind in kinds if kind in (groups or {}).values()]
+        handles = [plt.Rectangle((0, 0), 1, 1, color=COLOURS[kinds.index(kind) % len(COLOURS)]) for kind in there]
+        axes.legend(handles, there, fontsize=8, loc="lower right", frameon=False)
     axes.margins(x=0.12)
     finish()
 

@@ -91,7 +91,7 @@ def table(rows: Sequence[Mapping[str, object]]) -> HTML:
 
 
 def difference(one: str, other: str) -> HTML:
-    """The second text with what differs from the first in colour.
+    """The second text, what is new in it in colour, and what it lacks of the first struck out; invisible characters by their code.
 
     >>> difference("在家里种薄荷", "在阳台种薄荷").data.count("<b")
     1
@@ -101,10 +101,20 @@ def difference(one: str, other: str) -> HTML:
     from IPython.display import HTML
 
     parts = []
-    for tag, _, _, start, end in SequenceMatcher(None, one, other, autojunk=False).get_opcodes():
-        text = escape(other[start:end]) or ("▯" if tag == "delete" else "")
-        parts.append(text if tag == "equal" else f'<b style="color:{COLOURS[0]}">{text}</b>')
+    for tag, start, end, new_start, new_end in SequenceMatcher(None, one, other, autojunk=False).get_opcodes():
+        new, old = escape(other[new_start:new_end]), escape("".join(map(visible, one[start:end])))
+        lost = f'<s style="color:#999;font-size:85%">{old}</s>' if tag == "delete" else ""
+        parts.append(new if tag == "equal" else lost + (f'<b style="color:{COLOURS[0]}">{new}</b>' if new else ""))
     return HTML("".join(parts).replace("\n", "<br>"))
+
+
+def visible(character: str) -> str:
+    """A character as it can be seen: an invisible one by its code.
+
+    >>> visible("字"), visible("\u200b")
+    ('字', 'U+200B')
+    """
+    return character if character.isprintable() and not character.isspace() else f"U+{ord(character):04X}"
 
 
 def shown(row: Mapping) -> str:

@@ -2,10 +2,11 @@
 
 import io
 import json
+import re
 import shutil
 import tarfile
 import zipfile
-from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict
 
 import pytest
@@ -13,10 +14,21 @@ import pytest
 from miniluotuo_utils.__main__ import main
 from miniluotuo_utils.book import catalog_text
 from miniluotuo_utils.data import CATALOG, clean, handed, load
-from miniluotuo_utils.data.catalog import ORDER, STATES, TERMS, files, read, renamed
-from miniluotuo_utils.data.download import copy_into_mirror, download, fetch, fetch_all, home, members, mirrored, progress_bar, verify
+from miniluotuo_utils.data.catalog import ORDER, STATES, TERMS, read, read_catalog, renamed
+from miniluotuo_utils.data.download import (
+    copy_into_mirror,
+    download,
+    fetch,
+    fetch_all,
+    home,
+    members,
+    mirrored,
+    progress_bar,
+    verify,
+)
 from miniluotuo_utils.data.pins import at_commit, pin_card
-from miniluotuo_utils.data.readers import READERS
+from miniluotuo_utils.data.readers import READERS, Reader, ner, read_file
+from miniluotuo_utils.data.readers.native import json_objects
 from miniluotuo_utils.records import TASKS, DataError, check_record, check_row, read_jsonl
 from miniluotuo_utils.runtime import EMBEDDED, file_sha256, repository, setup
 
@@ -88,6 +100,21 @@ def test_a_source_that_a_person_fetches_is_read_where_they_put_it(tmp_path, monk
     path.parent.mkdir(parents=True)
     shutil.copy(EMBEDDED / "native" / "baike.jsonl", path)
     assert len(load("baike2018qa", split="train")) >= 2
+
+
+def test_the_example_of_contributing_works_as_it_stands(tmp_path):
+    """An example that nobody runs is wrong after the first change of a name."""
+    text = (repository() / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    native, card, code = (re.search(rf"```{kind}\n(.*?)```", text, re.S)[1] for kind in ("jsonl", "json", "python"))
+    (tmp_path / "tea-ner.json").write_text(card, encoding="utf-8")
+    (tmp_path / "train.jsonl").write_text(native, encoding="utf-8")
+    tea = read_catalog(tmp_path)["tea-ner"]
+    assert list(json.loads(card)) == list(asdict(CATALOG["resume"])) and tea.terms in TERMS and tea.made in MADE and tea.state == "unverified"
+    names = {**vars(ner), "Iterator": Iterator}
+    exec(code, names)
+    records = list(read_file(tmp_path / "train.jsonl", Reader(json_objects, names[tea.reader], check_record), tea.name))
+    assert [e["type"] for r in records for e in renamed(r, tea.type_names)["entities"]] == ["茶叶", "时间", "茶叶", "产地"]
+    assert f'"{tea.reader}": records(ner.{tea.reader})' in text
 
 
 @pytest.fixture

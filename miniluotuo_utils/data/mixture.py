@@ -9,7 +9,7 @@ import csv
 import heapq
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 
@@ -32,8 +32,8 @@ class Portion:
     seed: int
 
 
-def recipe(name: str | Path) -> list[Portion]:
-    """A recipe by name (`embedded`, `cpu`, `t4`, `mini-luotuo-683k`) or by the path of a table like theirs.
+def recipe(name: str | Path, seed: int | None = None) -> list[Portion]:
+    """A recipe by name (`embedded`, `cpu`, `t4`, `mini-luotuo-683k`) or by the path of a table like theirs; `seed` in place of its own.
 
     >>> sum(portion.rows for portion in recipe("mini-luotuo-683k"))
     683235
@@ -43,7 +43,8 @@ def recipe(name: str | Path) -> list[Portion]:
         raise ValueError(f"no recipe {str(name)!r}; there are: {', '.join(sorted(p.stem for p in RECIPES.glob('*.tsv')))}, or the path of a .tsv")
     with open(path, encoding="utf-8", newline="") as file:
         table = list(csv.DictReader(file, delimiter="\t"))
-    return [portion(line, f"{path.name}, line {number}") for number, line in enumerate(table, 2)]
+    portions = [portion(line, f"{path.name}, line {number}") for number, line in enumerate(table, 2)]
+    return [replace(part, seed=seed) for part in portions] if seed is not None else portions
 
 
 def portion(line: Mapping[str, str | None], place: str) -> Portion:

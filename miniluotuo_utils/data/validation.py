@@ -9,8 +9,8 @@ from collections import Counter
 from pathlib import Path
 
 from miniluotuo_utils.data.readers import Fault
-from miniluotuo_utils.data.readers.native import text_lines
 from miniluotuo_utils.data.readers.native import parsed as parsed_json
+from miniluotuo_utils.data.readers.native import text_lines
 from miniluotuo_utils.records import DataError, check_record, check_row, expect
 
 

@@ -49,7 +49,7 @@ def parsed(text: str) -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        raise DataError(f"{error.msg} at column {error.colno}, expected one JSON object") from None
+        raise DataError(f"{error.msg.removesuffix(' at')} at column {error.colno}, expected one JSON object") from None
     except RecursionError:
         raise DataError("JSON nested too deep to be data; is the file hostile or damaged?") from None
 
