@@ -74,7 +74,7 @@ class Material:
         self.words = {kind: [] for kind in KINDS.values()}
         for item in read("thuocl", "train"):
             kind = KINDS.get(item["source"].rpartition("_")[2])
-            if kind and 2 <= len(item["word"]) <= 8 and item["frequency"] > 30:
+            if kind and 2 <= len(item["word"]) <= 8 and (item["frequency"] or 0) > 30:
                 self.words[kind].append(item["word"])
         self.seen_words = {w for words in self.words.values() for w in words}
         answers = (p for chat in self.chats for p in re.split(r"(?<=[。！？])|\n", chat["output"]))
