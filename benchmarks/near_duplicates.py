@@ -3,7 +3,7 @@
     pip install datasketch
     MINILUOTUO_MIRROR=folder python benchmarks/near_duplicates.py [rows, default 50000] [largest of the cost curve, default 1000000]
 
-Rows are alpaca-chinese v3 (instruction, input and output together), its own near duplicates taken out first. Each gets one planted
+Rows are alpaca-chinese v3 and then hikariming (instruction, input and output together), near duplicates taken out first. Each gets one planted
 variant: one edit (a character replaced, dropped or doubled) per 50 characters, at least one, on rows of 40 characters or more. Both
 sides run in one process and one thread, from the text to the answer, shingling included, one after the other; ratios of the same run.
 """
@@ -16,6 +16,7 @@ import random
 import resource
 import sys
 import time
+from itertools import chain
 
 from miniluotuo_utils.data.catalog import read
 from miniluotuo_utils.data.cleaning import row_text
@@ -37,7 +38,8 @@ def edited(text: str, draw: random.Random) -> str:
 
 def planted(count: int) -> list[str]:
     """`count` rows without near duplicates, then a variant of each, in an order of their own."""
-    texts = [t for t in map(row_text, read("alpaca-chinese", "train", False, reader="alpaca_parallel_all")) if len(t) >= SHORTEST]
+    rows = chain(read("alpaca-chinese", "train", False, reader="alpaca_parallel_all"), read("hikariming", "train", False))
+    texts = [text for text in map(row_text, rows) if len(text) >= SHORTEST]
     kept = [text for text, match in zip(texts, NearDuplicates(THRESHOLD).add(texts), strict=True) if match is None][:count]
     draw = random.Random(42)
     return kept + [edited(text, draw) for text in kept]
