@@ -11,9 +11,14 @@ import json
 import os
 import random
 import re
+import socket
+import struct
 import threading
+import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
@@ -77,15 +82,46 @@ class Bank:
         return [*named, *near][:count]
 
 
+FAULTS = ("429", "500", "503", "hang", "reset", "not json", "cut", "slow")
+
+
+@dataclass
+class Faults:
+    """What goes wrong, how often (`rate`, a share of requests) and which `kinds` of `FAULTS`; drawn from `seed`.
+
+    429 and 503 come with Retry-After; `hang` says nothing for `hang` seconds and hangs up; `reset` breaks the connection in the middle of
+    the body; `not json` is a log-in page with status 200; `cut` ends the reply at half with finish_reason length; `slow` drips the body.
+    """
+
+    rate: float = 0.0
+    kinds: Sequence[str] = FAULTS
+    seed: int = 0
+    retry_after: float = 0.05
+    hang: float = 3.0
+
+    def __post_init__(self) -> None:
+        if unknown := set(self.kinds) - set(FAULTS):
+            raise ValueError(f"kinds: found {sorted(unknown)}, expected some of {', '.join(FAULTS)}")
+        self.chance, self.lock = random.Random(self.seed), threading.Lock()
+
+    def next(self) -> str | None:
+        """The fault of the next request, None where all goes well."""
+        with self.lock:
+            return self.chance.choice(list(self.kinds)) if self.chance.random() < self.rate else None
+
+
 class RecordedTeacher:
     """`with RecordedTeacher(rows) as server:` serves them at `server.base_url` under the model name `server.model`.
 
     `port=0` takes any free port; a port in use raises OSError. Tokens in `usage` are characters: it has no tokenizer.
+    `latency` seconds pass before each answer. `server.faults` may be replaced at any time, so that a lecturer can show failure
+    live; `server.answered` counts the answers sent, by the key of their request.
     """
 
-    def __init__(self, bank_rows: Sequence[Mapping], port: int = 0) -> None:
-        self.bank, self.port = Bank(bank_rows), port
+    def __init__(self, bank_rows: Sequence[Mapping], port: int = 0, faults: Faults | None = None, latency: float = 0.0) -> None:
+        self.bank, self.port, self.faults, self.latency = Bank(bank_rows), port, faults or Faults(), latency
         self.model = f"{MODEL}@{bank_version(bank_rows)}"
+        self.answered: Counter[str] = Counter()
 
     @property
     def base_url(self) -> str:
@@ -93,7 +129,7 @@ class RecordedTeacher:
         return f"http://127.0.0.1:{self.port}/v1"
 
     def __enter__(self) -> RecordedTeacher:
-        handler = type("Handler", (ChatHandler,), {"bank": self.bank, "model": self.model})
+        handler = type("Handler", (ChatHandler,), {"teacher": self})
         try:
             self.server = QuietServer(("127.0.0.1", self.port), handler)
         except OSError as error:
@@ -121,10 +157,9 @@ class QuietServer(ThreadingHTTPServer):
 
 
 class ChatHandler(BaseHTTPRequestHandler):
-    """POST /v1/chat/completions (not streamed) and GET /v1/models."""
+    """POST /v1/chat/completions, plain or streamed, and GET /v1/models."""
 
-    bank: Bank
-    model: str
+    teacher: RecordedTeacher
     protocol_version = "HTTP/1.1"
     wbufsize = -1  # headers and body in one packet: apart, they cost 40 ms per reply
     disable_nagle_algorithm = True
@@ -133,11 +168,11 @@ class ChatHandler(BaseHTTPRequestHandler):
         """The one model there is."""
         if self.path != "/v1/models":
             return self.fail(404, f"found GET {self.path}, expected GET /v1/models or POST /v1/chat/completions")
-        entry = {"id": self.model, "object": "model", "created": 0, "owned_by": "mini-luotuo"}
+        entry = {"id": self.teacher.model, "object": "model", "created": 0, "owned_by": "mini-luotuo"}
         self.send(200, {"object": "list", "data": [entry]})
 
     def do_POST(self) -> None:
-        """One chat completion, or the error that the protocol has for a request that is none."""
+        """One chat completion, or the error that the protocol has for a request that is none, or a fault."""
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if self.path != "/v1/chat/completions":
             return self.fail(404, f"found POST {self.path}, expected POST /v1/chat/completions")
@@ -145,20 +180,66 @@ class ChatHandler(BaseHTTPRequestHandler):
             request = read_request(body)
         except BadRequest as error:
             return self.fail(400, str(error))
-        self.send(200, completion(request, self.bank.answer(request), self.model))
+        time.sleep(self.teacher.latency)
+        fault = self.teacher.faults.next()
+        if fault in ("429", "500", "503"):
+            return self.fail(int(fault), f"a fault on purpose: {fault}", {"Retry-After": str(self.teacher.faults.retry_after)})
+        if fault == "hang":
+            time.sleep(self.teacher.faults.hang)
+            return self.hang_up()
+        whole = completion(request, self.teacher.bank.answer(request), self.teacher.model, cut=fault == "cut")
+        if fault != "reset" and fault != "not json":
+            self.teacher.answered[request_key(request)] += 1
+        if request.get("stream"):
+            return self.stream(request, whole)
+        self.send(200, whole, fault=fault)
 
-    def fail(self, status: int, message: str) -> None:
+    def fail(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
         """An error in OpenAI's form."""
-        self.send(status, {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": None}})
+        self.send(status, {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": None}}, headers)
 
-    def send(self, status: int, value: dict) -> None:
-        """One JSON answer."""
+    def send(self, status: int, value: dict, headers: Mapping[str, str] | None = None, fault: str | None = None) -> None:
+        """One JSON answer, or what a fault makes of it."""
         data = json.dumps(value, ensure_ascii=False).encode("utf-8")
+        if fault == "not json":
+            data = "<html>请先登录。 Please log in.</html>".encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json; charset=utf-8")
         self.send_header("Content-Length", str(len(data)))
+        for name, text in (headers or {}).items():
+            self.send_header(name, text)
         self.end_headers()
-        self.wfile.write(data)
+        if fault == "reset":
+            self.wfile.write(data[: len(data) // 2])
+            return self.hang_up()
+        for piece in [data[i : i + 40] for i in range(0, len(data), 40)] if fault == "slow" else [data]:
+            self.wfile.write(piece)
+            self.wfile.flush()
+            time.sleep(0.01 if fault == "slow" else 0)
+
+    def stream(self, request: Mapping, whole: Mapping) -> None:
+        """The same answer as server-sent events, a few characters each, with the usage in the last where it is asked for."""
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream; charset=utf-8")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        choice, text = whole["choices"][0], whole["choices"][0]["message"]["content"]
+        head = {name: whole[name] for name in ("id", "created", "model")} | {"object": "chat.completion.chunk"}
+        deltas = [({"role": "assistant", "content": ""}, None), *(({"content": text[i : i + 3]}, None) for i in range(0, len(text), 3)),
+                  ({}, choice["finish_reason"])]  # fmt: skip
+        events = [head | {"choices": [{"index": 0, "delta": delta, "finish_reason": reason}]} for delta, reason in deltas]
+        if (request.get("stream_options") or {}).get("include_usage"):
+            events.append(head | {"choices": [], "usage": whole["usage"]})
+        for event in [*(json.dumps(e, ensure_ascii=False) for e in events), "[DONE]"]:
+            self.wfile.write(f"data: {event}\n\n".encode())
+            self.wfile.flush()
+        self.close_connection = True
+
+    def hang_up(self) -> None:
+        """Break the connection at once, so that the client sees a reset and no end."""
+        self.wfile.flush()
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close_connection = True
 
     def log_message(self, format: str, *values: object) -> None:
         """Say nothing: a notebook's output is no server log."""
@@ -176,17 +257,15 @@ def read_request(body: bytes) -> dict:
     )
     if not whole or not any(m["role"] == "user" for m in messages):
         raise BadRequest("messages: expected a list of objects with the strings role and content, one of them of the user")
-    if request.get("stream"):
-        raise BadRequest("stream: found true, expected false; the recorded teacher does not stream")
     limit = request.get("max_tokens")
     if limit is not None and (type(limit) is not int or limit < 1):
         raise BadRequest(f"max_tokens: found {limit!r}, expected a whole number above 0")
     return request
 
 
-def completion(request: Mapping, text: str, model: str) -> dict:
-    """The chat completion object. A token is a character here, and `max_tokens` cuts as a real teacher would."""
-    limit = request.get("max_tokens") or len(text)
+def completion(request: Mapping, text: str, model: str, cut: bool = False) -> dict:
+    """The chat completion object. A token is a character here, and `max_tokens` cuts as a real teacher would; `cut` cuts at half."""
+    limit = min(request.get("max_tokens") or len(text), len(text) // 2 if cut else len(text))
     asked = sum(len(m["content"]) for m in request["messages"])
     shown = text[:limit]
     choice = {"index": 0, "message": {"role": "assistant", "content": shown}, "logprobs": None,

@@ -83,8 +83,8 @@ def read_file(path: Path, reader: Reader, source: str, faults: list[Fault] | Non
             if isinstance(unit, DataError):
                 raise unit
             found = [finished(one, reader, source) for one in reader.convert(unit)]
-        except (DataError, LookupError, TypeError, ValueError, AttributeError) as error:
-            fault = Fault(path.name, place, reason(error), str(unit)[:200])
+        except native.UNREADABLE as error:
+            fault = Fault(path.name, place, native.reason(error), str(unit)[:200])
             if faults is None:
                 raise DataError(f'{fault}. `load(…, errors="collect")` reads the rest and returns the faults beside it') from None
             faults.append(fault)
@@ -97,16 +97,3 @@ def finished(one: dict, reader: Reader, source: str) -> dict:
     part = one.get("source")
     one["source"] = f"{source}/{part}" if part and part != source else source
     return reader.check(one) if reader.check else one
-
-
-def reason(error: Exception) -> str:
-    """An exception in words for a reader of data.
-
-    >>> reason(KeyError("text"))
-    "the field 'text' is missing"
-    """
-    if isinstance(error, KeyError):
-        return f"the field {error} is missing"
-    if isinstance(error, DataError):
-        return str(error)
-    return f"not in this format ({error})"

@@ -61,7 +61,7 @@ def iepile_rows(path: Path) -> Iterator[Unit]:
 def iepile_row(native: Mapping) -> dict:
     """A row's JSON strings opened: `{instruction, schema, input, answer}`."""
     asked = parsed(native["instruction"])
-    return asked | {"answer": parsed(native["output"] if "output" in native else native["label"])}
+    return {field: asked[field] for field in ("instruction", "schema", "input")} | {"answer": parsed(native["output"] if "output" in native else native["label"])}
 
 
 def iepile(native: Sequence[Mapping]) -> Iterator[dict]:

@@ -102,7 +102,7 @@ def word_list(native: tuple[str, str]) -> Iterator[dict]:
     `frequency` is null where the file holds none that is a number (four of its 157,172 lines).
     """
     name, line = native
-    word, _, frequency = (part.strip() for part in line.strip().partition("\t"))
+    word, _, frequency = (part.strip() for part in line.rstrip().partition("\t"))
     if not word:
         raise DataError(f"found {line.strip()[:40]!r}, expected a word, a tab and its document frequency")
     yield {"word": word, "frequency": int(frequency) if frequency.isdigit() else None, "source": name}

@@ -18,6 +18,8 @@ from typing import Any
 from miniluotuo_utils.records import DataError
 
 LONGEST_LINE = 64 << 20  # bytes; a longer line is a damaged or hostile file
+NESTED = "JSON nested too deep to be data; is the file hostile or damaged?"
+UNREADABLE = (DataError, LookupError, TypeError, ValueError, AttributeError, SyntaxError, RecursionError, MemoryError)  # of a malformed unit
 Unit = tuple[str, Any]
 
 
@@ -47,11 +49,24 @@ def whole_text(path: Path) -> str:
 def parsed(text: str) -> Any:
     """A JSON value; DataError says what is wrong and where."""
     try:
-        return json.loads(text)
+        value = json.loads(text)
     except json.JSONDecodeError as error:
         raise DataError(f"{error.msg.removesuffix(' at')} at column {error.colno}, expected one JSON object") from None
+    except ValueError as error:  # a number of more digits than Python reads
+        raise DataError(str(error).split(";")[0]) from None
     except RecursionError:
-        raise DataError("JSON nested too deep to be data; is the file hostile or damaged?") from None
+        raise DataError(NESTED) from None
+    return whole_characters(value, text)
+
+
+def whole_characters(value: Any, text: str) -> Any:
+    """A JSON value, unless `text` escapes half of a character outside the basic plane: it could never be written again."""
+    if "\\ud" in text.lower():
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise DataError("half of a surrogate pair stands in it, expected whole characters") from None
+    return value
 
 
 def json_objects(path: Path) -> Iterator[Unit]:
@@ -65,7 +80,7 @@ def json_lines(path: Path) -> Iterator[Unit]:
     """One JSON value per line; empty lines are passed over. A file that is one object over several lines is that object."""
     for number, line in text_lines(path):
         if number == 1 and isinstance(line, str) and line.strip() == "{":
-            yield "line 1", attempt(parsed, whole_text(path))
+            yield "line 1", attempt(lambda: parsed(whole_text(path)))
             return
         if isinstance(line, DataError):
             yield f"line {number}", line
@@ -74,11 +89,24 @@ def json_lines(path: Path) -> Iterator[Unit]:
 
 
 def attempt(function: Any, *arguments: Any) -> Any:
-    """What a function returns, or the DataError that it raises, as a value."""
+    """What a function returns, or, as a value, the DataError that says why it cannot."""
     try:
         return function(*arguments)
-    except DataError as error:
-        return error
+    except UNREADABLE as error:
+        return DataError(reason(error))
+
+
+def reason(error: BaseException) -> str:
+    """An exception in words for a reader of data.
+
+    >>> reason(KeyError("text"))
+    "the field 'text' is missing"
+    """
+    if isinstance(error, KeyError):
+        return f"the field {error} is missing"
+    if isinstance(error, DataError):
+        return str(error)
+    return f"not in this format ({str(error)[:120]})"
 
 
 def json_list(path: Path) -> Iterator[Unit]:
@@ -88,10 +116,13 @@ def json_list(path: Path) -> Iterator[Unit]:
         yield "file", text
         return
     try:
-        for number, item in enumerate(json.loads(text), 1):
-            yield f"item {number}", item
-    except (json.JSONDecodeError, RecursionError):
+        items = json.loads(text)
+    except (ValueError, RecursionError):
         yield from salvaged(text)
+        return
+    escaped = "\\ud" in text.lower()
+    for number, item in enumerate(items, 1):
+        yield f"item {number}", attempt(whole_characters, item, "\\ud") if escaped else item
 
 
 def salvaged(text: str) -> Iterator[Unit]:
@@ -100,20 +131,23 @@ def salvaged(text: str) -> Iterator[Unit]:
     >>> list(salvaged('[{"a": 1}, {"a" 2}]'))
     [('item 1', {'a': 1}), ('line 1', DataError("Expecting ':' delimiter at column 17: the list cannot be read from here on"))]
     """
-    decoder, at, number = json.JSONDecoder(), text.index("[") + 1, 0
+    decoder, space = json.JSONDecoder(), re.compile(r"[ \t\r\n]*")
+    at, number = space.match(text, text.index("[") + 1).end(), 0
     while True:
-        at += len(text[at : at + 4096]) - len(text[at : at + 4096].lstrip(" \t\r\n,"))
         try:
             item, at = decoder.raw_decode(text, at)
+            yield f"item {(number := number + 1)}", attempt(whole_characters, item, "\\ud")
+            at = space.match(text, at).end()
+            if text[at : at + 1] != ",":
+                raise json.JSONDecodeError("Expecting ',' delimiter", text, at)
+            at = space.match(text, at + 1).end()
         except json.JSONDecodeError as error:
-            fault = f"{error.msg} at column {error.colno}: the list cannot be read from here on"
+            fault = f"{error.msg.removesuffix(' at')} at column {error.colno}: the list cannot be read from here on"
             yield f"line {error.lineno}", DataError(fault)
             return
-        except RecursionError:
-            yield f"item {number + 1}", DataError("JSON nested too deep to be data; is the file hostile or damaged?")
+        except (ValueError, RecursionError) as error:
+            yield f"item {number + 1}", DataError(NESTED if isinstance(error, RecursionError) else str(error).split(";")[0])
             return
-        number += 1
-        yield f"item {number}", item
 
 
 def lines(path: Path) -> Iterator[Unit]:
@@ -144,8 +178,8 @@ def blocks(path: Path) -> Iterator[Unit]:
     for empty, group in groupby(text_lines(path), parts):
         run = list(group)
         if not empty:
-            bad = next((line for _, line in run if isinstance(line, DataError)), None)
-            yield f"line {run[0][0]}", bad or [line.split("\t") if "\t" in line else line.split() for _, line in run]
+            number, bad = next(((n, line) for n, line in run if isinstance(line, DataError)), (run[0][0], None))
+            yield f"line {number}", bad or [line.split("\t") if "\t" in line else line.split() for _, line in run]
 
 
 def csv_rows(path: Path) -> Iterator[Unit]:
@@ -157,7 +191,8 @@ def csv_rows(path: Path) -> Iterator[Unit]:
     reader = csv.DictReader(io.StringIO(text, newline=""))
     try:
         for row in reader:
-            yield f"line {reader.line_num}", row
+            known = None not in row  # more fields than the header names
+            yield f"line {reader.line_num}", row if known else DataError(f"{len(row[None])} fields more than the header has; is a comma unquoted?")
     except csv.Error as error:
         yield f"line {reader.line_num}", DataError(f"{error}: the file cannot be read from here on")
 
@@ -174,5 +209,5 @@ def parquet_rows(path: Path) -> Iterator[Unit]:
                 for row in batch.to_pylist():
                     number += 1
                     yield f"row {number}", row
-    except (pyarrow.ArrowInvalid, OSError) as error:
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
         yield "file", DataError(f"not a whole Parquet file ({str(error)[:80]})")
