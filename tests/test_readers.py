@@ -3,6 +3,7 @@
 import json
 import tempfile
 from collections import Counter
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -79,7 +80,7 @@ def test_a_fixture_reads_without_faults_and_its_rows_hold_what_rows_promise(read
 
 @pytest.mark.parametrize("reader", TEXTS)
 def test_a_file_saved_on_windows_reads_as_the_same(reader, tmp_path):
-    """A byte order mark became the first character of a sentence, a \\r the last of a relation."""
+    """A byte order mark as the first character of a sentence, a \\r as the last of a relation."""
     raw = FIXTURES[reader].read_bytes()
     for name, changed in (("mark", b"\xef\xbb\xbf" + raw), ("ends", raw.replace(b"\n", b"\r\n")), ("no end", raw.rstrip(b"\n"))):
         path = tmp_path / name / FIXTURES[reader].name
@@ -268,11 +269,11 @@ ROW = '{"instruction": "甲", "output": "乙"}'
 EVENT = '{"id": 1, "content": "甲", "events": %s}'
 TOLD = r'{"instruction": "{\"instruction\": \"实体\", \"schema\": [], \"input\": \"甲\"}", "output": "{\"x\": [\"甲\"]}"}'
 CONLL = "0\tA\tO\t['N']\t[0]\n"
-MALFORMED = {  # reader, content, how many rows still come (None: not laid down), place, reason
+MALFORMED = {  # reader, content, how many rows still come, place, reason
     "a broken line": ("alpaca", f'{ROW}\n{{"instruction": \n{ROW}\n', 2, "line 2", "Expecting value at column"),
     "a line cut short": ("alpaca", f"{ROW}\n{ROW}\n{ROW[:26]}", 2, "line 3", "Unterminated string"),
     "a broken list": ("alpaca", f'[{ROW},\n{ROW},\n{{"instruction" 1}},\n{ROW}]', 2, "line 3", "the list cannot be read from here on"),
-    "a list without a comma": ("alpaca", f"[{ROW} {ROW},\n{ROW}\n]", None, "line 1", "cannot be read|delimiter"),
+    "a list without a comma": ("alpaca", f"[{ROW} {ROW},\n{ROW}\n]", 1, "line 1", "cannot be read"),
     "a missing field": ("alpaca", f'{ROW}\n{{"instruction": "甲"}}\n{ROW}', 2, "line 2", "the field 'output' is missing"),
     "a wrong type": ("alpaca", ROW.replace('"乙"', "null"), 0, "line 1", "field output: found None, expected a string"),
     "a number for a row": ("alpaca", f"[{ROW}, 5, {ROW}]", 2, "item 2", "not in this format"),
@@ -317,7 +318,7 @@ def test_a_malformed_unit_is_named_and_the_rest_is_read(case, reading):
         reading(reader, content)
     faults = []
     rows = reading(reader, content, faults)
-    assert kept in (None, len(rows)) and len(faults) == 1 and str(faults[0]).startswith(f"x.txt, {place}")
+    assert len(rows) == kept and len(faults) == 1 and str(faults[0]).startswith(f"x.txt, {place}")
 
 
 def test_lines_without_end_and_halves_of_characters(reading, monkeypatch):
@@ -367,6 +368,7 @@ def test_tags_give_back_the_spans_they_were_made_from(parts, scheme, between):
     assert found(one) == [(between.join(tokens[s : e + 1]), kind, [spans[s][0], spans[e][1]]) for s, e, kind in ranges]
 
 
+@settings(deadline=None)
 @given(st.text(st.sampled_from("骆驼a1😀\n"), min_size=1, max_size=20), st.sets(st.tuples(st.integers(0, 19), st.integers(0, 19), kinds)), st.booleans())
 def test_offsets_count_characters_whatever_the_escapes(text, drawn, escaped):
     """Offsets counted in UTF-16 or in bytes are right until the first emoji."""
@@ -400,7 +402,9 @@ def test_whatever_the_bytes_a_reader_gives_faults_and_raises_nothing(reader, dam
         faults = []
         for one in read_file(path, READERS[reader], "s", faults):
             assert not READERS[reader].check or READERS[reader].check(one) == one
-    assert all(isinstance(f, Fault) and f.file == "x.txt" and f.place and f.reason for f in faults)
+        assert all(isinstance(f, Fault) and f.file == "x.txt" and f.place and f.reason for f in faults)
+        with pytest.raises(DataError, match=r"^x\.txt, ") if faults else nullcontext():
+            list(read_file(path, READERS[reader], "s"))
 
 
 COUNTS = {  # name and split: rows, and where stated entities, relations or events

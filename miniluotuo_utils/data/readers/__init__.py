@@ -27,7 +27,7 @@ class Reader:
 
 @dataclass(frozen=True)
 class Fault:
-    """A unit that could not be read: the file's name, the place in it, the reason, and its first characters."""
+    """A unit that could not be read: the file's name, the place in it, the reason, and its first characters where it could be cut out."""
 
     file: str
     place: str
@@ -58,7 +58,7 @@ READERS: dict[str, Reader] = {
     "cluener": records(ner.cluener), "bmes_columns": records(ner.tag_columns, native.blocks),
     "bio_columns": records(ner.tag_columns, native.blocks), "weibo_columns": records(ner.weibo_columns, native.blocks),
     "bio_words": records(ner.bio_words, native.blocks), "entity_list": records(ner.entity_list),
-    "cmeee": records(ner.cmeee, native.lines), "cmeee_json": records(ner.cmeee),
+    "cmeee": records(ner.cmeee, native.lines), "cmeee_json": records(ner.cmeee_json),
     "finre": records(relations.finre, native.lines), "deepke_csv": records(relations.deepke_csv, native.csv_rows),
     "spo_list": records(relations.spo_list), "conll04": records(relations.conll04, native.blocks),
     "semeval": records(relations.semeval, native.lines),
@@ -84,7 +84,7 @@ def read_file(path: Path, reader: Reader, source: str, faults: list[Fault] | Non
                 raise unit
             found = [finished(one, reader, source) for one in reader.convert(unit)]
         except native.UNREADABLE as error:
-            fault = Fault(path.name, place, native.reason(error), str(unit)[:200])
+            fault = Fault(path.name, place, native.reason(error), "" if isinstance(unit, DataError) else str(unit)[:200])
             if faults is None:
                 raise DataError(f'{fault}. `load(…, errors="collect")` reads the rest and returns the faults beside it') from None
             faults.append(fault)

@@ -51,7 +51,7 @@ def iepile_rows(path: Path) -> Iterator[Unit]:
         return place, native if isinstance(native, DataError) else attempt(iepile_row, native)
 
     def sentence(unit: Unit) -> object:
-        return id(unit[1]) if isinstance(unit[1], DataError) else unit[1]["input"]
+        return id(unit[1]) if isinstance(unit[1], DataError) else (unit[1]["input"], unit[1]["instruction"])
 
     for _, group in groupby(map(opened, json_objects(path)), sentence):
         units = list(group)

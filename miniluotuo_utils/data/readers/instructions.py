@@ -10,7 +10,7 @@ from miniluotuo_utils.records import DataError
 
 def row(instruction: str, given: str | None, output: str, **more: object) -> dict:
     """An instruction row; a missing input is an empty one."""
-    return {"instruction": instruction, "input": given or "", "output": output, **more}
+    return {"instruction": instruction, "input": "" if given is None else given, "output": output, **more}
 
 
 def unified_rows(native: dict) -> Iterator[dict]:
@@ -105,4 +105,4 @@ def word_list(native: tuple[str, str]) -> Iterator[dict]:
     word, _, frequency = (part.strip() for part in line.rstrip().partition("\t"))
     if not word:
         raise DataError(f"found {line.strip()[:40]!r}, expected a word, a tab and its document frequency")
-    yield {"word": word, "frequency": int(frequency) if frequency.isdigit() else None, "source": name}
+    yield {"word": word, "frequency": int(frequency) if frequency.isdecimal() else None, "source": name}

@@ -72,7 +72,7 @@ def whole_characters(value: Any, text: str) -> Any:
 def json_objects(path: Path) -> Iterator[Unit]:
     """JSON Lines, or one JSON list or object: told apart by the first character, because endings lie (`zh_seed_tasks.json`)."""
     with open(path, "rb") as file:
-        start = file.read(256).removeprefix(b"\xef\xbb\xbf").lstrip()
+        start = file.read(1 << 16).removeprefix(b"\xef\xbb\xbf").lstrip()
     yield from json_list(path) if start[:1] == b"[" else json_lines(path)
 
 
@@ -188,11 +188,12 @@ def csv_rows(path: Path) -> Iterator[Unit]:
     if isinstance(text, DataError):
         yield "file", text
         return
-    reader = csv.DictReader(io.StringIO(text, newline=""))
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     try:
         for row in reader:
-            known = None not in row  # more fields than the header names
-            yield f"line {reader.line_num}", row if known else DataError(f"{len(row[None])} fields more than the header has; is a comma unquoted?")
+            given = len(row.get(None) or []) + sum(value is not None for value in row.values()) - (None in row)
+            fault = DataError(f"found {given} fields, expected {len(reader.fieldnames)} as in the header; is a comma or a quote astray?")
+            yield f"line {reader.line_num}", row if given == len(reader.fieldnames) else fault
     except csv.Error as error:
         yield f"line {reader.line_num}", DataError(f"{error}: the file cannot be read from here on")
 

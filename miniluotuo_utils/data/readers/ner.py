@@ -59,21 +59,25 @@ def entity_list(native: dict) -> Iterator[dict]:
     yield record(native["text"], entities=found)
 
 
-def cmeee(native: dict | str) -> Iterator[dict]:
-    """CMeEE, as JSON `entities[{start_idx,end_idx,type,entity}]` or as `text|||start    end    type|||…`; ends inclusive, may nest.
+def cmeee(native: str) -> Iterator[dict]:
+    """CMeEE as text: `text|||start    end    type|||…`; ends inclusive, may nest.
 
     >>> next(cmeee("患儿咳嗽|||0    1    bod|||2    3    sym|||"))["entities"][1]
     {'name': '咳嗽', 'type': 'sym', 'pos': [2, 4]}
     """
-    if isinstance(native, dict):
-        found = [{"name": e["entity"], "type": e["type"], "pos": [e["start_idx"], e["end_idx"] + 1]} for e in native["entities"]]
-        yield record(native["text"], entities=found)
-        return
     sentence, *parts = native.split("|||")
+    if not parts:
+        raise DataError(f"found {native[:40]!r}, expected the sentence, ||| and its entities")
     found = []
     for part in filter(str.strip, parts):
         fields = part.split()
-        if len(fields) != 3 or not (fields[0].isdigit() and fields[1].isdigit()) or int(fields[1]) >= len(sentence):
+        if len(fields) != 3 or not (fields[0].isdecimal() and fields[1].isdecimal()) or int(fields[1]) >= len(sentence):
             raise DataError(f"found {part[:40]!r}, expected start, end (inclusive, under {len(sentence)}) and type")
         found.append(entity(sentence, int(fields[0]), int(fields[1]) + 1, fields[2]))
     yield record(sentence, entities=found)
+
+
+def cmeee_json(native: dict) -> Iterator[dict]:
+    """CMeEE as JSON: `text, entities[{start_idx,end_idx,type,entity}]`; ends inclusive, may nest."""
+    found = [{"name": e["entity"], "type": e["type"], "pos": [e["start_idx"], e["end_idx"] + 1]} for e in native["entities"]]
+    yield record(native["text"], entities=found)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -57,14 +56,25 @@ def conll04(native: Sequence[Sequence[str]]) -> Iterator[dict]:
         raise DataError(f"token numbers {numbers[0]} to {numbers[-1]}, expected 0 to {len(words) - 1}")
     by_end = {e["pos"][1]: e for e in tagged(sentence, spans, tags)}
     relations = []
-    for i, (names, ends) in enumerate(zip(map(ast.literal_eval, kinds), map(ast.literal_eval, tails), strict=True)):
+    for i, (names, ends) in enumerate(zip(map(listed, kinds), map(listed, tails), strict=True)):
         for kind, end in zip(names, ends, strict=True):
             if kind != "N":
-                head, tail = by_end.get(spans[i][1]), by_end.get(spans[end][1])
+                head, tail = by_end.get(spans[i][1]), by_end.get(spans[int(end)][1]) if end.isdecimal() and int(end) < len(words) else None
                 if head is None or tail is None:
                     raise DataError(f"relation {kind} between tokens {i} and {end}, expected the last tokens of two entities")
                 relations.append({"head": head, "type": kind, "tail": tail})
     yield record(sentence, relations=relations)
+
+
+def listed(text: str) -> list[str]:
+    """The items of CoNLL04's lists.
+
+    >>> listed("['Live_In', 'Work_For']"), listed("[2, 7]")
+    (['Live_In', 'Work_For'], ['2', '7'])
+    """
+    if not re.fullmatch(r"\[('?)[\w-]+\1(, ?('?)[\w-]+\3)*\]", text):
+        raise DataError(f"found {text[:40]!r}, expected a list such as ['Live_In'] or [2, 7]")
+    return [item.strip().strip("'") for item in text[1:-1].split(",")]
 
 
 def semeval(native: str) -> Iterator[dict]:
@@ -82,7 +92,7 @@ def semeval(native: str) -> Iterator[dict]:
         found[mark[1]] = {"name": mark[2], "type": "", "pos": [len(sentence), len(sentence) + len(mark[2])]}
         sentence, at = sentence + mark[2], mark.end()
     sentence += parts[3][at:]
-    kind = re.fullmatch(r"(.+)\((e[12]),(e[12])\)", parts[2].strip())
+    kind = re.fullmatch(r"(.+)\((e[12]),(?!\2)(e[12])\)", parts[2].strip())
     if set(found) != {"e1", "e2"} or not (kind or parts[2].strip() == "Other"):
         raise DataError(f"found relation {parts[2]!r} and marks {sorted(found)}, expected Relation(e1,e2) or Other, and e1 and e2")
     relations = [{"head": found[kind[2]], "type": kind[1], "tail": found[kind[3]]}] if kind else []

@@ -1,0 +1,76 @@
+"""Structured replies: a pydantic model in, validated objects out; one more question with the validation error, then marked as failed.
+
+In: message lists and a model class. Out: one `Structured` each. Shown in notebook 02.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from miniluotuo_utils.teacher.client import Messages, Teacher
+    from miniluotuo_utils.teacher.store import Reply
+
+Value = TypeVar("Value", bound="BaseModel")
+FORM = "\n\n只输出一个 JSON 对象，符合这个 JSON Schema：\n{schema}"
+AGAIN = "这个回答不符合要求：{error}\n请改正，只输出一个 JSON 对象。"
+
+
+@dataclass
+class Structured(Generic[Value]):
+    """A validated `value`, or None and the `error` of the last try; `reply` is the last one, `tries` 1 or 2."""
+
+    value: Value | None
+    reply: Reply
+    tries: int
+    error: str | None = None
+
+
+def ask_structured(teacher: Teacher, requests: Iterable[Messages], model: type[Value], **sampling: Any) -> list[Structured[Value]]:
+    """One validated object per request, in order. A reply that is no such object is asked for once more with its validation error."""
+    form = FORM.format(schema=json.dumps(model.model_json_schema(), ensure_ascii=False))
+    asked = [[*messages[:-1], {**messages[-1], "content": messages[-1]["content"] + form}] for messages in requests]
+    results = [validated(reply, model, 1) for reply in teacher.ask(asked, **sampling)]
+    wrong = [i for i, result in enumerate(results) if result.value is None and result.reply.error is None]
+    again = [[*asked[i], {"role": "assistant", "content": results[i].reply.text}, {"role": "user", "content": AGAIN.format(error=results[i].error)}]
+             for i in wrong]  # fmt: skip
+    for i, reply in zip(wrong, teacher.ask(again, **sampling), strict=True):
+        results[i] = validated(reply, model, 2)
+    return results
+
+
+def validated(reply: Reply, model: type[Value], tries: int) -> Structured[Value]:
+    """The object that a reply holds, or the reason why it holds none, in a line for the teacher."""
+    from pydantic import ValidationError
+
+    if reply.error is not None:
+        return Structured(None, reply, tries, reply.error)
+    try:
+        return Structured(model.model_validate(first_object(reply.text)), reply, tries)
+    except ValidationError as error:
+        said = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'JSON'}: {e['msg']}" for e in error.errors()[:5])
+    except ValueError as error:
+        said = str(error)
+    return Structured(None, reply, tries, said)
+
+
+def first_object(text: str) -> Any:
+    """The first JSON object of a text, in a code fence or between other words; ValueError where there is none.
+
+    >>> first_object('好的：```json\\n{"a": 1}\\n```')
+    {'a': 1}
+    """
+    start = text.find("{")
+    if start < 0:
+        raise ValueError("found no JSON object, expected one")
+    try:
+        return json.JSONDecoder().raw_decode(text, start)[0]
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{error.msg} at character {error.pos - start} of the object, expected one JSON object") from None
+    except RecursionError:
+        raise ValueError("JSON nested too deep") from None
