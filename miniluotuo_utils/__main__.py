@@ -71,13 +71,20 @@ def download(args: argparse.Namespace) -> int:
     cards = [loadable(name) for name in args.names]
     if args.home:
         os.environ["MINILUOTUO_HOME"] = str(args.home)
+    missing = []
     for found in cards:
-        files(found.name)
-        if args.mirror:
-            copy_into_mirror(found.pins, args.mirror)
+        try:
+            files(found.name)
+            if args.mirror:
+                copy_into_mirror(found.pins, args.mirror)
+        except FileNotFoundError as error:
+            missing.append(str(error))
+            continue
         print(f"{found.name}: {len(found.pins)} files, {found.state}" + (f", in {args.mirror}" if args.mirror else ""))
+    if missing:
+        raise FileNotFoundError("\n  ".join([f"{len(missing)} of {len(cards)} data sets are not whole:", *missing]))
     if args.mirror:
-        print(f"to use it: MINILUOTUO_MIRROR={args.mirror}")
+        print(f'to use it: MINILUOTUO_MIRROR="{args.mirror.resolve()}"')
     return 0
 
 

@@ -7,27 +7,38 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
 
-PUNCTUATION = r"""[,.!?;:'"。、“”‘’「」『』《》〈〉【】()\[\]…—~·-]+"""
-BETWEEN_DIGITS = re.compile(rf"(?<!\d){PUNCTUATION}|{PUNCTUATION}(?!\d)")  # 3.5 is not 35, and 3-1 is not 31
+PUNCTUATION = re.compile(r"""[,.!?;:'"。、“”‘’「」『』《》〈〉【】()\[\]…—~·-]""")
+SIGNS = set("0123456789abcdefghijklmnopqrstuvwxyz+*/=<>^%()[]-.!,:'")  # beside them a mark may be a sign: 3.5, -2, x>1, (3+4)*2, a[i], 5!
+APART = str.maketrans({sign: f"^{digit}" for digit, sign in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")} | {"！": None})  # NFKC would make 2³ into 23, and ！ a factorial
 WIDTH = 3  # characters in a shingle: one changed character of 60 leaves a Jaccard similarity of 0.90, two leave 0.81
-PERMUTATIONS, BANDS, ROWS = 128, 21, 6  # a pair at 0.8 shares a band with probability 0.998, one at 0.5 with 0.28
+PERMUTATIONS = 128
+FULLEST, MOST = 32, 12  # kept texts that a band remembers, and candidates that are compared: templates share bands by the thousand
 BATCH = 10_000
 
 
 def folded(text: str) -> str:
-    """A text as it is compared: NFKC, lower case, no white space, no punctuation but between digits.
+    """A text as it is compared: NFKC, lower case, no white space, no punctuation but where it is a sign of a formula or of code.
 
-    >>> folded("写一首诗， 题目是“Ｓｕｎ”。"), folded("3.5 + 4 等于几?")
-    ('写一首诗题目是sun', '3.5+4等于几')
+    >>> folded("写一首诗， 题目是“Ｓｕｎ”。"), folded("3.5 + 4 等于几?"), folded("2³ 与 -2")
+    ('写一首诗题目是sun', '3.5+4等于几', '2^3与-2')
     """
-    joined = re.sub(r"\s+", "", unicodedata.normalize("NFKC", text).casefold())
-    return BETWEEN_DIGITS.sub("", joined)
+    joined = re.sub(r"\s+", "", unicodedata.normalize("NFKC", text.translate(APART)).casefold())
+    return PUNCTUATION.sub(lambda m: m[0] if is_sign(joined, m.start()) else "", joined)
+
+
+def is_sign(text: str, at: int) -> bool:
+    """Whether the mark at a place belongs to a formula or to code: a sign on its right, or one on its left and nothing else follows."""
+    left, right = text[at - 1 : at], text[at + 1 : at + 2]
+    if text[at] in "-([":
+        return right in SIGNS and right != ""
+    return left in SIGNS and left != "" and (right in SIGNS and right != "" or text[at] in "!)]" and left.isalnum())
 
 
 def shingles(text: str) -> set[str]:
@@ -58,8 +69,8 @@ class Match(NamedTuple):
 class NearDuplicates:
     """The texts kept so far; a new one is kept unless it nearly repeats one of them.
 
-    Candidates share a band of a MinHash signature (rensa); each is then compared exactly, by the Jaccard similarity of their shingles,
-    so a match is never a false one. Memory: the kept texts and about 2 KB each.
+    Candidates share a band of a MinHash signature (rensa); those that share most are compared exactly, by the Jaccard similarity of their
+    shingles, so a match is never a false one. Memory: the kept texts and about 2 KB each.
 
     >>> kept = NearDuplicates(0.6)
     >>> kept.add(["怎样在家里种一盆薄荷", "怎样在阳台种一盆薄荷", "骆驼为什么耐渴", "怎样在家里种一盆薄荷？"])
@@ -67,7 +78,9 @@ class NearDuplicates:
     """
 
     def __init__(self, threshold: float = 0.8, seed: int = 42) -> None:
-        self.threshold, self.seed = threshold, seed
+        if not 0 < threshold <= 1:
+            raise ValueError(f"threshold: found {threshold}, expected a similarity above 0 and up to 1")
+        self.threshold, self.seed, self.rows = threshold, seed, rows_for(threshold)
         self.count = 0  # texts given so far
         self.texts: dict[int, str] = {}  # number -> folded text, of those kept
         self.buckets: dict[int, tuple[int, ...] | int] = {}  # band -> the kept text that has it, or several
@@ -83,10 +96,14 @@ class NearDuplicates:
     def _signed(self, texts: Sequence[str]) -> Iterator[tuple[str, list[int]]]:
         for at in range(0, len(texts), BATCH):
             batch = [folded(text) or text for text in texts[at : at + BATCH]]
-            yield from zip(batch, signature_bands(batch, self.seed), strict=True)
+            yield from zip(batch, signature_bands(batch, self.seed, self.rows), strict=True)
 
     def _closest(self, text: str, bands: list[int]) -> Match | None:
-        candidates = {n for band in bands if (held := self.buckets.get(band)) is not None for n in ([held] if type(held) is int else held)}
+        shared: Counter[int] = Counter()
+        for band in bands:
+            if (held := self.buckets.get(band)) is not None:
+                shared.update((held,) if type(held) is int else held)
+        candidates = [n for n, _ in sorted(shared.items(), key=lambda pair: (-pair[1], pair[0]))[:MOST]]
         own = shingles(text) if candidates else set()
         matches = (Match(n, jaccard(own, shingles(self.texts[n]))) for n in candidates)
         best = max(matches, key=lambda m: (m.similarity, -m.number), default=None)
@@ -98,12 +115,23 @@ class NearDuplicates:
             self.texts[number] = text
             for band in bands:  # nearly every band belongs to one text: a bare number there halves the memory
                 held = self.buckets.get(band)
+                if type(held) is tuple and len(held) >= FULLEST:
+                    continue
                 self.buckets[band] = number if held is None else (held, number) if type(held) is int else (*held, number)
         return match
 
 
-def signature_bands(texts: Sequence[str], seed: int) -> list[list[int]]:
-    """The MinHash signature of each folded text, cut into `BANDS` bands of `ROWS` numbers, each band hashed with its place."""
+def rows_for(threshold: float) -> int:
+    """Rows per band: the most, and so the fewest candidates, with which a pair at the threshold shares a band in 99 of 100 cases.
+
+    >>> [rows_for(t) for t in (0.9, 0.8, 0.7, 0.6, 0.5)]
+    [10, 6, 4, 3, 3]
+    """
+    return max((r for r in range(1, 13) if 1 - (1 - threshold**r) ** (PERMUTATIONS // r) >= 0.99), default=1)
+
+
+def signature_bands(texts: Sequence[str], seed: int, rows: int) -> list[list[int]]:
+    """The MinHash signature of each folded text, cut into bands of `rows` numbers, each band hashed with its place."""
     import numpy as np
     from rensa import RMinHash
 
@@ -111,9 +139,10 @@ def signature_bands(texts: Sequence[str], seed: int) -> list[list[int]]:
         return []
     hashes, offsets = shingle_hashes(texts)
     matrix = RMinHash.digest_matrix_from_flat_token_hashes(hashes, offsets, PERMUTATIONS, seed)
-    signatures = np.array(matrix.to_rows(), dtype=np.uint64)[:, : BANDS * ROWS].reshape(len(texts), BANDS, ROWS)
-    places = np.broadcast_to(np.arange(BANDS, dtype=np.uint64)[None, :, None], (len(texts), BANDS, 1))
-    numbered = np.concatenate([places, signatures], axis=2)  # (texts, BANDS, 1 + ROWS)
+    bands = PERMUTATIONS // rows
+    signatures = np.array(matrix.to_rows(), dtype=np.uint64)[:, : bands * rows].reshape(len(texts), bands, rows)
+    places = np.broadcast_to(np.arange(bands, dtype=np.uint64)[None, :, None], (len(texts), bands, 1))
+    numbered = np.concatenate([places, signatures], axis=2)  # (texts, bands, 1 + rows)
     return mixed(np.moveaxis(numbered, 2, 0)).tolist()
 
 

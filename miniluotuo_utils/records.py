@@ -34,6 +34,7 @@ def check_row(row: Mapping) -> dict:
     for field in ("instruction", "input", "output", "source"):
         expect(isinstance(row.get(field), str), field, row.get(field), 'a string ("" where there is none)')
     expect((row["instruction"] + row["input"]).strip(), "instruction", row["instruction"], "a text that is not empty, here or in input")
+    expect(isinstance(row.get("history") or [], list), "history", row.get("history"), "a list of [user, assistant] pairs")
     for number, pair in enumerate(row.get("history") or []):
         good = isinstance(pair, (list, tuple)) and len(pair) == 2 and all(isinstance(t, str) for t in pair)
         expect(good, f"history[{number}]", pair, "a [user, assistant] pair of strings")
@@ -72,6 +73,7 @@ def mentions(record: Mapping) -> Iterator[tuple[Mapping, str]]:
         expect(isinstance(relation.get("type"), str), f"relations[{i}].type", relation.get("type"), "a string")
         for side in ("head", "tail"):
             yield relation.get(side), f"relations[{i}].{side}"
+        expect(isinstance(relation.get("slots") or {}, Mapping), f"relations[{i}].slots", relation.get("slots"), "an object")
         for slot, thing in (relation.get("slots") or {}).items():
             if thing is not None:  # a table gives every relation every slot
                 yield thing, f"relations[{i}].slots.{slot}"
@@ -79,6 +81,7 @@ def mentions(record: Mapping) -> Iterator[tuple[Mapping, str]]:
         expect(isinstance(event, Mapping), f"events[{i}]", event, "an object with type, trigger, pos, arguments")
         expect(isinstance(event.get("type"), str), f"events[{i}].type", event.get("type"), "a string")
         yield {"name": event.get("trigger"), "pos": event.get("pos")}, f"events[{i}].trigger"
+        expect(isinstance(event.get("arguments") or [], list), f"events[{i}].arguments", event.get("arguments"), "a list")
         for j, argument in enumerate(event.get("arguments") or []):
             place = f"events[{i}].arguments[{j}]"
             expect(isinstance(argument, Mapping), place, argument, "an object with name, role, pos")
@@ -129,6 +132,8 @@ def iter_jsonl(path: Path | str, check: Callable[[Mapping], dict] | None = None)
                 raise DataError(f"{path.name}, line {number}: {what}") from None
             except DataError as error:
                 raise DataError(f"{path.name}, line {number}, {error}") from None
+            except (ValueError, RecursionError) as error:  # a number of too many digits, JSON nested too deep
+                raise DataError(f"{path.name}, line {number}: not data ({str(error)[:80]})") from None
 
 
 def read_jsonl(path: Path | str, check: Callable[[Mapping], dict] | None = None) -> list[dict]:

@@ -1,6 +1,7 @@
 """Cleaning: every step finds what it is for and nothing else, duplicates near and exact, leaks, and IE records whose spans stay true."""
 
 import json
+import random
 from collections import Counter
 
 import pytest
@@ -12,7 +13,7 @@ from miniluotuo_utils.data.catalog import read
 from miniluotuo_utils.data.leakage import Leaks, evaluation_sentences, evaluation_splits
 from miniluotuo_utils.data.steps import RECORD_STEPS, ROW_STEPS, converter, moved, valid
 from miniluotuo_utils.dedup import NearDuplicates, folded, jaccard, shingle_hashes, shingles
-from miniluotuo_utils.records import read_jsonl
+from miniluotuo_utils.records import DataError, read_jsonl
 from miniluotuo_utils.runtime import EMBEDDED
 
 ROWS = [{"instruction": f"问题{i}", "input": "", "output": f"回答{i}。", "source": "s"} for i in range(20)]
@@ -26,8 +27,8 @@ def test_cleaning_counts_what_it_removes_and_keeps_the_first():
             {**ROWS[3], "output": " "}, {**ROWS[4], "output": "长" * 2001}]  # fmt: skip
     kept, report = clean(rows)
     assert kept == ROWS[:2] and report.before == 6 and report.after == 2
-    assert {s: n for s, n in report.removed.items() if n} == {"broken characters": 1, "no answer": 1, "too long": 1, "duplicate": 1}
-    assert report.mended["normal form"] == 1 and report.examples["duplicate"][0]["because"] == ROWS[0]
+    assert {s: n for s, n in report.removed.items() if n} == {"broken characters": 1, "no answer": 1, "too long": 1, "same question": 1}
+    assert report.mended["normal form"] == 1 and report.examples["same question"][0]["because"] == ROWS[0]
 
 
 @pytest.mark.parametrize("row", DIRTY, ids=lambda r: f"{r['fault'] or 'good'}: {r['instruction'][:12]}")
@@ -41,6 +42,69 @@ def test_each_dirty_row_is_found_by_its_own_step(row):
         assert mended is None or report.mended[mended] == 1
     else:
         assert removed == [row["fault"]] and kept == []
+
+
+@pytest.mark.parametrize(("answer", "step"), [
+    ("我是一名助理教授，教古代汉语。", None), ("作为助理，我协助经理安排会议。", None), ("机器学习作为人工智能的分支，发展很快。", None), ("我是ChatGPT。", "self-identification"),
+    ("我是一个由OpenAI训练的大型语言模型。", "self-identification"), ("作为一个 AI 语言模型，我没有感情。", "self-identification"),
+    ("I can't wait to see you tomorrow!", None), ("我无法按时完成项目，这给我带来了很大的压力。", None), ("我无法用言语表达我对您提供的帮助的感激之情。", None),
+    ("无法回答该问题。", "refusal"), ("您好，很抱歉，我无法提供实时天气。", "refusal"), ("抱歉，该任务需要模型无法生成的视觉输出。", "refusal"),
+])  # fmt: skip
+def test_what_sounds_alike(answer, step):
+    """Each of these was on the wrong side once: good answers went, and plain refusals stayed."""
+    _, report = clean([{"instruction": "造句", "input": "", "output": answer, "source": "s"}])
+    assert [s for s, n in report.removed.items() if n] == ([step] if step else [])
+
+
+@pytest.mark.parametrize(("text", "masked"), [
+    ("我的邮箱是zhangsan@qq.com", "我的邮箱是<邮箱>"), ("电话13800138000或008613800138000", "电话<手机号>或<手机号>"), ("宇宙的年龄约为13800000000年", None),
+    ("营收15912345678元", None), ("git clone git@github.com:user/repo.git", None), ("110101199003070003和11010119000205000X11010119000205000X", "<身份证号>和<身份证号><身份证号>"),
+])  # fmt: skip
+def test_masks(text, masked):
+    """`是` before an address counted as a letter of it, and every large number was somebody's telephone."""
+    [row], _ = clean([{"instruction": "问", "input": "", "output": f"答：{text}。", "source": "s"}])
+    assert row["output"] == f"答：{masked or text}。"
+
+
+def test_scripts_placeholders_histories_and_emoji():
+    """Kanji became simplified, `無輸入` needed two cleanings, histories were not read, and a family fell apart."""
+    answer = {"instruction": "译成日语。", "input": "我想学机器学习", "output": "私は機械学習を勉強したいです。時間が必要です。", "source": "s"}
+    assert clean([answer])[0] == [answer]
+    [row], report = clean([{"instruction": "請寫一個關於機器學習的問題", "input": "無輸入", "output": "機器學習與統計學有什麼關係？", "source": "s"}])
+    assert row["input"] == "" and "机器学习" in row["output"] and clean([row])[0] == [row] and report.mended["placeholder"] == 1
+    talk = {**ROWS[0], "history": [["你是谁？", "我是ChatGPT。"]]}
+    assert clean([talk])[1].removed["self-identification"] == 1 and clean([{**talk, "history": [["嗨", "坏\ufffd"]]}])[1].removed["broken characters"] == 1
+    [row], _ = clean([{**ROWS[0], "output": "一家人👨\u200d👩\u200d👧在\u200b这里。第一行\u2028第二行"}])
+    assert row["output"] == "一家人👨\u200d👩\u200d👧在这里。第一行\n第二行"
+
+
+def test_formulas_and_code_are_not_folded_into_one_another():
+    """`(3+4)*2` was a duplicate of `3+4*2`, and `-2` of `2`."""
+    for one, other in (("计算 3+4*2", "计算 (3+4)*2"), ("2的绝对值", "-2的绝对值"), ("23 等于几", "2³ 等于几"), ("x>1", "x>-1"), ("计算 5", "计算 5!"), ("ai", "a[i]")):
+        assert folded(one) != folded(other)
+    for one, other in (("写一首诗。", "写一首诗！"), ("列出：苹果,梨", "列出:苹果，梨"), ("“你好”吗?", "你好吗"), ("问题0！", "问题0")):
+        assert folded(one) == folded(other)
+
+
+def test_bad_rows_are_named_before_anything_is_cleaned():
+    """A null output in row 70,000 ended an hour of work with an AttributeError."""
+    with pytest.raises(DataError, match="output of row 1: found None"):
+        clean([ROWS[0], {**ROWS[1], "output": None}])
+    with pytest.raises(DataError, match="instruction of row 1: found None"):
+        clean([ROWS[0], {"sentence": "x"}])
+    with pytest.raises(DataError, match="rows: found dict with train, expected the rows of one split"):
+        clean({"train": ROWS})
+
+
+def test_templates_do_not_make_near_duplicates_quadratic():
+    """Every exam question begins with the same sixty characters: 2,000 such rows once took 13 seconds, 150,000 would take a day."""
+    head = "请阅读下面的材料，根据材料内容选出最符合题意的一项，并说明理由，注意答案要写清楚步骤和依据，不能只写选项字母。题目："
+    words, draw = "春夏秋冬山水风云花鸟虫鱼日月星辰江河湖海", random.Random(1)
+    near = NearDuplicates(0.8)
+    near.add([head + "".join(draw.choices(words, k=24)) for _ in range(600)])
+    assert max(len(held) for held in near.buckets.values() if type(held) is tuple) <= 32
+    with pytest.raises(ValueError, match="threshold: found 1.2"):
+        NearDuplicates(1.2)
 
 
 def test_the_dirty_rows_together():
@@ -101,6 +165,8 @@ def test_leaked_sentences_are_found_however_they_are_wrapped():
     assert kept == ROWS[1:2] and report.examples["leaked"][0]["because"] == {"source": "test", "sentence": sentence}
     assert clean([{**ROWS[0], "history": [[sentence, "好"]]}], against=leaks)[0] == []
     assert list(Leaks({}).found_in(["任何文字"])) == [None]
+    asked = {"instruction": "找出这句话里的地点。", "input": "西湖在杭州。", "output": '{"地点":["西湖","杭州"]}', "source": "s"}
+    assert clean([asked], against=leaks)[0] == [], "a sentence too short for a 13-gram, wrapped in an instruction"
 
 
 def test_every_evaluation_split_is_guarded(monkeypatch, tmp_path):
@@ -131,6 +197,8 @@ def test_record_steps():
     pair = [{"sentence": "甲和乙", "source": "s", "annotation": "one-pair", "relations": [
         {"head": {"name": "甲", "type": "", "pos": [0, 1]}, "type": kind, "tail": {"name": "乙", "type": "", "pos": [2, 3]}}]} for kind in ("合作", "竞争")]  # fmt: skip
     assert clean(pair)[0] == pair, "two labels of one given pair are no contradiction"
+    both = [RECORD, {**pair[0], "sentence": RECORD["sentence"], "annotation": "exhaustive", "relations": []}]
+    assert clean(both)[0] == both, "two tasks on one sentence are no contradiction"
 
 
 def test_a_traditional_sentence_and_its_spans_change_together():

@@ -1,9 +1,12 @@
 """Data: cards, downloads that are checked and go on where they broke off, pins, and the embedded sets."""
 
+import gzip
 import io
 import json
 import re
 import shutil
+import subprocess
+import sys
 import tarfile
 import zipfile
 from collections.abc import Iterator
@@ -24,6 +27,7 @@ from miniluotuo_utils.data.download import (
     members,
     mirrored,
     progress_bar,
+    unpack,
     verify,
 )
 from miniluotuo_utils.data.pins import at_commit, pin_card
@@ -209,6 +213,7 @@ def test_a_part_of_an_earlier_session_is_gone_on_with_only_if_the_pin_can_prove_
     assert asked == ["bytes=250000-"]
     part.write_bytes(b"of another file")
     download(address, home() / "other.bin", {**pin, "sha256": None, "bytes": None}, progress_bar(None, False))
+    (home() / "other.bin").unlink()
     (home() / "other.bin.part").write_bytes(b"x" * 10)
     with pytest.raises(DataError, match="found sha256"):
         download(address, home() / "other.bin", {**pin, "bytes": None}, progress_bar(None, False))
@@ -258,6 +263,71 @@ def test_archives_are_unpacked_inside_their_folder_or_not_at_all(ending, tmp_pat
         members(fetch({"url": f"https://host.example/half.{ending}", "bytes": None, "sha256": None}))
 
 
+def test_a_damaged_archive_is_never_half_unpacked(tmp_path):
+    """tarfile takes a damaged header for the end: 10 of 50 members came out, and no error; a bad zlib stream was a raw traceback."""
+    whole = tmp_path / "w.tar"
+    with tarfile.open(whole, "w") as file:
+        for number in range(50):
+            info = tarfile.TarInfo(f"{number}.json")
+            info.size = 2
+            file.addfile(info, io.BytesIO(b"{}"))
+    data = whole.read_bytes()
+    packed = gzip.compress(data)
+    encrypted = tmp_path / "e.zip"
+    archive(encrypted, {"a.json": "{}"})
+    encrypted.write_bytes(encrypted.read_bytes().replace(b"PK\x03\x04\x14\x00\x00", b"PK\x03\x04\x14\x00\x01").replace(
+        b"PK\x01\x02\x14\x03\x14\x00\x00", b"PK\x01\x02\x14\x03\x14\x00\x01"))  # fmt: skip
+    bad = {"cut.tar": data[: 10 * 1024], "header.tar": data[: 10 * 1024] + b"\x01" * 512 + data[10 * 1024 + 512 :],
+           "flip.tar.gz": packed[:300] + bytes([packed[300] ^ 255]) + packed[301:], "half.tar.gz": packed[: len(packed) // 2],
+           "secret.zip": encrypted.read_bytes()}  # fmt: skip
+    for name, content in bad.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(DataError, match=f"{name}: not a whole archive"):
+            unpack(tmp_path / name, tmp_path / f"out-{name}")
+    unpack(whole, tmp_path / "good")
+    assert len(list((tmp_path / "good").iterdir())) == 50
+
+
+def test_an_archive_without_data_and_a_bomb_are_said(tmp_path, monkeypatch):
+    """An empty split without a word; and 81 KB that fill a disk."""
+    monkeypatch.setenv("MINILUOTUO_HOME", str(tmp_path / "cache"))
+    archive(tmp_path / "n.zip", {"notes.md": "x", "__MACOSX/._a.json": "x"})
+    with pytest.raises(DataError, match="n.zip: found no member with one of the endings"):
+        members(tmp_path / "n.zip")
+    monkeypatch.setattr("miniluotuo_utils.data.download.LARGEST", 1000)
+    archive(tmp_path / "b.zip", {"a.json": "0" * 5000})
+    with pytest.raises(DataError, match="b.zip: its members make .*hostile"):
+        members(tmp_path / "b.zip")
+
+
+def test_one_address_twice_and_two_processes_download_once(httpserver, tmp_path, monkeypatch):
+    """Two threads once wrote into one `.part`: the file was damaged, and the network was blamed."""
+    for name, value in (("MINILUOTUO_HOME", str(tmp_path)), ("MINILUOTUO_MIRROR", httpserver.url_for("/").rstrip("/")), ("HF_HUB_OFFLINE", "0")):
+        monkeypatch.setenv(name, value)
+    body = b"x" * 200_000
+    (tmp_path / "body").write_bytes(body)
+    httpserver.expect_request("/host.example/a.json").respond_with_data(body)
+    pin = {"url": "https://host.example/a.json", "bytes": len(body), "sha256": file_sha256(tmp_path / "body")}
+    assert fetch_all([pin, dict(pin)], progress=False) == [tmp_path / "host.example" / "a.json"] * 2 and len(httpserver.log) == 1
+    (tmp_path / "host.example" / "a.json").unlink()
+    code = "import sys, json; from miniluotuo_utils.data.download import fetch; fetch(json.loads(sys.argv[1]), progress=False)"
+    both = [subprocess.Popen([sys.executable, "-c", code, json.dumps(pin)], stderr=subprocess.PIPE) for _ in range(4)]
+    assert [process.communicate()[1][-200:] for process in both] == [b""] * 4
+
+
+def test_a_fault_of_this_machine_is_not_blamed_on_the_network(httpserver, tmp_path, monkeypatch):
+    """`Check the network` sent people to their router while their disk was full, or the mirror's name mistyped."""
+    (tmp_path / "file").write_text("")
+    for name, value in (("MINILUOTUO_HOME", str(tmp_path / "file")), ("MINILUOTUO_MIRROR", httpserver.url_for("/").rstrip("/")), ("HF_HUB_OFFLINE", "0")):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(OSError, match="cannot write the download cache.*set MINILUOTUO_HOME"):
+        fetch({"url": "https://host.example/a.json", "bytes": None, "sha256": None}, progress=False)
+    monkeypatch.setenv("MINILUOTUO_MIRROR", "mirrro")
+    with pytest.raises(FileNotFoundError, match="MINILUOTUO_MIRROR is 'mirrro', and there is no such folder"):
+        fetch({"url": "https://host.example/a.json", "bytes": None, "sha256": None}, progress=False)
+    assert mirrored("https://h/get?id=A") != mirrored("https://h/get?id=B")
+
+
 def test_an_address_that_leaves_its_folder_is_refused():
     """A card from a stranger could write anywhere below the cache."""
     for url in ("https://host.example/../../etc/passwd", "https://host.example/%2e%2e/%2e%2e/x", "manual:../x.json"):
@@ -284,9 +354,9 @@ def test_pins_are_filled_from_the_real_file(httpserver, tmp_path, monkeypatch):
 
 def test_a_branch_on_github_becomes_its_commit(httpserver, monkeypatch):
     """A branch moves; what was counted then is not what is downloaded now."""
-    monkeypatch.setenv("MINILUOTUO_MIRROR", httpserver.url_for("/").rstrip("/"))
-    httpserver.expect_request("/api.github.com/repos/a/b/commits/main").respond_with_data("ab" * 20)
-    httpserver.expect_request("/api.github.com/repos/a/b/commits/gone").respond_with_data("Not Found", status=404)
+    monkeypatch.setattr("miniluotuo_utils.data.pins.API", httpserver.url_for("/").rstrip("/"))
+    httpserver.expect_request("/repos/a/b/commits/main").respond_with_data("ab" * 20)
+    httpserver.expect_request("/repos/a/b/commits/gone").respond_with_data("Not Found", status=404)
     assert at_commit("https://raw.githubusercontent.com/a/b/main/c/d.json") == f"https://raw.githubusercontent.com/a/b/{'ab' * 20}/c/d.json"
     assert at_commit(CATALOG["resume"].pins[0]["url"]) == CATALOG["resume"].pins[0]["url"]
     with pytest.raises(DataError, match="did not say which commit"):

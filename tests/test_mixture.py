@@ -42,6 +42,9 @@ def test_a_sample_is_random_and_decided_by_its_seed():
     means = [sum(int(r["instruction"][2:]) for r in draw(ROWS, 50, seed)) / 50 for seed in range(40)]
     assert 90 < sum(means) / len(means) < 109 and len(set(means)) > 30
     assert draw(ROWS, 10, 1) != draw(ROWS, 10, 2) and len(draw(ROWS, 10_000, 1)) == 200
+    parts = [Portion("甲", "train", "sample", 30, 42), Portion("乙", "train", "all", 60, 42)]
+    places = [i for i, r in enumerate(mix(parts, {"甲": ROWS, "乙": [{**r, "source": "乙"} for r in ROWS[100:160]]})) if r["source"] == "甲"]
+    assert 35 < sum(places) / 30 < 55, "a sample has the smallest lots: ordered by the same lots it would stand in front of everything else"
     order = [r["instruction"] for r in mix(PARTS, {"甲": ROWS, "乙": ROWS[:5]})]
     assert order != sorted(order) and len(order) == 35
 
@@ -90,6 +93,11 @@ def test_a_published_set_says_what_is_in_it(tmp_path):
     assert pyarrow.parquet.read_table(folder / "train.parquet").to_pylist() == kept
     loaded = load_dataset(str(folder), split="train", cache_dir=str(tmp_path / "cache"))
     assert Counter(map(json.dumps, loaded.to_list())) == Counter(map(json.dumps, kept))
+    (folder / "notes.md").write_text("mine")
+    publish(folder, kept, parts, report, "again")
+    assert (folder / "notes.md").is_file(), "a clone of one's data set keeps its other files"
+    with pytest.raises(ValueError, match="not to be published.*alpaca-chinese: none stated"):
+        publish(tmp_path / "closed", kept, recipe("cpu"), report, "x")
     with pytest.raises(ValueError, match="the report says"):
         publish(tmp_path / "other", kept[1:], parts, report, "x")
     assert not (tmp_path / "other").exists()

@@ -13,7 +13,7 @@ from functools import partial
 from miniluotuo_utils.data.leakage import Leaks
 from miniluotuo_utils.data.steps import RECORD_STEPS, ROW_STEPS, TEXTS, Step
 from miniluotuo_utils.dedup import NearDuplicates, folded
-from miniluotuo_utils.records import TASKS, batches
+from miniluotuo_utils.records import TASKS, DataError, batches, expect
 
 NEAR = 0.8  # Jaccard similarity of character 3-grams from which a row counts as a near duplicate
 EXAMPLES = 3
@@ -58,7 +58,7 @@ def clean(
     >>> len(kept), {step: n for step, n in report.removed.items() if n}
     (1, {'no answer': 1, 'duplicate': 1})
     """
-    rows = list(rows)
+    rows = checked(rows)
     records = bool(rows) and "sentence" in rows[0]
     steps = steps if steps is not None else RECORD_STEPS if records else ROW_STEPS
     report = Report(before=len(rows), mended={s.name: 0 for s in steps if s.kind == "fix"},
@@ -71,6 +71,18 @@ def clean(
     kept = drop_leaked(kept, against, report)
     report.after = len(kept)
     return kept, report
+
+
+def checked(rows: Iterable[Mapping]) -> list[Mapping]:
+    """The rows as a list; DataError for one that has not the fields of the first one's shape, before anything is cleaned."""
+    if isinstance(rows, Mapping):
+        raise DataError(f"rows: found {type(rows).__name__} with {', '.join(map(str, rows))}, expected the rows of one split")
+    rows = list(rows)
+    fields = ("sentence",) if rows and "sentence" in rows[0] else TEXTS
+    for number, row in enumerate(rows):
+        for name in fields:
+            expect(isinstance(row.get(name), str), f"{name} of row {number}", row.get(name), 'a string ("" where there is none)')
+    return rows
 
 
 def stepped(rows: list[Mapping], steps: Sequence[Step], report: Report, processes: int) -> list[dict]:
@@ -113,14 +125,17 @@ def through(steps: Sequence[Step], rows: Sequence[Mapping]) -> list[tuple[dict |
 
 
 def drop_repeated_rows(rows: list[dict], report: Report) -> list[dict]:
-    """Rows that ask what an earlier row asks, but for punctuation, width, case and white space."""
-    report.removed["duplicate"] = 0
+    """Rows that ask what an earlier row asks, but for punctuation, width, case and white space: with the same answer (`duplicate`), or with
+    another (`same question`), of which the first stays.
+    """
+    report.removed |= {"duplicate": 0, "same question": 0}
     first: dict[tuple, dict] = {}
     kept = []
     for row in rows:
         key = (*(folded(row[f]) or row[f] for f in TEXTS[:2]), json.dumps(row.get("history") or [], ensure_ascii=False))
         if key in first:
-            report.note("duplicate", "drop", row=row, because=first[key])
+            same = folded(first[key]["output"]) == folded(row["output"])
+            report.note("duplicate" if same else "same question", "drop", row=row, because=first[key])
         else:
             first[key] = row
             kept.append(row)
@@ -148,7 +163,7 @@ def drop_leaked(rows: list[dict], against: Leaks | None, report: Report) -> list
         return rows
     report.removed["leaked"] = 0
     kept = []
-    for row, leak in zip(rows, against.found_in(row_text(row) for row in rows), strict=True):
+    for row, leak in zip(rows, against.found_in(map(row_parts, rows)), strict=True):
         if leak is None:
             kept.append(row)
         else:
@@ -156,9 +171,14 @@ def drop_leaked(rows: list[dict], against: Leaks | None, report: Report) -> list
     return kept
 
 
+def row_parts(row: Mapping) -> list[str]:
+    """All that a row or record says, text by text."""
+    return [row["sentence"]] if "sentence" in row else [*(t for turn in row.get("history") or [] for t in turn), *(row[f] for f in TEXTS if row[f])]
+
+
 def row_text(row: Mapping) -> str:
-    """All that a row or record says."""
-    return row["sentence"] if "sentence" in row else "\n".join([*(t for turn in row.get("history") or [] for t in turn), *(row[f] for f in TEXTS)])
+    """All that a row or record says, as one text."""
+    return "\n".join(row_parts(row))
 
 
 def drop_off_schema(records: list[dict], schema: Collection[str] | None, report: Report) -> list[dict]:
@@ -182,12 +202,12 @@ def drop_repeated_records(records: list[dict], report: Report) -> list[dict]:
     Records that label one given pair (`one-pair`) may say different things of one sentence.
     """
     report.removed |= {"duplicate": 0, "contradiction": 0}
-    said: dict[str, dict[str, dict]] = {}  # sentence -> what is said of it -> the first record that says so
+    said: dict[tuple, dict[str, dict]] = {}  # (sentence, task) -> what is said of it -> the first record that says so
     for record in records:
-        said.setdefault(record["sentence"], {}).setdefault(meaning(record), record)
+        said.setdefault(subject(record), {}).setdefault(meaning(record), record)
     kept = []
     for record in records:
-        versions = said[record["sentence"]]
+        versions = said[subject(record)]
         first = versions[meaning(record)]
         whole = [r for r in versions.values() if r.get("annotation", "exhaustive") == "exhaustive"]
         if first is not record:
@@ -197,6 +217,11 @@ def drop_repeated_records(records: list[dict], report: Report) -> list[dict]:
         else:
             kept.append(record)
     return kept
+
+
+def subject(record: Mapping) -> tuple[str, str]:
+    """What a record speaks of: its sentence and its task."""
+    return record["sentence"], next((f for f in TASKS.values() if record.get(f) is not None), "")
 
 
 def meaning(record: Mapping) -> str:

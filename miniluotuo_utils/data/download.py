@@ -5,19 +5,27 @@ In: a `{"url", "bytes", "sha256"}` of a card. Out: a local path whose bytes are 
 
 from __future__ import annotations
 
+import errno
+import gzip
 import os
 import shutil
+import sys
 import tarfile
+import tempfile
 import zipfile
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from miniluotuo_utils.records import DataError
 from miniluotuo_utils.runtime import PACKAGE, file_sha256, written_whole
 
+LOCAL = (errno.ENOSPC, errno.ENOTDIR, errno.EACCES, errno.EROFS, errno.EISDIR, errno.EDQUOT)
 AT_ONCE, TRIES = 4, 3  # files fetched side by side; attempts per file, each going on where the last one broke off
 ARCHIVES = (".tar.gz", ".tgz", ".tar", ".zip")
 
@@ -29,7 +37,7 @@ def home() -> Path:
 
 def offline() -> bool:
     """Whether the network is out of bounds: `HF_HUB_OFFLINE`, Hugging Face's own switch, which `setup("smoke")` sets."""
-    return os.environ.get("HF_HUB_OFFLINE", "") in ("1", "ON", "YES", "TRUE")
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
 
 
 def mirrored(url: str) -> str:
@@ -41,7 +49,7 @@ def mirrored(url: str) -> str:
     parts = urlsplit(url)
     path = unquote(parts.path).lstrip("/")
     if inside(path) and inside(parts.netloc.split(":")[0] or "manual"):
-        return f"{parts.netloc or parts.scheme}/{path}"
+        return f"{parts.netloc or parts.scheme}/{path}" + (f"?{quote(parts.query, safe='=&')}" if parts.query else "")
     raise DataError(f"{url}: the address leaves its folder; mend the card")
 
 
@@ -76,6 +84,9 @@ def local(pin: Mapping) -> Path | None:
     if url.startswith("package:"):
         return verify(PACKAGE / url.removeprefix("package:"), pin)
     place = mirrored(url)
+    if mirror and "://" not in mirror and not Path(mirror).expanduser().is_dir():
+        raise FileNotFoundError(f"MINILUOTUO_MIRROR is {mirror!r}, and there is no such folder (seen from {Path.cwd().name}/). "
+                                "Give its whole path: notebooks run in their own folder")  # fmt: skip
     if mirror and "://" not in mirror and (path := Path(mirror).expanduser() / place).is_file():
         return verify(path, pin)
     if (cached := home() / place).is_file():
@@ -99,7 +110,7 @@ def fetch_all(pins: Sequence[Mapping], progress: bool = True, network: bool = Tr
     FileNotFoundError lists every file that could not be had.
     """
     found = {pin["url"]: local(pin) for pin in pins}
-    wanted = [pin for pin in pins if found[pin["url"]] is None]
+    wanted = list({pin["url"]: pin for pin in pins if found[pin["url"]] is None}.values())
     if wanted:
         sizes = [pin["bytes"] for pin in wanted]
         with progress_bar(sum(sizes) if all(sizes) else None, progress) as bar, ThreadPoolExecutor(AT_ONCE) as pool:
@@ -133,6 +144,9 @@ def outcome(pin: Mapping, bar: Any, network: bool) -> Path | FileNotFoundError:
         try:
             return download(source, home() / mirrored(pin["url"]), pin, bar)
         except OSError as error:
+            if error.errno in LOCAL:
+                raise OSError(error.errno, f"cannot write the download cache ({error.strerror}); free some space or set MINILUOTUO_HOME to "
+                              "another folder") from None  # fmt: skip
             status = getattr(getattr(error, "response", None), "status_code", None)
             tried.append(f"{urlsplit(source).netloc}: {f'HTTP {status}' if status else type(error).__name__}")
     place = mirrored(pin["url"])
@@ -155,7 +169,29 @@ def download(source: str, target: Path, pin: Mapping, bar: Any) -> Path:
     file it is not, because the source may have changed meanwhile.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
+    with alone(target) as part:
+        if target.is_file() and pin.get("sha256") and file_sha256(target) == pin["sha256"]:
+            return target  # another process had it first
+        return whole_part(source, part, target, pin, bar)
+
+
+@contextmanager
+def alone(target: Path) -> Iterator[Path]:
+    """The `.part` of a target, while no other process of this machine writes to it."""
     part = target.with_name(target.name + ".part")
+    if sys.platform == "win32":
+        yield part
+        return
+    import fcntl
+
+    lock = Path(tempfile.gettempdir()) / f"miniluotuo-{sha256(str(target.resolve()).encode()).hexdigest()[:16]}.lock"
+    with open(lock, "w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield part
+
+
+def whole_part(source: str, part: Path, target: Path, pin: Mapping, bar: Any) -> Path:
+    """Receive the rest of `part`, verify it, rename it to `target`."""
     if not pin.get("sha256"):
         part.unlink(missing_ok=True)
     for attempt in range(1, TRIES + 1):
@@ -193,10 +229,16 @@ def receive(source: str, part: Path, bar: Any) -> None:
                 bar.update(len(block))
 
 
-def members(path: Path) -> list[Path]:
-    """The file itself, or an archive's unpacked JSON and text members in the order of their names.
+READABLE = (".json", ".jsonl", ".txt", ".csv", ".parquet", ".conll", ".bmes")
+LARGEST = 20 << 30  # bytes that one archive may unpack to
+BROKEN = (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, RuntimeError, NotImplementedError, gzip.BadGzipFile)
 
-    They are unpacked once, into the cache; a member that would leave its folder is a DataError and nothing is unpacked.
+
+def members(path: Path) -> list[Path]:
+    """The file itself, or an archive's unpacked data members in the order of their names.
+
+    They are unpacked once, into the cache. DataError for a damaged archive, for one without data, and for a member that would leave
+    its folder; then nothing is unpacked.
     """
     if not path.name.endswith(ARCHIVES):
         return [path]
@@ -204,29 +246,39 @@ def members(path: Path) -> list[Path]:
     if not folder.is_dir():
         with written_whole(folder) as partial:
             unpack(path, partial)
-    return sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix in (".json", ".jsonl", ".txt", ".csv"))
+    found = sorted(p for p in folder.rglob("*") if p.suffix in READABLE and "__MACOSX" not in p.parts and not p.name.startswith("._"))
+    if not found:
+        raise DataError(f"{path.name}: found no member with one of the endings {', '.join(READABLE)}; is it the right archive?")
+    return found
 
 
 def unpack(path: Path, folder: Path) -> None:
-    """Unpack a tar or zip archive into `folder`; DataError for a damaged one, or for a member whose name leads out of it."""
+    """Unpack a tar or zip archive into `folder`; DataError for a damaged, encrypted or oversized one, or for a member that leads out of it."""
     folder.mkdir(parents=True)
     try:
         if path.name.endswith(".zip"):
             with zipfile.ZipFile(path) as archive:
-                refuse([name for name in archive.namelist() if not inside(name)], path)
+                allow([(i.filename, i.file_size, inside(i.filename)) for i in archive.infolist()], path)
                 archive.extractall(folder)
         else:
             with tarfile.open(path) as archive:
-                refuse([m.name for m in archive if not inside(m.name) or not (m.isfile() or m.isdir())], path)
+                allow([(m.name, m.size, inside(m.name) and (m.isfile() or m.isdir())) for m in archive], path)
+                archive.fileobj.seek(archive.offset)
+                if archive.fileobj.read(512) != bytes(512):  # tarfile takes a bad header, or the file's end, for the archive's
+                    raise EOFError("it breaks off in the middle")
+                while archive.fileobj.read(1 << 20):  # to the end, so that a gzip's checksum is compared
+                    pass
                 archive.extractall(folder, filter="data")
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
-        raise DataError(f"{path.name}: not a whole archive ({error}); delete it and run again") from None
+    except BROKEN as error:
+        raise DataError(f"{path.name}: not a whole archive that can be read ({error}); delete it and run again") from None
 
 
-def refuse(names: Sequence[str], path: Path) -> None:
-    """DataError for members that are not plain files inside the archive's folder."""
-    if names:
-        raise DataError(f"{path.name}: the member {names[0]!r} leads out of its folder or is no plain file; nothing was unpacked")
+def allow(found: Sequence[tuple[str, int, bool]], path: Path) -> None:
+    """DataError unless every (name, size, stays inside) is a plain file inside the folder and all together are of a sane size."""
+    if strange := [name for name, _, stays in found if not stays]:
+        raise DataError(f"{path.name}: the member {strange[0]!r} leads out of its folder or is no plain file; nothing was unpacked")
+    if (total := sum(size for _, size, _ in found)) > LARGEST:
+        raise DataError(f"{path.name}: its members make {total >> 30} GiB, more than {LARGEST >> 30}; is it hostile? Nothing was unpacked")
 
 
 def copy_into_mirror(pins: Sequence[Mapping], folder: Path) -> list[Path]:

@@ -33,18 +33,21 @@ class Leaks:
         self.sentences = [{"source": name, "sentence": text} for name, texts in sets.items() for text in texts]
         keys = [folded(one["sentence"]) for one in self.sentences]
         self.near = NearDuplicates(NEAR)
-        self.numbers = [match.number if match else i for i, match in enumerate(self.near.add(keys))]
+        self.near.add(keys)
         hashes, owners = grams(keys)
         order = np.argsort(hashes, kind="stable")
         self.hashes, self.owners = hashes[order], owners[order]
         self.counts = np.bincount(owners, minlength=len(keys))
 
-    def found_in(self, texts: Iterable[str]) -> Iterator[dict | None]:
-        """For each text the evaluation sentence that it leaks, or None."""
+    def found_in(self, texts: Iterable[str | Sequence[str]]) -> Iterator[dict | None]:
+        """For each text the evaluation sentence that it leaks, or None. A text may come in parts: then a part may be the sentence, too."""
         for batch in batches(texts, 10_000):
-            keys = [folded(text) for text in batch]
-            for held, near in zip(self.by_grams(keys), self.near.lookup(keys), strict=True):
-                number = held if held is not None else near.number if near else None
+            parts = [[text] if isinstance(text, str) else list(text) for text in batch]
+            held = self.by_grams([folded("\n".join(of_text)) for of_text in parts])
+            near = iter(self.near.lookup([part for of_text in parts for part in of_text]))
+            for number, of_text in zip(held, parts, strict=True):
+                alike = [match.number for match in (next(near) for _ in of_text) if match]
+                number = number if number is not None else alike[0] if alike else None
                 yield None if number is None else self.sentences[number]
 
     def by_grams(self, keys: Sequence[str]) -> list[int | None]:
@@ -85,14 +88,16 @@ def evaluation_splits() -> list[tuple[Card, str]]:
 def evaluation_sentences(progress: bool = True) -> tuple[dict[str, list[str]], list[str]]:
     """The sentences of every evaluation split whose files are at hand or can be had, and the names of those that could not.
 
-    For an instruction set the sentence is what is asked.
+    For an instruction set the sentence is what is asked. Raises DataError for a malformed record: a test set of which only a part
+    is guarded against is none.
     """
     sets, absent = {}, []
     for card, split in evaluation_splits():
         name = f"{card.name}/{split}"
         try:
-            rows = read(card.name, split, progress, faults=[])
-            sets[name] = [r["sentence"] if "sentence" in r else "\n".join(filter(None, (r["instruction"], r["input"]))) for r in rows]
+            rows = list(read(card.name, split, progress))
         except FileNotFoundError:
             absent.append(name)
+            continue
+        sets[name] = [r["sentence"] if "sentence" in r else "\n".join(filter(None, (r["instruction"], r["input"]))) for r in rows]
     return sets, absent

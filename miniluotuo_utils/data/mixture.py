@@ -57,7 +57,7 @@ def portion(line: Mapping[str, str | None], place: str) -> Portion:
     return Portion(line["source"], line["split"], line["take"], int(line["rows"]), int(line["seed"]))
 
 
-def lot(row: Mapping, seed: int) -> int:
+def lot(row: Mapping, seed: int | str) -> int:
     """The lot that a row draws: a 64-bit hash of the seed and of what the row says, so that neither file order nor processes count."""
     said = "\x1f".join([str(seed), *(row[field] for field in TEXTS), json.dumps(row.get("history") or [])])
     return int.from_bytes(blake2b(said.encode("utf-8", "surrogatepass"), digest_size=8).digest())
@@ -81,10 +81,10 @@ def mix(portions: Sequence[Portion], sources: Mapping[str, Iterable[Mapping]] | 
     states is a DataError; without, `say` is told, and the rows that are there are taken.
 
     >>> rows = [{"instruction": str(i), "input": "", "output": "好"} for i in range(9)]
-    >>> [row["instruction"] for row in mix([Portion("甲", "train", "sample", 3, 42)], {"甲": rows})]
-    ['3', '8', '1']
+    >>> sorted(row["instruction"] for row in mix([Portion("甲", "train", "sample", 3, 42)], {"甲": rows}))
+    ['1', '3', '8']
     """
-    mixed: list[tuple[int, str, dict]] = []
+    mixed: list[tuple[str, int, dict]] = []
     for part in portions:
         given = (sources or {}).get(part.source)
         rows = Counted(read(part.source, part.split, progress=False) if given is None else given)
@@ -96,8 +96,9 @@ def mix(portions: Sequence[Portion], sources: Mapping[str, Iterable[Mapping]] | 
             if exact:
                 raise DataError(words)
             (say or print)(words)
-        mixed.extend((lot(row, part.seed), part.source, row) for row in chosen)
-    return [row for *_, row in sorted(mixed, key=lambda entry: entry[:2])]
+        mixed.extend((part.source, part.seed, row) for row in chosen)
+    # Another lot than the draw's, whose small ones were taken: by the same one, samples would all stand in front.
+    return [row for source, seed, row in sorted(mixed, key=lambda entry: (lot(entry[2], f"order {entry[1]}"), entry[0]))]
 
 
 class Counted:

@@ -14,6 +14,7 @@ from miniluotuo_utils.data.download import addresses, home, local, mirrored, pro
 from miniluotuo_utils.records import DataError
 from miniluotuo_utils.runtime import file_sha256, written_whole
 
+API = "https://api.github.com"
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -49,7 +50,7 @@ def whole(url: str) -> Path:
         return path
     target = home() / mirrored(url)
     with written_whole(target) as partial, progress_bar(None, True) as bar:
-        receive(addresses(url)[0], partial, bar)
+        receive(addresses(url)[-1], partial, bar)  # the source itself, never a mirror
     return target
 
 
@@ -63,12 +64,12 @@ def at_commit(url: str) -> str:
 
     hub = re.fullmatch(r"(https://huggingface\.co/.+/resolve/)([^/]+)(/.+)", url)
     if hub and not COMMIT.fullmatch(hub[2]):
-        answer = requests.head(addresses(url)[0], allow_redirects=False, timeout=30)
+        answer = requests.head(addresses(url)[-1], allow_redirects=False, timeout=30)
         return hub[1] + commit_of(answer.headers.get("X-Repo-Commit", ""), url) + hub[3]
     raw = re.fullmatch(r"(https://raw\.githubusercontent\.com/([^/]+/[^/]+)/)([^/]+)(/.+)", url)
     if raw and not COMMIT.fullmatch(raw[3]):
-        asked = f"https://api.github.com/repos/{raw[2]}/commits/{raw[3]}"
-        answer = requests.get(addresses(asked)[0], headers={"Accept": "application/vnd.github.sha"}, timeout=30)
+        asked = f"{API}/repos/{raw[2]}/commits/{raw[3]}"
+        answer = requests.get(asked, headers={"Accept": "application/vnd.github.sha"}, timeout=30)
         return raw[1] + commit_of(answer.text, url) + raw[4]
     return url
 

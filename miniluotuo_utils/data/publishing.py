@@ -6,32 +6,36 @@ In: rows, their recipe and the cleaning report. Out: a folder that the hub shows
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from miniluotuo_utils.data.catalog import CATALOG, markdown, table_of
 from miniluotuo_utils.data.cleaning import Report
-from miniluotuo_utils.data.mixture import Portion
+from miniluotuo_utils.data.mixture import USABLE, Portion, permitted
 from miniluotuo_utils.runtime import file_sha256, written_whole
 
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
-def publish(folder: Path, rows: Sequence[dict], portions: Sequence[Portion], report: Report, name: str) -> Path:
-    """Write `train.parquet` and its card `README.md` into `folder`, whole or not at all.
+def publish(folder: Path, rows: Sequence[dict], portions: Sequence[Portion], report: Report, name: str,
+            terms: Collection[str] = USABLE) -> Path:  # fmt: skip
+    """Write `train.parquet` and its card `README.md` into `folder`, each whole or not at all; other files there stay.
 
-    ValueError where rows, recipe and report do not belong together: a card with another data set's numbers is worse than none.
+    ValueError for a source whose licence is not among `terms` (the catalog's reading of it), and where rows, recipe and report do not
+    belong together: a card with another data set's numbers is worse than none.
     """
+    if closed := [part.source for part in permitted(portions, terms)[1]]:
+        said = "; ".join(f"{name}: {CATALOG[name].licence}" for name in closed)
+        raise ValueError(f"not to be published without a licence that allows it ({said}). Leave these sources out, or pass terms=… if you may")
     strange = {row["source"].split("/")[0] for row in rows} - {part.source for part in portions}
     if len(rows) != report.after or strange:
         raise ValueError(f"{len(rows):,} rows, sources outside the recipe {sorted(strange)}; the report says {report.after:,}: "
                          "pass the recipe and the report of these very rows")  # fmt: skip
-    with written_whole(folder) as partial:
-        partial.mkdir()
-        table_of(rows).to_parquet(partial / "train.parquet")
-        digest = file_sha256(partial / "train.parquet")
-        (partial / "README.md").write_text(dataset_card(rows, portions, report, name, digest), encoding="utf-8")
+    with written_whole(folder / "train.parquet") as partial:
+        table_of(rows).to_parquet(partial)
+    with written_whole(folder / "README.md") as partial:
+        partial.write_text(dataset_card(rows, portions, report, name, file_sha256(folder / "train.parquet")), encoding="utf-8")
     return folder
 
 

@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from html import unescape
 from typing import Any, Literal
 
 from miniluotuo_utils.records import TASKS, DataError, check_record, mentions
@@ -18,7 +19,8 @@ from miniluotuo_utils.refusals import declines, names_itself
 TEXTS = ("instruction", "input", "output")
 HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
 LETTER = re.compile(r"[^\W\d_]")
-INVISIBLE = re.compile("[\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+INVISIBLE = re.compile("[\u200b\u200c\u200e\u200f\u202a-\u202e\u2060-\u2064\ufeff\x00-\x08\x0e-\x1f\x7f]|(?<![\u2190-\U0001faff\ufe0f])\u200d")
+LINE_END = re.compile("\r\n|[\r\u2028\u2029\x0b\x0c\x85]")
 
 
 @dataclass(frozen=True)
@@ -38,18 +40,17 @@ def mended(row: dict, function: Callable[[str], str]) -> dict:
 
 
 def normal_text(text: str) -> str:
-    r"""Unicode NFC, `\n` as line end, no invisible characters, no outer white space.
+    r"""Unicode NFC, `\n` as line end, no invisible characters but those that join emoji, no outer white space.
 
     >>> normal_text(" cafe\u0301\u200b \r\n")
     'café'
     """
-    return unicodedata.normalize("NFC", INVISIBLE.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))).strip()
+    return unicodedata.normalize("NFC", INVISIBLE.sub("", LINE_END.sub("\n", text))).strip()
 
 
 def normal(row: dict) -> dict:
-    """The row in normal form; a placeholder for an input that is none becomes an empty one."""
-    row = mended(row, normal_text)
-    return row | {"input": ""} if row["input"].strip("<>（）()[]").lower() in ("noinput", "no input", "无输入", "无") else row
+    """The row in normal form."""
+    return mended(row, normal_text)
 
 
 @cache
@@ -74,12 +75,25 @@ def traditional(text: str) -> bool:
     return changed > 2 and changed >= SHARE_TRADITIONAL * han
 
 
+OTHER_SCRIPT = re.compile("[繁正][体體]|[简簡][体體]|日[语語文]|粤语|粵語|文言|[\u3041-\u30ff]")  # 日语 is full of characters that t2s would change
+
+
 def simplified(row: dict) -> dict:
-    """A row in traditional Chinese as simplified; a row that is about the two scripts stays as it is."""
+    """A row in traditional Chinese as simplified; one about the two scripts, about Japanese or with kana in it stays as it is."""
     text = "\n".join(row[field] for field in TEXTS)
-    if re.search("[繁正]体|[繁正]體|简体|簡體", text) or not traditional(text):
-        return row
-    return mended(row, converter())
+    return row if OTHER_SCRIPT.search(text) or not traditional(text) else mended(row, converter())
+
+
+NO_INPUT = re.compile(r"[<＜(（\[]?(?:no ?input|无输入|没有输入|无需输入|不适用|无|n/?a|none)[。.]?[>＞)）\]]?", re.IGNORECASE)
+
+
+def without_placeholder(row: dict) -> dict:
+    """A row whose input says that there is none, with an empty one.
+
+    >>> without_placeholder({"instruction": "问好", "input": "&lt;无输入&gt;", "output": "你好"})["input"]
+    ''
+    """
+    return row | {"input": ""} if NO_INPUT.fullmatch(unescape(row["input"]).strip()) else row
 
 
 def id_number(match: re.Match) -> str:
@@ -89,15 +103,32 @@ def id_number(match: re.Match) -> str:
     return "<身份证号>" if digits[17].upper() == "10X98765432"[total % 11] else digits
 
 
+MEASURES = "年元人字个吨米里亿万次件块%％"
+
+
+def phone_number(match: re.Match) -> str:
+    """`<手机号>` for a mobile number; a round number, or one that a measure word follows, is none."""
+    rest = match.string[match.end() : match.end() + 2].lstrip()
+    return match[0] if match[0].endswith("000000") or rest[:1] in tuple(MEASURES) or rest.startswith("公里") else "<手机号>"
+
+
 def masked_text(text: str) -> str:
     """Mainland mobile numbers, ID numbers and e-mail addresses as `<手机号>`, `<身份证号>`, `<邮箱>`.
 
-    >>> masked_text("电话 13800138000，邮箱 a.b@example.com，圆周率 3.14159265358979")
-    '电话 <手机号>，邮箱 <邮箱>，圆周率 3.14159265358979'
+    >>> masked_text("电话13800138000，邮箱是a.b@example.com，宇宙年龄13800000000年，圆周率 3.14159265358979")
+    '电话<手机号>，邮箱是<邮箱>，宇宙年龄13800000000年，圆周率 3.14159265358979'
     """
-    text = re.sub(r"(?<![\w.+-])[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}", "<邮箱>", text)
-    text = re.sub(r"(?<![\d.])[1-9]\d{5}(?:19|20)\d{2}[01]\d[0-3]\d{4}[\dXx](?![\dA-Za-z])", id_number, text)
-    return re.sub(r"(?<![\d.])(?:\+?86[- ]?)?1[3-9]\d(?:\d{8}|-\d{4}-\d{4}| \d{4} \d{4})(?!\d)", "<手机号>", text)
+    before = None
+    while text != before:  # of two numbers side by side the second is masked first
+        before, text = text, masked_once(text)
+    return text
+
+
+def masked_once(text: str) -> str:
+    """One pass of `masked_text`."""
+    text = re.sub(r"(?<![A-Za-z0-9._%+/-])(?!git@)[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}", "<邮箱>", text)
+    text = re.sub(r"(?<![\d.])[1-9]\d{5}(?:19|20)\d{2}[01]\d[0-3]\d{4}[\dXx](?!\d)", id_number, text)
+    return re.sub(r"(?<![\d.])(?:(?:\+|00)?86[- ]?)?1[3-9]\d(?:\d{8}|-\d{4}-\d{4}| \d{4} \d{4})(?!\d)", phone_number, text)
 
 
 def masked(row: dict) -> dict:
@@ -139,9 +170,14 @@ def misread(run: str) -> bool:
     return len(back.encode()) >= 0.8 * len(data) and bool(re.fullmatch("[\u4e00-\u9fff\u3000-\u303f\uff00-\uffef\u2010-\u2026]{2,}", back[:-1] or back))
 
 
+def spoken(row: Mapping) -> str:
+    """All texts of a row, its history too."""
+    return "\n".join([*(text for turn in row.get("history") or [] for text in turn), *(row[field] for field in TEXTS)])
+
+
 def broken(row: Mapping) -> bool:
     """U+FFFD stands where bytes were lost on the way, or the text was read in the wrong encoding."""
-    text = "\n".join(row[field] for field in TEXTS)
+    text = spoken(row)
     return "\ufffd" in text or (not text.isascii() and mojibake(text))
 
 
@@ -168,16 +204,17 @@ def repetitive(row: Mapping) -> bool:
 
 
 def refused(row: Mapping) -> bool:
-    """The answer begins by declining to do the task. Where the task is about declining or apologising, it is an answer."""
-    return declines(row["instruction"] + row["input"], row["output"])
+    """The answer, or an earlier one, begins by declining to do the task. Where the task is about declining, it is an answer."""
+    turns = [*(row.get("history") or []), (row["instruction"] + row["input"], row["output"])]
+    return any(declines(asked, answer) for asked, answer in turns)
 
 
 def self_naming(row: Mapping) -> bool:
-    """The teacher names itself in the answer."""
-    return names_itself(row["output"])
+    """The teacher names itself in the answer or in an earlier one."""
+    return any(names_itself(answer) for answer in [*(turn[1] for turn in row.get("history") or []), row["output"]])
 
 
-OPEN_END = re.compile(r"[，、；（【《“‘「『]$|(?<=[\u4e00-\u9fff])[,;(\[]$")
+OPEN_END = re.compile(r"[，、；：（【《“‘「『]$|(?<=[\u4e00-\u9fff])[,;(\[]$")
 END_MARKS = "。！？!?…."
 
 
@@ -216,6 +253,7 @@ def foreign(row: Mapping) -> bool:
 ROW_STEPS = (
     Step("normal form", "统一写法", "fix", normal),
     Step("simplified", "繁体转简体", "fix", simplified),
+    Step("placeholder", "“无输入”改成空", "fix", without_placeholder),
     Step("masked", "遮住个人信息", "fix", masked),
     Step("broken characters", "乱码", "drop", broken),
     Step("no answer", "没有回答", "drop", unanswered),

@@ -26,9 +26,17 @@ def finre(native: str) -> Iterator[dict]:
 
 def deepke_csv(native: Mapping) -> Iterator[dict]:
     """DeepKE's CSV `sentence,relation,head,head_offset,tail,tail_offset`, one pair per row."""
-    text = native["sentence"]
-    relations = [] if native["relation"] == "None" else [relation(text, native["head"], native["relation"], native["tail"])]
-    yield record(text, "one-pair", relations=relations)
+    text, kind = native["sentence"], native["relation"]
+    head, tail = (at_offset(text, native[side], native[f"{side}_offset"]) for side in ("head", "tail"))
+    yield record(text, "one-pair", relations=[] if kind == "None" else [{"head": head, "type": kind, "tail": tail}])
+
+
+def at_offset(sentence: str, name: str, offset: str) -> dict:
+    """The name at its stated offset where it really stands there, else where the sentence holds it exactly once."""
+    start = int(offset) if offset.strip().isdecimal() else -1
+    if start >= 0 and sentence[start : start + len(name)] == name:
+        return {"name": name, "type": "", "pos": [start, start + len(name)]}
+    return named(sentence, name)
 
 
 def spo_list(native: Mapping) -> Iterator[dict]:
