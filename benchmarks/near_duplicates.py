@@ -20,7 +20,7 @@ from itertools import chain
 
 from miniluotuo_utils.data.catalog import read
 from miniluotuo_utils.data.cleaning import row_text
-from miniluotuo_utils.dedup import BANDS, PERMUTATIONS, ROWS, WIDTH, NearDuplicates, folded, jaccard, shingles
+from miniluotuo_utils.dedup import PERMUTATIONS, WIDTH, NearDuplicates, folded, jaccard, rows_for, shingles
 from miniluotuo_utils.runtime import commit
 
 THRESHOLD, SHORTEST, EVERY = 0.8, 40, 50
@@ -86,7 +86,7 @@ def main(count: int = 50_000, largest: int = 1_000_000) -> None:
     texts = planted(count)
     count = len(texts) // 2
     print(f"{count:,} rows and {count:,} planted variants, Jaccard of character {WIDTH}-grams >= {THRESHOLD}, {PERMUTATIONS} permutations, "
-          f"{BANDS} bands of {ROWS}; commit {commit()}")  # fmt: skip
+          f"{PERMUTATIONS // rows_for(THRESHOLD)} bands of {rows_for(THRESHOLD)}; commit {commit()}")  # fmt: skip
     print("| | seconds | rows/s | recall, all planted | recall, planted at or over the threshold | precision |\n|---|---|---|---|---|---|")
     start = time.perf_counter()
     found = ours(texts)

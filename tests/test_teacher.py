@@ -581,7 +581,7 @@ def test_measures_by_hand():
     text = "".join(chr(0x4E00 + i * i % 37) for i in range(200))
     slow = sum(len(set(text[i : i + 50])) / 50 for i in range(151)) / 151 * 100
     assert mattr(text) == pytest.approx(slow)
-    assert diversity([]) == {"count": 0, "unique": 0.0, "mean_chars": 0.0, "mattr": 0.0}
+    assert diversity([]) == {"count": 0, "unique": 0.0, "mean_chars": 0.0, "mattr": 0.0, "mattr_words": 0.0}
     assert nearest_seed(["写一首诗"], ["写一首歌", "完全不同"]) == [pytest.approx(2 / 4)] and nearest_seed(["甲"], []) == [0.0]
 
 

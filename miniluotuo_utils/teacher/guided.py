@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from miniluotuo_utils.dedup import folded
+from miniluotuo_utils.dedup import NearDuplicates, folded
 from miniluotuo_utils.prompts import joined
 from miniluotuo_utils.teacher.client import chat
 from miniluotuo_utils.teacher.recorded import NOT_RECORDED
@@ -69,17 +70,30 @@ class Guided:
 
 def example_guided(
     teacher: Teacher, seeds: Sequence[Mapping], requests: int, examples: int = 3, count: int = 20,
-    seed: int = 0, language: str = "zh", **sampling: Any,
+    seed: int = 0, language: str = "zh", subset: str | None = None, **sampling: Any,
 ) -> Guided:  # fmt: skip
     """New instructions like the seeds: every request shows `examples` random seeds and asks for `count` more.
 
-    The first requests stay the same when `requests` grows, so that the store pays for them. `sampling` goes to
-    `Teacher.ask`. Raises ValueError for fewer seeds than `examples` or an unknown language.
+    For collections of tasks (P3, FLAN), `subset` names the field that says where a seed is from: each request then shows examples
+    of one random subset, as LaMini-LM does with `count=10`. The first requests stay the same when `requests` grows, so that the
+    store pays for them. `sampling` goes to `Teacher.ask`. Raises ValueError for fewer seeds than `examples` or an unknown language.
     """
+    prompts = islice(example_prompts(seeds, examples, count, seed, language, subset), requests)
+    return generated(teacher, list(prompts), seeds, "example_guided", sampling)
+
+
+def example_prompts(seeds: Sequence[Mapping], examples: int, count: int, seed: int, language: str, subset: str | None = None) -> Iterator[str]:
+    """Example-guided prompts without end."""
     template, chance = of_language(EXAMPLE_GUIDED, language), random.Random(seed)
-    shown = [draw(chance, seeds, examples, "seeds") for _ in range(requests)]
-    prompts = [template.format(examples=example_lines(rows), count=count) for rows in shown]
-    return generated(teacher, prompts, seeds, "example_guided", sampling)
+    groups: dict[object, list[Mapping]] = {}
+    for row in seeds:
+        groups.setdefault(row[subset] if subset else None, []).append(row)
+    large = [name for name, rows in groups.items() if len(rows) >= examples]
+    if not large:
+        draw(chance, seeds, examples if not subset else len(seeds) + 1, "seeds" if not subset else f"seeds of any one {subset}")
+    while True:
+        shown = draw(chance, groups[chance.choice(large)] if subset else seeds, examples, "seeds")
+        yield template.format(examples=example_lines(shown), count=count)
 
 
 def topic_guided(
@@ -87,13 +101,64 @@ def topic_guided(
     examples: int = 3, count: int = 20, seed: int = 0, language: str = "zh", **sampling: Any,
 ) -> Guided:  # fmt: skip
     """`example_guided` that also names `topics_per_request` random topics in every request, for a wider spread."""
+    prompts = islice(topic_prompts(seeds, topics, examples, topics_per_request, count, seed, language), requests)
+    return generated(teacher, list(prompts), seeds, "topic_guided", sampling)
+
+
+def topic_prompts(seeds: Sequence[Mapping], topics: Sequence[str], examples: int, topics_per_request: int, count: int, seed: int, language: str) -> Iterator[str]:
+    """Topic-guided prompts without end."""
     template, chance = of_language(TOPIC_GUIDED, language), random.Random(seed)
-    prompts = []
-    for _ in range(requests):
+    while True:
         shown = example_lines(draw(chance, seeds, examples, "seeds"))
         named = BETWEEN_TOPICS[language].join(draw(chance, topics, topics_per_request, "topics"))
-        prompts.append(template.format(examples=shown, count=count, topics=named))
-    return generated(teacher, prompts, seeds, "topic_guided", sampling)
+        yield template.format(examples=shown, count=count, topics=named)
+
+
+@dataclass
+class Grown:
+    """What a growing set became: `rows`, `near` (text, the kept text that it repeats, similarity), `curve` (per round: requests, generated, unique
+    in all) and why it `stopped`: `target`, `dry` or `rounds`.
+    """
+
+    rows: list[dict] = field(default_factory=list)
+    near: list[tuple[str, str, float]] = field(default_factory=list)
+    curve: list[dict[str, int]] = field(default_factory=list)
+    stopped: str = ""
+
+
+def grow(
+    teacher: Teacher, seeds: Sequence[Mapping], target: int, topics: Sequence[str] | None = None, per_round: int = 8, examples: int = 3,
+    count: int = 20, near: float = 0.7, least_new: float = 0.1, patience: int = 3, most_rounds: int = 10_000, seed: int = 0,
+    language: str = "zh", watch: Callable[[Grown], None] | None = None, **sampling: Any,
+) -> Grown:  # fmt: skip
+    """Grow a set of instructions to `target`: ask in rounds, keep what nearly repeats nothing there is, stop when new ones dry up.
+
+    Every parsed instruction is compared with the seeds and all kept ones (Jaccard of character 3-grams, `near`). With `topics`
+    the rounds are topic-guided. Dry means: in `patience` rounds in a row less than `least_new` of what was generated was new. The same
+    seed asks the same questions in the same order, so a second run goes on from the store. `watch` sees the set after every round.
+    """
+    prompts = topic_prompts(seeds, topics, examples, 3, count, seed, language) if topics else example_prompts(seeds, examples, count, seed, language)
+    kept, known = Grown(), NearDuplicates(near)
+    texts = [joined(row["instruction"], row.get("input") or "") for row in seeds]
+    known.add(texts)
+    dry = requests = generated_in_all = 0
+    while len(kept.rows) < target and dry < patience and len(kept.curve) < most_rounds:
+        replies = teacher.ask([chat(prompt) for prompt in islice(prompts, per_round)], **sampling)
+        found = [text for reply in replies if reply.error is None for text in parse_examples(reply.text)[0]]
+        requests, generated_in_all, before = requests + len(replies), generated_in_all + len(found), len(kept.rows)
+        for text, match in zip(found, known.add(found), strict=True):
+            texts.append(text)
+            if match is None:
+                kept.rows.append({"instruction": text, "input": "", "source": "topic_guided" if topics else "example_guided", "request": requests})
+            else:
+                kept.near.append((text, texts[match.number], match.similarity))
+        dry = dry + 1 if len(kept.rows) - before < least_new * max(1, len(found)) else 0
+        kept.curve.append({"requests": requests, "generated": generated_in_all, "unique": len(kept.rows)})
+        if watch:
+            watch(kept)
+    kept.stopped = "target" if len(kept.rows) >= target else "dry" if dry >= patience else "rounds"
+    del kept.rows[target:]
+    return kept
 
 
 def respond(
@@ -108,7 +173,7 @@ def respond(
     answered, rejected = [], []
     for row, reply in zip(rows, teacher.ask(asked, **sampling), strict=True):
         question = {"instruction": row["instruction"], "input": row.get("input") or ""}
-        if reason := why_unusable(reply):
+        if reason := why_unusable(reply, joined(**question)):
             rejected.append({**question, "reason": reason})
         else:
             answered.append({**question, "output": reply.text.strip(), "source": row.get("source") or "teacher"})
@@ -171,15 +236,17 @@ def generated(teacher: Teacher, prompts: list[str], seeds: Sequence[Mapping], so
     return result
 
 
-def why_unusable(reply: Reply) -> str | None:
-    """The reason not to learn from a reply, None for a usable one."""
+def why_unusable(reply: Reply, asked: str = "") -> str | None:
+    """The reason not to learn from a reply to `asked`, None for a usable one."""
     if reply.error is not None:
         return reply.error
     if not reply.text.strip():
         return f"empty reply (finish_reason {reply.finish_reason!r})"
     if reply.finish_reason != "stop":
         return f"finish_reason {reply.finish_reason!r}, expected 'stop'"
-    return "the recorded teacher has no answer to it" if reply.text == NOT_RECORDED else None
+    if reply.text == NOT_RECORDED:
+        return "the recorded teacher has no answer to it"
+    return "the teacher refused, or named itself" if reply.mark(asked) == "refused" else None
 
 
 def example_lines(rows: Iterable[Mapping]) -> str:

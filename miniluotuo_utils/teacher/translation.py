@@ -107,7 +107,9 @@ def unmark(translation: str, ids: Iterable[int], glossary: Mapping[int, str] | N
     result = Unmarked(sentence + translation[at:], repairs=list(dict.fromkeys(repairs)))
     lead = len(result.sentence) - len(result.sentence.lstrip())
     for number in ids:
-        place(result, number, events, (glossary or {}).get(number))
+        place(result, number, events)
+    for number in sorted(set(result.missing) & set(glossary or ())):  # last: a name may be part of another mark's
+        find_by_name(result, number, glossary[number])
     if {number for number, *_ in events} - set(ids):
         result.repairs.append("unknown mark")
     result.sentence = result.sentence.strip()
@@ -115,7 +117,7 @@ def unmark(translation: str, ids: Iterable[int], glossary: Mapping[int, str] | N
     return result
 
 
-def place(result: Unmarked, number: int, events: Sequence[tuple[int, bool, int]], name: str | None) -> None:
+def place(result: Unmarked, number: int, events: Sequence[tuple[int, bool, int]]) -> None:
     """Find the span of one mark among the tags, repair it where there is no doubt, or say why it is missing."""
     spans, unclosed = paired(result.sentence, number, events)
     spans = [trimmed(result.sentence, span) for span in spans]
@@ -127,13 +129,17 @@ def place(result: Unmarked, number: int, events: Sequence[tuple[int, bool, int]]
             result.repairs += ["doubled"] * (len(whole) > 1) + ["unclosed"] * unclosed
             return
         problem = "标记包住了不同的文字 doubled round different texts"
-    if name and result.sentence.count(name) == 1:
-        start = result.sentence.index(name)
-        if not any(start < b and a < start + len(name) for a, b in result.spans.values()):
-            result.spans[number] = (start, start + len(name))
-            result.repairs.append("found by its name")
-            return
     result.missing[number] = problem
+
+
+def find_by_name(result: Unmarked, number: int, name: str) -> None:
+    """Give a missing mark the one place where its name stands, unless that is part of another mark's."""
+    start = result.sentence.find(name)
+    taken = any(start < b and a < start + len(name) for a, b in result.spans.values())
+    if result.sentence.count(name) == 1 and not taken:
+        result.spans[number] = (start, start + len(name))
+        result.repairs.append("found by its name")
+        del result.missing[number]
 
 
 def paired(sentence: str, number: int, events: Sequence[tuple[int, bool, int]]) -> tuple[list[tuple[int, int]], bool]:
