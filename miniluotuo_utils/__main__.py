@@ -111,6 +111,41 @@ def validate(args: argparse.Namespace) -> int:
     return 1 if faults or not kinds else 0
 
 
+def teacher_of(args: argparse.Namespace) -> object:
+    """The teacher of the arguments; its key comes from TEACHER_API_KEY alone, since arguments can be read by every user of a machine."""
+    from miniluotuo_utils.teacher import Teacher
+    from miniluotuo_utils.teacher.pace import Budget
+
+    prices = {"prompt": args.price_in, "completion": args.price_out} if args.price_in is not None and args.price_out is not None else None
+    budget = Budget(args.budget_tokens, args.budget, prices)
+    return Teacher(args.base_url, args.model, None, args.store, args.concurrency, args.requests_per_minute, args.tokens_per_minute, budget)
+
+
+def sampling_of(args: argparse.Namespace) -> dict:
+    """The sampling parameters that were given."""
+    return {"temperature": args.temperature, "max_tokens": args.max_tokens}
+
+
+def respond(args: argparse.Namespace) -> int:
+    """Fill the output of every row of a JSON Lines file with a teacher's answers; exit status 0 only when every row has one."""
+    from miniluotuo_utils.teacher.files import respond_file
+
+    teacher = teacher_of(args)
+    counts = respond_file(teacher, args.rows, args.out, args.rejected, args.language, **sampling_of(args))
+    print(f"{counts['answered']:,} rows answered, {counts['unanswered']:,} not; {teacher.spent}")
+    return 1 if counts["unanswered"] else 0
+
+
+def instruct(args: argparse.Namespace) -> int:
+    """Grow a set of instructions from seeds, guided by examples and, where given, topics."""
+    from miniluotuo_utils.teacher.files import grow_file
+
+    teacher = teacher_of(args)
+    grown = grow_file(teacher, args.seeds, args.out, args.target, args.topics, language=args.language, seed=args.seed, **sampling_of(args))
+    print(f"{len(grown.rows):,} instructions in {args.out}; stopped: {grown.stopped}; {grown.curve[-1] if grown.curve else {}}; {teacher.spent}")
+    return 0 if grown.stopped == "target" else 1
+
+
 def score(args: argparse.Namespace) -> int:
     """Score a file of predicted IE records against a file of gold ones."""
     from miniluotuo_utils.ie import score_files, table
@@ -150,6 +185,15 @@ def parser() -> argparse.ArgumentParser:
     command(catalog, ("--readme", {"action": "store_true", "help": "write it into both READMEs"}))
     command(pin, ("names", {"nargs": "+"}))
     command(validate, ("file", {"type": Path}), ("--most", {"type": int, "default": 20, "help": "how many faults to print"}))
+    asking = (("--base-url", {"help": "else TEACHER_BASE_URL"}), ("--model", {"help": "else TEACHER_MODEL"}),
+              ("--store", {"type": Path, "required": True, "help": "sqlite file of all replies: nothing is asked twice"}),
+              ("--concurrency", {"type": int, "default": 16}), ("--requests-per-minute", {"type": float}), ("--tokens-per-minute", {"type": float}),
+              ("--budget", {"type": float, "help": "money; needs both prices and --max-tokens"}), ("--budget-tokens", {"type": int}),
+              ("--price-in", {"type": float, "help": "per million prompt tokens"}), ("--price-out", {"type": float}),
+              ("--language", {"default": "zh", "choices": ("zh", "en")}), ("--temperature", {"type": float}), ("--max-tokens", {"type": int}))  # fmt: skip
+    command(respond, ("rows", {"type": Path}), ("out", {"type": Path}), ("--rejected", {"type": Path, "help": "rows without a usable answer go here"}), *asking)
+    command(instruct, ("out", {"type": Path}), ("--seeds", {"type": Path, "required": True}), ("--topics", {"type": Path}),
+            ("--target", {"type": int, "required": True}), ("--seed", {"type": int, "default": 0}), *asking)  # fmt: skip
     command(score, ("gold", {}), ("pred", {}), ("--task", {"required": True, "choices": ("NER", "RE", "EE")}),
             ("--mode", {"default": "span", "choices": ("span", "string")}), ("--json", {"action": "store_true"}))  # fmt: skip
     command(merge, ("adapter", {"type": Path}), ("out", {"type": Path}))

@@ -275,3 +275,53 @@ def test_the_stand_in_streams():
         chunks = list(client.chat.completions.create(model=server.model, messages=chat("第7个问题"), stream=True, stream_options={"include_usage": True}))
     text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
     assert text == "第7个回答，一共十来个字。" and len(chunks) > 4 and chunks[-1].usage.completion_tokens == len(text) and NOT_RECORDED not in text
+
+
+# From a shell
+
+
+def shell(server, *arguments, **more) -> subprocess.CompletedProcess:
+    """`python -m miniluotuo_utils …` against a server, with the key in the environment."""
+    command = [sys.executable, "-m", "miniluotuo_utils", *map(str, arguments), "--base-url", server.base_url, "--model", server.model]
+    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "TEACHER_API_KEY": KEY}, **more)
+
+
+def test_respond_fills_a_file_in_order_or_writes_nothing(tmp_path):
+    """A half-filled file looks finished; and a key among the arguments stands in every process list."""
+    rows = [{"instruction": row["instruction"], "id": i} for i, row in enumerate(BANK[:60])]
+    source, target, store = tmp_path / "prompts.jsonl", tmp_path / "replies.jsonl", tmp_path / "s.sqlite"
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with RecordedTeacher(BANK) as server:
+        done = shell(server, "respond", source, target, "--store", store)
+        assert done.returncode == 0 and "60 rows answered, 0 not" in done.stdout and KEY not in done.stdout + done.stderr
+        assert read_jsonl(target) == [{**row, "output": BANK[i]["output"], "source": "teacher"} for i, row in enumerate(rows)]
+        with open(source, "a") as file:
+            file.write(json.dumps({"instruction": "没有录过的问题"}) + "\n")
+        target.unlink()
+        done = shell(server, "respond", source, target, "--store", store)
+        assert done.returncode == 2 and "1 of 61 rows have no usable answer, so replies.jsonl was not written" in done.stderr
+        assert not target.exists() and not list(tmp_path.glob("*.rejected")) and sum(server.answered.values()) == 61
+        done = shell(server, "respond", source, target, "--store", store, "--rejected", tmp_path / "no.jsonl")
+        assert done.returncode == 1 and len(read_jsonl(target)) == 60 and "no answer" in read_jsonl(tmp_path / "no.jsonl")[0]["reason"]
+        with open(source, "a") as file:
+            file.write('{"question": "?"}\n')
+        asked = sum(server.answered.values())
+        done = shell(server, "respond", source, target, "--store", tmp_path / "new.sqlite")
+        assert done.returncode == 2 and "prompts.jsonl, line 62: found no instruction" in done.stderr
+        assert sum(server.answered.values()) == asked, "a bad last line is found before anything is paid for"
+    for path in tmp_path.iterdir():
+        assert KEY.encode() not in path.read_bytes()
+
+
+def test_instruct_grows_a_set_and_says_why_it_stopped(tmp_path):
+    """A set that dries up must not pay for ever, and must not look finished."""
+    seeds = tmp_path / "seeds.jsonl"
+    seeds.write_text("".join(json.dumps({"instruction": f"种子{i}：介绍一样东西"}) + "\n" for i in range(5)))
+    with RecordedTeacher([{"instruction": f"写一写{a}和{b}的不同", "input": "", "output": "好。", "topic": a} for a in "茶酒米面糖盐油醋" for b in "山水云月花鸟鱼虫"]) as server:
+        done = shell(server, "instruct", tmp_path / "new.jsonl", "--seeds", seeds, "--target", 20, "--store", tmp_path / "s.sqlite")
+        assert done.returncode == 0 and "20 instructions" in done.stdout and "stopped: target" in done.stdout
+        (tmp_path / "topics.txt").write_text("茶\n酒\n米\n")
+        done = shell(server, "instruct", tmp_path / "more.jsonl", "--seeds", seeds, "--target", 5000, "--topics", tmp_path / "topics.txt", "--store", tmp_path / "s.sqlite")
+        assert done.returncode == 1 and "stopped: dry" in done.stdout
+    rows = read_jsonl(tmp_path / "more.jsonl")
+    assert 3 <= len(rows) <= 24 and len({r["instruction"] for r in rows}) == len(rows) and all(r["source"] == "topic_guided" for r in rows)
