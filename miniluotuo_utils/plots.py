@@ -139,3 +139,15 @@ def funnel(steps: Mapping[str, int], before: int, title: str) -> None:
     axes.bar_label(drawn, labels[::-1], padding=3, fontsize=8)
     axes.margins(x=0.16)
     finish()
+
+
+def scatter(series: Mapping[str, Sequence[Sequence[float]]], title: str) -> None:
+    """Points of several series on one map: `series[name]` holds (x, y) pairs; the axes have no unit."""
+    axes = new(title, size=(7, 4))
+    for i, (name, points) in enumerate(series.items()):
+        xs, ys = zip(*points, strict=True)
+        axes.scatter(xs, ys, s=9, alpha=0.6, label=f"{name}（{len(xs):,}）", color=COLOURS[i % len(COLOURS)], linewidths=0)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.legend(fontsize=8, markerscale=2)
+    finish()

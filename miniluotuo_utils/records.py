@@ -31,6 +31,10 @@ def check_row(row: Mapping) -> dict:
     miniluotuo_utils.records.DataError: field output: found None, expected a string ("" where there is none)
     """
     expect(isinstance(row, Mapping), "row", row, "a JSON object")
+    get = row.get
+    if type(get("instruction")) is type(get("input")) is type(get("output")) is type(get("source")) is str and not get("history") and (
+            row["instruction"].strip() or row["input"].strip()):  # fmt: skip
+        return dict(row)  # the way of nearly every row: the questions below cost three times as much
     for field in ("instruction", "input", "output", "source"):
         expect(isinstance(row.get(field), str), field, row.get(field), 'a string ("" where there is none)')
     expect((row["instruction"] + row["input"]).strip(), "instruction", row["instruction"], "a text that is not empty, here or in input")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import json
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from miniluotuo_utils.plots import COLOURS
@@ -156,6 +159,47 @@ def explorer(sources: Mapping[str, Sequence[Mapping]], count: int = 3, seed: int
     button.on_click(draw)
     renew()
     return ipywidgets.VBox([ipywidgets.HBox([source, kind, button]), out])
+
+
+def rater(items: Sequence[Mapping], path: Path, name: str = "我", seed: int = 42) -> Any:
+    """Grade answers A to D without seeing who wrote them: buttons, or type the letter. Each grade is in `path` (JSON Lines) at once.
+
+    The order is shuffled by `seed`; what `name` has graded already is not shown again. Headless: a static table of the first answers.
+    """
+    import random
+
+    from miniluotuo_utils.records import read_jsonl
+    from miniluotuo_utils.teacher.quality import GRADES, item_key
+
+    done = {row["item"] for row in read_jsonl(path) if row["rater"] == name} if path.is_file() else set()
+    left = [item for item in random.Random(seed).sample(list(items), len(items)) if item_key(item) not in done]
+    if os.environ.get("MINILUOTUO_HEADLESS"):
+        return table([{"问 asked": item["instruction"], "答 answered": item["output"], "等级 grade": " / ".join(GRADES)} for item in left[:3]])
+    import ipywidgets
+
+    shown_item, key = ipywidgets.HTML(), ipywidgets.Text(placeholder="A B C D", layout={"width": "90px"})
+    buttons = [ipywidgets.Button(description=f"{letter} {text.split(' ')[0]}", layout={"width": "auto"}) for letter, text in GRADES.items()]
+
+    def show() -> None:
+        shown_item.value = shown(left[0]) + f"<p>还有 {len(left)} 条 left</p>" if left else "<b>评完了。 All graded.</b>"
+
+    def grade(letter: str) -> None:
+        if left and letter in GRADES:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(path, "a", encoding="utf-8") as file:
+                file.write(json.dumps({"rater": name, "item": item_key(left.pop(0)), "grade": letter, "time": time.time()}, ensure_ascii=False) + "\n")
+        show()
+
+    def typed(change: Mapping) -> None:
+        if letter := change["new"].strip().upper():
+            key.value = ""
+            grade(letter[-1])
+
+    for button, letter in zip(buttons, GRADES, strict=True):
+        button.on_click(lambda _, letter=letter: grade(letter))
+    key.observe(typed, "value")
+    show()
+    return ipywidgets.VBox([shown_item, ipywidgets.HBox([*buttons, key])])
 
 
 def question_box(student: Student) -> Any:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
+from itertools import combinations
 from typing import TYPE_CHECKING
 from zlib import crc32
 
@@ -135,3 +137,51 @@ def jaccard(one: set[str], other: set[str]) -> float:
     """
     together = len(one | other)
     return len(one & other) / together if together else 0.0
+
+
+GRADES = {
+    "A": "正确、完整，可以直接用 correct and complete",
+    "B": "可以接受，有小毛病 acceptable, minor flaws",
+    "C": "答了所问，但有明显错误 on the point, clear errors",
+    "D": "答非所问或者不能用 off the point or unusable",
+}
+
+
+def item_key(item: Mapping) -> str:
+    """What identifies an answer in a table of grades, whoever gave it and wherever it stood.
+
+    >>> item_key({"instruction": "问好", "input": "", "output": "你好。"})[:8]
+    'c2356d15'
+    """
+    return sha256("\x1f".join([item["instruction"], item.get("input") or "", item["output"]]).encode("utf-8", "replace")).hexdigest()[:16]
+
+
+def grade_table(grades: Iterable[Mapping], items: Iterable[Mapping]) -> dict[str, dict[str, int]]:
+    """How often each source got each grade: source → grade → count. `grades` are {rater, item, grade}; of a rater's several the last counts."""
+    sources = {item_key(item): item.get("source", "") for item in items}
+    last = {(grade["rater"], grade["item"]): grade["grade"] for grade in grades if grade["item"] in sources}
+    table: dict[str, dict[str, int]] = {}
+    for (_, item), grade in last.items():
+        table.setdefault(sources[item], dict.fromkeys(GRADES, 0))[grade] += 1
+    return table
+
+
+def agreement(grades: Iterable[Mapping]) -> dict[str, float | int]:
+    """How far raters agree on the answers that two of them graded: `pairs`, the share of `equal` grades, and Cohen's `kappa` over them.
+
+    Kappa is 1 for full agreement and 0 for what chance alone would give; null without a pair, or where all grades are one.
+
+    >>> rows = [{"rater": r, "item": i, "grade": g} for i, (a, b) in enumerate(["AA", "AB", "DD", "BB"]) for r, g in (("甲", a), ("乙", b))]
+    >>> agreement(rows)["pairs"], agreement(rows)["equal"], round(agreement(rows)["kappa"], 3)
+    (4, 0.75, 0.636)
+    """
+    by_item: dict[object, dict[str, str]] = {}
+    for grade in grades:
+        by_item.setdefault(grade["item"], {})[grade["rater"]] = grade["grade"]
+    pairs = [(given[a], given[b]) for given in by_item.values() for a, b in combinations(sorted(given), 2)]
+    if not pairs:
+        return {"pairs": 0, "equal": None, "kappa": None}
+    equal = sum(a == b for a, b in pairs) / len(pairs)
+    first, second = (Counter(side) for side in zip(*pairs, strict=True))
+    chance = sum(first[g] * second[g] for g in GRADES) / len(pairs) ** 2
+    return {"pairs": len(pairs), "equal": equal, "kappa": (equal - chance) / (1 - chance) if chance < 1 else None}

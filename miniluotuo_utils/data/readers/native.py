@@ -61,7 +61,7 @@ def parsed(text: str) -> Any:
 
 def whole_characters(value: Any, text: str) -> Any:
     """A JSON value, unless `text` escapes half of a character outside the basic plane: it could never be written again."""
-    if "\\ud" in text.lower():
+    if "\\ud" in text or "\\uD" in text:
         try:
             json.dumps(value, ensure_ascii=False).encode()
         except UnicodeEncodeError:
@@ -120,7 +120,7 @@ def json_list(path: Path) -> Iterator[Unit]:
     except (ValueError, RecursionError):
         yield from salvaged(text)
         return
-    escaped = "\\ud" in text.lower()
+    escaped = "\\ud" in text or "\\uD" in text
     for number, item in enumerate(items, 1):
         yield f"item {number}", attempt(whole_characters, item, "\\ud") if escaped else item
 
