@@ -225,10 +225,10 @@ class Teacher:
         import openai
 
         self.spent["asked"] += 1
-        body = {name: value for name, value in request.items() if name not in ("model", "messages")}
         for attempt in range(self.max_retries + 1):
             try:
-                reply = to_reply(await client.chat.completions.create(model=request["model"], messages=request["messages"], **body))
+                # Not `chat.completions.create`, which spends half a millisecond per request on types that we do not use.
+                reply = to_reply(await client.post("/chat/completions", body=request, cast_to=object))
                 break
             except (openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError) as error:
                 raise ValueError(f"{self.where} refuses every request: {self._told(error)}. Check TEACHER_API_KEY, TEACHER_MODEL and "
@@ -268,7 +268,7 @@ class Teacher:
 
         hooks = {"request": [before] if self.requests.rate else [], "response": [after]}
         options = {"timeout": self.timeout, "trust_env": not self.local, "event_hooks": hooks}  # no proxy to this machine
-        limits = {"max_connections": None, "max_keepalive_connections": self.concurrency}
+        limits = {"max_connections": self.concurrency, "max_keepalive_connections": self.concurrency}  # None would be aiohttp's 100
         try:
             http = DefaultAioHttpClient(**options, limits=http_limits(limits))
         except RuntimeError:  # openai without its aiohttp extra
@@ -359,17 +359,15 @@ def chat(message: str, system: str | None = None) -> Messages:
 
 
 def to_reply(completion: Any) -> Reply:
-    """A chat completion as a `Reply`; ValueError for an answer that is none, as proxies and log-in pages send."""
-    if not getattr(completion, "choices", None):
-        shown = getattr(completion, "error", None) or completion
+    """A chat completion (parsed JSON) as a `Reply`; ValueError for an answer that is none, as proxies and log-in pages send."""
+    choices = completion.get("choices") if isinstance(completion, dict) else None
+    if not choices or not isinstance(choices[0].get("message"), dict):
+        shown = completion.get("error") or completion if isinstance(completion, dict) else completion
         raise ValueError(f"found {str(shown)[:200]!r}, expected a chat completion with choices. Check TEACHER_BASE_URL; it "
                          "usually ends in /v1")  # fmt: skip
-    choice, usage = completion.choices[0], completion.usage
-    text = re.sub("[\ud800-\udfff]", "\ufffd", choice.message.content or "")  # half an emoji, where max_tokens cut it
-    return Reply(
-        text, choice.finish_reason or "", usage and usage.prompt_tokens,
-        usage and usage.completion_tokens, completion.model or "",
-    )  # fmt: skip
+    choice, usage = choices[0], completion.get("usage") or {}
+    text = re.sub("[\ud800-\udfff]", "\ufffd", choice["message"].get("content") or "")  # half an emoji, where max_tokens cut it
+    return Reply(text, choice.get("finish_reason") or "", usage.get("prompt_tokens"), usage.get("completion_tokens"), completion.get("model") or "")
 
 
 def run_to_end(coroutine: Coroutine[Any, Any, Result]) -> Result:

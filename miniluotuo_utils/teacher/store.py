@@ -133,10 +133,22 @@ class Store:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.told_clearly():
             self.connection = sqlite3.connect(self.path or ":memory:", timeout=30, check_same_thread=False)
-            self.connection.execute("PRAGMA journal_mode=WAL")
+            self.begin_log()
             self.connection.execute("PRAGMA synchronous=NORMAL")  # with the log: a kill loses no commit
             self.connection.execute(TABLE)
             self.connection.execute(CLAIMS)
+
+    def begin_log(self) -> None:
+        """Turn the write-ahead log on. While another process turns it on too, sqlite says `locked` at once, whatever the timeout."""
+        for _ in range(200):
+            try:
+                self.connection.execute("PRAGMA journal_mode=WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error):
+                    raise
+                time.sleep(0.05)
+        raise OSError(errno.EBUSY, f"{self.path}: another program holds the store; stop it, then run again")
 
     def __repr__(self) -> str:
         return f"Store({self.path.name if self.path else 'in memory'})"
