@@ -51,12 +51,12 @@ def shingles(text: str) -> set[str]:
 
 
 def jaccard(a: set, b: set) -> float:
-    """Shared elements over all elements.
+    """Shared elements over all elements; 0 for two empty sets.
 
     >>> jaccard({1, 2, 3}, {2, 3, 4})
     0.5
     """
-    return len(a & b) / len(a | b)
+    return len(a & b) / len(a | b) if a or b else 0.0
 
 
 class Match(NamedTuple):

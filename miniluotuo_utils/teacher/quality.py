@@ -13,7 +13,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 from zlib import crc32
 
-from miniluotuo_utils.dedup import folded
+from miniluotuo_utils.dedup import folded, jaccard
 
 if TYPE_CHECKING:
     import numpy as np
@@ -128,15 +128,6 @@ def bigrams(text: str) -> set[str]:
     text = folded(text)
     return {text[i : i + 2] for i in range(max(len(text) - 1, min(len(text), 1)))}
 
-
-def jaccard(one: set[str], other: set[str]) -> float:
-    """Shared members over all members; 0 for two empty sets.
-
-    >>> jaccard({"a", "b"}, {"b", "c", "d"})
-    0.25
-    """
-    together = len(one | other)
-    return len(one & other) / together if together else 0.0
 
 
 GRADES = {
