@@ -128,6 +128,22 @@ def test_a_new_store_opens_while_another_process_begins_to_write_to_it(tmp_path)
     assert Store(tmp_path / "s.sqlite").counts()["replies"] == 0
 
 
+def test_a_reply_that_arrives_between_look_and_claim_is_not_asked_for_again(tmp_path, monkeypatch):
+    """Nothing there; the other process stores its reply and gives its claim back; we claim, and paid a second time."""
+    claim = Store.claim
+
+    def late(self, key):
+        if self.get(key) is None:
+            Store(tmp_path / "s.sqlite").put(key, {"model": "m"}, Reply("别人的回答", "stop"))
+        return claim(self, key)
+
+    monkeypatch.setattr(Store, "claim", late)
+    with RecordedTeacher(BANK) as server:
+        teacher = at(server, tmp_path / "s.sqlite")
+        assert teacher.ask_one(BANK[0]["instruction"]).text == "别人的回答" and not server.answered
+    assert teacher.store.connection.execute("SELECT COUNT(*) FROM claims").fetchone() == (0,)
+
+
 def test_claims_of_the_dead_and_of_the_silent_are_taken_over(tmp_path):
     """A claim that outlives its process would keep a row unanswered for ever."""
     one, two = Store(tmp_path / "s.sqlite"), Store(tmp_path / "s.sqlite")

@@ -172,7 +172,11 @@ class Teacher:
         """The store's reply, else the teacher's, committed before it is returned. Equal requests wait for one another, here and in other processes."""
         key = request_key(request)
         async with waiting.setdefault(key, asyncio.Lock()):
-            while (reply := self.store.get(key)) is None and not self.store.claim(key):
+            while (reply := self.store.get(key)) is None:
+                if self.store.claim(key):
+                    if (reply := self.store.get(key)) is not None:  # another process answered between the two lines above
+                        self.store.release(key)
+                    break
                 await asyncio.sleep(0.2)  # another process asks for it just now
             if reply is not None:
                 self.spent["from_store"] += 1
