@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from pathlib import Path
 
 import openai
 import pytest
@@ -18,9 +19,10 @@ import pytest
 from miniluotuo_utils.records import DataError, read_jsonl
 from miniluotuo_utils.teacher import RecordedTeacher, Store, Teacher
 from miniluotuo_utils.teacher.client import chat
+from miniluotuo_utils.teacher.files import grow_file, respond_file
 from miniluotuo_utils.teacher.pace import Budget, BudgetReached, Gate
 from miniluotuo_utils.teacher.recorded import FAULTS, NOT_RECORDED, Faults
-from miniluotuo_utils.teacher.store import Reply, request_key
+from miniluotuo_utils.teacher.store import Reply, new_owner, request_key
 
 BANK = [{"instruction": f"第{i}个问题", "input": "", "output": f"第{i}个回答，一共十来个字。", "topic": "数"} for i in range(3000)]
 KEY = "sk-never-seen-0815"
@@ -132,10 +134,10 @@ def test_a_reply_that_arrives_between_look_and_claim_is_not_asked_for_again(tmp_
     """Nothing there; the other process stores its reply and gives its claim back; we claim, and paid a second time."""
     claim = Store.claim
 
-    def late(self, key):
+    def late(self, key, owner):
         if self.get(key) is None:
             Store(tmp_path / "s.sqlite").put(key, {"model": "m"}, Reply("别人的回答", "stop"))
-        return claim(self, key)
+        return claim(self, key, owner)
 
     monkeypatch.setattr(Store, "claim", late)
     with RecordedTeacher(BANK) as server:
@@ -146,20 +148,70 @@ def test_a_reply_that_arrives_between_look_and_claim_is_not_asked_for_again(tmp_
 
 def test_claims_of_the_dead_and_of_the_silent_are_taken_over(tmp_path):
     """A claim that outlives its process would keep a row unanswered for ever."""
-    one, two = Store(tmp_path / "s.sqlite"), Store(tmp_path / "s.sqlite")
-    assert one.claim("k") and one.claim("k") and not two.claim("k")
-    one.release("k")
-    assert two.claim("k") and not one.claim("k")
+    store, one, two = Store(tmp_path / "s.sqlite"), new_owner(), new_owner()
+    assert store.claim("k", one) and not store.claim("k", one) and not store.claim("k", two)
+    store.release(two)
+    assert not store.claim("k", two), "only its own claims"
+    store.release(one, "k")
+    assert store.claim("k", two)
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    two.connection.execute("UPDATE claims SET owner = ?", (f"{os.uname().nodename}:{gone.pid}:x",))
-    two.connection.commit()
-    assert one.claim("k")
-    one.connection.execute("UPDATE claims SET owner = 'elsewhere:1:x', beat = ?", (time.time() - 31,))
-    one.connection.commit()
-    assert two.claim("k") and not one.claim("k")
-    two.put("k", {"model": "m"}, Reply("好", "stop"))
-    assert one.get("k").text == "好"
+    store.connection.execute("UPDATE claims SET owner = ?", (f"{os.uname().nodename}:{gone.pid}:x",))
+    assert store.claim("k", one)
+    store.connection.execute("UPDATE claims SET owner = 'elsewhere:1:x', beat = ?", (time.time() - 31,))
+    assert store.claim("k", two) and not store.claim("k", one)
+    store.put("k", {"model": "m"}, Reply("好", "stop"))
+    assert store.get("k").text == "好"
+
+
+def test_two_teachers_on_one_store_object_share_its_claims():
+    """Two threads of a notebook with one store once paid twice, and the first to end gave the other's claims away."""
+    store = Store()
+    with RecordedTeacher(BANK, latency=0.3) as server:
+        teachers = [at(server, store) for _ in range(3)]
+        threads = [threading.Thread(target=teacher.ask_one, args=(BANK[0]["instruction"],)) for teacher in teachers]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert sum(server.answered.values()) == 1 and sum(t.spent["asked"] for t in teachers) == 1
+
+
+def test_what_was_perhaps_billed_counts_against_the_budget(httpserver):
+    """A server without usage, and tries that timed out after the server had answered, were free of charge in our books."""
+    from werkzeug import Response
+
+    asked = []
+
+    def answer(request):
+        asked.append(time.sleep(0.25 if len(asked) % 2 else 0))
+        choice = {"index": 0, "message": {"role": "assistant", "content": "好"}, "finish_reason": "stop"}
+        return Response(json.dumps({"object": "chat.completion", "model": "m", "choices": [choice]}), content_type="application/json")
+
+    httpserver.expect_request("/v1/chat/completions").respond_with_handler(answer)
+    teacher = Teacher(httpserver.url_for("/v1"), "m", KEY, concurrency=2, budget=Budget(tokens=2000), timeout=0.15, max_retries=2)
+    with pytest.raises(BudgetReached):
+        teacher.ask(questions(500), progress=False, max_tokens=20)
+    assert len(asked) * 1.2 >= 2000 / 100 and len(asked) <= 2000 / 60, "each try is booked at about 50 + 20 tokens"
+
+
+def test_half_a_key_is_a_leak_too(httpserver):
+    """The error text was cut first and masked then: the beginning of a key at the cut stayed in it."""
+    from werkzeug import Response
+
+    httpserver.expect_request("/v1/chat/completions").respond_with_handler(
+        lambda request: Response(json.dumps({"error": "x" * 180 + request.headers["Authorization"]}), content_type="application/json"))
+    reply = Teacher(httpserver.url_for("/v1"), "m", KEY, max_retries=0).ask_one("问")
+    assert "sk-" not in reply.error and "***" in reply.error
+
+
+def test_an_outage_is_not_a_dry_set(tmp_path):
+    """A server that was down once made an empty set that called itself dry, over a good file."""
+    (tmp_path / "new.jsonl").write_text('{"instruction": "旧的"}\n')
+    (tmp_path / "seeds.jsonl").write_text("".join(json.dumps({"instruction": f"种子{i}"}) + "\n" for i in range(4)))
+    with RecordedTeacher(BANK, faults=Faults(1, ["500"])) as server, pytest.raises(ValueError, match="no request of a whole round was answered .*500"):
+        grow_file(at(server, max_retries=0), tmp_path / "seeds.jsonl", tmp_path / "new.jsonl", 10, progress=False)
+    assert read_jsonl(tmp_path / "new.jsonl") == [{"instruction": "旧的"}]
 
 
 def test_the_gate_closes_and_opens_with_the_server():
@@ -327,15 +379,17 @@ def test_respond_fills_a_file_in_order_or_writes_nothing(tmp_path):
         done = shell(server, "respond", source, target, "--store", store)
         assert done.returncode == 2 and "1 of 61 rows have no usable answer, so replies.jsonl was not written" in done.stderr
         assert not target.exists() and not list(tmp_path.glob("*.rejected")) and sum(server.answered.values()) == 61
-        done = shell(server, "respond", source, target, "--store", store, "--rejected", tmp_path / "no.jsonl")
-        assert done.returncode == 1 and len(read_jsonl(target)) == 60 and "no answer" in read_jsonl(tmp_path / "no.jsonl")[0]["reason"]
+        with pytest.raises(ValueError, match="found one file named twice"):
+            respond_file(at(server, store), source, target, target)
+        done = shell(server, "respond", source, target, "--store", store, "--rejected", tmp_path / "deep" / "no.jsonl")
+        assert done.returncode == 1 and len(read_jsonl(target)) == 60 and "no answer" in read_jsonl(tmp_path / "deep" / "no.jsonl")[0]["reason"]
         with open(source, "a") as file:
             file.write('{"question": "?"}\n')
         asked = sum(server.answered.values())
         done = shell(server, "respond", source, target, "--store", tmp_path / "new.sqlite")
         assert done.returncode == 2 and "prompts.jsonl, line 62: found no instruction" in done.stderr
         assert sum(server.answered.values()) == asked, "a bad last line is found before anything is paid for"
-    for path in tmp_path.iterdir():
+    for path in filter(Path.is_file, tmp_path.rglob("*")):
         assert KEY.encode() not in path.read_bytes()
 
 

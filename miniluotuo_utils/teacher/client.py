@@ -12,12 +12,13 @@ import re
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from miniluotuo_utils.teacher.pace import Budget, BudgetReached, Gate, Pace
-from miniluotuo_utils.teacher.store import BEAT, Reply, Store, request_key
+from miniluotuo_utils.teacher.store import BEAT, Reply, Store, new_owner, request_key
 
 if TYPE_CHECKING:  # openai takes half a second to import: loaded with the first question
     from openai import AsyncOpenAI
@@ -30,6 +31,7 @@ EXAMPLES = {
     "TEACHER_API_KEY": "sk-...",
 }
 NO_KEY = "no-key-needed"
+TRIES: ContextVar[dict[str, int]] = ContextVar("tries")  # of the request of this task: sent, and refused with an error status
 NOT_IN_BODY = ("stream", "n", "extra_headers", "extra_query", "timeout")
 
 
@@ -61,6 +63,7 @@ class Teacher:
         self.timeout, self.max_retries = timeout, max_retries
         self.spent = {"asked": 0, "from_store": 0, "failed": 0, "prompt_tokens": 0, "completion_tokens": 0}
         self._promised: list[tuple[int, int]] = []  # (prompt, completion) tokens that the open requests may still cost
+        self._unsure = [0, 0]  # the same of tries that brought no usage, but may have been answered and billed
 
     def __repr__(self) -> str:
         return f"Teacher({self.where}, {self.store!r})"
@@ -132,13 +135,13 @@ class Teacher:
         waiting: dict[str, asyncio.Lock] = {}
         broken: list[BaseException] = []
         waiting_requests = enumerate(requests)
-        gate = Gate(self.concurrency)
+        gate, owner = Gate(self.concurrency), new_owner()
 
         async def work() -> None:
             try:
                 while not broken and (following := next(waiting_requests, None)) is not None:
                     place, messages = following
-                    take(place, await self._stored_or_asked(client, gate, self._request(messages, sampling), waiting))
+                    take(place, await self._stored_or_asked(client, gate, owner, self._request(messages, sampling), waiting))
                     bar.update()
                     if place % 16 == 0:
                         bar.set_postfix(self._progress(), refresh=False)
@@ -147,12 +150,12 @@ class Teacher:
 
         with progress_bar(requests, self.model, progress) as bar:
             async with self._open_client(gate) as client:
-                beating = asyncio.create_task(self._beat())
+                beating = asyncio.create_task(self._beat(owner))
                 try:
                     await asyncio.gather(*(work() for _ in range(self.concurrency)))
                 finally:
                     beating.cancel()
-                    self.store.release()
+                    self.store.release(owner)
         if broken:
             raise broken[0]
 
@@ -162,20 +165,21 @@ class Teacher:
         money = self.budget.cost(self.spent["prompt_tokens"], self.spent["completion_tokens"])
         return {"failed": str(self.spent["failed"]), "tokens": f"{tokens:,}"} | ({"spent": f"{money:.2f}"} if self.budget.prices else {})
 
-    async def _beat(self) -> None:
-        """Signs of life for other processes on the same store."""
+    async def _beat(self, owner: str) -> None:
+        """Signs of life for others on the same store; one that fails is made up for by the next."""
         while True:
             await asyncio.sleep(BEAT)
-            self.store.beat()
+            with suppress(OSError):
+                self.store.beat(owner)
 
-    async def _stored_or_asked(self, client: AsyncOpenAI, gate: Gate, request: dict, waiting: dict[str, asyncio.Lock]) -> Reply:
+    async def _stored_or_asked(self, client: AsyncOpenAI, gate: Gate, owner: str, request: dict, waiting: dict[str, asyncio.Lock]) -> Reply:
         """The store's reply, else the teacher's, committed before it is returned. Equal requests wait for one another, here and in other processes."""
         key = request_key(request)
         async with waiting.setdefault(key, asyncio.Lock()):
             while (reply := self.store.get(key)) is None:
-                if self.store.claim(key):
+                if self.store.claim(key, owner):
                     if (reply := self.store.get(key)) is not None:  # another process answered between the two lines above
-                        self.store.release(key)
+                        self.store.release(owner, key)
                     break
                 await asyncio.sleep(0.2)  # another process asks for it just now
             if reply is not None:
@@ -186,7 +190,7 @@ class Teacher:
                 if reply.error is None:
                     self.store.put(key, request, reply)
                 else:
-                    self.store.release(key)
+                    self.store.release(owner, key)
         waiting.pop(key, None)
         return reply
 
@@ -194,15 +198,20 @@ class Teacher:
         """Ask as soon as the gate, the pace and the budget allow it; book what it cost."""
         promise = worst_case(request) if self.budget.tokens is not None or self.budget.money is not None else None
         guess = sum(len(str(m["content"])) for m in request["messages"]) + self._mean_completion()
+        tries = TRIES.set({"sent": 0, "refused": 0})
         async with gate:
             if promise:
                 await self._promise(promise)
             try:
                 await self.tokens.take(guess)
                 reply = await self._asked(client, request)
+                silent = TRIES.get()["sent"] - TRIES.get()["refused"] - (reply.prompt_tokens is not None)
             finally:
+                TRIES.reset(tries)
                 if promise:
                     self._promised.remove(promise)
+            if promise:
+                self._unsure = [known + silent * worst for known, worst in zip(self._unsure, promise, strict=True)]
         if reply.error is None:
             self.tokens.correct((reply.prompt_tokens or 0) + (reply.completion_tokens or 0) - guess)
         return reply
@@ -214,8 +223,8 @@ class Teacher:
     async def _promise(self, promise: tuple[int, int]) -> None:
         """Set the worst case of a request aside. Wait while open requests may still cost less than promised; raise when none is open."""
         while True:
-            prompt = self.spent["prompt_tokens"] + promise[0] + sum(p for p, _ in self._promised)
-            completion = self.spent["completion_tokens"] + promise[1] + sum(c for _, c in self._promised)
+            prompt = self.spent["prompt_tokens"] + self._unsure[0] + promise[0] + sum(p for p, _ in self._promised)
+            completion = self.spent["completion_tokens"] + self._unsure[1] + promise[1] + sum(c for _, c in self._promised)
             if self.budget.allows(prompt, completion):
                 self._promised.append(promise)
                 return
@@ -232,7 +241,7 @@ class Teacher:
         for attempt in range(self.max_retries + 1):
             try:
                 # Not `chat.completions.create`, which spends half a millisecond per request on types that we do not use.
-                reply = to_reply(await client.post("/chat/completions", body=request, cast_to=object))
+                reply = to_reply(await client.post("/chat/completions", body=request, cast_to=object), self._key)
                 break
             except (openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError) as error:
                 raise ValueError(f"{self.where} refuses every request: {self._told(error)}. Check TEACHER_API_KEY, TEACHER_MODEL and "
@@ -263,14 +272,16 @@ class Teacher:
 
         async def before(request: object) -> None:
             await self.requests.take(1)
+            TRIES.get()["sent"] += 1
 
         async def after(response: Any) -> None:
+            TRIES.get()["refused"] += response.status_code >= 400
             if response.status_code in (429, 503):
                 gate.refused(retry_after(response.headers.get("retry-after")))
             elif response.status_code < 400:
                 gate.went_well()
 
-        hooks = {"request": [before] if self.requests.rate else [], "response": [after]}
+        hooks = {"request": [before], "response": [after]}
         options = {"timeout": self.timeout, "trust_env": not self.local, "event_hooks": hooks}  # no proxy to this machine
         limits = {"max_connections": self.concurrency, "max_keepalive_connections": self.concurrency}  # None would be aiohttp's 100
         try:
@@ -362,12 +373,13 @@ def chat(message: str, system: str | None = None) -> Messages:
     return [*before, {"role": "user", "content": message}]
 
 
-def to_reply(completion: Any) -> Reply:
-    """A chat completion (parsed JSON) as a `Reply`; ValueError for an answer that is none, as proxies and log-in pages send."""
+def to_reply(completion: Any, key: str = NO_KEY) -> Reply:
+    """A chat completion (parsed JSON) as a `Reply`; ValueError, without the key, for an answer that is none, as proxies and log-in pages send."""
     choices = completion.get("choices") if isinstance(completion, dict) else None
     if not choices or not isinstance(choices[0].get("message"), dict):
         shown = completion.get("error") or completion if isinstance(completion, dict) else completion
-        raise ValueError(f"found {str(shown)[:200]!r}, expected a chat completion with choices. Check TEACHER_BASE_URL; it "
+        shown = str(shown).replace(key, "***")[:200]  # first the key, then the cut: half a key is a leak, too
+        raise ValueError(f"found {shown!r}, expected a chat completion with choices. Check TEACHER_BASE_URL; it "
                          "usually ends in /v1")  # fmt: skip
     choice, usage = choices[0], completion.get("usage") or {}
     text = re.sub("[\ud800-\udfff]", "\ufffd", choice["message"].get("content") or "")  # half an emoji, where max_tokens cut it

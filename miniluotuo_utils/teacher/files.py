@@ -5,8 +5,8 @@ In: JSON Lines. Out: JSON Lines, in the same order, written whole or not at all.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,34 +30,42 @@ def question(row: Mapping, system: str) -> Messages:
     return chat(joined(row["instruction"], row.get("input") or ""), system)
 
 
-def respond_file(teacher: Teacher, source: Path, target: Path, rejected: Path | None = None, language: str = "zh", **sampling: Any) -> dict[str, int]:
+def respond_file(
+    teacher: Teacher, source: Path, target: Path, rejected: Path | None = None, language: str = "zh", progress: bool = True, **sampling: Any
+) -> dict[str, int]:
     """Fill the `output` of every row of `source` and write them to `target`, in order, in constant memory.
 
     Rows without a usable answer go to `rejected` with their `reason`; without that path nothing is written while one is missing.
-    What was answered is in the store either way, so a second run asks only for the rest. Returns `answered` and `unanswered`.
+    What was answered is in the store either way, so a second run asks only for what has no reply. Returns `answered` and `unanswered`.
     """
+    if len({path.resolve() for path in (source, target, rejected) if path}) < 2 + (rejected is not None):
+        raise ValueError(f"{target.name}: found one file named twice, expected rows, answers and rejected rows in files of their own")
     system = of_language(RESPOND_SYSTEM, language)
     for _ in asked_rows(source):  # a bad line at the end must not be found after an hour of paying
         pass
-    teacher.fill((question(row, system) for row in asked_rows(source)), **sampling)
-    counts = {"answered": 0, "unanswered": 0}
-    with written_whole(target) as partial, written_whole(target.with_name(target.name + ".rejected")) as without:
-        with open(partial, "w", encoding="utf-8") as good, open(without, "w", encoding="utf-8") as bad:
-            for row in asked_rows(source):
-                reply = teacher.stored(question(row, system), **sampling)
-                reason = why_unusable(reply, joined(row["instruction"], row.get("input") or "")) if reply else "no answer after all retries"
-                counts["unanswered" if reason else "answered"] += 1
-                value = {**row, "reason": reason} if reason else {**row, "output": reply.text.strip(), "source": row.get("source") or "teacher"}
-                print(json.dumps(value, ensure_ascii=False), file=bad if reason else good)
-        if counts["unanswered"] and rejected is None:
-            raise DataError(f"{counts['unanswered']:,} of {sum(counts.values()):,} rows have no usable answer, so {target.name} was not written; what was "
-                            "answered is stored. Run again to ask for the rest, or give --rejected FILE to write the others there")  # fmt: skip
-    without = target.with_name(target.name + ".rejected")
+    teacher.fill((question(row, system) for row in asked_rows(source)), progress, **sampling)
+    counts = {"answered": 0, "unanswered": 0, "without reply": 0}
+    judge = partial(judged, teacher, system, sampling, counts)
     if rejected is not None:
-        without.replace(rejected)
-    else:
-        without.unlink()
+        write_jsonl(rejected, (row for row, good in map(judge, asked_rows(source)) if not good))
+        counts = dict.fromkeys(counts, 0)
+        judge = partial(judged, teacher, system, sampling, counts)
+    with written_whole(target) as whole:
+        write_jsonl(whole, (row for row, good in map(judge, asked_rows(source)) if good))
+        if counts["unanswered"] and rejected is None:
+            raise DataError(f"{counts['unanswered']:,} of {counts['answered'] + counts['unanswered']:,} rows have no usable answer, so {target.name} was not "
+                            f"written; what was answered is stored. {counts['without reply']:,} have no reply yet: run again to ask for them. The others' replies "
+                            "are cut, empty or refusals: ask with other parameters, or give --rejected FILE to write these rows there")  # fmt: skip
     return counts
+
+
+def judged(teacher: Teacher, system: str, sampling: Mapping[str, Any], counts: dict[str, int], row: dict) -> tuple[dict, bool]:
+    """A row with its answer and True, or with the reason why there is none and False; counted."""
+    reply = teacher.stored(question(row, system), **sampling)
+    reason = why_unusable(reply, joined(row["instruction"], row.get("input") or "")) if reply else "no answer after all retries"
+    counts["unanswered" if reason else "answered"] += 1
+    counts["without reply"] += reply is None
+    return ({**row, "reason": reason}, False) if reason else ({**row, "output": reply.text.strip(), "source": row.get("source") or "teacher"}, True)
 
 
 def topic_lines(path: Path) -> list[str]:

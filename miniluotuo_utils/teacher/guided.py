@@ -144,6 +144,8 @@ def grow(
     dry = requests = generated_in_all = 0
     while len(kept.rows) < target and dry < patience and len(kept.curve) < most_rounds:
         replies = teacher.ask([chat(prompt) for prompt in islice(prompts, per_round)], **sampling)
+        if all(reply.error for reply in replies):
+            raise ValueError(f"grow: no request of a whole round was answered ({replies[0].error}); what was answered before is stored. Run again to go on")
         found = [text for reply in replies if reply.error is None for text in parse_examples(reply.text)[0]]
         requests, generated_in_all, before = requests + len(replies), generated_in_all + len(found), len(kept.rows)
         for text, match in zip(found, known.add(found), strict=True):

@@ -91,6 +91,11 @@ def request_key(request: Mapping) -> str:
     return sha256(canonical(request).encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def new_owner() -> str:
+    """A name for one run that asks: machine, process and a number of its own."""
+    return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+
+
 def dead(owner: str) -> bool:
     """Whether the owner of a claim was a process of this machine that runs no more. Of another machine nobody can tell.
 
@@ -128,11 +133,10 @@ class Store:
     def __init__(self, path: Path | str | None = None) -> None:
         self.path = Path(path) if path is not None else None
         self.lock = threading.RLock()
-        self.owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         if self.path is not None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.told_clearly():
-            self.connection = sqlite3.connect(self.path or ":memory:", timeout=30, check_same_thread=False)
+            self.connection = sqlite3.connect(self.path or ":memory:", timeout=10, check_same_thread=False)
             self.begin_log()
             self.connection.execute("PRAGMA synchronous=NORMAL")  # with the log: a kill loses no commit
             self.connection.execute(TABLE)
@@ -168,34 +172,32 @@ class Store:
             self.connection.execute("INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
             self.connection.execute("DELETE FROM claims WHERE key = ?", (key,))
 
-    def claim(self, key: str) -> bool:
-        """Whether this store may ask for a key now: True once, until `put` or `release`; False while another process asks for it.
+    def claim(self, key: str, owner: str) -> bool:
+        """Whether `owner` (of `new_owner`) may ask for a key now: True once, until `put` or `release`; False while another asks for it.
 
         The claim of a process that died, or gave no sign of life for `STALE` seconds, is taken over.
         """
-        if self.path is None:
-            return True
         now = time.time()
         take = ("INSERT INTO claims VALUES (?, ?, ?) ON CONFLICT(key) DO UPDATE SET owner = excluded.owner, beat = excluded.beat "
-                "WHERE claims.owner = excluded.owner OR claims.beat < ?")  # fmt: skip
+                "WHERE claims.beat < ?")  # fmt: skip
         with self.told_clearly(), self.connection:
-            if self.connection.execute(take, (key, self.owner, now, now - STALE)).rowcount:
+            if self.connection.execute(take, (key, owner, now, now - STALE)).rowcount:
                 return True
             held = self.connection.execute("SELECT owner FROM claims WHERE key = ?", (key,)).fetchone()
             if held and dead(held[0]):
                 self.connection.execute("DELETE FROM claims WHERE owner = ?", held)
-                return bool(self.connection.execute(take, (key, self.owner, now, now - STALE)).rowcount)
+                return bool(self.connection.execute(take, (key, owner, now, now - STALE)).rowcount)
         return False
 
-    def release(self, key: str | None = None) -> None:
-        """Give a claim back, or all of this store's, unanswered."""
+    def release(self, owner: str, key: str | None = None) -> None:
+        """Give an owner's claim back, or all of its claims, unanswered."""
         with self.told_clearly(), self.connection:
-            self.connection.execute("DELETE FROM claims WHERE owner = ? AND (key = ? OR ? IS NULL)", (self.owner, key, key))
+            self.connection.execute("DELETE FROM claims WHERE owner = ? AND (key = ? OR ? IS NULL)", (owner, key, key))
 
-    def beat(self) -> None:
-        """A sign of life for this store's claims."""
+    def beat(self, owner: str) -> None:
+        """A sign of life for an owner's claims."""
         with self.told_clearly(), self.connection:
-            self.connection.execute("UPDATE claims SET beat = ? WHERE owner = ?", (time.time(), self.owner))
+            self.connection.execute("UPDATE claims SET beat = ? WHERE owner = ?", (time.time(), owner))
 
     def rows(self) -> Iterator[dict]:
         """Every reply with its request, for export: key, messages, text, mark, tokens, model, time; in the order of their time."""
@@ -257,6 +259,8 @@ class Store:
                 if code == "SQLITE_FULL":
                     raise OSError(errno.ENOSPC, f"disk full while writing {name}; the replies before this one are kept. "
                                   "Free some space, then run again: only what is missing is asked") from error  # fmt: skip
+                if code.startswith("SQLITE_BUSY"):
+                    raise OSError(errno.EBUSY, f"{name}: another program holds it for longer than 10 seconds; stop that one, then run again") from error
                 if code in ("SQLITE_CANTOPEN", "SQLITE_READONLY"):
                     raise OSError(errno.EACCES, f"{name}: {error}; expected a file that can be written. Choose another folder "
                                   "for the store") from error  # fmt: skip

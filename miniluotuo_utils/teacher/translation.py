@@ -28,8 +28,6 @@ ASK_AGAIN = """下面这句英文的译文里，标记有问题：{problem}。�
 英文：{marked}
 上次的译文：{translation}"""
 TAG = re.compile(r"[<＜]\s*([/／]?)\s*[eE]\s*(\d+)\s*[>＞]")
-BREAK = re.compile(r"[，。、；：！？,.;:!?（）()《》“”\n]")
-LONGEST_NAME = 20  # characters that an unclosed mark may reach
 
 
 @dataclass
@@ -87,11 +85,11 @@ class Unmarked:
 def unmark(translation: str, ids: Iterable[int], glossary: Mapping[int, str] | None = None) -> Unmarked:
     """The translation without marks and the span of each expected one. Never raises.
 
-    Repaired where there is no doubt: a mark in another spelling; one that stands twice round the same text (the first counts); one
-    that is never closed (up to the next mark or punctuation); a mark that nobody asked for (dropped); a lost one whose name
-    `glossary` knows, if it stands in the sentence exactly once.
+    Repaired where there is no doubt: a mark in another spelling; one that stands twice round the same text (the first counts); a mark
+    that nobody asked for (dropped); one that is never closed, if the name that `glossary` knows stands right behind it; a lost one whose
+    name stands in the sentence exactly once. Marks that overlap are missing: nobody can tell which is right.
 
-    >>> found = unmark("从< e1 >昆明</e1>去<e2>大理，", [1, 2])
+    >>> found = unmark("从< e1 >昆明</e1>去<e2>大理，", [1, 2], {2: "大理"})
     >>> found.sentence, found.name(1), found.name(2), found.repairs
     ('从昆明去大理，', '昆明', '大理', ['spelling', 'unclosed'])
     """
@@ -107,7 +105,10 @@ def unmark(translation: str, ids: Iterable[int], glossary: Mapping[int, str] | N
     result = Unmarked(sentence + translation[at:], repairs=list(dict.fromkeys(repairs)))
     lead = len(result.sentence) - len(result.sentence.lstrip())
     for number in ids:
-        place(result, number, events)
+        place(result, number, events, (glossary or {}).get(number))
+    for number in [n for n, (a, b) in result.spans.items() if any(n != m and a < d and c < b for m, (c, d) in result.spans.items())]:
+        result.missing[number] = "标记互相重叠 overlapping"
+    result.spans = {n: span for n, span in result.spans.items() if n not in result.missing}
     for number in sorted(set(result.missing) & set(glossary or ())):  # last: a name may be part of another mark's
         find_by_name(result, number, glossary[number])
     if {number for number, *_ in events} - set(ids):
@@ -117,9 +118,9 @@ def unmark(translation: str, ids: Iterable[int], glossary: Mapping[int, str] | N
     return result
 
 
-def place(result: Unmarked, number: int, events: Sequence[tuple[int, bool, int]]) -> None:
+def place(result: Unmarked, number: int, events: Sequence[tuple[int, bool, int]], name: str | None) -> None:
     """Find the span of one mark among the tags, repair it where there is no doubt, or say why it is missing."""
-    spans, unclosed = paired(result.sentence, number, events)
+    spans, unclosed = paired(result.sentence, number, events, name)
     spans = [trimmed(result.sentence, span) for span in spans]
     whole = [span for span in spans if span[0] < span[1]]
     problem = "标记里没有文字 empty" if spans else "标记丢了 lost"
@@ -142,8 +143,8 @@ def find_by_name(result: Unmarked, number: int, name: str) -> None:
         del result.missing[number]
 
 
-def paired(sentence: str, number: int, events: Sequence[tuple[int, bool, int]]) -> tuple[list[tuple[int, int]], bool]:
-    """The spans between a mark's opening and closing tags, and whether one had to be closed at the next tag or punctuation."""
+def paired(sentence: str, number: int, events: Sequence[tuple[int, bool, int]], name: str | None) -> tuple[list[tuple[int, int]], bool]:
+    """The spans between a mark's opening and closing tags, and whether one that is never closed was closed behind its known name."""
     spans, opened, unclosed = [], None, False
     for i, (other, closes, offset) in enumerate(events):
         if other != number:
@@ -152,12 +153,9 @@ def paired(sentence: str, number: int, events: Sequence[tuple[int, bool, int]]) 
             spans.append((opened, offset))
             opened = None
         elif not closes:
-            if not any(o == number and c for o, c, _ in events[i + 1 :]):
-                stop = BREAK.search(sentence, offset)
-                ends = [at for o, _, at in events[i + 1 :] if o != number][:1] + ([stop.start()] if stop else [len(sentence)])
-                if 0 < min(ends) - offset <= LONGEST_NAME:
-                    spans.append((offset, min(ends)))
-                    unclosed = True
+            if name and not any(o == number and c for o, c, _ in events[i + 1 :]) and sentence.startswith(name, offset):
+                spans.append((offset, offset + len(name)))
+                unclosed = True
             opened = offset
     return spans, unclosed
 
@@ -191,9 +189,13 @@ def translate(teacher: Teacher, records: Sequence[Mapping], names: Mapping[str, 
     found = {i: unmark(text, sources[i].ids, glossary_of(records[i], sources[i], glossary)) for i, text in first.items()}
     again = {i: ask_again(sources[i], first[i], one) for i, one in found.items() if one.missing}
     result.counts["asked again"] = len(again)
-    for i, text in answers(teacher, again, sampling, sources, result).items():
+    second = answers(teacher, again, sampling, sources, result)
+    for i in again:
+        del found[i]  # reported already where the second question was not answered
+    for i, text in second.items():
         found[i] = unmark(text, sources[i].ids, glossary_of(records[i], sources[i], glossary))
         first[i] = text
+    found = dict(sorted(found.items()))
     for i, one in found.items():
         settle(i, records[i], sources[i], one, first[i], names or {}, result)
     result.reports.sort(key=lambda report: report["number"])
