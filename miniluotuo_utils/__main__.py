@@ -10,6 +10,16 @@ from pathlib import Path
 
 from miniluotuo_utils.runtime import SCALES, repository, runs_root
 
+METHODS = (
+    "full",
+    "lora",
+    "qlora",
+    "adalora",
+    "prefix",
+    "prompt",
+    "p_tuning",
+)  # students.adapters would import torch for --help
+
 
 def run(args: argparse.Namespace) -> int:
     """Run the notebooks headless."""
@@ -52,7 +62,9 @@ def catalog(args: argparse.Namespace) -> int:
     if args.readme:
         from miniluotuo_utils.book import write_catalog
 
-        print("\n".join(f"{path.name} written" for path in write_catalog(repository())) or "both READMEs hold the catalog already")
+        print(
+            "\n".join(f"{path.name} written" for path in write_catalog(repository())) or "both READMEs hold the catalog already"
+        )
         return 0
     from miniluotuo_utils.data.catalog import catalog_table, markdown
 
@@ -61,14 +73,47 @@ def catalog(args: argparse.Namespace) -> int:
     return 0
 
 
+def zoo(args: argparse.Namespace) -> int:
+    """Print the zoo of students, or compute its training memory anew (minutes) and write the table into both READMEs."""
+    if args.readme:
+        from miniluotuo_utils.book import write_zoo
+        from miniluotuo_utils.students.table import keep_memory
+
+        keep_memory()
+        print("\n".join(f"{path.name} written" for path in write_zoo(repository())) or "both READMEs hold the zoo already")
+        return 0
+    from miniluotuo_utils.data.catalog import markdown
+    from miniluotuo_utils.students import zoo_table
+
+    rows = zoo_table()
+    print(markdown(list(rows[0]), [list(row.values()) for row in rows]))
+    return 0
+
+
+def download_students(names: Sequence[str], mirror: Path | None) -> list[str]:
+    """Download the students among `names` (zoo names) into a mirror folder; the other names."""
+    from miniluotuo_utils.students.herd import HERD
+
+    students = [name for name in names if name in HERD]
+    if students and mirror is None:
+        raise ValueError(
+            f"{', '.join(students)}: the hub keeps its own cache of students, which load_student fills; give --mirror DIR for a folder"
+        )
+    for name in students:
+        from miniluotuo_utils.students.zoo import copy_into_mirror
+
+        print(f"{name}: in {copy_into_mirror(name, mirror)}")
+    return [name for name in names if name not in students]
+
+
 def download(args: argparse.Namespace) -> int:
-    """Download and verify the files of data sets, into the cache or into a mirror folder for a class."""
+    """Download and verify the files of data sets, into the cache or a mirror folder for a class; students too, with --mirror."""
     import os
 
     from miniluotuo_utils.data.catalog import files, loadable
     from miniluotuo_utils.data.download import copy_into_mirror
 
-    cards = [loadable(name) for name in args.names]
+    cards = [loadable(name) for name in download_students(args.names, args.mirror)]
     if args.home:
         os.environ["MINILUOTUO_HOME"] = str(args.home)
     missing = []
@@ -107,7 +152,11 @@ def validate(args: argparse.Namespace) -> int:
         print(fault)
     if faults[args.most :]:
         print(f"... and {len(faults) - args.most:,} more")
-    print(f"{args.file.name}: " + (", ".join(f"{n:,} {kind}" for kind, n in kinds.items()) or "nothing") + f" well-formed, {len(faults):,} faults")
+    print(
+        f"{args.file.name}: "
+        + (", ".join(f"{n:,} {kind}" for kind, n in kinds.items()) or "nothing")
+        + f" well-formed, {len(faults):,} faults"
+    )
     return 1 if faults or not kinds else 0
 
 
@@ -116,9 +165,15 @@ def teacher_of(args: argparse.Namespace) -> object:
     from miniluotuo_utils.teacher import Teacher
     from miniluotuo_utils.teacher.pace import Budget
 
-    prices = {"prompt": args.price_in, "completion": args.price_out} if args.price_in is not None and args.price_out is not None else None
+    prices = (
+        {"prompt": args.price_in, "completion": args.price_out}
+        if args.price_in is not None and args.price_out is not None
+        else None
+    )
     budget = Budget(args.budget_tokens, args.budget, prices)
-    return Teacher(args.base_url, args.model, None, args.store, args.concurrency, args.requests_per_minute, args.tokens_per_minute, budget)
+    return Teacher(
+        args.base_url, args.model, None, args.store, args.concurrency, args.requests_per_minute, args.tokens_per_minute, budget
+    )
 
 
 def sampling_of(args: argparse.Namespace) -> dict:
@@ -141,8 +196,12 @@ def instruct(args: argparse.Namespace) -> int:
     from miniluotuo_utils.teacher.files import grow_file
 
     teacher = teacher_of(args)
-    grown = grow_file(teacher, args.seeds, args.out, args.target, args.topics, language=args.language, seed=args.seed, **sampling_of(args))
-    print(f"{len(grown.rows):,} instructions in {args.out}; stopped: {grown.stopped}; {grown.curve[-1] if grown.curve else {}}; {teacher.spent}")
+    grown = grow_file(
+        teacher, args.seeds, args.out, args.target, args.topics, language=args.language, seed=args.seed, **sampling_of(args)
+    )
+    print(
+        f"{len(grown.rows):,} instructions in {args.out}; stopped: {grown.stopped}; {grown.curve[-1] if grown.curve else {}}; {teacher.spent}"
+    )
     return 0 if grown.stopped == "target" else 1
 
 
@@ -153,6 +212,44 @@ def score(args: argparse.Namespace) -> int:
     result = score_files(args.gold, args.pred, args.task, args.mode)
     print(json.dumps(result, ensure_ascii=False) if args.json else table(result))
     return 0
+
+
+def train(args: argparse.Namespace) -> int:
+    """Fine-tune a student on files of instruction rows; killed, it goes on where it stopped. Also under `accelerate launch -m`."""
+    from miniluotuo_utils.students.files import train_files
+
+    names = ("method", "epochs", "max_steps", "minutes", "max_length", "batch_size", "accumulate", "learning_rate", "rank", "evaluation",
+             "checkpointing", "seed", "checkpoints", "report_to")  # fmt: skip
+    training = train_files(args.student, args.data, args.out, bits=args.bits, **{name: getattr(args, name) for name in names})
+    print(json.dumps(training.figures(), ensure_ascii=False))
+    return 0
+
+
+def predict(args: argparse.Namespace) -> int:
+    """Answer every row of a JSON Lines file with a student, in order; killed, it goes on where it stopped."""
+    from miniluotuo_utils.predicting import predict_file
+    from miniluotuo_utils.students import load_student
+    from miniluotuo_utils.students.files import half, own_device
+
+    device = own_device()
+    student = load_student(
+        args.student, device, "float32" if device == "cpu" and args.bits is None else half(device), args.bits
+    )
+    counts = predict_file(student, args.data, args.out, args.preset, args.max_new_tokens, args.batch_size, args.seed)
+    print(f"{counts['answered']:,} rows answered in {args.out}, {counts['kept']:,} of them by an earlier run")
+    return 0
+
+
+def plan(args: argparse.Namespace) -> int:
+    """Estimate memory, hours and cost of a training before anything is loaded."""
+    from miniluotuo_utils.students.planner import plan as planned
+    from miniluotuo_utils.students.planner import table
+
+    names = ("epochs", "rows", "row_tokens", "mfu", "price")
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    found = planned(args.student, args.method, args.length, args.gpu, **given)
+    print(json.dumps(found, ensure_ascii=False) if args.json else table(found))
+    return 0 if found["fits"] else 1
 
 
 def merge(args: argparse.Namespace) -> int:
@@ -183,6 +280,10 @@ def parser() -> argparse.ArgumentParser:
     command(badges, ("--repo", {"help": "owner/name"}), ("--ref", {"help": "branch or tag"}))
     command(download, ("names", {"nargs": "+"}), ("--mirror", {"type": Path}), ("--home", {"type": Path}))
     command(catalog, ("--readme", {"action": "store_true", "help": "write it into both READMEs"}))
+    command(
+        zoo,
+        ("--readme", {"action": "store_true", "help": "compute training memory anew and write the table into both READMEs"}),
+    )
     command(pin, ("names", {"nargs": "+"}))
     command(validate, ("file", {"type": Path}), ("--most", {"type": int, "default": 20, "help": "how many faults to print"}))
     asking = (("--base-url", {"help": "else TEACHER_BASE_URL"}), ("--model", {"help": "else TEACHER_MODEL"}),
@@ -191,11 +292,36 @@ def parser() -> argparse.ArgumentParser:
               ("--budget", {"type": float, "help": "money; needs both prices and --max-tokens"}), ("--budget-tokens", {"type": int}),
               ("--price-in", {"type": float, "help": "per million prompt tokens"}), ("--price-out", {"type": float}),
               ("--language", {"default": "zh", "choices": ("zh", "en")}), ("--temperature", {"type": float}), ("--max-tokens", {"type": int}))  # fmt: skip
-    command(respond, ("rows", {"type": Path}), ("out", {"type": Path}), ("--rejected", {"type": Path, "help": "rows without a usable answer go here"}), *asking)
+    command(
+        respond,
+        ("rows", {"type": Path}),
+        ("out", {"type": Path}),
+        ("--rejected", {"type": Path, "help": "rows without a usable answer go here"}),
+        *asking,
+    )
     command(instruct, ("out", {"type": Path}), ("--seeds", {"type": Path, "required": True}), ("--topics", {"type": Path}),
             ("--target", {"type": int, "required": True}), ("--seed", {"type": int, "default": 0}), *asking)  # fmt: skip
     command(score, ("gold", {}), ("pred", {}), ("--task", {"required": True, "choices": ("NER", "RE", "EE")}),
             ("--mode", {"default": "span", "choices": ("span", "string")}), ("--json", {"action": "store_true"}))  # fmt: skip
+    command(train, ("--student", {"required": True, "help": "zoo name, folder or hub id"}), ("--data", {"type": Path, "nargs": "+", "required": True}),
+            ("--out", {"type": Path, "required": True}), ("--method", {"default": "full", "choices": METHODS}), ("--bits", {"type": int, "choices": (4,)}),
+            ("--epochs", {"type": float, "default": 1.0}), ("--max-steps", {"type": int}), ("--minutes", {"type": float}),
+            ("--max-length", {"type": int, "default": 512}), ("--batch-size", {"type": int, "default": 8, "help": "per process"}),
+            ("--accumulate", {"type": int, "default": 1}), ("--learning-rate", {"type": float}), ("--rank", {"type": int, "default": 16}),
+            ("--evaluation", {"type": float, "default": 0.0, "help": "share of rows kept out"}),
+            ("--checkpointing", {"action": argparse.BooleanOptionalAction, "help": "recompute activations; left out: where memory asks for it"}),
+            ("--seed", {"type": int, "default": 42}), ("--checkpoints", {"type": int, "default": 10}),
+            ("--report-to", {"default": "none", "choices": ("none", "tensorboard", "trackio")}))  # fmt: skip
+    command(predict, ("--student", {"required": True, "help": "zoo name, folder or hub id"}), ("--bits", {"type": int, "choices": (4,)}),
+            ("--data", {"type": Path, "required": True, "help": 'instruction rows, or {"prompt": "..."} lines'}),
+            ("--out", {"type": Path, "required": True, "help": "the same rows, output filled by the student"}),
+            ("--preset", {"default": "extract", "help": "extract, chat or creative"}), ("--max-new-tokens", {"type": int, "default": 128}),
+            ("--batch-size", {"type": int, "default": 32}), ("--seed", {"type": int, "default": 42, "help": "for creative"}))  # fmt: skip
+    command(plan, ("student", {"help": "zoo name"}), ("--method", {"default": "full", "choices": METHODS}), ("--length", {"type": int, "default": 1024}),
+            ("--gpu", {"default": "t4", "help": "t4, v100, l4, rtx4090, a100-40, a100-80, h100, h200 or cpu"}), ("--epochs", {"type": float}),
+            ("--rows", {"type": int, "help": "else the 683,235 of the whole mixture"}), ("--row-tokens", {"type": float, "help": "mean tokens per row"}),
+            ("--mfu", {"type": float, "help": "share of the GPU's peak, 0 to 1"}), ("--price", {"type": float, "help": "per hour"}),
+            ("--json", {"action": "store_true"}))  # fmt: skip
     command(merge, ("adapter", {"type": Path}), ("out", {"type": Path}))
     return top
 
@@ -205,7 +331,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     try:
         return args.function(args)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, MemoryError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -155,12 +155,33 @@ def catalog_text() -> str:
 
 def write_catalog(root: Path) -> list[Path]:
     """Write the catalog's table between the marks of both READMEs; returns what changed."""
+    return write_between(root, "catalog", catalog_text())
+
+
+def zoo_text() -> str:
+    """The zoo's table as the READMEs hold it, each name a link to the model's page."""
+    from miniluotuo_utils.data.catalog import markdown
+    from miniluotuo_utils.students import ZOO, zoo_table
+
+    rows = zoo_table()
+    links = {name: f"[{name}]({spec.link})" if spec.link else name for name, spec in ZOO.items()}
+    shown = [{"名字 name": links[row["名字 name"]]} | {k: v for k, v in row.items() if k not in ("名字 name", "链接 link")} for row in rows]
+    return "\n\n" + markdown(list(shown[0]), [list(row.values()) for row in shown]) + "\n\n"
+
+
+def write_zoo(root: Path) -> list[Path]:
+    """Write the zoo's table between the marks of both READMEs; returns what changed."""
+    return write_between(root, "zoo", zoo_text())
+
+
+def write_between(root: Path, mark: str, between: str) -> list[Path]:
+    """Put a text between `<!-- mark -->` and `<!-- /mark -->` of both READMEs; returns what changed."""
     changed = []
     for path in (root / "README.md", root / "README_zh.md"):
         text = path.read_text(encoding="utf-8")
-        new, count = re.subn(r"(<!-- catalog -->).*?(<!-- /catalog -->)", lambda m: m[1] + catalog_text() + m[2], text, flags=re.S)
+        new, count = re.subn(rf"(<!-- {mark} -->).*?(<!-- /{mark} -->)", lambda m: m[1] + between + m[2], text, flags=re.S)
         if count != 1:
-            raise ValueError(f"{path.name}: found {count} places for the catalog, expected one between <!-- catalog --> and <!-- /catalog -->")
+            raise ValueError(f"{path.name}: found {count} places for the {mark}, expected one between <!-- {mark} --> and <!-- /{mark} -->")
         if new != text:
             path.write_text(new, encoding="utf-8")
             changed.append(path)

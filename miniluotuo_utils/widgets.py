@@ -16,7 +16,7 @@ from miniluotuo_utils.plots import COLOURS
 if TYPE_CHECKING:
     from IPython.display import HTML, Code
 
-    from miniluotuo_utils.students import Student
+    from miniluotuo_utils.students import Student, Training
 
 BOX = "padding:1px 3px;border-radius:4px;color:#fff;background:{colour}"
 
@@ -73,9 +73,14 @@ def marked_rows(rows: Sequence[tuple[str, Mapping]]) -> HTML:
 
 def coloured_tokens(tokenizer: Any, ids: Sequence[int], labels: Sequence[int]) -> HTML:
     """Each token in a box: grey where the loss does not look, coloured where it does."""
+    from miniluotuo_utils.tokens import text_of
+
     boxes = []
     for token, label in zip(ids, labels, strict=True):
-        text = escape(tokenizer.decode([token])).replace("\n", "↵<br>").replace(" ", "&nbsp;")
+        text = text_of(tokenizer, [token])
+        if not text or "\ufffd" in text:  # a special token, or a part of a character: shown by its name
+            text = tokenizer.convert_ids_to_tokens([token])[0]
+        text = escape(text).replace("\n", "↵<br>").replace(" ", "&nbsp;")
         colour = "#e9ecef;color:#555" if label == -100 else COLOURS[0] + ";color:#fff"
         boxes.append(f'<span style="padding:1px 2px;margin:1px;border-radius:3px;background:{colour}">{text}</span>')
     return html("".join(boxes))
@@ -200,6 +205,40 @@ def rater(items: Sequence[Mapping], path: Path, name: str = "我", seed: int = 4
     key.observe(typed, "value")
     show()
     return ipywidgets.VBox([shown_item, ipywidgets.HBox([*buttons, key])])
+
+
+def live_loss(every: float = 1.0) -> Callable[[Training], None]:
+    """What `finetune(show=…)` takes: the loss as a curve that grows in place, redrawn at most once in `every` seconds and at the end."""
+    from IPython.display import display
+
+    handle, drawn = display(html("…"), display_id=True), [0.0]
+
+    def show(training: Training) -> None:
+        if training.seconds or time.time() - drawn[0] >= every:
+            drawn[0] = time.time()
+            if handle:  # None outside a notebook
+                handle.update(html(loss_svg([line["loss"] for line in training.log]) + loss_words(training)))
+
+    return show
+
+
+def loss_words(training: Training) -> str:
+    """Step, loss and speed of a training in one line of HTML."""
+    last = training.log[-1]
+    speed = last["tokens"] / max(last["seconds"], 1e-9)
+    return f"<br>第 {last['step']} 步 step · 损失 loss {last['loss']:.3f} · {last['tokens']:,} 词元 tokens · {speed:,.0f}/s · {last['seconds']:.0f} s"
+
+
+def loss_svg(losses: Sequence[float], width: int = 640, height: int = 120) -> str:
+    """Losses as one line of SVG, from left to right, 0 at the bottom.
+
+    >>> loss_svg([2.0, 1.0], 100, 10).split('points="')[1].split('"')[0]
+    '0,0.0 100,5.0'
+    """
+    top, last = max(losses), max(1, len(losses) - 1)
+    points = " ".join(f"{i * width // last},{height * (1 - loss / top):.1f}" for i, loss in enumerate(losses))
+    line = f'<polyline fill="none" stroke="{COLOURS[0]}" stroke-width="1.5" points="{points}"/>'
+    return f'<svg width="{width}" height="{height}" style="background:#f7f7f7" viewBox="0 0 {width} {height}">{line}</svg>'
 
 
 def question_box(student: Student) -> Any:

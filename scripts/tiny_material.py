@@ -215,7 +215,7 @@ class Patterns:
 
 
 class Material:
-    """The tasks; `rows(share)` is endless, with more bare copying while `share` of the training is small."""
+    """The tasks; `rows(share)` is endless, with more bare copying at the beginning, where `share` of the training is small."""
 
     def __init__(self, seed: int) -> None:
         self.rng = random.Random(seed)
@@ -305,10 +305,10 @@ class Material:
         return {"given": text + "→", "copy": self.rng.choice([text, *("；".join(text[s : s + self.rng.randint(3, 8)] for s in starts) for _ in range(2))])}
 
     def rows(self, share: Callable[[], float]) -> Iterator[dict]:
-        """An endless mixture; half of the rows are bare copying at first, few after a third of the training."""
+        """An endless mixture; half of the rows are bare copying in the first twentieth of the training, few later."""
         later: dict[Callable, int] = {self.ner: 36, self.re: 16, self.ee: 16, self.lists: 10, self.repeat: 8, self.chat: 10, self.plain: 8}
         while True:
-            bare = 0.75 if share() < 0.12 else 0.4 if share() < 0.3 else 0.05
+            bare = 0.5 if share() < 0.05 else 0.05
             yield self.copying() if self.rng.random() < bare else self.rng.choices(list(later), list(later.values()))[0]()
 
 

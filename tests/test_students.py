@@ -1,32 +1,42 @@
-"""Students: trained, saved, read back, merged, generating whole characters."""
+"""Students: trained by every method, saved, read back, merged; killed and resumed; alone and in two processes."""
 
 import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from miniluotuo_utils.generation import check_room, generate, stream, whole_characters
+from miniluotuo_utils.generation import generate
 from miniluotuo_utils.prompts import prompt
-from miniluotuo_utils.students import ZOO, finetune, load_student, merge, save, trained_student
-from miniluotuo_utils.students.finetune import Training, Watch
-from miniluotuo_utils.tokens import byte_level_bpe, encode, pack
+from miniluotuo_utils.records import write_jsonl
+from miniluotuo_utils.students import ZOO, finetune, load_student, merge, save
+from miniluotuo_utils.students.adapters import METHODS, VIRTUAL
+from miniluotuo_utils.students.finetune import isolates_packed_rows, last_checkpoint, training_rows, unpack
+from miniluotuo_utils.students.trainer import Watch, summed_loss
+from miniluotuo_utils.tokens import collate, encode, pack
 
 ROWS = [{"instruction": f"数到{n}", "input": "", "output": "一二三四五六七八九"[:n], "source": "x"} for n in range(1, 10)] * 2
+CPU = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 
 
 def logits(student, text="### Response:"):
     """Logits of one text, to compare students by."""
     import torch
 
+    ids = student.tokenizer(text, return_tensors="pt", add_special_tokens=False)["input_ids"]
+    extra = {"decoder_input_ids": ids[:, :1]} if student.model.config.is_encoder_decoder else {}
     with torch.inference_mode():
-        return student.model(student.tokenizer(text, return_tensors="pt")["input_ids"]).logits
+        return student.model(ids, **extra, use_cache=False).logits.float()
 
 
 @pytest.fixture(scope="module")
 def trained():
     """The tiny student after a few steps on nine rows."""
-    return finetune(load_student("tiny"), ROWS, epochs=3, batch_size=2, max_length=64 * 2, learning_rate=1e-3, progress=False)
+    return finetune(load_student("tiny"), ROWS, epochs=3, batch_size=2, max_length=64 * 2, learning_rate=1e-3)
 
 
 def test_the_loss_falls_and_the_figures_agree(trained):
@@ -34,7 +44,8 @@ def test_the_loss_falls_and_the_figures_agree(trained):
     figures = trained.figures()
     assert trained.log[-1]["loss"] < trained.log[0]["loss"] and figures["steps"] == len(trained.log)
     encoded = encode(ROWS, trained.student.tokenizer, 128)
-    assert trained.supervised == 3 * encoded.supervised and trained.tokens == 3 * sum(len(r["input_ids"]) for r in encoded.rows)
+    first_tokens = len(encoded.rows)  # of each packed row the first token is predicted by none
+    assert trained.supervised == 3 * encoded.supervised and trained.tokens == 3 * sum(len(r["input_ids"]) for r in encoded.rows), first_tokens
     assert figures["trainable_parameters"] == figures["parameters"] == trained.student.parameters
 
 
@@ -51,37 +62,117 @@ def test_a_saved_student_is_the_same_under_plain_transformers(trained, tmp_path)
     assert str(tmp_path) not in "".join(p.read_text() for p in folder.glob("*.json"))
 
 
-def test_an_adapter_names_its_base_and_merges_to_the_same_logits(tmp_path):
+ARCHITECTURES = ("tiny", "qwen2.5-0.5b", "bloom-560m", "t5-61m")
+
+
+def small(name):
+    """A student to train in a second: `tiny` itself, else a miniature."""
+    return load_student(name if name == "tiny" else f"miniature:{name}")
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("method", [m for m in METHODS if m != "qlora"])
+def test_every_method_trains_and_reads_back_the_same(name, method, tmp_path):
+    """Each method must come back from its folder with the logits that it was saved with, within 1e-4; merged, within 1e-3."""
+    training = finetune(small(name), ROWS, method, max_steps=3, batch_size=4, max_length=256)
+    student = training.student
+    assert len(training.log) == 3 and (method == "full") == (training.trainable == student.parameters)
+    before, untouched = logits(student), logits(small(name))
+    assert (before - untouched).abs().max() > 1e-5, "the training changed nothing"
+    folder = save(student, tmp_path / "saved")
+    if method == "full":
+        assert (logits(load_student(folder)) - before).abs().max() < 1e-4
+        return
+    config = json.loads((folder / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == student.name and not list(folder.glob("*.bin"))
+    again = load_student(folder)
+    assert (logits(again) - before).abs().max() < 1e-4
+    if method in VIRTUAL:
+        with pytest.raises(ValueError, match="cannot be merged"):
+            merge(again)
+    else:
+        assert (logits(merge(again)) - before).abs().max() < 1e-3
+
+
+def test_an_adapter_folder_names_its_base_and_loads(tmp_path):
     """An adapter that holds this machine's path loads nowhere else."""
-    training = finetune(load_student("tiny"), ROWS, "lora", epochs=1, batch_size=2, max_length=128, progress=False)
-    assert 0 < training.trainable < 0.1 * training.student.parameters
+    training = finetune(load_student("tiny"), ROWS, "lora", epochs=1, batch_size=2, max_length=128)
     adapter = save(training.student, tmp_path / "adapter")
     config = json.loads((adapter / "adapter_config.json").read_text())
     assert config["base_model_name_or_path"] == "tiny" and set(config["target_modules"]) == {"c_attn", "c_proj", "c_fc"}
     loaded = load_student(adapter)
-    before = logits(loaded)
-    assert (before - logits(training.student)).abs().max() < 1e-4
-    merged = merge(loaded)
-    assert (before - logits(merged)).abs().max() < 1e-3
-    assert (before - logits(load_student("tiny"))).abs().max() > 1e-4, "the adapter did nothing"
+    assert (logits(loaded) - logits(training.student)).abs().max() < 1e-4
+    with pytest.raises(ValueError, match="has an adapter already"):
+        finetune(loaded, ROWS)
     with pytest.raises(ValueError, match="no adapter"):
         merge(load_student("tiny"))
 
 
-def test_logits_only_where_a_label_is_give_the_same_loss(tiny):
-    """The shortcut that doubles the speed must not change what is learned."""
-    from miniluotuo_utils.students.finetune import supervised_loss
-    from miniluotuo_utils.tokens import collate
+def test_qlora_trains_in_four_bits_and_reads_back_the_same(tmp_path):
+    """A quantised base must be quantised the same way when the adapter is read back."""
+    pytest.importorskip("bitsandbytes", reason="4 bits need bitsandbytes")
+    training = finetune(load_student("tiny", "cpu", bits=4), ROWS, "qlora", max_steps=3, batch_size=4, max_length=256)
+    before = logits(training.student)
+    folder = save(training.student, tmp_path / "adapter")
+    assert (logits(load_student(folder, "cpu", bits=4)) - before).abs().max() < 1e-3
+    whole = logits(load_student(folder))  # the same adapter on the base in full precision: near, not equal
+    assert 1e-3 < (whole - before).abs().max() < 5
+    with pytest.raises(ValueError, match="4-bit weights cannot be trained"):
+        finetune(load_student("tiny", "cpu", bits=4), ROWS)
 
-    batch = collate(pack(encode(ROWS, tiny.tokenizer, 256).rows, 256), tiny.tokenizer.pad_token_id)
-    assert abs(supervised_loss(tiny.model, batch) - tiny.model(**batch, use_cache=False).loss) < 1e-5
+
+@pytest.mark.parametrize("name", ZOO)
+def test_every_student_of_the_zoo_is_trained_and_generates(name):
+    """A row of the zoo's table that no code ever trained."""
+    training = finetune(small(name), ROWS[:9], max_steps=2, batch_size=4, max_length=256, learning_rate=1e-3)
+    assert len(training.log) == 2 and training.supervised > 0
+    assert isinstance(generate(training.student, [prompt("数到三")], max_new_tokens=4)[0], str)
 
 
-def test_packed_rows_are_taken_as_they_are():
-    """Notebook 04 reads packed tokens from disk."""
+def test_packing_is_used_only_where_rows_stay_apart():
+    """BLOOM's ALiBi takes no position ids: its packed rows see each other."""
+    assert isolates_packed_rows(load_student("tiny")) and isolates_packed_rows(small("qwen2.5-0.5b"))
+    assert not isolates_packed_rows(small("bloom-560m"))
+    rows, _, _ = training_rows(small("bloom-560m"), ROWS, "full", 256, 0.0, 1)
+    assert len(rows) == len(ROWS) and "position_ids" not in rows[0]
     student = load_student("tiny")
     packed = pack(encode(ROWS, student.tokenizer, 256).rows, 256)
-    assert finetune(student, packed, epochs=1, batch_size=1, progress=False).steps == len(packed)
+    assert len(unpack(packed)) == len(ROWS) and training_rows(student, packed, "prompt", 256, 0.0, 1)[0][0].keys() == {"input_ids", "labels"}
+
+
+@pytest.mark.parametrize("name", ["tiny", "t5-61m"])
+def test_all_ways_to_the_loss_agree(name):
+    """The shortcut that makes logits only where a label is must not change what is learned."""
+    student = small(name)
+    rows = encode(ROWS, student.tokenizer, 256, encoder_decoder=student.model.config.is_encoder_decoder).rows[:6]
+    batch = collate(rows, student.tokenizer.pad_token_id, student.model.config.is_encoder_decoder)
+    expected = student.model(**batch, use_cache=False).loss
+    items = (batch["labels"] != -100).sum()
+    if name == "tiny":
+        items = (batch["labels"][:, 1:] != -100).sum()
+    assert abs(summed_loss(student.model, batch, items, "full") - expected) < 1e-5
+    assert abs(summed_loss(student.model, batch, items, "full", processes=2) - 2 * expected) < 1e-4
+
+
+def test_accumulated_steps_equal_one_large_step():
+    """A mean of means weighs short rows more; transformers once did so for a year."""
+    def run(batch_size, accumulate):
+        rows = encode(ROWS[:8], load_student("tiny").tokenizer, 256).rows
+        student = load_student("tiny")
+        return finetune(student, [{**r, "position_ids": list(range(len(r["input_ids"])))} for r in rows], max_steps=2, batch_size=batch_size, accumulate=accumulate)
+
+    whole, parts = run(8, 1), run(2, 4)
+    assert abs(whole.log[-1]["loss"] - parts.log[-1]["loss"]) < 0.02 and whole.supervised == parts.supervised
+
+
+def test_an_evaluation_split_never_exceeds_the_data():
+    """A fixed split of 2,000 rows breaks on small data."""
+    training = finetune(load_student("tiny"), ROWS, epochs=2, batch_size=1, max_length=128, evaluation=0.3, checkpoints=3)
+    assert 1 <= len(training.evaluations) <= 4 and training.figures()["eval_loss"] > 0
+    rows, held_out, _ = training_rows(load_student("tiny"), ROWS[:1], "full", 128, 0.9, 1)
+    assert len(rows) == 1 and not held_out
+    with pytest.raises(ValueError, match="evaluation is 2000; expected a share"):
+        training_rows(load_student("tiny"), ROWS, "full", 128, 2000, 1)
 
 
 def test_what_cannot_be_trained_is_refused_before_training():
@@ -93,75 +184,109 @@ def test_what_cannot_be_trained_is_refused_before_training():
         finetune(student, ROWS, "dora")
     with pytest.raises(ValueError, match="needs a 4-bit student"):
         finetune(student, ROWS, "qlora")
+    with pytest.raises(ValueError, match="report_to is 'wandb'; expected one of none, tensorboard, trackio"):
+        finetune(student, ROWS, report_to="wandb")
     with pytest.raises(FloatingPointError, match="the loss is nan at step 3: lower learning_rate"):
-        Watch(Training(student, "full"), None).note(3, {"loss": float("nan")})
+        Watch(None, None).note(3, {"loss": float("nan")})
 
 
 def test_minutes_end_a_training():
     """A time budget that only counts epochs is none."""
-    training = finetune(load_student("tiny"), ROWS, epochs=1000, minutes=0.03, batch_size=2, max_length=128, progress=False)
+    training = finetune(load_student("tiny"), ROWS, epochs=1000, minutes=0.03, batch_size=2, max_length=128)
     assert 0 < training.steps < 1000 and training.log[-1]["learning_rate"] < training.log[0]["learning_rate"] * 20
 
 
-def test_a_missing_student_says_what_to_do(tmp_path):
-    """A hub error about a folder name."""
-    with pytest.raises(FileNotFoundError, match="run notebook 04 first, or name one of: tiny"):
-        load_student(tmp_path / "nothing")
-    (tmp_path / "half").mkdir()
-    (tmp_path / "half" / "config.json").write_text("{}")
-    student, there = trained_student(tmp_path / "half", "tiny")
-    assert not there and student.name == "tiny"
+def test_no_memory_gives_advice(monkeypatch):
+    """A stack trace of the allocator tells nobody what to change."""
+    import torch
+    from trl import SFTTrainer
+
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+    monkeypatch.setattr(SFTTrainer, "train", full)
+    with pytest.raises(MemoryError, match="(?s)batch_size.*accumulate"):
+        finetune(load_student("tiny"), ROWS, batch_size=4, max_length=128)
 
 
-def test_the_zoo_is_honest():
-    """A revision or a parameter count that nobody read from the real repository."""
-    assert all(spec.revision is None for name, spec in ZOO.items() if spec.hub)
-    assert f"{load_student('tiny').parameters / 1e6:.1f} M" == ZOO["tiny"].parameters
+KILLED = """
+import sys; from pathlib import Path
+from miniluotuo_utils.students import finetune, load_student
+rows = [{"instruction": f"数到{n}", "input": "", "output": "一二三四五六七八九"[:n], "source": "x"} for n in range(1, 10)] * 2
+method, folder = sys.argv[1], Path(sys.argv[2]) if sys.argv[2] else None
+import time
+training = finetune(load_student("tiny"), rows, method, max_steps=12, batch_size=2, max_length=128, folder=folder, checkpoints=6,
+                    show=lambda t: time.sleep(0.15) if folder else None)
+print("LOSS", repr(training.log[-1]["loss"]), len(training.log), training.log[-1]["tokens"])
+"""
 
 
-def test_batched_answers_equal_single_ones(tiny):
-    """Left padding without its mask and positions changes every shorter answer of a batch."""
-    prompts = [prompt("你好"), prompt("把下面的词译成英文。", "骆驼"), prompt("重复下面这句话。", "火车从北京开往张家口。")]
-    together = generate(tiny, prompts, max_new_tokens=12)
-    assert together == [generate(tiny, [p], max_new_tokens=12)[0] for p in prompts] and generate(tiny, []) == []
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_a_killed_training_goes_on_to_the_same_loss(method, tmp_path):
+    """kill -9 in the middle; called again, the training ends with the loss of one that nobody killed."""
+    run = [sys.executable, "-c", KILLED, method]
+    straight = subprocess.run([*run, ""], env=CPU, capture_output=True, text=True, check=True).stdout
+    folder = tmp_path / "progress"
+    child = subprocess.Popen([*run, str(folder)], env=CPU, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    for _ in range(600):
+        if last_checkpoint(folder) and len((folder / "training.jsonl").read_text().splitlines()) >= 7:
+            break
+        time.sleep(0.05)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    at = int(last_checkpoint(folder).name.rpartition("-")[2])
+    assert 4 <= at < 12
+    (folder / "checkpoint-11").mkdir()  # one that was being written when the power went
+    resumed = subprocess.run([*run, str(folder)], env=CPU, capture_output=True, text=True, check=True).stdout
+    assert "LOSS" in straight and resumed == straight
+    assert [json.loads(line)["step"] for line in (folder / "training.jsonl").read_text().splitlines()] == list(range(1, 13))
 
 
-def test_a_prompt_that_fills_the_context_is_refused(tiny):
-    """Generation past the last position is an index error inside the model."""
-    with pytest.raises(ValueError, match="prompt 1 has .* tokens, the student's context holds 512"):
-        generate(tiny, [prompt("好"), prompt("好" * 600)])
-    check_room([[1] * 511], 512)
+def test_a_folder_of_another_training_is_refused(tmp_path):
+    """Resuming with other rows or another rate would mix two trainings."""
+    finetune(load_student("tiny"), ROWS, max_steps=1, max_length=128, folder=tmp_path / "progress")
+    with pytest.raises(ValueError, match=r"settings.json, field max_steps: found 1, expected 2: another training"):
+        finetune(load_student("tiny"), ROWS, max_steps=2, max_length=128, folder=tmp_path / "progress")
+    with pytest.raises(ValueError, match="field rows"):
+        finetune(load_student("tiny"), ROWS[:3], max_steps=1, max_length=128, folder=tmp_path / "progress")
 
 
-def test_streaming_writes_what_generating_returns(tiny):
-    """A streamer that drops its first or last token."""
-    question = prompt("四大发明分别是什么？各说一个用处。")
-    assert "".join(stream(tiny, question, preset="extract", max_new_tokens=30)) == generate(tiny, [question], max_new_tokens=30)[0]
-    with pytest.raises(ValueError, match="context"):
-        list(stream(tiny, prompt("好" * 600)))
+def test_tensorboard_writes_beside_the_log(tmp_path):
+    """A logger that asks for a key stops a class."""
+    pytest.importorskip("tensorboard", reason="tensorboard is not installed")
+    finetune(load_student("tiny"), ROWS, max_steps=1, max_length=128, folder=tmp_path / "p", report_to="tensorboard")
+    assert list((tmp_path / "p").rglob("events.out*"))
 
 
-@pytest.fixture(scope="module")
-def bytewise():
-    """A byte-level vocabulary that never saw Chinese, so that every character is three tokens."""
-    from transformers import PreTrainedTokenizerFast
-
-    inner = byte_level_bpe(["the camel walks"] * 3, 300)
-    return PreTrainedTokenizerFast(tokenizer_object=inner, eos_token="<|endoftext|>", clean_up_tokenization_spaces=False)
+def train_command(*arguments, launch=()):
+    """`train` from a shell, alone or under `accelerate launch`."""
+    start = [sys.executable, "-m", *(["accelerate.commands.launch", *launch, "-m"] if launch else []), "miniluotuo_utils", "train"]
+    return subprocess.run([*start, *map(str, arguments)], env=CPU, capture_output=True, text=True, check=False)
 
 
-@settings(deadline=None)
-@given(text=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\ufffd"), max_size=20), cut=st.integers(0, 3))
-def test_whole_characters_never_break(bytewise, text, cut):
-    """`蛋�`: the answer stopped inside a character."""
-    ids = bytewise(text)["input_ids"]
-    pieces = list(whole_characters(bytewise, ids[: len(ids) - cut]))
-    assert "\ufffd" not in "".join(pieces) and text.startswith("".join(pieces))
-    if not cut:
-        assert "".join(pieces) == text
+def test_two_processes_train_like_one(tmp_path):
+    """With equal global batch the loss of every step is that of one process; the folder loads with plain transformers."""
+    from importlib.resources import files
+
+    data = [tmp_path / "a.jsonl", tmp_path / "b.jsonl"]
+    write_jsonl(data[0], ROWS[:9])
+    write_jsonl(data[1], ROWS[9:])
+    common = ["--student", "tiny", "--data", *data, "--max-steps", 3, "--max-length", 64, "--seed", 3]
+    one = train_command(*common, "--batch-size", 4, "--out", tmp_path / "one")
+    assert one.returncode == 0, one.stderr[-2000:]
+    config = files("miniluotuo_utils") / "students" / "accelerate" / "cpu.yaml"
+    two = train_command(*common, "--batch-size", 2, "--out", tmp_path / "two", launch=("--config_file", str(config)))
+    assert two.returncode == 0, two.stderr[-2000:]
+    losses = [[json.loads(line)["loss"] for line in (tmp_path / name / "training.jsonl").read_text().splitlines()] for name in ("one", "two")]
+    assert losses[0] == pytest.approx(losses[1], abs=5e-3) and len(losses[0]) == 3
+    assert not (tmp_path / "two.training").exists()
+    again = load_student(tmp_path / "two")
+    assert (logits(again) - logits(load_student(tmp_path / "one"))).abs().max() < 0.1
 
 
-def test_lost_bytes_do_not_hold_the_stream_back(bytewise):
-    """A stray byte once made everything after it wait for ever."""
-    stray = bytewise("蛋")["input_ids"][0]
-    assert "".join(whole_characters(bytewise, [stray, *bytewise("camel")["input_ids"]])) == "camel"
+def test_train_from_a_shell_says_what_is_wrong(tmp_path):
+    """A bad row, and an empty file, each as one line."""
+    (tmp_path / "bad.jsonl").write_text('{"instruction": "a"}\n')
+    done = train_command("--student", "tiny", "--data", tmp_path / "bad.jsonl", "--out", tmp_path / "x")
+    assert done.returncode == 2 and "bad.jsonl, line 1, field input" in done.stderr and "Traceback" not in done.stderr
+    shutil.rmtree(tmp_path / "x", ignore_errors=True)

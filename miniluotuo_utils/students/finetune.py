@@ -1,258 +1,275 @@
-"""Fine-tuning a student: TRL's SFTTrainer and PEFT behind one function.
+"""Fine-tuning a student: TRL and PEFT behind one function.
 
-In: a student and instruction rows (or packed token rows). Out: the trained student and its log. Shown in notebook 04.
+In: a student and instruction rows (or token rows). Out: the trained student and its log. Shown in notebook 04.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+import os
+import random
+import shutil
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from miniluotuo_utils.runtime import peak_memory_mib, written_whole
-from miniluotuo_utils.students.zoo import ZOO, Student, quiet
+from miniluotuo_utils.students.adapters import METHODS, RANK, VIRTUAL, attach, peak_rate
+from miniluotuo_utils.students.throughput import Throughput
+from miniluotuo_utils.students.trainer import Watch, build_trainer, trainer_arguments
+from miniluotuo_utils.students.zoo import Student, quiet
 from miniluotuo_utils.tokens import IGNORED, collate, encode, pack
-
-METHODS = ("full", "lora", "qlora")
-GPT2_LINEAR = ["c_attn", "c_proj", "c_fc"]  # PEFT's own default for GPT-2 is c_attn alone
-WARM_UP, FALL = 0.05, 0.5  # shares of the training: linear rise at its start, linear fall at its end
 
 
 @dataclass
 class Training:
-    """What came out: the `student`, its `log` (one dict per logged step), and the figures that a table needs."""
+    """What came out: the `student`, its `log` (one dict per step), and the figures that a table needs."""
 
     student: Student
     method: str
+    meter: Throughput
     log: list[dict] = field(default_factory=list)
+    evaluations: list[dict] = field(default_factory=list)
     seconds: float = 0.0
-    steps: int = 0
-    tokens: int = 0
-    supervised: int = 0
     trainable: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
     peak_mib: dict[str, int] = field(default_factory=dict)
+    state: dict | None = None  # the whole state dict, where the weights were cut over several processes
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps done."""
+        return self.log[-1]["step"] if self.log else 0
+
+    @property
+    def tokens(self) -> int:
+        """Tokens seen, without padding."""
+        return self.log[-1]["tokens"] if self.log else 0
+
+    @property
+    def supervised(self) -> int:
+        """Tokens that the loss was computed on."""
+        return self.log[-1]["supervised"] if self.log else 0
 
     def figures(self) -> dict[str, Any]:
         """The numbers as one flat dict, for `run.json` and tables."""
+        last = self.evaluations[-1]["eval_loss"] if self.evaluations else None
         return {
-            "method": self.method, "steps": self.steps, "train_seconds": self.seconds, "tokens": self.tokens,
-            "supervised_tokens": self.supervised, "tokens_per_second": self.tokens / max(self.seconds, 1e-9),
+            "method": self.method, "steps": self.steps, "train_seconds": self.seconds, "tokens": self.tokens, "supervised_tokens": self.supervised,
             "trainable_parameters": self.trainable, "parameters": self.student.parameters, "dropped": self.dropped,
-            "first_loss": self.log[0]["loss"] if self.log else None, "last_loss": self.log[-1]["loss"] if self.log else None,
+            "first_loss": self.log[0]["loss"] if self.log else None, "last_loss": self.log[-1]["loss"] if self.log else None, "eval_loss": last,
+            **self.meter.figures(),
         }  # fmt: skip
 
 
 def finetune(
-    student: Student, rows: Sequence[Mapping], method: str = "full", *, epochs: float = 1.0, minutes: float | None = None,
-    max_length: int = 512, batch_size: int = 8, accumulate: int = 1, learning_rate: float | None = None, seed: int = 42,
-    progress: bool = True,
+    student: Student, rows: Sequence[Mapping], method: str = "full", *, epochs: float = 1.0, max_steps: int | None = None,
+    minutes: float | None = None, max_length: int = 512, batch_size: int = 8, accumulate: int = 1, learning_rate: float | None = None,
+    rank: int = RANK, evaluation: float = 0.0, checkpointing: bool | None = None, seed: int = 42, folder: Path | None = None, checkpoints: int = 10,
+    report_to: str = "none", show: Callable[[Training], None] | None = None,
 ) -> Training:  # fmt: skip
     """Train `student` in place on `rows` and return it with its log.
 
-    `rows` are instruction rows, or packed rows of `tokens.pack`. `minutes` ends the training early; the learning rate
-    falls with whichever of steps and minutes runs out first. Raises ValueError where no token is supervised, and
-    FloatingPointError as soon as the loss is not a number.
+    `rows` are instruction rows, or token rows of `tokens.encode` or `tokens.pack`. The training ends after `epochs`,
+    `max_steps` or `minutes`, whichever comes first, and the learning rate falls with that. `evaluation` is the share of rows kept
+    out for an evaluation loss. With `folder`, every step is a line of `folder/training.jsonl` and ten checkpoints stand
+    beside it (`checkpoints` sets how many): a killed training that is called again goes on from the last one, to the same loss (with
+    `minutes` only nearly, since wall time differs; AdaLoRA begins anew, because PEFT does not save its importance scores). `show` is called after each step and at the end. `checkpointing` recomputes
+    activations to save memory; None does so only where the estimate says that memory would not do.
+
+    Raises ValueError where no token is supervised, or where `folder` holds another training; FloatingPointError as soon
+    as the loss is not a number; MemoryError with advice where memory runs out.
     """
     if method not in METHODS:
         raise ValueError(f"method is {method!r}; expected one of {', '.join(METHODS)}")
-    sequences, dropped = packed_rows(student, rows, max_length)
+    options = {k: v for k, v in locals().items() if k not in ("student", "rows", "folder", "show", "report_to")}
+    sequences, held_out, dropped = training_rows(student, rows, method, max_length, evaluation, seed)
+    steps = max_steps or planned_steps(len(sequences), batch_size, accumulate, epochs)
+    rate = learning_rate or peak_rate(student, method)
     with quiet():
-        prepare(student, method, seed)
-    spec = ZOO.get(student.name)
-    rate = learning_rate or (spec.learning_rate if spec else 2e-5) * (1 if method == "full" else 10)
-    training = Training(student, method, dropped=dropped)
+        attach(student, method, seed, steps, rank)
+    length = max(len(s["input_ids"]) for s in sequences)
+    if checkpointing is None:
+        checkpointing = needs_checkpointing(student, method, length, batch_size)
+    training = Training(student, method, Throughput(student.model.config, length, method, student.model.device, student.tokenizer.pad_token_id), dropped=dropped)
     training.trainable = sum(p.numel() for p in student.model.parameters() if p.requires_grad)
-    watch = Watch(training, minutes)
     with tempfile.TemporaryDirectory() as scratch:
+        where = open_folder(folder, training, {**options, "student": student.name}, sequences) if folder else Path(scratch)
+        watch = Watch(training, minutes, checkpoints, where / "training.jsonl" if folder else None, show)
+        watch.evaluates, watch.saves = bool(held_out), folder is not None and method != "adalora"
         with quiet():
-            arguments = trainer_arguments(student, scratch, epochs, batch_size, accumulate, rate, seed, progress)
-            trainer = build_trainer(student, sequences, arguments, watch)
-            started = time.time()
-            trainer.train()
-        # accelerate leaves its mixed-precision wrapper around forward, and the saved student would not equal this one
-        student.model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
-    training.seconds = time.time() - started
-    training.steps = trainer.state.global_step
-    seen = min(1.0, training.steps * batch_size * accumulate / len(sequences) / epochs) * epochs
-    training.tokens = round(seen * sum(len(s["input_ids"]) for s in sequences))
-    training.supervised = round(seen * sum(label != IGNORED for s in sequences for label in s["labels"]))
-    training.peak_mib = peak_memory_mib()
+            arguments = trainer_arguments(student, str(where), epochs=epochs, max_steps=max_steps, batch_size=batch_size, accumulate=accumulate,
+                                          rate=rate, seed=seed, checkpointing=checkpointing, report_to=report_to)  # fmt: skip
+            trainer = build_trainer(student, sequences, held_out, arguments, watch, method)
+            train(trainer, watch, last_checkpoint(where), steps, length, batch_size)
     student.model.eval()
     return training
 
 
-def packed_rows(student: Student, rows: Sequence[Mapping], max_length: int) -> tuple[list[Mapping], dict[str, int]]:
-    """Packed sequences of at most the student's context, and what encoding left out."""
+def train(trainer: Any, watch: Watch, checkpoint: Path | None, planned: int, length: int, batch_size: int) -> None:
+    """Run the trainer from a checkpoint or from the start, and note seconds and memory."""
+    import torch
+
+    training, student = watch.training, watch.training.student
+    watch.begin()
+    try:
+        if checkpoint and training.steps >= planned:  # killed between its last step and `save`
+            trainer._load_from_checkpoint(str(checkpoint))
+        else:
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    except (torch.OutOfMemoryError, RuntimeError) as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
+            raise
+        from miniluotuo_utils.students.planner import advice, memory_of
+
+        raise MemoryError(advice(student.model.config, training.method, length, batch_size, memory_of(student.model.device))) from error
+    if trainer.is_fsdp_enabled:
+        training.state = trainer.accelerator.get_state_dict(trainer.model)
+    # accelerate leaves its mixed-precision wrapper around forward, and the saved student would not equal this one
+    student.model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
+    if hasattr(student.model, "peft_config"):
+        student.model.peft_config["default"].base_model_name_or_path = student.name  # never an absolute path
+    training.seconds = time.time() - watch.started
+    training.peak_mib = peak_memory_mib()
+
+
+def planned_steps(rows: int, batch_size: int, accumulate: int, epochs: float) -> int:
+    """Optimizer steps of a training, the last of an epoch perhaps on fewer rows; processes of `accelerate launch` share the rows.
+
+    >>> planned_steps(10, 4, 1, 2)
+    6
+    """
+    batches = math.ceil(rows / (batch_size * int(os.environ.get("WORLD_SIZE", 1))))
+    return max(1, math.ceil(epochs * math.ceil(batches / accumulate)))
+
+
+def training_rows(student: Student, rows: Sequence[Mapping], method: str, max_length: int, evaluation: float, seed: int) -> tuple[list, list, dict]:
+    """Token rows to train on, those kept out, and what encoding left out; packed where the student keeps packed rows apart."""
     rows, length = list(rows), min(max_length, student.context)
-    if rows and "input_ids" in rows[0]:
-        sequences, dropped = rows, {}
-    else:
-        encoded = encode(rows, student.tokenizer, length)
-        sequences, dropped = pack(encoded.rows, length), dict(encoded.dropped)
-    if not any(label != IGNORED for s in sequences for label in s["labels"]):
+    both = student.model.config.is_encoder_decoder
+    encoded, dropped = (rows, {}) if rows and "input_ids" in rows[0] else encoded_rows(student, rows, length)
+    if not 0 <= evaluation < 1:
+        raise ValueError(f"evaluation is {evaluation}; expected a share of the rows, from 0 to below 1")
+    kept_out = min(max(1, round(evaluation * len(encoded))), len(encoded) - 1) if evaluation else 0
+    if kept_out > 0:
+        encoded = random.Random(seed).sample(list(encoded), len(encoded))
+    held_out, encoded = encoded[:kept_out], encoded[kept_out:]
+    apart = method in VIRTUAL or both or not isolates_packed_rows(student)
+    if apart and encoded and "position_ids" in encoded[0]:
+        encoded, held_out = unpack(encoded), unpack(held_out)
+    elif not apart and encoded and "position_ids" not in encoded[0]:
+        encoded, held_out = pack(encoded, length), pack(held_out, length)
+    if not any(label != IGNORED for s in encoded for label in s["labels"]):
         raise ValueError(f"no token of {len(rows)} rows is supervised (left out: {dropped or 'nothing'}); the loss would be NaN. "
                          f"Shorten the prompts or raise max_length (now {length})")  # fmt: skip
-    return sequences, dropped
+    return encoded, held_out, dropped
 
 
-def prepare(student: Student, method: str, seed: int) -> None:
-    """Put adapters on the student where the method asks for them, and keep every trained weight in float32."""
-    import torch
-    from transformers import set_seed
-
-    set_seed(seed)
-    if method != "full":
-        from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
-
-        if method == "qlora":
-            if not getattr(student.model, "is_loaded_in_4bit", False):
-                raise ValueError("method 'qlora' needs a 4-bit student: load_student(name, bits=4), on a GPU")
-            student.model = prepare_model_for_kbit_training(student.model)
-        gpt2 = student.model.config.model_type == "gpt2"
-        target = GPT2_LINEAR if gpt2 else "all-linear"
-        config = LoraConfig(task_type="CAUSAL_LM", r=16, lora_alpha=32, lora_dropout=0.05, target_modules=target, fan_in_fan_out=gpt2)
-        student.model = get_peft_model(student.model, config)
-        student.model.peft_config["default"].base_model_name_or_path = student.name  # never an absolute path
-    for parameter in student.model.parameters():
-        if parameter.requires_grad and parameter.dtype in (torch.float16, torch.bfloat16):
-            parameter.data = parameter.data.float()  # small updates vanish in half precision, and the T4's scaler refuses it
+def encoded_rows(student: Student, rows: Sequence[Mapping], length: int) -> tuple[list[dict], dict[str, int]]:
+    """Rows as ids, and what was left out by reason."""
+    encoded = encode(rows, student.tokenizer, length, encoder_decoder=student.model.config.is_encoder_decoder)
+    return encoded.rows, dict(encoded.dropped)
 
 
-def trainer_arguments(student: Student, scratch: str, epochs: float, batch_size: int, accumulate: int, rate: float,
-                      seed: int, progress: bool) -> Any:  # fmt: skip
-    """TRL's configuration for rows that are tokenised and packed already."""
-    import torch
-    from trl import SFTConfig
-
-    cuda = student.model.device.type == "cuda"
-    bf16 = torch.cuda.is_bf16_supported(including_emulation=False) if cuda else cpu_computes_bf16()
-    arguments = SFTConfig(
-        output_dir=scratch, num_train_epochs=epochs, per_device_train_batch_size=batch_size, gradient_accumulation_steps=accumulate,
-        learning_rate=rate, weight_decay=0.01, max_grad_norm=1.0, seed=seed, bf16=bf16, fp16=cuda and not bf16,
-        gradient_checkpointing=cuda and student.parameters > 1e9, packing=False, max_length=None, remove_unused_columns=False,
-        dataset_kwargs={"skip_prepare_dataset": True}, logging_steps=1, save_strategy="no", report_to="none",
-        disable_tqdm=not progress, use_cpu=not cuda, dataloader_pin_memory=cuda,
-    )  # fmt: skip
-    if arguments.n_gpu > 1:
-        arguments._n_gpu = 1  # one process trains on one GPU; several need `accelerate launch`
-    return arguments
-
-
-def cpu_computes_bf16() -> bool:
-    """Whether this processor multiplies bfloat16 itself (AVX-512 BF16 or AMX); emulated it would be slower than float32."""
+def isolates_packed_rows(student: Student) -> bool:
+    """Whether two rows in one sequence give the logits that each gives alone: tried, since some architectures (ALiBi, GPT-Neo) look across."""
     import torch
 
-    return any(getattr(torch.cpu, name, lambda: False)() for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    first, second = [5, 6, 7, 8, 9, 10], [11, 12, 13]
+    both = collate(pack([{"input_ids": r, "labels": r} for r in (first, second)], 16), 0)
+    model, device = student.model.eval(), student.model.device
+    with torch.inference_mode():
+        try:
+            joint = model(both["input_ids"].to(device), position_ids=both["position_ids"].to(device), use_cache=False).logits[0, len(first) :]
+        except TypeError:  # takes no position ids
+            return False
+        alone = model(torch.tensor([second], device=device), use_cache=False).logits[0]
+    return bool((joint - alone).abs().max() < 1e-2 * alone.abs().max())
 
 
-def build_trainer(student: Student, sequences: Sequence[Mapping], arguments: Any, watch: Watch) -> Any:
-    """An SFTTrainer whose learning rate follows `watch.share`."""
-    from datasets import Dataset
-    from torch.optim.lr_scheduler import LambdaLR
-    from transformers import PrinterCallback, ProgressCallback, TrainerCallback
-    from trl import SFTTrainer
+def unpack(sequences: Sequence[Mapping]) -> list[dict[str, list[int]]]:
+    """Packed sequences as their rows again.
 
-    class Reporter(TrainerCallback):
-        """Hands the trainer's events to `watch`."""
-
-        def on_step_end(self, args, state, control, **_):
-            control.should_training_stop |= watch.over()
-
-        def on_log(self, args, state, control, logs=None, **_):
-            watch.note(state.global_step, logs or {})
-
-    class PacedTrainer(SFTTrainer):
-        """SFTTrainer with a schedule that knows wall time and logits only where there is a label."""
-
-        def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-            if return_outputs or self.accelerator.num_processes > 1 or not has_plain_head(model):
-                return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-            with self.accelerator.autocast():
-                return supervised_loss(model, inputs, num_items_in_batch)
-
-        def create_scheduler(self, num_training_steps, optimizer=None):
-            watch.planned = num_training_steps
-            self.lr_scheduler = LambdaLR(optimizer or self.optimizer, watch.factor)
-            return self.lr_scheduler
-
-    trainer = PacedTrainer(
-        model=student.model, args=arguments, train_dataset=Dataset.from_list([dict(s) for s in sequences]),
-        processing_class=student.tokenizer, data_collator=partial(collate, pad_id=student.tokenizer.pad_token_id),
-        callbacks=[Reporter()],
-    )  # fmt: skip
-    trainer.remove_callback(PrinterCallback)
-    trainer.remove_callback(ProgressCallback)
-    return trainer
-
-
-def has_plain_head(model: Any) -> bool:
-    """Whether logits are just the output embedding of the last hidden state (no encoder, no soft cap)."""
-    return not (model.config.is_encoder_decoder or getattr(model.config, "final_logit_softcapping", None))
-
-
-def supervised_loss(model: Any, inputs: Mapping, items: Any = None) -> Any:
-    """Summed cross-entropy over `items` (default: its labels), with logits [labels, vocabulary] made only where a label is.
-
-    TRL makes them for every position; where prompts are long that is most of a small student's time
-    (benchmarks/supervised_loss.py).
+    >>> unpack(pack([{"input_ids": [1, 2], "labels": [1, 2]}, {"input_ids": [3], "labels": [3]}], 4))
+    [{'input_ids': [1, 2], 'labels': [-100, 2]}, {'input_ids': [3], 'labels': [-100]}]
     """
+    rows = []
+    for sequence in sequences:
+        starts = [i for i, p in enumerate(sequence["position_ids"]) if p == 0]
+        for a, b in zip(starts, [*starts[1:], len(sequence["input_ids"])], strict=True):
+            rows.append({"input_ids": sequence["input_ids"][a:b], "labels": sequence["labels"][a:b]})
+    return rows
+
+
+def needs_checkpointing(student: Student, method: str, length: int, batch_size: int) -> bool:
+    """Whether the estimate without recomputation is above nine tenths of the GPU's memory; never on a CPU."""
+    device = student.model.device
+    if method in VIRTUAL or device.type != "cuda":
+        return False  # recomputation and learned past keys exclude each other
     import torch
 
-    whole = model.get_base_model() if hasattr(model, "get_base_model") else model
-    body = {name: value for name, value in inputs.items() if name != "labels"}
-    hidden = whole.base_model(**body, use_cache=False)[0][:, :-1]  # [rows, tokens - 1, width]
-    labels = inputs["labels"][:, 1:]
-    wanted = labels != IGNORED
-    logits = whole.get_output_embeddings()(hidden[wanted]).float()
-    total = torch.nn.functional.cross_entropy(logits, labels[wanted], reduction="sum")
-    return total / (wanted.sum() if items is None else items)
+    from miniluotuo_utils.students.sizes import training_memory
+
+    there = torch.cuda.get_device_properties(device).total_memory
+    return training_memory(student.model.config, method, length, batch_size, checkpointing=False)["total"] > 0.9 * there
 
 
-class Watch:
-    """How far a training is, in steps or minutes, and what its log says."""
+def open_folder(folder: Path, training: Training, options: Mapping, sequences: Sequence[Mapping]) -> Path:
+    """The folder of a training in progress: new, or with the log up to its last whole checkpoint.
 
-    def __init__(self, training: Training, minutes: float | None) -> None:
-        self.training, self.limit, self.planned, self.started = training, (minutes or 0) * 60, 1, 0.0
-
-    def share(self, step: int) -> float:
-        """The part of the training that is over, 0 to 1."""
-        self.started = self.started or time.time()
-        in_time = (time.time() - self.started) / self.limit if self.limit else 0.0
-        return min(1.0, max(step / max(1, self.planned), in_time))
-
-    def factor(self, step: int) -> float:
-        """The learning rate's factor: rise over 5 %, flat, fall over the last half."""
-        share = self.share(step)
-        rise = (step + 1) / max(1, WARM_UP * self.planned) if not self.limit else (step + 1) / 20
-        return min(1.0, rise, max(0.01, (1 - share) / FALL))
-
-    def over(self) -> bool:
-        """Whether the minutes are used up."""
-        return bool(self.limit) and time.time() - self.started >= self.limit
-
-    def note(self, step: int, logs: Mapping) -> None:
-        """Keep one line of the log; a loss that is not a number stops the training at once."""
-        if "loss" not in logs:
-            return
-        loss = float(logs["loss"])
-        if not math.isfinite(loss):
-            raise FloatingPointError(f"the loss is {loss} at step {step}: lower learning_rate, or look for rows without an answer")
-        seconds = time.time() - self.started
-        self.training.log.append({"step": step, "loss": loss, "learning_rate": logs.get("learning_rate"), "seconds": seconds})
+    Raises ValueError, naming the first difference, where it holds a training of other rows or options.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    ids = hashlib.sha256(json.dumps([[s["input_ids"], s["labels"]] for s in sequences]).encode()).hexdigest()
+    wanted = json.loads(json.dumps({**options, "rows": ids}))
+    note, log = folder / "settings.json", folder / "training.jsonl"
+    if note.is_file():
+        found = json.loads(note.read_text(encoding="utf-8"))
+        for name in sorted({*found, *wanted}):
+            if found.get(name) != wanted.get(name):
+                raise ValueError(f"{folder.name}/settings.json, field {name}: found {found.get(name)!r}, expected {wanted.get(name)!r}: "
+                                 "another training is in this folder; name a new one or delete it")  # fmt: skip
+    with written_whole(note) as partial:
+        partial.write_text(json.dumps(wanted, ensure_ascii=False), encoding="utf-8")
+    checkpoint = last_checkpoint(folder)
+    done = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
+    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines() if line.endswith("}")] if log.is_file() else []
+    lines = [line for line in lines if line["step"] <= done]
+    training.log = [line for line in lines if "loss" in line]
+    training.evaluations = [line for line in lines if "eval_loss" in line]
+    if training.log:
+        training.meter.resume(training.log[-1])
+    with written_whole(log) as partial:
+        partial.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    return folder
 
 
-def save(student: Student, folder: Path, log: Sequence[Mapping] = ()) -> Path:
-    """Write a student (or its adapter) as safetensors with its tokenizer and its log, beside and then renamed."""
+def last_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint that was written to its end (the trainer's state comes last); half-written ones are removed."""
+    whole = []
+    for found in folder.glob("checkpoint-*"):
+        try:
+            json.loads((found / "trainer_state.json").read_text(encoding="utf-8"))
+            whole.append(found)
+        except (OSError, ValueError):
+            shutil.rmtree(found, ignore_errors=True)
+    return max(whole, key=lambda p: int(p.name.rpartition("-")[2]), default=None)
+
+
+def save(student: Student, folder: Path, log: Sequence[Mapping] = (), state: Mapping | None = None) -> Path:
+    """Write a student (or its adapter) as safetensors with its tokenizer and its log, beside and then renamed.
+
+    `state` is `Training.state`: the whole weights of a training that cut them over several processes.
+    """
     with written_whole(folder) as partial_folder, quiet():
         partial_folder.mkdir(parents=True)
-        student.model.save_pretrained(partial_folder)
+        adapter = {"save_embedding_layers": False} if hasattr(student.model, "peft_config") else {}  # else PEFT asks the hub about the base
+        student.model.save_pretrained(partial_folder, **({} if state is None else {"state_dict": state}), **adapter)
         student.tokenizer.save_pretrained(partial_folder)
         lines = "".join(json.dumps(line) + "\n" for line in log)
         (partial_folder / "training.jsonl").write_text(lines, encoding="utf-8")
@@ -262,8 +279,11 @@ def save(student: Student, folder: Path, log: Sequence[Mapping] = ()) -> Path:
 def merge(student: Student) -> Student:
     """The student with its adapter added into its weights: a plain transformers model again.
 
-    Raises ValueError for a student that has no adapter.
+    Raises ValueError for a student that has no adapter, and for virtual tokens, which stand before the prompt and not in the weights.
     """
-    if not hasattr(student.model, "merge_and_unload"):
+    if not hasattr(student.model, "peft_config"):
         raise ValueError(f"{student.name} has no adapter to merge; load an adapter folder with load_student")
+    if not hasattr(student.model, "merge_and_unload"):
+        kind = student.model.peft_config["default"].peft_type.value
+        raise ValueError(f"{student.name} learned virtual tokens ({kind}), which cannot be merged into weights: keep the adapter folder, load_student reads it")
     return Student(student.name, student.model.merge_and_unload().eval(), student.tokenizer)

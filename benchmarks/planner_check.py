@@ -1,0 +1,166 @@
+"""The planner against measurement: memory and time of real training steps, each case in a process of its own.
+
+    python benchmarks/planner_check.py          # memory and speed; on the GPU where there is one
+    MINILUOTUO_MIRROR=… python benchmarks/planner_check.py rows   # mean tokens per row of alpaca-chinese v3
+
+A step is two accumulated batches of 4 rows × 256 tokens with every token supervised, and AdamW. Memory on a CPU is the peak of the
+resident set above what a miniature of the case took; on a GPU `torch.cuda.max_memory_allocated`. CPU cases run in float32 without
+dropout, as `sizes.training_memory(half=False)` describes it (a CPU's attention with dropout would keep the scores).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import random
+import resource
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from miniluotuo_utils.runtime import commit
+from miniluotuo_utils.students.sizes import flops_per_token, parameter_count, training_memory
+from miniluotuo_utils.students.throughput import known_peak, measured_peak
+
+LENGTH, BATCH, STEPS = 256, 4, 3
+QUIET = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
+CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    "gpt2 4.5 M": ("gpt2", {"n_layer": 4, "n_embd": 256, "n_head": 4, "vocab_size": 4864, "n_positions": LENGTH, **QUIET}),
+    "gpt2 29 M": ("gpt2", {"n_layer": 8, "n_embd": 512, "n_head": 8, "vocab_size": 8000, "n_positions": LENGTH, **QUIET}),
+    "gpt2 102 M": ("gpt2", {"n_layer": 12, "n_embd": 768, "n_head": 12, "vocab_size": 21128, "n_positions": LENGTH, **QUIET}),
+    "llama 31 M": ("llama", {"num_hidden_layers": 8, "hidden_size": 512, "intermediate_size": 1376, "num_attention_heads": 8, "num_key_value_heads": 2,
+                             "vocab_size": 8000}),
+    "t5 20 M": ("t5", {"num_layers": 4, "d_model": 384, "d_kv": 64, "d_ff": 1536, "num_heads": 6, "vocab_size": 8000, "decoder_start_token_id": 0,
+                       "dropout_rate": 0.0}),
+}  # fmt: skip
+METHODS = ("full", "lora")
+
+
+def config_of(case: str, **other: int) -> Any:
+    """The configuration of a case, with `other` sizes where given."""
+    from transformers import AutoConfig
+
+    kind, sizes = CASES[case]
+    return AutoConfig.for_model(kind, **{**sizes, "bos_token_id": 1, "eos_token_id": 2, **other})
+
+
+def resident() -> int:
+    """Bytes of memory that this process holds now."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def train(config: Any, method: str, checkpointing: bool, length: int) -> list[float]:
+    """Seconds of each of a few real training steps of a new model."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
+
+    from miniluotuo_utils.students.adapters import attach
+    from miniluotuo_utils.students.trainer import summed_loss
+    from miniluotuo_utils.students.zoo import Student
+
+    cuda, auto = torch.cuda.is_available(), AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+    device, dtype = "cuda" if cuda else "cpu", torch.bfloat16 if cuda and method == "lora" else torch.float32
+    student = Student("", auto.from_config(config, dtype=dtype).to(device), None)
+    attach(student, method, seed=0, steps=100)
+    model, times = student.model.train(), []
+    if checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-4, fused=True)
+    ids = torch.randint(5, config.vocab_size, (BATCH, length), device=device)
+    for _ in range(STEPS):
+        started = time.perf_counter()
+        for _ in range(2):
+            with torch.autocast(device, torch.bfloat16, enabled=cuda):
+                loss = summed_loss(model, {"input_ids": ids, "labels": ids}, 2 * ids.numel(), method)
+            loss.backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        if cuda:
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - started)
+    return times
+
+
+def measure(case: str, method: str, checkpointing: bool) -> dict[str, float]:
+    """Peak bytes above what a miniature of the same case took, and seconds per step after the first."""
+    import torch
+
+    kind, sizes = CASES[case]
+    names = {"gpt2": ("n_layer", "n_embd"), "llama": ("num_hidden_layers", "hidden_size"), "t5": ("num_layers", "d_model")}[
+        kind
+    ]
+    train(
+        config_of(case, **dict(zip(names, (1, 64), strict=True)), vocab_size=64), method, checkpointing, 8
+    )  # everything is imported now
+    cuda, before = torch.cuda.is_available(), resident()
+    if cuda:
+        torch.cuda.reset_peak_memory_stats()
+    times = train(config_of(case), method, checkpointing, LENGTH)
+    peak = torch.cuda.max_memory_allocated() if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
+    rate = (known_peak(torch.cuda.get_device_name()) or float("nan")) if cuda else measured_peak("float32")
+    return {"peak": peak, "seconds": min(times[1:]), "rate": rate, "cuda": cuda}
+
+
+def measured(case: str, method: str, checkpointing: bool, returned: bool) -> dict[str, float]:
+    """`measure` in a fresh process; with `returned`, freed memory goes back to the system at once, which is exact but slower."""
+    environment = {**os.environ, **({"MALLOC_MMAP_THRESHOLD_": "65536"} if returned else {})}
+    command = [sys.executable, __file__, "case", case, method, str(int(checkpointing))]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def compare(case: str, method: str, checkpointing: bool) -> str:
+    """One row of the table."""
+    config = config_of(case)
+    memory, speed = measured(case, method, checkpointing, True), measured(case, method, checkpointing, False)
+    planned = training_memory(config, method, LENGTH, BATCH, checkpointing, half=bool(memory["cuda"]))["total"]
+    flops = flops_per_token(config, LENGTH, method, checkpointing) * 2 * BATCH * LENGTH
+    share = flops / speed["seconds"] / speed["rate"]
+    tokens = 2 * BATCH * LENGTH / speed["seconds"]
+    return (f"| {case} | {parameter_count(config) / 1e6:.1f} M | {method}{' + checkpointing' if checkpointing else ''} | {planned / 2**20:,.0f} | "
+            f"{memory['peak'] / 2**20:,.0f} | {planned / memory['peak']:.2f} | {tokens:,.0f} | {share:.0%} |")  # fmt: skip
+
+
+def tokens_per_row(number: int = 3000) -> None:
+    """Mean tokens per row, and the share that is supervised, of random rows of alpaca-chinese v3 under two vocabularies."""
+    from miniluotuo_utils.data import load
+    from miniluotuo_utils.students import load_student
+    from miniluotuo_utils.tokens import IGNORED, encode, gpt2_tokenizer
+
+    rows, _ = load("alpaca-chinese", "train", errors="collect")
+    chosen = random.Random(0).sample(list(rows), number)
+    gpt2, real = gpt2_tokenizer()
+    print("| tokenizer 词表 | rows 行 | tokens per row 每行词元 | supervised 监督 |\n|---|---|---|---|")
+    for name, tokenizer in ((f"GPT-2 BPE{'' if real else ' (miniature)'}", gpt2), ("tiny", load_student("tiny").tokenizer)):
+        made = encode(chosen, tokenizer, 1 << 20).rows
+        tokens = sum(len(row["input_ids"]) for row in made)
+        supervised = sum(label != IGNORED for row in made for label in row["labels"])
+        print(f"| {name} | {len(made):,} | {tokens / len(made):.1f} | {supervised / tokens:.1%} |")
+
+
+def main() -> None:
+    """Print the table of all cases."""
+    print(
+        "| student 学生 | parameters 参数 | method 方法 | planned 计划 MiB | measured 实测 MiB | ratio 比 | tokens/s | share of peak 峰值占比 |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
+    for case in CASES:
+        for method in METHODS:
+            print(compare(case, method, False), flush=True)
+    print(compare("gpt2 102 M", "full", True))
+    threads = os.environ.get("OMP_NUM_THREADS", "all")
+    print(f"\n{datetime.now(UTC):%Y-%m-%d}, commit {commit()}, {platform.processor() or platform.machine()}, {threads} threads, "
+          f"{measured_peak() / 1e9:.0f} GFLOP/s on a float32 product")  # fmt: skip
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["case"]:
+        print(json.dumps(measure(sys.argv[2], sys.argv[3], sys.argv[4] == "1")))
+    elif sys.argv[1:2] == ["rows"]:
+        tokens_per_row()
+    else:
+        main()

@@ -1,0 +1,50 @@
+"""Training from files, for the command line: rows in, a student folder out; also under `accelerate launch`.
+
+In: JSON Lines files. Out: a folder as `save` writes it. Shown in the README.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from miniluotuo_utils.records import check_row, read_jsonl
+from miniluotuo_utils.students.finetune import Training, finetune, save
+from miniluotuo_utils.students.zoo import load_student
+
+
+def train_files(name: str, data: Sequence[Path], out: Path, *, bits: int | None = None, **options: object) -> Training:
+    """Train student `name` on the instruction rows of all `data` files and write it to `out`.
+
+    The training in progress stands in `<out>.training` (log and checkpoints) until `out` is whole: the same command
+    goes on where a killed one stopped. Under `accelerate launch` every process reads the rows and the first one writes.
+    """
+    rows = [row for path in data for row in read_jsonl(path, check_row)]
+    if not rows:
+        raise ValueError(f"{', '.join(p.name for p in data)}: found no rows, expected instruction rows, one JSON object per line")
+    device = own_device()
+    student = load_student(name, device, dtype="float32" if bits is None else half(device), bits=bits)
+    progress = out.with_name(out.name + ".training")
+    training = finetune(student, rows, folder=progress, **options)
+    if int(os.environ.get("RANK", 0)) == 0:
+        save(training.student, out, training.log, training.state)
+        shutil.rmtree(progress, ignore_errors=True)
+    return training
+
+
+def own_device() -> str:
+    """The device of this process: its GPU under `accelerate launch`, the first GPU, Apple's, or the CPU."""
+    import torch
+
+    if os.environ.get("ACCELERATE_USE_CPU", "false").lower() == "true" or not torch.cuda.is_available():
+        return "cpu"
+    return f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
+
+
+def half(device: str) -> str:
+    """The half precision that a device computes itself; bfloat16 on a CPU, where 4 bits are for trying out."""
+    import torch
+
+    return "bfloat16" if device == "cpu" or torch.cuda.is_bf16_supported(including_emulation=False) else "float16"

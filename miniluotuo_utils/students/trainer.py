@@ -1,0 +1,242 @@
+"""The training loop under `finetune`: TRL's SFTTrainer (for encoder–decoders transformers' Trainer) with our loss, schedule and log.
+
+In: a student with its method attached, rows of ids. Out: a trainer to call `train` on.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from miniluotuo_utils.students.adapters import VIRTUAL
+from miniluotuo_utils.students.zoo import Student
+from miniluotuo_utils.tokens import IGNORED, collate
+
+if TYPE_CHECKING:
+    from miniluotuo_utils.students.finetune import Training
+
+WARM_UP, FALL = 0.05, 0.5  # shares of the training: linear rise at its start, linear fall at its end
+REPORTERS = ("none", "tensorboard", "trackio")  # none of them asks for a key
+
+
+def trainer_arguments(student: Student, folder: str, *, epochs: float, max_steps: int | None, batch_size: int, accumulate: int, rate: float,
+                      seed: int, checkpointing: bool, report_to: str) -> Any:  # fmt: skip
+    """The configuration for rows that are tokenised already; `folder` takes checkpoints.
+
+    Precision: bfloat16 where the device computes it itself (a T4 and most CPUs only imitate it), float16 with a scaler
+    on other GPUs, float32 on other CPUs.
+    """
+    import torch
+    from transformers import TrainingArguments
+    from trl import SFTConfig
+
+    if report_to not in REPORTERS:
+        raise ValueError(f"report_to is {report_to!r}; expected one of {', '.join(REPORTERS)}")
+    if report_to == "tensorboard":
+        os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(Path(folder) / "tensorboard"))
+    cuda = student.model.device.type == "cuda"
+    bf16 = torch.cuda.is_bf16_supported(including_emulation=False) if cuda else cpu_computes_bf16()
+    common = dict(
+        output_dir=folder, num_train_epochs=epochs, max_steps=max_steps or -1, per_device_train_batch_size=batch_size,
+        per_device_eval_batch_size=batch_size, gradient_accumulation_steps=accumulate, learning_rate=rate, weight_decay=0.01, max_grad_norm=1.0,
+        seed=seed, bf16=bf16, fp16=cuda and not bf16, gradient_checkpointing=checkpointing, gradient_checkpointing_kwargs={"use_reentrant": False},
+        remove_unused_columns=False, logging_steps=1, logging_nan_inf_filter=False, save_strategy="no", eval_strategy="no", save_total_limit=2,
+        prediction_loss_only=True, report_to=report_to, disable_tqdm=True, use_cpu=not cuda, dataloader_pin_memory=cuda,
+    )  # fmt: skip
+    if student.model.config.is_encoder_decoder:
+        arguments = TrainingArguments(**common)
+    else:
+        arguments = SFTConfig(**common, packing=False, max_length=None, dataset_kwargs={"skip_prepare_dataset": True})
+    if arguments.n_gpu > 1:
+        arguments._n_gpu = 1  # one process trains on one GPU; several need `accelerate launch`
+    return arguments
+
+
+def cpu_computes_bf16() -> bool:
+    """Whether this processor multiplies bfloat16 itself (AVX-512 BF16 or AMX); emulated it would be slower than float32."""
+    import torch
+
+    return any(getattr(torch.cpu, name, lambda: False)() for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+
+
+def build_trainer(student: Student, rows: Sequence[Mapping], held_out: Sequence[Mapping], arguments: Any, watch: Watch, method: str) -> Any:
+    """A trainer whose learning rate, checkpoints and evaluations follow `watch`, and whose loss is `summed_loss`."""
+    from datasets import Dataset
+    from torch.optim.lr_scheduler import LambdaLR
+    from transformers import PrinterCallback, ProgressCallback, Trainer
+    from trl import SFTTrainer
+
+    both = student.model.config.is_encoder_decoder
+
+    class PacedTrainer(Trainer if both else SFTTrainer):
+        """The library's trainer with a schedule that knows wall time and a loss that counts only labels."""
+
+        def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+            self.model_accepts_loss_kwargs = True  # the loss below is a sum over all items of the step, never a mean to be divided again
+            with self.accelerator.autocast():
+                loss = summed_loss(model, inputs, num_items_in_batch, method, self.accelerator.num_processes)
+            if model.training:
+                watch.training.meter.count(inputs)
+            return (loss, {}) if return_outputs else loss
+
+        def create_scheduler(self, num_training_steps, optimizer=None):
+            watch.planned = num_training_steps
+            self.lr_scheduler = LambdaLR(optimizer or self.optimizer, watch.factor)
+            return self.lr_scheduler
+
+    made = partial(batch_of, pad_id=student.tokenizer.pad_token_id, encoder_decoder=both, virtual=method in VIRTUAL)
+    trainer = PacedTrainer(
+        model=student.model, args=arguments, train_dataset=Dataset.from_list([dict(s) for s in rows]), processing_class=student.tokenizer,
+        eval_dataset=Dataset.from_list([dict(s) for s in held_out]) if held_out else None, data_collator=made, callbacks=[reporter(watch, method)],
+    )  # fmt: skip
+    trainer.model_accepts_loss_kwargs = True
+    trainer.remove_callback(PrinterCallback)
+    trainer.remove_callback(ProgressCallback)
+    return trainer
+
+
+def batch_of(rows: Sequence[Mapping], pad_id: int, encoder_decoder: bool, virtual: bool) -> dict[str, Any]:
+    """`tokens.collate`, without position ids where virtual tokens come first and would shift them."""
+    batch = collate(rows, pad_id, encoder_decoder)
+    if virtual:
+        batch.pop("position_ids", None)
+    return batch
+
+
+def summed_loss(model: Any, inputs: Mapping, items: Any, method: str, processes: int = 1) -> Any:
+    """Cross-entropy of the supervised tokens, summed and divided by `items`, their number in the whole step.
+
+    With several processes it is multiplied by their number, because gradients are averaged over them.
+    """
+    import torch
+
+    if method == "adalora" and not isinstance(model, torch.nn.parallel.DistributedDataParallel):
+        extra = {} if model.config.is_encoder_decoder else {"num_items_in_batch": items}
+        return model(**inputs, use_cache=False, **extra).loss * processes  # with AdaLoRA's penalty for vectors that are not orthogonal
+    if processes == 1 and method not in VIRTUAL and has_plain_head(model):
+        return supervised_loss(model, inputs, items)
+    labels = inputs["labels"]
+    both = getattr(model, "module", model).config.is_encoder_decoder
+    body = inputs if both else {name: value for name, value in inputs.items() if name != "labels"}
+    logits = model(**body, use_cache=False).logits
+    if not both:  # virtual tokens may stand before the row
+        logits, labels = logits[:, -labels.shape[1] : -1], labels[:, 1:]
+    wanted = labels != IGNORED
+    if both:
+        logits = logits[:, -labels.shape[1] :]
+    total = torch.nn.functional.cross_entropy(logits[wanted].float(), labels[wanted], reduction="sum")
+    return total / (wanted.sum() if items is None else items) * processes
+
+
+def has_plain_head(model: Any) -> bool:
+    """Whether logits are just the output embedding of the last hidden state (no encoder, no soft cap)."""
+    return not (model.config.is_encoder_decoder or getattr(model.config, "final_logit_softcapping", None) or getattr(model.config, "logit_scale", None))
+
+
+def supervised_loss(model: Any, inputs: Mapping, items: Any = None) -> Any:
+    """Summed cross-entropy over `items` (default: its labels), with logits [labels, vocabulary] made only where a label is.
+
+    Made for every position they are most of a small student's time where prompts are long
+    (benchmarks/supervised_loss.py).
+    """
+    import torch
+
+    whole = model.get_base_model() if hasattr(model, "get_base_model") else model
+    body = {name: value for name, value in inputs.items() if name != "labels"}
+    hidden = whole.base_model(**body, use_cache=False)[0][:, :-1]  # [rows, tokens - 1, width]
+    labels = inputs["labels"][:, 1:]
+    wanted = labels != IGNORED
+    logits = whole.get_output_embeddings()(hidden[wanted]).float()
+    total = torch.nn.functional.cross_entropy(logits, labels[wanted], reduction="sum")
+    return total / (wanted.sum() if items is None else items)
+
+
+def reporter(watch: Watch, method: str) -> Any:
+    """A callback that hands the trainer's events to `watch` and tells the trainer when to save, evaluate and stop."""
+    from transformers import TrainerCallback
+
+    class Reporter(TrainerCallback):
+        def on_optimizer_step(self, args, state, control, model=None, **_):
+            if method == "adalora":
+                getattr(model, "module", model).base_model.update_and_allocate(state.global_step)
+
+        def on_step_end(self, args, state, control, **_):
+            due = watch.due(state.global_step)
+            control.should_save |= due and watch.saves
+            control.should_evaluate |= due and watch.evaluates
+            control.should_training_stop |= watch.over()
+
+        def on_log(self, args, state, control, logs=None, **_):
+            watch.note(state.global_step, logs or {}, main=state.is_world_process_zero)
+
+    return Reporter()
+
+
+class Watch:
+    """How far a training is, in steps or minutes; what is due; and what its log says."""
+
+    def __init__(self, training: Training, minutes: float | None, checkpoints: int = 10, file: Path | None = None,
+                 show: Callable[[Training], None] | None = None) -> None:  # fmt: skip
+        self.training, self.limit, self.checkpoints, self.file, self.show = training, (minutes or 0) * 60, checkpoints, file, show
+        self.planned, self.started, self.passed = 1, 0.0, -1
+        self.saves = self.evaluates = False
+
+    def begin(self) -> None:
+        """Start, or go on with the seconds that the log already holds."""
+        self.started = time.time() - (self.training.log[-1]["seconds"] if self.training.log else 0.0)
+
+    def share(self, step: int) -> float:
+        """The part of the training that is over, 0 to 1."""
+        self.started = self.started or time.time()
+        in_time = (time.time() - self.started) / self.limit if self.limit else 0.0
+        return min(1.0, max(step / max(1, self.planned), in_time))
+
+    def factor(self, step: int) -> float:
+        """The learning rate's factor: rise over 5 %, flat, fall over the last half."""
+        share = self.share(step)
+        rise = (step + 1) / max(1, WARM_UP * self.planned) if not self.limit else (step + 1) / 20
+        return min(1.0, rise, max(0.01, (1 - share) / FALL))
+
+    def due(self, step: int) -> bool:
+        """Whether another tenth (of `checkpoints`) of the training is over; with fewer steps than that, every step."""
+        now = int(self.share(step) * self.checkpoints)
+        if self.passed < 0:  # the first step, also after a restart
+            self.passed = int(self.share(step - 1) * self.checkpoints)
+        is_due, self.passed = now > self.passed, max(now, self.passed)
+        return is_due or self.over()
+
+    def over(self) -> bool:
+        """Whether the minutes are used up."""
+        return bool(self.limit) and time.time() - self.started >= self.limit
+
+    def note(self, step: int, logs: Mapping, main: bool = True) -> None:
+        """Keep one line of the log; a loss that is not a number stops the training at once."""
+        if "eval_loss" in logs:
+            self.training.evaluations.append({"step": step, "eval_loss": float(logs["eval_loss"])})
+            if main:
+                self.write(self.training.evaluations[-1])
+        if "loss" not in logs:
+            return
+        loss = float(logs["loss"])
+        if not math.isfinite(loss):
+            raise FloatingPointError(f"the loss is {loss} at step {step}: lower learning_rate, or look for rows without an answer")
+        line = {"step": step, "loss": loss, "learning_rate": logs.get("learning_rate"), "seconds": time.time() - self.started,
+                **self.training.meter.totals()}  # fmt: skip
+        self.training.log.append(line)
+        if main:
+            self.write(line)
+            if self.show:
+                self.show(self.training)
+
+    def write(self, line: Mapping) -> None:
+        """Append one line to the training's file, where there is one."""
+        if self.file:
+            import json
+
+            with open(self.file, "a", encoding="utf-8") as out:
+                out.write(json.dumps(line) + "\n")

@@ -1,0 +1,21 @@
+"""From instruction rows to what the loss sees: token ids, supervised-token mask, packed batches.
+
+In: instruction rows and a tokenizer. Out: rows of ids and labels. Shown in notebook 03.
+"""
+
+from miniluotuo_utils.tokens.caching import encoded_dataset
+from miniluotuo_utils.tokens.encoding import IGNORED, Encoded, encode
+from miniluotuo_utils.tokens.packing import collate, fill, pack, pack_stream
+from miniluotuo_utils.tokens.vocabulary import (
+    byte_level_bpe,
+    gpt2_tokenizer,
+    prompt_ids,
+    refuse_lossy,
+    text_of,
+    tokens_per_character,
+)
+
+__all__ = [
+    "IGNORED", "Encoded", "byte_level_bpe", "collate", "encode", "encoded_dataset", "fill", "gpt2_tokenizer", "pack", "pack_stream",
+    "prompt_ids", "refuse_lossy", "text_of", "tokens_per_character",
+]  # fmt: skip
