@@ -5,20 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from miniluotuo_utils.runtime import SCALES, repository, runs_root
-
-METHODS = (
-    "full",
-    "lora",
-    "qlora",
-    "adalora",
-    "prefix",
-    "prompt",
-    "p_tuning",
-)  # students.adapters would import torch for --help
+from miniluotuo_utils.students.adapters import METHODS
 
 
 def run(args: argparse.Namespace) -> int:
@@ -262,17 +253,8 @@ def merge(args: argparse.Namespace) -> int:
     return 0
 
 
-def parser() -> argparse.ArgumentParser:
-    """Every command with its arguments."""
-    top = argparse.ArgumentParser(prog="python -m miniluotuo_utils", description="迷你骆驼 Mini-Luotuo from a shell")
-    commands = top.add_subparsers(required=True, metavar="COMMAND")
-
-    def command(function, *arguments: tuple[str, dict]) -> None:
-        sub = commands.add_parser(function.__name__, help=function.__doc__)
-        sub.set_defaults(function=function)
-        for name, options in arguments:
-            sub.add_argument(name, **options)
-
+def data_commands(command: Callable[..., None]) -> None:
+    """Notebooks, README and data."""
     command(run, ("--scale", {"default": "smoke", "choices": SCALES}), ("--only", {"help": "numbers, e.g. 01,05"}),
             ("--from", {"dest": "start", "help": "the first notebook to run, e.g. 03"}),
             ("--parameter", {"action": "append", "default": [], "metavar": "NAME=VALUE"}))  # fmt: skip
@@ -280,27 +262,27 @@ def parser() -> argparse.ArgumentParser:
     command(badges, ("--repo", {"help": "owner/name"}), ("--ref", {"help": "branch or tag"}))
     command(download, ("names", {"nargs": "+"}), ("--mirror", {"type": Path}), ("--home", {"type": Path}))
     command(catalog, ("--readme", {"action": "store_true", "help": "write it into both READMEs"}))
-    command(
-        zoo,
-        ("--readme", {"action": "store_true", "help": "compute training memory anew and write the table into both READMEs"}),
-    )
+    command(zoo, ("--readme", {"action": "store_true", "help": "compute training memory anew and write the table into both READMEs"}))
     command(pin, ("names", {"nargs": "+"}))
     command(validate, ("file", {"type": Path}), ("--most", {"type": int, "default": 20, "help": "how many faults to print"}))
+
+
+def teacher_commands(command: Callable[..., None]) -> None:
+    """Asking a teacher."""
     asking = (("--base-url", {"help": "else TEACHER_BASE_URL"}), ("--model", {"help": "else TEACHER_MODEL"}),
               ("--store", {"type": Path, "required": True, "help": "sqlite file of all replies: nothing is asked twice"}),
               ("--concurrency", {"type": int, "default": 16}), ("--requests-per-minute", {"type": float}), ("--tokens-per-minute", {"type": float}),
               ("--budget", {"type": float, "help": "money; needs both prices and --max-tokens"}), ("--budget-tokens", {"type": int}),
               ("--price-in", {"type": float, "help": "per million prompt tokens"}), ("--price-out", {"type": float}),
               ("--language", {"default": "zh", "choices": ("zh", "en")}), ("--temperature", {"type": float}), ("--max-tokens", {"type": int}))  # fmt: skip
-    command(
-        respond,
-        ("rows", {"type": Path}),
-        ("out", {"type": Path}),
-        ("--rejected", {"type": Path, "help": "rows without a usable answer go here"}),
-        *asking,
-    )
+    command(respond, ("rows", {"type": Path}), ("out", {"type": Path}),
+            ("--rejected", {"type": Path, "help": "rows without a usable answer go here"}), *asking)  # fmt: skip
     command(instruct, ("out", {"type": Path}), ("--seeds", {"type": Path, "required": True}), ("--topics", {"type": Path}),
             ("--target", {"type": int, "required": True}), ("--seed", {"type": int, "default": 0}), *asking)  # fmt: skip
+
+
+def student_commands(command: Callable[..., None]) -> None:
+    """Training, answering, scoring, planning."""
     command(score, ("gold", {}), ("pred", {}), ("--task", {"required": True, "choices": ("NER", "RE", "EE")}),
             ("--mode", {"default": "span", "choices": ("span", "string")}), ("--json", {"action": "store_true"}))  # fmt: skip
     command(train, ("--student", {"required": True, "help": "zoo name, folder or hub id"}), ("--data", {"type": Path, "nargs": "+", "required": True}),
@@ -323,6 +305,22 @@ def parser() -> argparse.ArgumentParser:
             ("--mfu", {"type": float, "help": "share of the GPU's peak, 0 to 1"}), ("--price", {"type": float, "help": "per hour"}),
             ("--json", {"action": "store_true"}))  # fmt: skip
     command(merge, ("adapter", {"type": Path}), ("out", {"type": Path}))
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every command with its arguments."""
+    top = argparse.ArgumentParser(prog="python -m miniluotuo_utils", description="迷你骆驼 Mini-Luotuo from a shell")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(function: Callable, *arguments: tuple[str, dict]) -> None:
+        sub = commands.add_parser(function.__name__, help=function.__doc__)
+        sub.set_defaults(function=function)
+        for name, options in arguments:
+            sub.add_argument(name, **options)
+
+    data_commands(command)
+    teacher_commands(command)
+    student_commands(command)
     return top
 
 

@@ -1,3 +1,4 @@
+# ruff: noqa: SIM905 - word lists read better as text
 """The texts and tasks that the tiny student is pretrained on: an endless, seeded mixture.
 
 Written here: sentence patterns (`tiny_templates.tsv`), names, times, organisations, tasks. Taken from sources whose

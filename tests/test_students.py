@@ -30,7 +30,7 @@ def logits(student, text="### Response:"):
     ids = student.tokenizer(text, return_tensors="pt", add_special_tokens=False)["input_ids"]
     extra = {"decoder_input_ids": ids[:, :1]} if student.model.config.is_encoder_decoder else {}
     with torch.inference_mode():
-        return student.model(ids, **extra, use_cache=False).logits.float()
+        return student.model(ids, **extra, use_cache=False).logits[:, -ids.shape[1] :].float()  # without learned virtual tokens
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def small(name):
 @pytest.mark.parametrize("method", [m for m in METHODS if m != "qlora"])
 def test_every_method_trains_and_reads_back_the_same(name, method, tmp_path):
     """Each method must come back from its folder with the logits that it was saved with, within 1e-4; merged, within 1e-3."""
-    training = finetune(small(name), ROWS, method, max_steps=3, batch_size=4, max_length=256)
+    training = finetune(small(name), ROWS, method, max_steps=3, batch_size=4, max_length=256, learning_rate=1e-2)
     student = training.student
     assert len(training.log) == 3 and (method == "full") == (training.trainable == student.parameters)
     before, untouched = logits(student), logits(small(name))
@@ -112,7 +112,7 @@ def test_qlora_trains_in_four_bits_and_reads_back_the_same(tmp_path):
     """A quantised base must be quantised the same way when the adapter is read back."""
     pytest.importorskip("bitsandbytes", reason="4 bits need bitsandbytes")
     training = finetune(load_student("tiny", "cpu", bits=4), ROWS, "qlora", max_steps=3, batch_size=4, max_length=256)
-    before = logits(training.student)
+    before = logits(training.student)  # bitsandbytes repacks for the CPU here
     folder = save(training.student, tmp_path / "adapter")
     assert (logits(load_student(folder, "cpu", bits=4)) - before).abs().max() < 1e-3
     whole = logits(load_student(folder))  # the same adapter on the base in full precision: near, not equal
@@ -228,8 +228,8 @@ def test_a_killed_training_goes_on_to_the_same_loss(method, tmp_path):
     straight = subprocess.run([*run, ""], env=CPU, capture_output=True, text=True, check=True).stdout
     folder = tmp_path / "progress"
     child = subprocess.Popen([*run, str(folder)], env=CPU, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    for _ in range(600):
-        if last_checkpoint(folder) and len((folder / "training.jsonl").read_text().splitlines()) >= 7:
+    for _ in range(2400):
+        if list(folder.glob("checkpoint-*/trainer_state.json")) and len((folder / "training.jsonl").read_text().splitlines()) >= 7:
             break
         time.sleep(0.05)
     child.send_signal(signal.SIGKILL)

@@ -22,7 +22,7 @@ RATES = {"prefix": 1e-2, "prompt": 3e-2, "p_tuning": 1e-2}
 def peak_rate(student: Student, method: str) -> float:
     """The peak learning rate where none is given: the zoo's for full fine-tuning, ten times that for low-rank adapters
     (at most 3e-3), and 1e-2 to 3e-2 for virtual tokens, as in PEFT's examples."""
-    spec = ZOO.get(student.name)
+    spec = ZOO.get(student.name.removeprefix("miniature:").partition(":")[0])
     full = spec.learning_rate if spec else 2e-5
     return RATES.get(method) or (full if method == "full" else min(10 * full, 3e-3))
 
@@ -33,7 +33,6 @@ def attach(student: Student, method: str, seed: int, steps: int, rank: int = RAN
     `steps` is the length of the training, which AdaLoRA's schedule needs. Raises ValueError for a 4-bit method on a
     student that was not loaded in 4-bit, and for a student that has an adapter already.
     """
-    import torch
     from transformers import set_seed
 
     set_seed(seed)
@@ -44,15 +43,24 @@ def attach(student: Student, method: str, seed: int, steps: int, rank: int = RAN
         raise ValueError("method 'qlora' needs a 4-bit student: load_student(name, bits=4)")
     if method == "full" and four:
         raise ValueError("4-bit weights cannot be trained: use method 'qlora', or load the student without bits=4")
+    if four and any(getattr(getattr(p, "quant_state", None), "packing_format_for_cpu", False) for p in student.model.parameters()):
+        raise ValueError(f"{student.name} has generated in 4 bits on a CPU, after which bitsandbytes cannot train it: load it again")
     if method != "full":
         from peft import get_peft_model, prepare_model_for_kbit_training
 
         if four:
             student.model = prepare_model_for_kbit_training(student.model, use_gradient_checkpointing=False)
         student.model = get_peft_model(student.model, peft_config(student, method, steps, rank))
-    for parameter in student.model.parameters():
+    train_in_float32(student.model)
+
+
+def train_in_float32(model: Any) -> None:
+    """Every trained weight in float32: small updates vanish in half precision, and the T4's scaler refuses it."""
+    import torch
+
+    for parameter in model.parameters():
         if parameter.requires_grad and parameter.dtype in (torch.float16, torch.bfloat16):
-            parameter.data = parameter.data.float()  # small updates vanish in half precision, and the T4's scaler refuses it
+            parameter.data = parameter.data.float()
 
 
 def peft_config(student: Student, method: str, steps: int, rank: int) -> PeftConfig:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from miniluotuo_utils.records import check_row, read_jsonl
-from miniluotuo_utils.students.finetune import Training, finetune, save
+from miniluotuo_utils.students.finetune import Training, finetune, first_process, save
 from miniluotuo_utils.students.zoo import load_student
 
 
@@ -28,7 +28,7 @@ def train_files(name: str, data: Sequence[Path], out: Path, *, bits: int | None 
     student = load_student(name, device, dtype="float32" if bits is None else half(device), bits=bits)
     progress = out.with_name(out.name + ".training")
     training = finetune(student, rows, folder=progress, **options)
-    if int(os.environ.get("RANK", 0)) == 0:
+    if first_process():
         save(training.student, out, training.log, training.state)
         shutil.rmtree(progress, ignore_errors=True)
     return training

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from miniluotuo_utils.runtime import peak_memory_mib, written_whole
-from miniluotuo_utils.students.adapters import METHODS, RANK, VIRTUAL, attach, peak_rate
+from miniluotuo_utils.students.adapters import METHODS, RANK, TOKENS, VIRTUAL, attach, peak_rate
 from miniluotuo_utils.students.throughput import Throughput
 from miniluotuo_utils.students.trainer import Watch, build_trainer, trainer_arguments
 from miniluotuo_utils.students.zoo import Student, quiet
@@ -127,7 +127,8 @@ def train(trainer: Any, watch: Watch, checkpoint: Path | None, planned: int, len
             raise
         from miniluotuo_utils.students.planner import advice, memory_of
 
-        raise MemoryError(advice(student.model.config, training.method, length, batch_size, memory_of(student.model.device))) from error
+        checkpointing = trainer.args.gradient_checkpointing
+        raise MemoryError(advice(student.model.config, training.method, length, batch_size, memory_of(student.model.device), checkpointing)) from error
     if trainer.is_fsdp_enabled:
         training.state = trainer.accelerator.get_state_dict(trainer.model)
     # accelerate leaves its mixed-precision wrapper around forward, and the saved student would not equal this one
@@ -150,7 +151,7 @@ def planned_steps(rows: int, batch_size: int, accumulate: int, epochs: float) ->
 
 def training_rows(student: Student, rows: Sequence[Mapping], method: str, max_length: int, evaluation: float, seed: int) -> tuple[list, list, dict]:
     """Token rows to train on, those kept out, and what encoding left out; packed where the student keeps packed rows apart."""
-    rows, length = list(rows), min(max_length, student.context)
+    rows, length = list(rows), min(max_length, student.context - (TOKENS if method in VIRTUAL else 0))
     both = student.model.config.is_encoder_decoder
     encoded, dropped = (rows, {}) if rows and "input_ids" in rows[0] else encoded_rows(student, rows, length)
     if not 0 <= evaluation < 1:
@@ -161,7 +162,7 @@ def training_rows(student: Student, rows: Sequence[Mapping], method: str, max_le
     held_out, encoded = encoded[:kept_out], encoded[kept_out:]
     apart = method in VIRTUAL or both or not isolates_packed_rows(student)
     if apart and encoded and "position_ids" in encoded[0]:
-        encoded, held_out = unpack(encoded), unpack(held_out)
+        encoded, held_out = ([row for row in unpack(part) if len(row["input_ids"]) <= length] for part in (encoded, held_out))
     elif not apart and encoded and "position_ids" not in encoded[0]:
         encoded, held_out = pack(encoded, length), pack(held_out, length)
     if not any(label != IGNORED for s in encoded for label in s["labels"]):
@@ -180,6 +181,8 @@ def isolates_packed_rows(student: Student) -> bool:
     """Whether two rows in one sequence give the logits that each gives alone: tried, since some architectures (ALiBi, GPT-Neo) look across."""
     import torch
 
+    if getattr(student.model, "is_loaded_in_4bit", False) and student.model.device.type == "cpu":
+        return False  # not tried: bitsandbytes repacks 4-bit weights at the first evaluation on a CPU and cannot train them after that
     first, second = [5, 6, 7, 8, 9, 10], [11, 12, 13]
     both = collate(pack([{"input_ids": r, "labels": r} for r in (first, second)], 16), 0)
     model, device = student.model.eval(), student.model.device
@@ -234,8 +237,9 @@ def open_folder(folder: Path, training: Training, options: Mapping, sequences: S
             if found.get(name) != wanted.get(name):
                 raise ValueError(f"{folder.name}/settings.json, field {name}: found {found.get(name)!r}, expected {wanted.get(name)!r}: "
                                  "another training is in this folder; name a new one or delete it")  # fmt: skip
-    with written_whole(note) as partial:
-        partial.write_text(json.dumps(wanted, ensure_ascii=False), encoding="utf-8")
+    if first_process():
+        with written_whole(note) as partial:
+            partial.write_text(json.dumps(wanted, ensure_ascii=False), encoding="utf-8")
     checkpoint = last_checkpoint(folder)
     done = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
     lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines() if line.endswith("}")] if log.is_file() else []
@@ -244,9 +248,15 @@ def open_folder(folder: Path, training: Training, options: Mapping, sequences: S
     training.evaluations = [line for line in lines if "eval_loss" in line]
     if training.log:
         training.meter.resume(training.log[-1])
-    with written_whole(log) as partial:
-        partial.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    if first_process():
+        with written_whole(log) as partial:
+            partial.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     return folder
+
+
+def first_process() -> bool:
+    """Whether this is the only process, or the first of `accelerate launch`: the one that writes."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def last_checkpoint(folder: Path) -> Path | None:
@@ -257,7 +267,8 @@ def last_checkpoint(folder: Path) -> Path | None:
             json.loads((found / "trainer_state.json").read_text(encoding="utf-8"))
             whole.append(found)
         except (OSError, ValueError):
-            shutil.rmtree(found, ignore_errors=True)
+            if first_process():
+                shutil.rmtree(found, ignore_errors=True)
     return max(whole, key=lambda p: int(p.name.rpartition("-")[2]), default=None)
 
 

@@ -41,7 +41,7 @@ def measured_peak(dtype: str = "float32", size: int = 1024, tries: int = 5) -> f
     """FLOP/s of this processor on one `size`³ matrix product, best of `tries`: what a CPU's share is taken of, since no sheet says."""
     import torch
 
-    a = torch.randn(size, size).to(getattr(torch, dtype))
+    a = torch.ones(size, size, dtype=getattr(torch, dtype))  # not random: drawing would move the generator that dropout uses
     a @ a  # the first one prepares
     best = float("inf")
     for _ in range(tries):

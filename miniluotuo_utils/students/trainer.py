@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from miniluotuo_utils.students.adapters import VIRTUAL
+from miniluotuo_utils.students.adapters import VIRTUAL, train_in_float32
 from miniluotuo_utils.students.zoo import Student
 from miniluotuo_utils.tokens import IGNORED, collate
 
@@ -94,6 +94,7 @@ def build_trainer(student: Student, rows: Sequence[Mapping], held_out: Sequence[
         model=student.model, args=arguments, train_dataset=Dataset.from_list([dict(s) for s in rows]), processing_class=student.tokenizer,
         eval_dataset=Dataset.from_list([dict(s) for s in held_out]) if held_out else None, data_collator=made, callbacks=[reporter(watch, method)],
     )  # fmt: skip
+    train_in_float32(trainer.model)  # TRL casts the adapters of a 4-bit student to bfloat16
     trainer.model_accepts_loss_kwargs = True
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)

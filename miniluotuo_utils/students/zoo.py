@@ -105,7 +105,8 @@ class Student:
         config, told = self.model.config, getattr(self.tokenizer, "model_max_length", None)
         for name in ("max_position_embeddings", "n_positions", "seq_length"):
             if isinstance(found := getattr(config, name, None), int):
-                return found
+                adapter = getattr(self.model, "peft_config", {}).get("default")
+                return found - (getattr(adapter, "num_virtual_tokens", None) or 0)  # learned tokens before the prompt take places
         if told and told < 1e9:  # transformers writes 1e30 for "nothing stated"
             return int(told)
         return ZOO[self.name].context if self.name in ZOO else UNSTATED
@@ -266,7 +267,7 @@ def quiet() -> Iterator[None]:
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=FutureWarning)
-        warnings.filterwarnings("ignore", message=".*(fan_in_fan_out|Could not find a config file).*")
+        warnings.filterwarnings("ignore", message=".*(fan_in_fan_out|Position ids are not supported|rank_pattern keys|Unable to fetch remote file|Could not find a config file).*")
         try:
             yield
         finally:
