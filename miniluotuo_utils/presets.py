@@ -43,7 +43,7 @@ WHY = {
     "chat": "对话：同样的问题总得同样的回答；轻微的重复惩罚让小模型不绕圈 · chat: greedy; a slight penalty keeps small students out of loops",
     "creative": "创作：抽样，给定 seed 就可重现；没有惩罚 · writing: sampled, reproducible with a seed, nothing penalised",
 }
-ALPACA_COT = [  # https://github.com/PhoebusSi/Alpaca-CoT, utils/config.py and its README
+ALPACA_COT = [  # https://github.com/PhoebusSi/Alpaca-CoT, utils/config.py; the last row as its README advertises it, second hand
     {"preset": "Alpaca-CoT GENERATE_CONFIG", "do_sample": False, "temperature": 0.1, "top_p": 0.75, "beams": 4,
      "why": "没有 do_sample：四路集束搜索，温度、top_p、top_k=40 都不起作用 · without do_sample this is beam search, and its sampling numbers do nothing"},
     {"preset": "Alpaca-CoT GENERATE_CONFIG_4_firefly", "do_sample": True, "temperature": 0.35, "top_p": 0.85, "repetition_penalty": 1.2,

@@ -25,7 +25,8 @@ def train_files(name: str, data: Sequence[Path], out: Path, *, bits: int | None 
     if not rows:
         raise ValueError(f"{', '.join(p.name for p in data)}: found no rows, expected instruction rows, one JSON object per line")
     device = own_device()
-    student = load_student(name, device, dtype="float32" if bits is None else half(device), bits=bits)
+    whole = bits is None and (device == "cpu" or options.get("method", "full") == "full")  # a frozen base does with half precision
+    student = load_student(name, device, dtype="float32" if whole else half(device), bits=bits)
     progress = out.with_name(out.name + ".training")
     training = finetune(student, rows, folder=progress, **options)
     if first_process():

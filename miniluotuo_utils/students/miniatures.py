@@ -113,7 +113,7 @@ def learned(kind: str, special: tuple[str, ...], frame: str) -> str:
     """A vocabulary of a kind as tokenizers' JSON; `special` tokens come first, in order, where the kind allows it."""
     from tokenizers import processors
 
-    inner = {"byte-bpe": byte_bpe, "wordpiece": wordpiece, "sentencepiece": sentencepiece}[kind](special)
+    inner = {"byte-bpe": byte_bpe, "bpe, byte fallback": byte_bpe, "wordpiece": wordpiece, "sentencepiece": sentencepiece}[kind](special)
     inner.add_special_tokens(list(special))
     if frame != "$A":
         ids = [(part, inner.token_to_id(part)) for part in frame.split() if part != "$A"]
