@@ -77,7 +77,7 @@ def held_out_loss(student: object, rows: list[dict]) -> float:
 def main(pairs: int, number: int) -> None:
     """Alternate the two and print the table."""
     tokenizer = load_student("tiny").tokenizer
-    rows = encode(load("alpaca-chinese", "train", errors="collect")[: number + 1200], tokenizer, LENGTH).rows
+    rows = encode(load("alpaca-chinese", "train", errors="collect")[0].select(range(number + 1200)), tokenizer, LENGTH).rows
     held_out, rows = rows[:200], rows[200 : number + 200]
     supervised = sum(label != IGNORED for r in rows for label in r["labels"])
     packed = pack(rows, LENGTH)

@@ -212,7 +212,8 @@ def train(args: argparse.Namespace) -> int:
     names = ("method", "epochs", "max_steps", "minutes", "max_length", "batch_size", "accumulate", "learning_rate", "rank", "evaluation",
              "checkpointing", "seed", "checkpoints", "report_to")  # fmt: skip
     training = train_files(args.student, args.data, args.out, bits=args.bits, **{name: getattr(args, name) for name in names})
-    print(json.dumps(training.figures(), ensure_ascii=False))
+    if training.first_process:
+        print(json.dumps(training.figures(), ensure_ascii=False))
     return 0
 
 

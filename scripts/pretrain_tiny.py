@@ -1,11 +1,11 @@
 """Pretrain the tiny base that makes `smoke` mean something, and write it to `miniluotuo_utils/embedded/student/`.
 
-    MINILUOTUO_MIRROR=… python scripts/pretrain_tiny.py --minutes 75 --threads 1
+    MINILUOTUO_MIRROR=… python scripts/pretrain_tiny.py --minutes 68 --threads 1
 
 What it reads is in `tiny_material.py`. Copying is what extraction needs and what comes latest in a small model. So three
 heads start as an induction circuit (`head_start`), some rows practise bare copying of random characters, and the hidden matrices are
 trained by Muon. Writes the model (bf16 safetensors), its tokenizer,
-`training.jsonl` (the log, one line per 50 steps) and `data.json` (sources, licences, figures); a snapshot every ten
+`training.jsonl` (the log, one line per 50 steps), `loss.png` and `data.json` (sources, licences, figures); a snapshot every ten
 minutes stands beside, in `--snapshots`.
 """
 
@@ -135,9 +135,23 @@ def train(model: GPT2LMHeadModel, batches: Iterator, share: torch.Tensor, minute
     return lines
 
 
+def draw(lines: list[dict], path: Path) -> None:
+    """The loss over tokens, as a picture."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7, 3))
+    axes.plot([line["tokens"] / 1e6 for line in lines], [line["loss"] for line in lines], linewidth=1)
+    axes.set(xlabel="million tokens", ylabel="loss per supervised token", title="Pretraining the tiny base")
+    figure.tight_layout()
+    figure.savefig(path, dpi=90)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=75)
+    parser.add_argument("--minutes", type=float, default=68)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, default=EMBEDDED / "student")
     parser.add_argument("--snapshots", type=Path, help="a folder for the student as it is every ten minutes")
@@ -163,6 +177,7 @@ def main() -> None:
         folder.mkdir()
         lines = train(model, iter(loader), share, args.minutes, folder / "training.jsonl", lambda: args.snapshots and write(args.snapshots))
         write(folder)
+        draw(lines, folder / "loss.png")
         sources = {n: {"licence": CATALOG[n].licence, "homepage": CATALOG[n].homepage, "split": "train"} for n in SOURCES}
         about = {"minutes": args.minutes, "threads": args.threads, "parameters": model.num_parameters(), "last": lines[-1], "sources": sources}
         (folder / "data.json").write_text(json.dumps(about, ensure_ascii=False, indent=1), encoding="utf-8")

@@ -279,7 +279,8 @@ def test_two_processes_train_like_one(tmp_path):
     assert two.returncode == 0, two.stderr[-2000:]
     losses = [[json.loads(line)["loss"] for line in (tmp_path / name / "training.jsonl").read_text().splitlines()] for name in ("one", "two")]
     assert losses[0] == pytest.approx(losses[1], abs=5e-3) and len(losses[0]) == 3
-    assert not (tmp_path / "two.training").exists()
+    assert not (tmp_path / "two.training").exists() and len(two.stdout.splitlines()) == 1
+    assert json.loads(two.stdout)["supervised_tokens"] == json.loads(one.stdout)["supervised_tokens"]
     again = load_student(tmp_path / "two")
     assert (logits(again) - logits(load_student(tmp_path / "one"))).abs().max() < 0.1
 

@@ -56,6 +56,11 @@ class Training:
         """Tokens that the loss was computed on."""
         return self.log[-1]["supervised"] if self.log else 0
 
+    @property
+    def first_process(self) -> bool:
+        """Whether this process is the one that writes and prints."""
+        return first_process()
+
     def figures(self) -> dict[str, Any]:
         """The numbers as one flat dict, for `run.json` and tables."""
         last = self.evaluations[-1]["eval_loss"] if self.evaluations else None

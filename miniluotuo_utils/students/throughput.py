@@ -65,6 +65,24 @@ def peak_of(device: torch.device) -> tuple[float | None, str]:
     return measured_peak("bfloat16" if cpu_computes_bf16() else "float32"), "measured"
 
 
+def world_size() -> int:
+    """How many processes train together."""
+    import torch.distributed as group
+
+    return group.get_world_size() if group.is_available() and group.is_initialized() else 1
+
+
+def over_processes(counts: list[int], device: torch.device) -> list[int]:
+    """Counts summed over all processes of `accelerate launch`; every process must call it."""
+    import torch
+
+    if world_size() == 1:
+        return counts
+    summed = torch.tensor(counts, device=device)
+    torch.distributed.all_reduce(summed)
+    return summed.tolist()
+
+
 @dataclass
 class Mark:
     """What was counted until one moment."""
@@ -109,13 +127,13 @@ class Throughput:
             real = real | wanted
         supervised = wanted.sum() if both else wanted[:, 1:].sum()
         self.waiting.append(torch.stack([real.sum() + supervised * both, supervised]))
-        self.positions += ids.numel() + labels.numel() * both
+        self.positions += (ids.numel() + labels.numel() * both) * world_size()  # about: other processes' batches may be wider or narrower
         self.rows += len(ids)
         self.answer_positions += labels.numel() * both
 
     def totals(self) -> dict[str, Any]:
         """One optimizer step is over: what was counted until now, and the rates, for the log."""
-        tokens, supervised = (sum(int(pair[i]) for pair in self.waiting) for i in (0, 1))
+        tokens, supervised = over_processes([sum(int(pair[i]) for pair in self.waiting) for i in (0, 1)], self.device)
         self.waiting.clear()
         self.last = Mark(time.perf_counter(), self.last.tokens + tokens, self.last.supervised + supervised)
         self.ticks += 1
@@ -136,7 +154,7 @@ class Throughput:
         if not tokens:
             return {"tokens_per_second": None, "supervised_per_second": None, "mfu": None}
         peak = peak_of(self.device)[0]
-        mfu = self.flops(tokens, supervised) / seconds / peak if peak else None
+        mfu = self.flops(tokens, supervised) / seconds / (peak * world_size()) if peak else None
         return {"tokens_per_second": tokens / seconds, "supervised_per_second": supervised / seconds, "mfu": mfu}
 
     def flops(self, tokens: int, supervised: int) -> float:

@@ -47,6 +47,7 @@ def trainer_arguments(student: Student, folder: str, *, epochs: float, max_steps
         seed=seed, bf16=bf16, fp16=cuda and not bf16, gradient_checkpointing=checkpointing, gradient_checkpointing_kwargs={"use_reentrant": False},
         remove_unused_columns=False, logging_steps=1, logging_nan_inf_filter=False, save_strategy="no", eval_strategy="no", save_total_limit=2,
         prediction_loss_only=True, report_to=report_to, disable_tqdm=True, use_cpu=not cuda, dataloader_pin_memory=cuda,
+        ddp_find_unused_parameters=False,
     )  # fmt: skip
     if student.model.config.is_encoder_decoder:
         arguments = TrainingArguments(**common)
