@@ -70,7 +70,7 @@ def held_out_loss(student: object, rows: list[dict]) -> float:
         for start in range(0, len(rows), 20):
             batch = collate(rows[start : start + 20], student.tokenizer.pad_token_id)
             count = int((batch["labels"][:, 1:] != IGNORED).sum())
-            total, items = total + float(summed_loss(student.model, batch, count, "full")) * count, items + count
+            total, items = total + float(summed_loss(student.model, batch, count)) * count, items + count
     return total / items
 
 

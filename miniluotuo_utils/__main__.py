@@ -298,7 +298,7 @@ def student_commands(command: Callable[..., None]) -> None:
     command(predict, ("--student", {"required": True, "help": "zoo name, folder or hub id"}), ("--bits", {"type": int, "choices": (4,)}),
             ("--data", {"type": Path, "required": True, "help": 'instruction rows, or {"prompt": "..."} lines'}),
             ("--out", {"type": Path, "required": True, "help": "the same rows, output filled by the student"}),
-            ("--preset", {"default": "extract", "help": "extract, chat or creative"}), ("--max-new-tokens", {"type": int, "default": 128}),
+            ("--preset", {"default": "extract", "choices": ("extract", "chat", "creative")}), ("--max-new-tokens", {"type": int, "default": 128}),
             ("--batch-size", {"type": int, "default": 32}), ("--seed", {"type": int, "default": 42, "help": "for creative"}))  # fmt: skip
     command(plan, ("student", {"help": "zoo name"}), ("--method", {"default": "full", "choices": METHODS}), ("--length", {"type": int, "default": 1024}),
             ("--gpu", {"default": "t4", "help": "t4, v100, l4, rtx4090, a100-40, a100-80, h100, h200 or cpu"}), ("--epochs", {"type": float}),
@@ -330,11 +330,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     try:
         return args.function(args)
-    except (ValueError, OSError, MemoryError) as error:
+    except (ValueError, OSError, MemoryError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nstopped; nothing half-written was kept", file=sys.stderr)
+        print("\nstopped; nothing half-written looks finished: the same command goes on or begins anew", file=sys.stderr)
         return 130
 
 

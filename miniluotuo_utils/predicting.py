@@ -8,23 +8,22 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from hashlib import sha256
 from itertools import count
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from miniluotuo_utils.generation import answered, too_long
 from miniluotuo_utils.presets import preset_of
-from miniluotuo_utils.prompts import row_prompt
+from miniluotuo_utils.prompts import prompt, row_prompt
 from miniluotuo_utils.records import DataError, batches, check_row, expect, iter_jsonl, write_jsonl
 from miniluotuo_utils.runtime import file_sha256
+from miniluotuo_utils.students.zoo import fingerprint
 from miniluotuo_utils.tokens import prompt_ids
 
 if TYPE_CHECKING:
     from miniluotuo_utils.students import Student
 
 WINDOW = 4096  # rows that are sorted by length together; ids of no more than so many are in memory
-SAMPLED = 1024  # numbers of each weight that tell one student from another
 
 
 def predict_file(
@@ -44,14 +43,14 @@ def predict_file(
     was begun with another file, student or option is refused with ValueError. `out` is written whole, and never over an older one.
     """
     part = out.with_name(out.name + ".part")
-    if out.resolve() == data.resolve() or (out.exists() and not part.exists()):
+    if out.exists() or out.resolve() == data.resolve():
         raise FileExistsError(
             f"{out.name} is there already, and predict writes over no file: delete it or choose another --out"
         )
     check_rows(student, data)
     made_by = {
         "data": file_sha256(data), "student": fingerprint(student), "preset": vars(preset_of(preset)), "max_new_tokens": max_new_tokens,
-        "batch_size": batch_size, "seed": seed,
+        "prompt": prompt("{instruction}", "{input}"), "seed": seed,
     }  # fmt: skip
     with journal(part, made_by) as (file, answers):
         kept = len(answers)
@@ -80,11 +79,11 @@ def check_asked(row: Mapping) -> dict:
     """A row with something to ask: a `prompt` as it stands, or an instruction row whose `input`, `output` and `source` may be missing.
 
     >>> check_asked({"instruction": "问好"})
-    {'input': '', 'output': '', 'source': '', 'instruction': '问好'}
+    {'instruction': '问好', 'input': '', 'output': '', 'source': ''}
     """
     expect(isinstance(row, Mapping), "row", row, "a JSON object")
     if "prompt" not in row:
-        return check_row({"input": "", "output": "", "source": "", **row})
+        return check_row({**row, **{name: row.get(name, "") for name in ("input", "output", "source")}})
     expect(isinstance(row["prompt"], str) and row["prompt"], "prompt", row["prompt"], "a text that is not empty")
     return dict(row)
 
@@ -111,22 +110,13 @@ def check_rows(student: Student, data: Path) -> None:
         raise DataError(f"{data.name}: found no rows, expected one JSON object per line")
 
 
-def fingerprint(student: Student) -> str:
-    """What tells one student from another: some numbers of every weight, their types, and the vocabulary, as a short hash."""
-    digest = sha256(json.dumps(sorted(student.tokenizer.get_vocab().items())).encode())
-    for name, weight in sorted(student.model.state_dict().items()):
-        digest.update(f"{name} {tuple(weight.shape)} {weight.dtype}".encode())
-        numbers = weight.detach().flatten()[:: max(1, weight.numel() // SAMPLED)]
-        digest.update(numbers.float().cpu().numpy().tobytes())
-    return digest.hexdigest()[:16]
-
-
 @contextmanager
 def journal(path: Path, made_by: Mapping) -> Iterator[tuple[IO[bytes], dict[int, str]]]:
     """The open file of finished batches, for this process alone, and the answers that it holds by row number.
 
     Its first line says what it was made from; a half-written last line is cut off. ValueError where another run made it.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a+b") as file:
         hold(file, path)
         file.seek(0)

@@ -37,7 +37,7 @@ def attach(student: Student, method: str, seed: int, steps: int, rank: int = RAN
 
     set_seed(seed)
     if hasattr(student.model, "peft_config"):
-        raise ValueError(f"{student.name} has an adapter already: merge(student) first, or load_student(base) for a new one")
+        raise ValueError(f"{student.name} has an adapter already: load the base again, or merge(student) first")
     four = getattr(student.model, "is_loaded_in_4bit", False)
     if method == "qlora" and not four:
         raise ValueError("method 'qlora' needs a 4-bit student: load_student(name, bits=4)")

@@ -5,13 +5,15 @@ In: JSON Lines files. Out: a folder as `save` writes it. Shown in the README.
 
 from __future__ import annotations
 
+import json
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from miniluotuo_utils.records import check_row, read_jsonl
-from miniluotuo_utils.students.finetune import Training, finetune, first_process, save
+from miniluotuo_utils.runtime import commit, file_sha256, installed_versions, written_whole
+from miniluotuo_utils.students.finetune import Training, check_target, finetune, save
+from miniluotuo_utils.students.progress import discard, first_process
 from miniluotuo_utils.students.zoo import load_student
 
 
@@ -21,22 +23,31 @@ def train_files(name: str, data: Sequence[Path], out: Path, *, bits: int | None 
     The training in progress stands in `<out>.training` (log and checkpoints) until `out` is whole: the same command
     goes on where a killed one stopped. Under `accelerate launch` every process reads the rows and the first one writes.
     """
+    out = Path(out)
+    check_target(out)
+    base, method = Path(name), options.get("method", "full")
+    if base.is_dir() and method != "full" and base.resolve().parent != out.resolve().parent:
+        raise ValueError(f"an adapter finds its base beside it: name an --out in the same folder as {base.name}")
+    bits = 4 if method == "qlora" else bits
     rows = [row for path in data for row in read_jsonl(path, check_row)]
     if not rows:
         raise ValueError(f"{', '.join(p.name for p in data)}: found no rows, expected instruction rows, one JSON object per line")
     device = own_device()
-    whole = bits is None and (device == "cpu" or options.get("method", "full") == "full")  # a frozen base does with half precision
+    whole = bits is None and (device == "cpu" or method == "full")  # a frozen base does with half precision
     student = load_student(name, device, dtype="float32" if whole else half(device), bits=bits)
     progress = out.with_name(out.name + ".training")
     training = finetune(student, rows, folder=progress, **options)
     if first_process():
         save(training.student, out, training.log, training.state)
-        shutil.rmtree(progress, ignore_errors=True)
+        with written_whole(out / "run.json") as partial:  # last, so that a folder with it is whole
+            facts = {"student": training.student.name, "data": {p.name: file_sha256(p) for p in data}, "versions": installed_versions(), "commit": commit(), **training.figures()}
+            partial.write_text(json.dumps(facts, ensure_ascii=False, indent=1), encoding="utf-8")
+        discard(progress)
     return training
 
 
 def own_device() -> str:
-    """The device of this process: its GPU under `accelerate launch`, the first GPU, Apple's, or the CPU."""
+    """The device of this process: its GPU under `accelerate launch`, the first GPU, or the CPU."""
     import torch
 
     if os.environ.get("ACCELERATE_USE_CPU", "false").lower() == "true" or not torch.cuda.is_available():

@@ -5,12 +5,10 @@ In: a student and instruction rows (or token rows). Out: the trained student and
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
 import random
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,8 +18,9 @@ from typing import Any
 
 from miniluotuo_utils.runtime import peak_memory_mib, written_whole
 from miniluotuo_utils.students.adapters import METHODS, RANK, TOKENS, VIRTUAL, attach, peak_rate
+from miniluotuo_utils.students.progress import first_process, identity, last_checkpoint, open_folder
 from miniluotuo_utils.students.throughput import Throughput
-from miniluotuo_utils.students.trainer import Watch, build_trainer, trainer_arguments
+from miniluotuo_utils.students.trainer import Watch, build_trainer, check_reporter, trainer_arguments
 from miniluotuo_utils.students.zoo import Student, quiet
 from miniluotuo_utils.tokens import IGNORED, collate, encode, pack
 
@@ -84,16 +83,17 @@ def finetune(
     `max_steps` or `minutes`, whichever comes first, and the learning rate falls with that. `evaluation` is the share of rows kept
     out for an evaluation loss. With `folder`, every step is a line of `folder/training.jsonl` and ten checkpoints stand
     beside it (`checkpoints` sets how many): a killed training that is called again goes on from the last one, to the same loss (with
-    `minutes` only nearly, since wall time differs; AdaLoRA begins anew, because PEFT does not save its importance scores). `show` is called after each step and at the end. `checkpointing` recomputes
-    activations to save memory; None does so only where the estimate says that memory would not do.
+    `minutes` only nearly, since wall time differs; AdaLoRA begins anew, because PEFT does not save its importance scores).
+    `show` is called after each step and at the end. `checkpointing` recomputes activations to save memory; None does so
+    only where the estimate says that memory would not do.
 
     Raises ValueError where no token is supervised, or where `folder` holds another training; FloatingPointError as soon
     as the loss is not a number; MemoryError with advice where memory runs out.
     """
-    if method not in METHODS:
-        raise ValueError(f"method is {method!r}; expected one of {', '.join(METHODS)}")
     options = {k: v for k, v in locals().items() if k not in ("student", "rows", "folder", "show", "report_to")}
+    refuse(student, report_to, folder, **options)
     sequences, held_out, dropped = training_rows(student, rows, method, max_length, evaluation, seed)
+    settings = {**options, **identity(student)}
     steps = max_steps or planned_steps(len(sequences), batch_size, accumulate, epochs)
     rate = learning_rate or peak_rate(student, method)
     with quiet():
@@ -104,7 +104,7 @@ def finetune(
     training = Training(student, method, Throughput(student.model.config, length, method, student.model.device, student.tokenizer.pad_token_id), dropped=dropped)
     training.trainable = sum(p.numel() for p in student.model.parameters() if p.requires_grad)
     with tempfile.TemporaryDirectory() as scratch:
-        where = open_folder(folder, training, {**options, "student": student.name}, sequences) if folder else Path(scratch)
+        where = open_folder(folder, training, settings, sequences) if folder else Path(scratch)
         watch = Watch(training, minutes, checkpoints, where / "training.jsonl" if folder else None, show)
         watch.evaluates, watch.saves = bool(held_out), folder is not None and method != "adalora"
         with quiet():
@@ -113,7 +113,26 @@ def finetune(
             trainer = build_trainer(student, sequences, held_out, arguments, watch, method)
             train(trainer, watch, last_checkpoint(where), steps, length, batch_size)
     student.model.eval()
+    if show and training.log:
+        show(training)
     return training
+
+
+def refuse(student: Student, report_to: str, folder: Path | None, **options: Any) -> None:
+    """ValueError for what cannot be trained, before anything is loaded or encoded."""
+    method, both = options["method"], student.model.config.is_encoder_decoder
+    if method not in METHODS:
+        raise ValueError(f"method is {method!r}; expected one of {', '.join(METHODS)}")
+    for name in ("epochs", "max_steps", "minutes", "batch_size", "accumulate", "learning_rate", "max_length", "rank", "checkpoints"):
+        if options[name] is not None and options[name] <= 0:
+            raise ValueError(f"{name} is {options[name]}; expected more than 0")
+    if not 0 <= options["evaluation"] < 1:
+        raise ValueError(f"evaluation is {options['evaluation']}; expected a share of the rows, from 0 to below 1")
+    if options["checkpointing"] and method in VIRTUAL:
+        raise ValueError(f"method {method!r} learns virtual tokens, which recomputation cannot see: leave checkpointing out")
+    if os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true" and (both or method == "adalora"):
+        raise ValueError(f"{student.name} with method {method!r} cannot be cut up by FSDP (shared embeddings, changing ranks): use ddp.yaml")
+    check_reporter(report_to, folder)
 
 
 def train(trainer: Any, watch: Watch, checkpoint: Path | None, planned: int, length: int, batch_size: int) -> None:
@@ -136,6 +155,9 @@ def train(trainer: Any, watch: Watch, checkpoint: Path | None, planned: int, len
         raise MemoryError(advice(student.model.config, training.method, length, batch_size, memory_of(student.model.device), checkpointing)) from error
     if trainer.is_fsdp_enabled:
         training.state = trainer.accelerator.get_state_dict(trainer.model)
+        for tied in getattr(student.model, "_tied_weights_keys", None) or ():
+            if training.state and student.model.config.tie_word_embeddings:
+                training.state.pop(tied, None)  # else the file holds the embeddings twice
     # accelerate leaves its mixed-precision wrapper around forward, and the saved student would not equal this one
     student.model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     if hasattr(student.model, "peft_config"):
@@ -159,8 +181,7 @@ def training_rows(student: Student, rows: Sequence[Mapping], method: str, max_le
     rows, length = list(rows), min(max_length, student.context - (TOKENS if method in VIRTUAL else 0))
     both = student.model.config.is_encoder_decoder
     encoded, dropped = (rows, {}) if rows and "input_ids" in rows[0] else encoded_rows(student, rows, length)
-    if not 0 <= evaluation < 1:
-        raise ValueError(f"evaluation is {evaluation}; expected a share of the rows, from 0 to below 1")
+    check_vocabulary(student, encoded)
     kept_out = min(max(1, round(evaluation * len(encoded))), len(encoded) - 1) if evaluation else 0
     if kept_out > 0:
         encoded = random.Random(seed).sample(list(encoded), len(encoded))
@@ -174,6 +195,15 @@ def training_rows(student: Student, rows: Sequence[Mapping], method: str, max_le
         raise ValueError(f"no token of {len(rows)} rows is supervised (left out: {dropped or 'nothing'}); the loss would be NaN. "
                          f"Shorten the prompts or raise max_length (now {length})")  # fmt: skip
     return encoded, held_out, dropped
+
+
+def check_vocabulary(student: Student, rows: Sequence[Mapping]) -> None:
+    """ValueError for token rows with an id that the student does not have: they were encoded with another vocabulary."""
+    largest = max((max(row["input_ids"]) for row in rows if row["input_ids"]), default=0)
+    size = student.model.get_input_embeddings().num_embeddings
+    if largest >= size:
+        raise ValueError(f"the rows hold token {largest:,}, {student.name} knows {size:,}: they were encoded for another student; "
+                         "encode them with this one's tokenizer")  # fmt: skip
 
 
 def encoded_rows(student: Student, rows: Sequence[Mapping], length: int) -> tuple[list[dict], dict[str, int]]:
@@ -227,69 +257,28 @@ def needs_checkpointing(student: Student, method: str, length: int, batch_size: 
     return training_memory(student.model.config, method, length, batch_size, checkpointing=False)["total"] > 0.9 * there
 
 
-def open_folder(folder: Path, training: Training, options: Mapping, sequences: Sequence[Mapping]) -> Path:
-    """The folder of a training in progress: new, or with the log up to its last whole checkpoint.
-
-    Raises ValueError, naming the first difference, where it holds a training of other rows or options.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    ids = hashlib.sha256(json.dumps([[s["input_ids"], s["labels"]] for s in sequences]).encode()).hexdigest()
-    wanted = json.loads(json.dumps({**options, "rows": ids}))
-    note, log = folder / "settings.json", folder / "training.jsonl"
-    if note.is_file():
-        found = json.loads(note.read_text(encoding="utf-8"))
-        for name in sorted({*found, *wanted}):
-            if found.get(name) != wanted.get(name):
-                raise ValueError(f"{folder.name}/settings.json, field {name}: found {found.get(name)!r}, expected {wanted.get(name)!r}: "
-                                 "another training is in this folder; name a new one or delete it")  # fmt: skip
-    if first_process():
-        with written_whole(note) as partial:
-            partial.write_text(json.dumps(wanted, ensure_ascii=False), encoding="utf-8")
-    checkpoint = last_checkpoint(folder)
-    done = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
-    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines() if line.endswith("}")] if log.is_file() else []
-    lines = [line for line in lines if line["step"] <= done]
-    training.log = [line for line in lines if "loss" in line]
-    training.evaluations = [line for line in lines if "eval_loss" in line]
-    if training.log:
-        training.meter.resume(training.log[-1])
-    if first_process():
-        with written_whole(log) as partial:
-            partial.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    return folder
-
-
-def first_process() -> bool:
-    """Whether this is the only process, or the first of `accelerate launch`: the one that writes."""
-    return os.environ.get("RANK", "0") == "0"
-
-
-def last_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint that was written to its end (the trainer's state comes last); half-written ones are removed."""
-    whole = []
-    for found in folder.glob("checkpoint-*"):
-        try:
-            json.loads((found / "trainer_state.json").read_text(encoding="utf-8"))
-            whole.append(found)
-        except (OSError, ValueError):
-            if first_process():
-                shutil.rmtree(found, ignore_errors=True)
-    return max(whole, key=lambda p: int(p.name.rpartition("-")[2]), default=None)
-
-
 def save(student: Student, folder: Path, log: Sequence[Mapping] = (), state: Mapping | None = None) -> Path:
     """Write a student (or its adapter) as safetensors with its tokenizer and its log, beside and then renamed.
 
     `state` is `Training.state`: the whole weights of a training that cut them over several processes.
     """
+    check_target(folder)
     with written_whole(folder) as partial_folder, quiet():
         partial_folder.mkdir(parents=True)
         adapter = {"save_embedding_layers": False} if hasattr(student.model, "peft_config") else {}  # else PEFT asks the hub about the base
         student.model.save_pretrained(partial_folder, **({} if state is None else {"state_dict": state}), **adapter)
         student.tokenizer.save_pretrained(partial_folder)
+        (partial_folder / "README.md").unlink(missing_ok=True)  # PEFT's card names the base by its path on this machine
         lines = "".join(json.dumps(line) + "\n" for line in log)
         (partial_folder / "training.jsonl").write_text(lines, encoding="utf-8")
     return folder
+
+
+def check_target(folder: Path) -> None:
+    """ValueError for a folder that holds something other than a student: saving there would delete it."""
+    marks = ("config.json", "adapter_config.json", "run.json")
+    if folder.exists() and not (folder.is_dir() and (not any(folder.iterdir()) or any((folder / m).is_file() for m in marks))):
+        raise ValueError(f"{folder.name} is there and is no student folder; expected a new name or a student to replace")
 
 
 def merge(student: Student) -> Student:

@@ -83,6 +83,9 @@ def over_processes(counts: list[int], device: torch.device) -> list[int]:
     return summed.tolist()
 
 
+RATES = ("tokens_per_second", "supervised_per_second", "mfu")
+
+
 @dataclass
 class Mark:
     """What was counted until one moment."""
@@ -108,7 +111,7 @@ class Throughput:
         self.positions, self.rows, self.answer_positions = 0, 0, 0
         self.waiting: list[Any] = []  # [tokens, supervised] of batches that nobody has read yet
         self.first = self.last = Mark(time.perf_counter())
-        self.ticks = 0
+        self.ticks, self.before = 0, {}
 
     def count(self, inputs: Mapping[str, torch.Tensor]) -> None:
         """Add one batch: `input_ids` and `labels` [rows, tokens], perhaps `attention_mask`; an encoder–decoder's labels are its answers."""
@@ -139,20 +142,20 @@ class Throughput:
         self.ticks += 1
         rates = self.rates()
         if self.ticks == 1:
-            self.first = self.last
+            self.first, self.before = self.last, rates
         return {"tokens": self.last.tokens, "supervised": self.last.supervised, "positions": self.positions, **rates}
 
     def resume(self, line: Mapping[str, Any]) -> None:
         """Go on from the last line of an earlier log; rates speak of this process only."""
-        self.positions = line["positions"]
+        self.positions, self.before = line["positions"], {name: line.get(name) for name in RATES}
         self.first = self.last = Mark(time.perf_counter(), line["tokens"], line["supervised"])
 
     def rates(self) -> dict[str, float | None]:
         """Tokens and supervised tokens per second, and MFU: our FLOP count over the peak of the device, 0 to 1."""
         seconds, tokens = self.last.seconds - self.first.seconds, self.last.tokens - self.first.tokens
         supervised = self.last.supervised - self.first.supervised
-        if not tokens:
-            return {"tokens_per_second": None, "supervised_per_second": None, "mfu": None}
+        if not tokens:  # one step, or none after a restart: what the log said last
+            return self.before or dict.fromkeys(RATES)
         peak = peak_of(self.device)[0]
         mfu = self.flops(tokens, supervised) / seconds / (peak * world_size()) if peak else None
         return {"tokens_per_second": tokens / seconds, "supervised_per_second": supervised / seconds, "mfu": mfu}

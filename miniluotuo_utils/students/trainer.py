@@ -5,15 +5,18 @@ In: a student with its method attached, rows of ids. Out: a trainer to call `tra
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from miniluotuo_utils.students.adapters import VIRTUAL, train_in_float32
+from miniluotuo_utils.students.throughput import world_size
 from miniluotuo_utils.students.zoo import Student
 from miniluotuo_utils.tokens import IGNORED, collate
 
@@ -35,10 +38,8 @@ def trainer_arguments(student: Student, folder: str, *, epochs: float, max_steps
     from transformers import TrainingArguments
     from trl import SFTConfig
 
-    if report_to not in REPORTERS:
-        raise ValueError(f"report_to is {report_to!r}; expected one of {', '.join(REPORTERS)}")
-    if report_to == "tensorboard":
-        os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(Path(folder) / "tensorboard"))
+    if report_to == "tensorboard":  # beside the folder, which goes when the training is done
+        os.environ["TENSORBOARD_LOGGING_DIR"] = str(Path(folder).with_suffix(".tensorboard"))
     cuda = student.model.device.type == "cuda"
     bf16 = torch.cuda.is_bf16_supported(including_emulation=False) if cuda else cpu_computes_bf16()
     common = dict(
@@ -58,6 +59,16 @@ def trainer_arguments(student: Student, folder: str, *, epochs: float, max_steps
     return arguments
 
 
+def check_reporter(report_to: str, folder: Path | None) -> None:
+    """ValueError for a logger that is unknown, not installed, or has no place to write."""
+    if report_to not in REPORTERS:
+        raise ValueError(f"report_to is {report_to!r}; expected one of {', '.join(REPORTERS)}")
+    if report_to != "none" and not find_spec(report_to):
+        raise ValueError(f"report_to is {report_to!r}, which is not installed: pip install {report_to}")
+    if report_to == "tensorboard" and folder is None:
+        raise ValueError("report_to is 'tensorboard'; expected a folder, beside which it writes")
+
+
 def cpu_computes_bf16() -> bool:
     """Whether this processor multiplies bfloat16 itself (AVX-512 BF16 or AMX); emulated it would be slower than float32."""
     import torch
@@ -73,6 +84,8 @@ def build_trainer(student: Student, rows: Sequence[Mapping], held_out: Sequence[
     from trl import SFTTrainer
 
     both = student.model.config.is_encoder_decoder
+    plain = method not in VIRTUAL and has_plain_head(student)
+    rows = evened(rows, arguments.per_device_train_batch_size * arguments.world_size, student.tokenizer.pad_token_id) if arguments.world_size > 1 else rows
 
     class PacedTrainer(Trainer if both else SFTTrainer):
         """The library's trainer with a schedule that knows wall time and a loss that counts only labels."""
@@ -80,7 +93,9 @@ def build_trainer(student: Student, rows: Sequence[Mapping], held_out: Sequence[
         def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
             self.model_accepts_loss_kwargs = True  # the loss below is a sum over all items of the step, never a mean to be divided again
             with self.accelerator.autocast():
-                loss = summed_loss(model, inputs, num_items_in_batch, method, self.accelerator.num_processes)
+                loss = summed_loss(model, inputs, num_items_in_batch, plain, self.accelerator.num_processes)
+                if method == "adalora" and model.training:
+                    loss = loss + penalty(getattr(model, "module", model)) / arguments.gradient_accumulation_steps
             if model.training:
                 watch.training.meter.count(inputs)
             return (loss, {}) if return_outputs else loss
@@ -110,34 +125,65 @@ def batch_of(rows: Sequence[Mapping], pad_id: int, encoder_decoder: bool, virtua
     return batch
 
 
-def summed_loss(model: Any, inputs: Mapping, items: Any, method: str, processes: int = 1) -> Any:
-    """Cross-entropy of the supervised tokens, summed and divided by `items`, their number in the whole step.
+def evened(rows: Sequence[Mapping], size: int, pad_id: int) -> list[Mapping]:
+    """Rows up to a multiple of `size`, filled with rows that nothing is learned from: else several processes train some rows twice.
 
-    With several processes it is multiplied by their number, because gradients are averaged over them.
+    >>> len(evened([{"input_ids": [5], "labels": [5]}] * 3, 4, 0))
+    4
+    """
+    empty = {name: [IGNORED if name == "labels" else pad_id if name == "input_ids" else 0] for name in rows[0]}
+    return [*rows, *[empty] * (-len(rows) % size)]
+
+
+def summed_loss(model: Any, inputs: Mapping, items: Any = None, plain: bool = False, processes: int = 1) -> Any:
+    """Cross-entropy of the supervised tokens, summed and divided by `items`, their number in the whole step (default: in `inputs`).
+
+    `plain` takes the shortcut of `supervised_loss`. With several processes a step's loss is multiplied by their number,
+    because gradients are averaged over them.
     """
     import torch
 
-    if method == "adalora" and not isinstance(model, torch.nn.parallel.DistributedDataParallel):
-        extra = {} if model.config.is_encoder_decoder else {"num_items_in_batch": items}
-        return model(**inputs, use_cache=False, **extra).loss * processes  # with AdaLoRA's penalty for vectors that are not orthogonal
-    if processes == 1 and method not in VIRTUAL and has_plain_head(model):
+    if plain and processes == 1:
         return supervised_loss(model, inputs, items)
     labels = inputs["labels"]
     both = getattr(model, "module", model).config.is_encoder_decoder
     body = inputs if both else {name: value for name, value in inputs.items() if name != "labels"}
-    logits = model(**body, use_cache=False).logits
-    if not both:  # virtual tokens may stand before the row
-        logits, labels = logits[:, -labels.shape[1] : -1], labels[:, 1:]
+    logits = model(**body, use_cache=False).logits[:, -labels.shape[1] :]  # virtual tokens may stand before the row
+    if not both:
+        logits, labels = logits[:, :-1], labels[:, 1:]
     wanted = labels != IGNORED
-    if both:
-        logits = logits[:, -labels.shape[1] :]
     total = torch.nn.functional.cross_entropy(logits[wanted].float(), labels[wanted], reduction="sum")
-    return total / (wanted.sum() if items is None else items) * processes
+    return total / wanted.sum().clamp(min=1) if items is None else total / items * processes
 
 
-def has_plain_head(model: Any) -> bool:
-    """Whether logits are just the output embedding of the last hidden state (no encoder, no soft cap)."""
-    return not (model.config.is_encoder_decoder or getattr(model.config, "final_logit_softcapping", None) or getattr(model.config, "logit_scale", None))
+def penalty(model: Any) -> Any:
+    """AdaLoRA's pull of its factors towards orthogonal rows, as PEFT adds it to a model's own loss, times `orth_reg_weight`."""
+    import torch
+
+    terms = []
+    for name, weight in model.named_parameters():
+        if "lora_A" in name or "lora_B" in name:
+            square = weight @ weight.T if "lora_A" in name else weight.T @ weight
+            terms.append(torch.linalg.matrix_norm(square - torch.eye(len(square), device=square.device)))
+    return model.peft_config["default"].orth_reg_weight * sum(terms) / len(terms)
+
+
+def has_plain_head(student: Student) -> bool:
+    """Whether logits are just the output embedding of the last hidden state: tried, since some architectures scale, cap or transform."""
+    import torch
+
+    model = student.model
+    whole = model.get_base_model() if hasattr(model, "get_base_model") else model
+    if model.config.is_encoder_decoder or (getattr(model, "is_loaded_in_4bit", False) and model.device.type == "cpu"):
+        return False  # 4 bits on a CPU: see `isolates_packed_rows`
+    ids = torch.arange(5, 13, device=model.device)[None]
+    was_training = model.training
+    model.eval()
+    with torch.inference_mode():
+        direct = whole.get_output_embeddings()(whole.base_model(ids, use_cache=False)[0])
+        logits = whole(ids, use_cache=False).logits
+    model.train(was_training)
+    return bool((direct - logits).abs().max() <= 1e-2 * logits.abs().max())
 
 
 def supervised_loss(model: Any, inputs: Mapping, items: Any = None) -> Any:
@@ -155,7 +201,7 @@ def supervised_loss(model: Any, inputs: Mapping, items: Any = None) -> Any:
     wanted = labels != IGNORED
     logits = whole.get_output_embeddings()(hidden[wanted]).float()
     total = torch.nn.functional.cross_entropy(logits, labels[wanted], reduction="sum")
-    return total / (wanted.sum() if items is None else items)
+    return total / (wanted.sum().clamp(min=1) if items is None else items)
 
 
 def reporter(watch: Watch, method: str) -> Any:
@@ -168,6 +214,7 @@ def reporter(watch: Watch, method: str) -> Any:
                 getattr(model, "module", model).base_model.update_and_allocate(state.global_step)
 
         def on_step_end(self, args, state, control, **_):
+            watch.tick()
             due = watch.due(state.global_step)
             control.should_save |= due and watch.saves
             control.should_evaluate |= due and watch.evaluates
@@ -185,23 +232,33 @@ class Watch:
     def __init__(self, training: Training, minutes: float | None, checkpoints: int = 10, file: Path | None = None,
                  show: Callable[[Training], None] | None = None) -> None:  # fmt: skip
         self.training, self.limit, self.checkpoints, self.file, self.show = training, (minutes or 0) * 60, checkpoints, file, show
-        self.planned, self.started, self.passed = 1, 0.0, -1
+        self.planned, self.started, self.elapsed, self.passed = 1, 0.0, 0.0, -1
         self.saves = self.evaluates = False
 
     def begin(self) -> None:
         """Start, or go on with the seconds that the log already holds."""
-        self.started = time.time() - (self.training.log[-1]["seconds"] if self.training.log else 0.0)
+        self.elapsed = self.training.log[-1]["seconds"] if self.training.log else 0.0
+        self.started = time.time() - self.elapsed
+
+    def tick(self) -> None:
+        """Take the time once per step, the first process's for all: else each would stop, save and slow down at a step of its own."""
+        self.elapsed = time.time() - self.started
+        if self.limit and world_size() > 1:
+            import torch
+
+            shared = torch.tensor([self.elapsed], device=self.training.student.model.device)
+            torch.distributed.broadcast(shared, 0)
+            self.elapsed = shared.item()
 
     def share(self, step: int) -> float:
         """The part of the training that is over, 0 to 1."""
-        self.started = self.started or time.time()
-        in_time = (time.time() - self.started) / self.limit if self.limit else 0.0
+        in_time = self.elapsed / self.limit if self.limit else 0.0
         return min(1.0, max(step / max(1, self.planned), in_time))
 
     def factor(self, step: int) -> float:
-        """The learning rate's factor: rise over 5 %, flat, fall over the last half."""
-        share = self.share(step)
-        rise = (step + 1) / max(1, WARM_UP * self.planned) if not self.limit else (step + 1) / 20
+        """The learning rate's factor: rise over 5 % (at most 20 steps where minutes end the training), flat, fall over the last half."""
+        share, rising = self.share(step), WARM_UP * self.planned
+        rise = (step + 1) / max(1.0, min(20.0, rising) if self.limit else rising)
         return min(1.0, rise, max(0.01, (1 - share) / FALL))
 
     def due(self, step: int) -> bool:
@@ -214,7 +271,7 @@ class Watch:
 
     def over(self) -> bool:
         """Whether the minutes are used up."""
-        return bool(self.limit) and time.time() - self.started >= self.limit
+        return bool(self.limit) and self.elapsed >= self.limit
 
     def note(self, step: int, logs: Mapping, main: bool = True) -> None:
         """Keep one line of the log; a loss that is not a number stops the training at once."""
@@ -238,7 +295,5 @@ class Watch:
     def write(self, line: Mapping) -> None:
         """Append one line to the training's file, where there is one."""
         if self.file:
-            import json
-
             with open(self.file, "a", encoding="utf-8") as out:
                 out.write(json.dumps(line) + "\n")

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path, PureWindowsPath
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 MINIATURE = "miniature:"  # `load_student("miniature:t5-61m")` builds a tiny student of that kind
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 UNSTATED = 512  # tokens; the length that T5, whose relative positions have no limit, was pretrained on
+SAMPLED = 1024  # numbers of each weight that tell one student from another
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,16 @@ class Student:
         return self.model.num_parameters()  # knows that 4-bit weights are packed two to a byte
 
 
+def fingerprint(student: Student) -> str:
+    """What tells one student from another: some numbers of every weight, their types, and the vocabulary, as a short hash."""
+    digest = sha256(json.dumps(sorted(student.tokenizer.get_vocab().items())).encode())
+    for name, weight in sorted(student.model.state_dict().items()):
+        digest.update(f"{name} {tuple(weight.shape)} {weight.dtype}".encode())
+        numbers = weight.detach().flatten()[:: max(1, weight.numel() // SAMPLED)]
+        digest.update(numbers.float().cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
 def load_student(name: str | Path, device: str | None = None, dtype: str = "float32", bits: int | None = None) -> Student:
     """A student by zoo name, folder (a whole model or an adapter), hub id or `miniature:NAME`, ready to generate.
 
@@ -141,7 +153,7 @@ def load_student(name: str | Path, device: str | None = None, dtype: str = "floa
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     if device and bits is None:
         model = model.to(device)
-    return Student(Path(name).name if Path(name).is_dir() else str(name), model.eval(), tokenizer)
+    return Student(f"./{Path(name).resolve().name}" if Path(name).is_dir() and str(name) not in ZOO else str(name), model.eval(), tokenizer)
 
 
 def load_miniature(name: str, device: str | None, dtype: str, bits: int | None) -> Student:
@@ -282,7 +294,7 @@ def load_adapter(folder: Path, device: str | None, dtype: str, bits: int | None)
     name = adapter_base(folder)
     beside = folder.resolve().parent / name
     try:
-        base = load_student(beside if name not in ZOO and "/" not in name and beside.is_dir() else name, device, dtype, bits)
+        base = load_student(beside if name.startswith("./") else name, device, dtype, bits)
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"{folder.name}/adapter_config.json, field base_model_name_or_path: {name!r} cannot be loaded: {error}"

@@ -15,6 +15,7 @@ from hashlib import sha256
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from miniluotuo_utils.prompts import prompt
 from miniluotuo_utils.records import iter_jsonl
@@ -180,13 +181,15 @@ def write_entry(entry: Path, batches: Iterable[pa.RecordBatch], packed: int | No
     """Write a cache entry whole; of two processes that write the same one, the first wins."""
     import pyarrow as pa
 
-    mine = entry.with_name(f"{entry.name}-{os.getpid()}")
+    mine = entry.with_name(f"{entry.name}-{uuid4().hex}")  # process numbers repeat on other machines
     with written_whole(mine) as partial:
         partial.mkdir()
         with pa.ipc.new_stream(str(partial / "rows.arrow"), schema(packed)) as writer:
             for batch in batches:
                 writer.write_batch(batch)
         (partial / "report.json").write_text(json.dumps(report, ensure_ascii=False, indent=1), encoding="utf-8")
+    if entry.is_dir() and not (entry / "report.json").is_file():
+        remove(entry)  # half of one, from an interrupted copy
     try:
         mine.rename(entry)
     except OSError:  # it is there by now

@@ -80,7 +80,7 @@ def texts_of(tokenizer: PreTrainedTokenizerBase, many: Sequence[Sequence[int]]) 
     kind = kind_of(tokenizer)
     if kind == "WordPiece":
         hidden = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
-        return [joined_pieces(tokenizer.convert_ids_to_tokens([i for i in ids if i not in hidden])) for ids in many]
+        return [joined_pieces(tokenizer.convert_ids_to_tokens([i for i in ids if i not in hidden and i < len(tokenizer)])) for ids in many]
     if kind == "slow":
         return [tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False) for ids in many]
     lists = [ids if isinstance(ids, list) else list(ids) for ids in many]
