@@ -55,7 +55,7 @@ def main(seeds: int, source: str) -> None:
         dictionary |= f1(dictionary_baseline(records(name, "train"), sentences, name.upper()), name)
     after, seconds = {label: [] for label in before}, []
     for seed in range(seeds):
-        training = finetune(load_student(source), rows(seed), epochs=2, batch_size=4, learning_rate=1e-3, seed=seed)
+        training = finetune(load_student(source), rows(seed), epochs=2, batch_size=4, learning_rate=5e-4, seed=seed)
         seconds.append(training.seconds)
         for name in SETS:
             for label, value in student_f1(training.student, name).items():

@@ -73,7 +73,7 @@ QWEN = {"tie_word_embeddings": True, "rms_norm_eps": 1e-6, "rope_theta": 1e6}
 
 HERD: dict[str, dict[str, Any]] = {
     "tiny": {"hub": None, "family": LUOTUO, "architecture": "gpt2", "sizes": {}, "context": 512, "tokenizer": "bpe, byte fallback", "licence": "Apache-2.0",
-             "learning_rate": 1e-3, "note": "随包提供，scripts/pretrain_tiny.py 预训练 ships in the package"},
+             "learning_rate": 5e-4, "note": "随包提供，scripts/pretrain_tiny.py 预训练 ships in the package"},
     "wenzhong-110m": gpt2("IDEA-CCNL/Wenzhong-GPT2-110M", BASE, 12, 768, 12,
                           note="名为 110M，实为 124 M；" + ENGLISH_BPE),
     "wenzhong-3.5b": gpt2("IDEA-CCNL/Wenzhong2.0-GPT2-3.5B-chinese", BASE, 30, 3072, 32, vocabulary=50304, note=WENZHONG),

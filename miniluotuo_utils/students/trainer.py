@@ -95,7 +95,7 @@ def build_trainer(student: Student, rows: Sequence[Mapping], held_out: Sequence[
             with self.accelerator.autocast():
                 loss = summed_loss(model, inputs, num_items_in_batch, plain, self.accelerator.num_processes)
                 if method == "adalora" and model.training:
-                    loss = loss + penalty(getattr(model, "module", model)) / arguments.gradient_accumulation_steps
+                    loss = loss + penalty(getattr(model, "module", model)) / self.current_gradient_accumulation_steps
             if model.training:
                 watch.training.meter.count(inputs)
             return (loss, {}) if return_outputs else loss
