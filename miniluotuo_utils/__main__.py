@@ -211,7 +211,7 @@ def train(args: argparse.Namespace) -> int:
 
     names = ("method", "epochs", "max_steps", "minutes", "max_length", "batch_size", "accumulate", "learning_rate", "rank", "evaluation",
              "checkpointing", "seed", "checkpoints", "report_to")  # fmt: skip
-    training = train_files(args.student, args.data, args.out, bits=args.bits, **{name: getattr(args, name) for name in names})
+    training = train_files(args.student, args.data, args.out, bits=args.bits, processes=args.processes, **{name: getattr(args, name) for name in names})
     if training.first_process:
         print(json.dumps(training.figures(), ensure_ascii=False))
     return 0
@@ -292,6 +292,7 @@ def student_commands(command: Callable[..., None]) -> None:
             ("--max-length", {"type": int, "default": 512}), ("--batch-size", {"type": int, "default": 8, "help": "per process"}),
             ("--accumulate", {"type": int, "default": 1}), ("--learning-rate", {"type": float}), ("--rank", {"type": int, "default": 16}),
             ("--evaluation", {"type": float, "default": 0.0, "help": "share of rows kept out"}),
+            ("--processes", {"type": int, "default": 1, "help": "that encode the rows"}),
             ("--checkpointing", {"action": argparse.BooleanOptionalAction, "help": "recompute activations; left out: where memory asks for it"}),
             ("--seed", {"type": int, "default": 42}), ("--checkpoints", {"type": int, "default": 10}),
             ("--report-to", {"default": "none", "choices": ("none", "tensorboard", "trackio")}))  # fmt: skip

@@ -14,6 +14,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from miniluotuo_utils.presets import Preset, preset_of, processors
+from miniluotuo_utils.students.zoo import quiet
 from miniluotuo_utils.tokens import prompt_ids, text_of
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ def run(student: Student, ids: Sequence[Sequence[int]], preset: Preset, room: in
     draws, answers, rows = list(draws), [[] for _ in ids], list(range(len(ids)))
     while rows:  # each time half of the rows have ended, the rest go on alone
         given = {"streamer": streamer, "past_key_values": cache}
-        with torch.inference_mode():
+        with torch.inference_mode(), quiet():  # transformers drops a mask of ones, then warns that there is none
             out = model.generate(
                 input_ids=tokens, attention_mask=mask, logits_processor=processors(preset, start, draws),
                 stopping_criteria=[half_ended(start, ends)] if shrinks(cache) else None,

@@ -128,6 +128,8 @@ def iter_jsonl(path: Path | str, check: Callable[[Mapping], dict] | None = None)
             try:
                 expect(line.strip(), "line", line.decode(errors="replace"), "a JSON object (delete the empty line)")
                 value = json.loads(line.decode("utf-8"))
+                if b"\\u" in line:  # half of a surrogate pair could not be written back; better said now than after hours
+                    json.dumps(value, ensure_ascii=False).encode()
                 yield check(value) if check else value
             except UnicodeDecodeError as error:
                 raise DataError(f"{path.name}, line {number}: not UTF-8 ({error.reason}); save the file as UTF-8") from None

@@ -98,6 +98,7 @@ def test_importing_the_package_is_quick_and_light():
 @pytest.mark.parametrize(("line", "found"), [
     ("", "line 2, field line"), ("{bad", "line 2: "), ('{"instruction": "a"}', "line 2, field input: found None"),
     ("[1]", "line 2, field row"),
+    ('{"instruction": "\\ud83d", "input": "", "output": "", "source": ""}', "line 2: not data .*surrogates"),
 ])  # fmt: skip
 def test_a_malformed_line_is_named(tmp_path, line, found):
     """An empty or malformed line among thousands must be found by its number."""

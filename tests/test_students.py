@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -339,4 +338,6 @@ def test_train_from_a_shell_says_what_is_wrong(tmp_path):
     (tmp_path / "bad.jsonl").write_text('{"instruction": "a"}\n')
     done = train_command("--student", "tiny", "--data", tmp_path / "bad.jsonl", "--out", tmp_path / "x")
     assert done.returncode == 2 and "bad.jsonl, line 1, field input" in done.stderr and "Traceback" not in done.stderr
-    shutil.rmtree(tmp_path / "x", ignore_errors=True)
+    (tmp_path / "empty.jsonl").write_text("")
+    with pytest.raises(ValueError, match="empty.jsonl: found no row to learn from"):
+        train_files("tiny", [tmp_path / "empty.jsonl"], tmp_path / "x")

@@ -1,7 +1,11 @@
 """04: the zoo of students, fine-tuning, saving and merging."""
 
+import logging
+
 from miniluotuo_utils.students.finetune import Training, finetune, merge, save
 from miniluotuo_utils.students.table import zoo_table
 from miniluotuo_utils.students.zoo import ZOO, Student, load_student, trained_student
+
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it warns on import about a kernel that nothing here needs
 
 __all__ = ["ZOO", "Student", "Training", "finetune", "load_student", "merge", "save", "trained_student", "zoo_table"]

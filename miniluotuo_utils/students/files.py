@@ -10,17 +10,17 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from miniluotuo_utils.records import check_row, read_jsonl
 from miniluotuo_utils.runtime import commit, file_sha256, installed_versions, written_whole
-from miniluotuo_utils.students.finetune import Training, check_target, finetune, save
+from miniluotuo_utils.students.finetune import Training, check_target, finetune, row_length, save
 from miniluotuo_utils.students.progress import discard, first_process
 from miniluotuo_utils.students.zoo import load_student
+from miniluotuo_utils.tokens import encoded_dataset
 
 
-def train_files(name: str, data: Sequence[Path], out: Path, *, bits: int | None = None, **options: object) -> Training:
+def train_files(name: str, data: Sequence[Path], out: Path, *, bits: int | None = None, processes: int = 1, **options: object) -> Training:
     """Train student `name` on the instruction rows of all `data` files and write it to `out`.
 
-    The training in progress stands in `<out>.training` (log and checkpoints) until `out` is whole: the same command
+    The training in progress stands in `<out>.training` (log, checkpoints, encoded rows) until `out` is whole: the same command
     goes on where a killed one stopped. Under `accelerate launch` every process reads the rows and the first one writes.
     """
     out = Path(out)
@@ -29,14 +29,17 @@ def train_files(name: str, data: Sequence[Path], out: Path, *, bits: int | None 
     if base.is_dir() and method != "full" and base.resolve().parent != out.resolve().parent:
         raise ValueError(f"an adapter finds its base beside it: name an --out in the same folder as {base.name}")
     bits = 4 if method == "qlora" else bits
-    rows = [row for path in data for row in read_jsonl(path, check_row)]
-    if not rows:
-        raise ValueError(f"{', '.join(p.name for p in data)}: found no rows, expected instruction rows, one JSON object per line")
     device = own_device()
     whole = bits is None and (device == "cpu" or method == "full")  # a frozen base does with half precision
     student = load_student(name, device, dtype="float32" if whole else half(device), bits=bits)
     progress = out.with_name(out.name + ".training")
-    training = finetune(student, rows, folder=progress, **options)
+    length = row_length(student, method, options.get("max_length", 512))
+    rows, report = encoded_dataset(data, student.tokenizer, length, encoder_decoder=student.encoder_decoder, processes=processes, cache=progress / "tokens")
+    if not report["kept"]:
+        raise ValueError(f"{', '.join(p.name for p in data)}: found no row to learn from (left out: {report['dropped'] or 'nothing'}), "
+                         "expected instruction rows, one JSON object per line")  # fmt: skip
+    training = finetune(student, rows.to_list(), folder=progress, **options)
+    training.dropped = dict(report["dropped"])
     if first_process():
         save(training.student, out, training.log, training.state)
         with written_whole(out / "run.json") as partial:  # last, so that a folder with it is whole

@@ -178,7 +178,7 @@ def planned_steps(rows: int, batch_size: int, accumulate: int, epochs: float) ->
 
 def training_rows(student: Student, rows: Sequence[Mapping], method: str, max_length: int, evaluation: float, seed: int) -> tuple[list, list, dict]:
     """Token rows to train on, those kept out, and what encoding left out; packed where the student keeps packed rows apart."""
-    rows, length = list(rows), min(max_length, student.context - (TOKENS if method in VIRTUAL else 0))
+    rows, length = list(rows), row_length(student, method, max_length)
     both = student.model.config.is_encoder_decoder
     encoded, dropped = (rows, {}) if rows and "input_ids" in rows[0] else encoded_rows(student, rows, length)
     check_vocabulary(student, encoded)
@@ -195,6 +195,11 @@ def training_rows(student: Student, rows: Sequence[Mapping], method: str, max_le
         raise ValueError(f"no token of {len(rows)} rows is supervised (left out: {dropped or 'nothing'}); the loss would be NaN. "
                          f"Shorten the prompts or raise max_length (now {length})")  # fmt: skip
     return encoded, held_out, dropped
+
+
+def row_length(student: Student, method: str, max_length: int) -> int:
+    """How many tokens a row may have: `max_length`, or what the student's context leaves beside learned virtual tokens."""
+    return min(max_length, student.context - (TOKENS if method in VIRTUAL else 0))
 
 
 def check_vocabulary(student: Student, rows: Sequence[Mapping]) -> None:

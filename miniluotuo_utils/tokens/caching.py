@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from miniluotuo_utils.prompts import prompt
-from miniluotuo_utils.records import iter_jsonl
+from miniluotuo_utils.records import check_row, iter_jsonl
 from miniluotuo_utils.runtime import remove, written_whole
 from miniluotuo_utils.tokens.encoding import IGNORED, Encoded, Options, check_tokenizer, encode_checked
 from miniluotuo_utils.tokens.packing import pack_stream
@@ -81,7 +81,7 @@ def row_source(rows: Sequence[Mapping] | Path | Sequence[Path]) -> Callable[[], 
     """A function that begins the rows anew each time."""
     parts = [rows] if isinstance(rows, str | Path) else rows
     if len(parts) and isinstance(parts[0], str | Path):
-        return lambda: chain.from_iterable(iter_jsonl(Path(path)) for path in parts)
+        return lambda: chain.from_iterable(iter_jsonl(Path(path), check_row) for path in parts)
     return lambda: iter(parts)
 
 
