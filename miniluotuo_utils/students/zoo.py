@@ -294,7 +294,8 @@ def load_adapter(folder: Path, device: str | None, dtype: str, bits: int | None)
     name = adapter_base(folder)
     beside = folder.resolve().parent / name
     try:
-        base = load_student(beside if name.startswith("./") else name, device, dtype, bits)
+        plain = name not in ZOO and "/" not in name and beside.is_dir()  # "./name" is a folder even where the zoo has that name
+        base = load_student(beside if plain or name.startswith("./") else name, device, dtype, bits)
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"{folder.name}/adapter_config.json, field base_model_name_or_path: {name!r} cannot be loaded: {error}"
