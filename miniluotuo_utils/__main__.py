@@ -208,11 +208,12 @@ def score(args: argparse.Namespace) -> int:
 def train(args: argparse.Namespace) -> int:
     """Fine-tune a student on files of instruction rows; killed, it goes on where it stopped. Also under `accelerate launch -m`."""
     from miniluotuo_utils.students.files import train_files
+    from miniluotuo_utils.students.progress import first_process
 
     names = ("method", "epochs", "max_steps", "minutes", "max_length", "batch_size", "accumulate", "learning_rate", "rank", "evaluation",
              "checkpointing", "seed", "checkpoints", "report_to")  # fmt: skip
     training = train_files(args.student, args.data, args.out, bits=args.bits, processes=args.processes, **{name: getattr(args, name) for name in names})
-    if training.first_process:
+    if first_process():
         print(json.dumps(training.figures(), ensure_ascii=False))
     return 0
 

@@ -13,7 +13,7 @@ from miniluotuo_utils.generation import generate
 from miniluotuo_utils.prompts import prompt
 from miniluotuo_utils.records import write_jsonl
 from miniluotuo_utils.students import ZOO, finetune, load_student, merge, save
-from miniluotuo_utils.students.adapters import METHODS, VIRTUAL
+from miniluotuo_utils.students.adapters import METHODS, TOKENS, VIRTUAL
 from miniluotuo_utils.students.files import train_files
 from miniluotuo_utils.students.finetune import isolates_packed_rows, training_rows, unpack
 from miniluotuo_utils.students.progress import last_checkpoint
@@ -194,6 +194,14 @@ def test_what_cannot_be_trained_is_refused_before_training():
         Watch(None, None).note(3, {"loss": float("nan")})
 
 
+def test_packed_rows_too_long_beside_virtual_tokens_are_counted():
+    """They were dropped without a word when packed rows were taken apart."""
+    student = load_student("tiny")
+    packed = pack([{"input_ids": [9] * size, "labels": [9] * size} for size in (5, student.context)], student.context)
+    kept, _, dropped = training_rows(student, packed, "prefix", student.context, 0, 0)
+    assert len(kept) == 1 and dropped == {f"over {student.context - TOKENS} tokens": 1}
+
+
 def test_minutes_end_a_training():
     """A time budget that only counts epochs is none."""
     training = finetune(load_student("tiny"), ROWS, epochs=1000, minutes=0.03, batch_size=2, max_length=128)
@@ -256,10 +264,9 @@ def test_a_folder_of_another_training_is_refused(tmp_path):
 
 
 def test_tensorboard_writes_beside_the_log(tmp_path):
-    """A logger that asks for a key stops a class."""
-    pytest.importorskip("tensorboard", reason="tensorboard is not installed")
+    """A logger that asks for a key stops a class; logs inside the folder would go with it."""
     finetune(load_student("tiny"), ROWS, max_steps=1, max_length=128, folder=tmp_path / "p", report_to="tensorboard")
-    assert list((tmp_path / "p").rglob("events.out*"))
+    assert list((tmp_path / "p.tensorboard").rglob("events.out*"))
 
 
 def train_command(*arguments, launch=()):

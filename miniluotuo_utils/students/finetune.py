@@ -18,9 +18,9 @@ from typing import Any
 
 from miniluotuo_utils.runtime import peak_memory_mib, written_whole
 from miniluotuo_utils.students.adapters import METHODS, RANK, TOKENS, VIRTUAL, attach, peak_rate
-from miniluotuo_utils.students.progress import first_process, identity, last_checkpoint, open_folder
+from miniluotuo_utils.students.progress import identity, last_checkpoint, open_folder
 from miniluotuo_utils.students.throughput import Throughput
-from miniluotuo_utils.students.trainer import Watch, build_trainer, check_reporter, trainer_arguments
+from miniluotuo_utils.students.trainer import Watch, build_trainer, check_reporter, four_bits_on_cpu, trainer_arguments
 from miniluotuo_utils.students.zoo import Student, quiet
 from miniluotuo_utils.tokens import IGNORED, collate, encode, pack
 
@@ -54,11 +54,6 @@ class Training:
     def supervised(self) -> int:
         """Tokens that the loss was computed on."""
         return self.log[-1]["supervised"] if self.log else 0
-
-    @property
-    def first_process(self) -> bool:
-        """Whether this process is the one that writes and prints."""
-        return first_process()
 
     def figures(self) -> dict[str, Any]:
         """The numbers as one flat dict, for `run.json` and tables."""
@@ -188,7 +183,10 @@ def training_rows(student: Student, rows: Sequence[Mapping], method: str, max_le
     held_out, encoded = encoded[:kept_out], encoded[kept_out:]
     apart = method in VIRTUAL or both or not isolates_packed_rows(student)
     if apart and encoded and "position_ids" in encoded[0]:
-        encoded, held_out = ([row for row in unpack(part) if len(row["input_ids"]) <= length] for part in (encoded, held_out))
+        rows_apart = [unpack(part) for part in (encoded, held_out)]
+        encoded, held_out = ([row for row in part if len(row["input_ids"]) <= length] for part in rows_apart)
+        if longer := sum(map(len, rows_apart)) - len(encoded) - len(held_out):
+            dropped = {**dropped, f"over {length} tokens": longer}
     elif not apart and encoded and "position_ids" not in encoded[0]:
         encoded, held_out = pack(encoded, length), pack(held_out, length)
     if not any(label != IGNORED for s in encoded for label in s["labels"]):
@@ -221,8 +219,8 @@ def isolates_packed_rows(student: Student) -> bool:
     """Whether two rows in one sequence give the logits that each gives alone: tried, since some architectures (ALiBi, GPT-Neo) look across."""
     import torch
 
-    if getattr(student.model, "is_loaded_in_4bit", False) and student.model.device.type == "cpu":
-        return False  # not tried: bitsandbytes repacks 4-bit weights at the first evaluation on a CPU and cannot train them after that
+    if four_bits_on_cpu(student.model):
+        return False
     first, second = [5, 6, 7, 8, 9, 10], [11, 12, 13]
     both = collate(pack([{"input_ids": r, "labels": r} for r in (first, second)], 16), 0)
     model, device = student.model.eval(), student.model.device

@@ -168,14 +168,19 @@ def penalty(model: Any) -> Any:
     return model.peft_config["default"].orth_reg_weight * sum(terms) / len(terms)
 
 
+def four_bits_on_cpu(model: Any) -> bool:
+    """Whether nothing may be tried on a model: bitsandbytes repacks 4-bit weights at the first evaluation on a CPU and cannot train them then."""
+    return getattr(model, "is_loaded_in_4bit", False) and model.device.type == "cpu"
+
+
 def has_plain_head(student: Student) -> bool:
     """Whether logits are just the output embedding of the last hidden state: tried, since some architectures scale, cap or transform."""
     import torch
 
     model = student.model
     whole = model.get_base_model() if hasattr(model, "get_base_model") else model
-    if model.config.is_encoder_decoder or (getattr(model, "is_loaded_in_4bit", False) and model.device.type == "cpu"):
-        return False  # 4 bits on a CPU: see `isolates_packed_rows`
+    if model.config.is_encoder_decoder or four_bits_on_cpu(model):
+        return False
     ids = torch.arange(5, 13, device=model.device)[None]
     was_training = model.training
     model.eval()
@@ -189,8 +194,7 @@ def has_plain_head(student: Student) -> bool:
 def supervised_loss(model: Any, inputs: Mapping, items: Any = None) -> Any:
     """Summed cross-entropy over `items` (default: its labels), with logits [labels, vocabulary] made only where a label is.
 
-    Made for every position they are most of a small student's time where prompts are long
-    (benchmarks/supervised_loss.py).
+    Made for every position they are most of a small student's time where prompts are long.
     """
     import torch
 
