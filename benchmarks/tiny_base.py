@@ -33,7 +33,7 @@ def f1(predicted: list[dict], name: str) -> dict[str, float]:
 def student_f1(student: object, name: str) -> dict[str, float]:
     """Span F1 of a student."""
     sentences = [r["sentence"] for r in records(name, "test")]
-    return f1(extract(student, sentences, schema_of(records(name, "train"), name.upper()), name.upper()).records, name)
+    return f1(extract(student, sentences, schema_of(records(name, "train"), name.upper()), name.upper(), slice_size=None).records, name)
 
 
 def rows(seed: int) -> list[dict]:
@@ -41,7 +41,7 @@ def rows(seed: int) -> list[dict]:
     made = list(read_jsonl(EMBEDDED / "bank.jsonl"))
     for name in SETS:
         train = records(name, "train")
-        made += build_instructions(train, name.upper(), schema_of(train, name.upper()), seed=seed)
+        made += build_instructions(train, name.upper(), schema_of(train, name.upper()), seed=seed, slice_size=None)
     return made
 
 

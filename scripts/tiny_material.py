@@ -247,7 +247,7 @@ class Material:
 
     def instruction(self, record: dict, task: str, schema: object) -> dict:
         """The package's own instruction row, any of its paraphrases."""
-        return build_instructions([record], task, schema, seed=self.rng.randrange(10**6))[0]
+        return build_instructions([record], task, schema, seed=self.rng.randrange(10**6), slice_size=None)[0]
 
     def lists(self) -> dict:
         """A list of listed words of two to four kinds, mixed with prose."""
