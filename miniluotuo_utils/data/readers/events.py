@@ -27,7 +27,8 @@ def fewfc(native: Mapping) -> Iterator[dict]:
 def duee(native: Mapping) -> Iterator[dict]:
     """DuEE 1.0: `text, event_list[{event_type, trigger, trigger_start_index, arguments[{role, argument, argument_start_index}]}]`.
 
-    DuEE-fin is the same for documents and has no offsets: its names are looked for in the text.
+    DuEE-fin is the same for documents and has no offsets: its names are looked for in the text. An argument's other mentions stay, as
+    `alias`.
     """
     text = native["text"]
 
@@ -36,8 +37,8 @@ def duee(native: Mapping) -> Iterator[dict]:
 
     events = [
         {"type": e["event_type"], "trigger": e["trigger"], "pos": place(e["trigger"], e.get("trigger_start_index")),
-         "arguments": [{"name": a["argument"], "role": a["role"], "pos": place(a["argument"], a.get("argument_start_index"))}
-                       for a in e["arguments"]]}
+         "arguments": [{"name": a["argument"], "role": a["role"], "pos": place(a["argument"], a.get("argument_start_index")),
+                        **({"alias": a["alias"]} if a.get("alias") else {})} for a in e["arguments"]]}
         for e in native.get("event_list", [])
     ]  # fmt: skip
     yield record(text, events=events) | {"id": native["id"]}
