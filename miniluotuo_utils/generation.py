@@ -9,10 +9,12 @@ import random
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import closing
+from os.path import commonprefix
 from queue import Queue
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
+from miniluotuo_utils.guides import grammars, json_ends
 from miniluotuo_utils.presets import Preset, preset_of, processors
 from miniluotuo_utils.students.zoo import quiet
 from miniluotuo_utils.tokens import prompt_ids, text_of
@@ -21,26 +23,30 @@ if TYPE_CHECKING:
     import torch
     from transformers import GenerationConfig, PreTrainedTokenizerBase
 
+    from miniluotuo_utils.guides import Guide
     from miniluotuo_utils.students import Student
 
+WORTH_SHARING = 8  # tokens
 BROKEN = "\ufffd"  # what a decoder shows in place of bytes that are no whole character
 
 
 def generate(
     student: Student, prompts: Sequence[str], preset: str = "extract", max_new_tokens: int = 128, batch_size: int = 32,
-    seed: int | None = None, **overrides: Any,
+    seed: int | None = None, grammar: Sequence[str] | None = None, stop_at_json: bool = False, **overrides: Any,
 ) -> list[str]:  # fmt: skip
     """The student's answers in the prompts' order, without prompt, special tokens or broken characters.
 
     `preset` is a name of `presets.PRESETS`, `overrides` replace single fields of it; a checkpoint's own generation_config counts for
     nothing. In float32 a prompt's answer is the same alone and in any batch, drawn ones too, given a `seed` (without one, Python's
     `random` gives it; equal prompts of one call get answers of their own). An answer ends at the end token, after `max_new_tokens`, or
-    where the context is full: a decoder's prompt and answer share it, an encoder–decoder has it once for each.
+    where the context is full: a decoder's prompt and answer share it, an encoder–decoder has it once for each. `stop_at_json` also ends
+    it where its first JSON object or list is closed; `grammar`, one Lark grammar per prompt (`guides.grammars`), lets nothing else be said.
     Raises ValueError for a prompt that is empty or leaves no room for an answer (by number), and for an unknown preset.
     """
     chosen, ids = preset_of(preset, **overrides), asked_ids(student, prompts)
+    guides = guides_of(student, len(ids), grammar, stop_at_json)
     answers = [""] * len(ids)
-    for rows, texts in answered(student, ids, chosen, max_new_tokens, batch_size, seed):
+    for rows, texts in answered(student, ids, chosen, max_new_tokens, batch_size, seed, guides=guides):
         for row, text in zip(rows, texts, strict=True):
             answers[row] = text
     return answers
@@ -134,42 +140,74 @@ def draws_of(ids: Sequence[Sequence[int]], seed: int | None) -> list[random.Rand
 
 def answered(
     student: Student, ids: Sequence[Sequence[int]], preset: Preset, max_new_tokens: int, batch_size: int, seed: int | None,
-    done: Container[int] = (),
+    done: Container[int] = (), guides: Sequence[Guide] = (),
 ) -> Iterator[tuple[list[int], list[str]]]:  # fmt: skip
     """Batch after batch: row numbers and their answers; rows in `done` are left out."""
     draws = draws_of(ids, seed)
     for room, planned in batches_of(student, ids, max_new_tokens, batch_size):
         if rows := [row for row in planned if row not in done]:
-            out = run(student, [ids[row] for row in rows], preset, room, [draws[row] for row in rows])
-            yield rows, [whole_text(student.tokenizer, answer) for answer in out]
+            lead = [guides[row] for row in rows] if guides else []
+            out = run(student, [ids[row] for row in rows], preset, room, [draws[row] for row in rows], guides=lead)
+            texts = [guide.text(answer) for guide, answer in zip(lead, out, strict=True)] if lead else [None] * len(out)
+            yield rows, [whole_text(student.tokenizer, answer) if text is None else text for text, answer in zip(texts, out, strict=True)]
+
+
+def guides_of(student: Student, count: int, grammar: Sequence[str] | None, stop_at_json: bool) -> Sequence[Guide]:
+    """One guide per prompt, or none."""
+    size = student.model.get_output_embeddings().weight.shape[0] if grammar is not None or stop_at_json else 0
+    if grammar is None:
+        return json_ends(student.tokenizer, end_ids(student), size, count) if stop_at_json else []
+    if isinstance(grammar, str) or len(grammar) != count:
+        raise ValueError(f"grammar is {'a text' if isinstance(grammar, str) else f'{len(grammar)} texts'}; expected {count} texts, one per prompt")
+    return grammars(student.tokenizer, end_ids(student), size, grammar)
+
+
+def padded(ids: Sequence[Sequence[int]], pad: int, both: bool, shared: int, device: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids and mask [rows, longest], so that all answers start at the same place: encoders are padded at the end, decoders between
+
+    the `shared` tokens and the rest of each row.
+    """
+    import torch
+
+    longest = max(map(len, ids))
+    places = [len(row) if both else shared for row in ids]  # where a row's padding stands
+    tokens = [[*row[:place], *[pad] * (longest - len(row)), *row[place:]] for row, place in zip(ids, places, strict=True)]
+    mask = [[1] * place + [0] * (longest - len(row)) + [1] * (len(row) - place) for row, place in zip(ids, places, strict=True)]
+    return torch.tensor(tokens, device=device), torch.tensor(mask, device=device)
+
+
+def shared_start(ids: Sequence[Sequence[int]]) -> int:
+    """How many tokens at their start all of several rows share (instruction and schema), one token of each left to go on from; 0 if few.
+
+    >>> shared_start([[7] * 20 + [1, 2], [7] * 20 + [3]]), shared_start([[7, 1], [7, 2]]), shared_start([[7] * 20])
+    (20, 0, 0)
+    """
+    common = min(len(commonprefix(list(ids))), min(map(len, ids)) - 1)
+    return common if len(ids) > 1 and common >= WORTH_SHARING else 0
 
 
 def run(student: Student, ids: Sequence[Sequence[int]], preset: Preset, room: int, draws: Sequence[random.Random],
-        streamer: Any = None) -> list[list[int]]:  # fmt: skip
-    """One batch through the model: the ids of each answer, up to its end token.
-
-    Decoders are padded on the left, so that all answers start at the same place; encoders on the right.
-    """
+        streamer: Any = None, guides: Sequence[Guide] = ()) -> list[list[int]]:  # fmt: skip
+    """One batch through the model: the ids of each answer, up to its end token. What a decoder's prompts share goes through it once."""
     import torch
 
     model, ends = student.model, end_ids(student)
     both, longest = model.config.is_encoder_decoder, max(map(len, ids))
     pad = ends[0] if student.tokenizer.pad_token_id is None else student.tokenizer.pad_token_id
-    rests = [longest - len(row) for row in ids]
-    tokens = torch.tensor(
-        [[*row, *[pad] * rest] if both else [*[pad] * rest, *row] for row, rest in zip(ids, rests, strict=True)]
-    )  # [rows, longest]
-    mask = torch.tensor(
-        [[1] * len(row) + [0] * rest if both else [0] * rest + [1] * len(row) for row, rest in zip(ids, rests, strict=True)]
-    )
     start = 1 if both else longest  # an encoder–decoder answers after its start token
-    tokens, mask, cache = tokens.to(model.device), mask.to(model.device), cache_of(model, start + room)
-    draws, answers, rows = list(draws), [[] for _ in ids], list(range(len(ids)))
+    cache = cache_of(model, start + room)
+    shared = shared_start(ids) if shrinks(cache) else 0
+    tokens, mask = padded(ids, pad, both, shared, model.device)
+    if shared:
+        with torch.inference_mode():
+            model(tokens[:1, :shared], past_key_values=cache, use_cache=True)
+        cache.batch_repeat_interleave(len(ids))
+    draws, guides, answers, rows = list(draws), list(guides), [[] for _ in ids], list(range(len(ids)))
     while rows:  # each time half of the rows have ended, the rest go on alone
         given = {"streamer": streamer, "past_key_values": cache}
         with torch.inference_mode(), quiet():  # transformers drops a mask of ones, then warns that there is none
             out = model.generate(
-                input_ids=tokens, attention_mask=mask, logits_processor=processors(preset, start, draws),
+                input_ids=tokens, attention_mask=mask, logits_processor=processors(preset, start, draws, guides),
                 stopping_criteria=[half_ended(start, ends)] if shrinks(cache) else None,
                 generation_config=configuration(student, room, pad, ends), **{name: value for name, value in given.items() if value is not None},
             )  # [rows, start + answer]  # fmt: skip
@@ -182,7 +220,7 @@ def run(student: Student, ids: Sequence[Sequence[int]], preset: Preset, room: in
         if left:
             cache.batch_select_indices(torch.tensor(left, device=model.device))
             tokens, mask = out[left], torch.cat([mask, mask.new_ones(len(mask), made)], 1)[left]
-        rows, draws = [rows[place] for place in left], [draws[place] for place in left]
+        rows, draws, guides = ([each[place] for place in left] if each else [] for each in (rows, draws, guides))
     return [until(answer, ends) for answer in answers]
 
 
@@ -229,6 +267,13 @@ def cache_of(model: Any, capacity: int) -> Any:
         def batch_select_indices(self, indices: torch.Tensor) -> None:
             end = self.get_seq_length()
             self.memory = [memory[indices] for memory in self.memory]
+            self.keys, self.values = (memory[:, :, :end] for memory in self.memory)
+
+        def batch_repeat_interleave(self, repeats: int) -> None:
+            end, held = self.get_seq_length(), self.memory
+            self.memory = [memory.new_empty(len(memory) * repeats, *memory.shape[1:]) for memory in held]
+            for memory, one in zip(self.memory, held, strict=True):
+                memory[:, :, :end] = one[:, :, :end].repeat_interleave(repeats, 0)
             self.keys, self.values = (memory[:, :, :end] for memory in self.memory)
 
     adapter, cache = getattr(model, "active_peft_config", None), DynamicCache(config=model.config)

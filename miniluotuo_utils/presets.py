@@ -10,8 +10,12 @@ from dataclasses import dataclass, fields, replace
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from miniluotuo_utils.guides import guided
+
 if TYPE_CHECKING:
     import torch
+
+    from miniluotuo_utils.guides import Guide
 
     Processor = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # ids [rows, tokens], scores [rows, vocabulary] -> scores
 
@@ -91,8 +95,10 @@ def preset_of(name: str, **overrides: Any) -> Preset:
     return chosen
 
 
-def processors(preset: Preset, start: int, draws: Sequence[Random]) -> list[Processor]:
-    """What `preset` does to the scores of each step, in order; the answer starts at token `start`, `draws` has one generator per row.
+def processors(preset: Preset, start: int, draws: Sequence[Random], guides: Sequence[Guide] = ()) -> list[Processor]:
+    """What `preset` does to the scores of each step, in order; the answer starts at token `start`, `draws` has one generator per row,
+
+    `guides` none or one per row.
 
     A row's answer depends on nothing but that row: transformers' own penalty would see the padding, and its sampling the whole batch.
     """
@@ -108,6 +114,8 @@ def processors(preset: Preset, start: int, draws: Sequence[Random]) -> list[Proc
         steps.append(on_answer(RepetitionPenaltyLogitsProcessor(float(preset.repetition_penalty)), start))
     if preset.no_repeat_ngram_size:
         steps.append(on_answer(NoRepeatNGramLogitsProcessor(preset.no_repeat_ngram_size), start))
+    if guides:  # before the draw, so that it draws from what is allowed
+        steps.append(guided(guides, start))
     if preset.do_sample:
         steps += [TemperatureLogitsWarper(float(preset.temperature))] * (preset.temperature != 1)
         steps += [TopPLogitsWarper(float(preset.top_p))] * (preset.top_p != 1)

@@ -73,7 +73,7 @@ def wordpiece():
         "in",
         "20",
         "##23",
-        *'骆驼走到北京。，{}":abc',
+        *'骆驼走到北京。，,{}[]":abc',
     ]
     learned = Tokenizer(models.WordPiece({piece: i for i, piece in enumerate(pieces)}, unk_token="[UNK]"))
     learned.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -430,11 +430,11 @@ def test_predict_goes_on_after_a_break_with_the_same_bytes(gpt2, tmp_path, monke
     predict_file(gpt2, data, whole, "creative", 9, 3)
     real, ran = generation.run, []
 
-    def counted(student, ids, *rest):
+    def counted(student, ids, *rest, **named):
         if len(ran) == 4:
             raise KeyboardInterrupt
         ran.append(len(ids))
-        return real(student, ids, *rest)
+        return real(student, ids, *rest, **named)
 
     monkeypatch.setattr(generation, "run", counted)
     with pytest.raises(KeyboardInterrupt):
@@ -450,7 +450,7 @@ def test_predict_goes_on_after_a_break_with_the_same_bytes(gpt2, tmp_path, monke
     other = written(tmp_path / "other.jsonl", [{"prompt": "骆驼"}])
     with pytest.raises(ValueError, match="another data"):
         predict_file(gpt2, other, out, "creative", 9, 3)
-    monkeypatch.setattr(generation, "run", lambda student, ids, *rest: (ran.append(len(ids)), real(student, ids, *rest))[-1])
+    monkeypatch.setattr(generation, "run", lambda student, ids, *rest, **named: (ran.append(len(ids)), real(student, ids, *rest, **named))[-1])
     counts = predict_file(gpt2, data, out, "creative", 9, 3)
     assert sum(ran) == 20 and counts == {"answered": 20, "kept": sum(ran[:4])} and out.read_bytes() == whole.read_bytes()
 

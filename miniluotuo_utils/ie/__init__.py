@@ -1,13 +1,14 @@
 """05: Chinese information extraction with a student: instructions, extraction, parsing, scoring."""
 
-from miniluotuo_utils.ie.baseline import dictionary_baseline
+from miniluotuo_utils.ie.baseline import dictionary_baseline, recorded
 from miniluotuo_utils.ie.extraction import extract
 from miniluotuo_utils.ie.instructions import build_instructions, schema_of
 from miniluotuo_utils.ie.parsing import parse
-from miniluotuo_utils.ie.scoring import errors, headline, interval, score, score_files, table
+from miniluotuo_utils.ie.scoring import errors, headline, score, score_files, table
 from miniluotuo_utils.ie.spans import locate
+from miniluotuo_utils.ie.uncertainty import compare, interval, over_orders
 
 __all__ = [
-    "build_instructions", "dictionary_baseline", "errors", "extract", "headline", "interval",
-    "locate", "parse", "schema_of", "score", "score_files", "table",
+    "build_instructions", "compare", "dictionary_baseline", "errors", "extract", "headline", "interval",
+    "locate", "over_orders", "parse", "recorded", "schema_of", "score", "score_files", "table",
 ]  # fmt: skip

@@ -1,6 +1,7 @@
-"""The floor that a student must beat: look up what the training records named. Shown in notebook 05.
+"""What stands below and above a student: a look-up of what the training records named, and a teacher's recorded answers.
 
-In: training records and sentences. Out: predicted IE records. No learning, no model, a few milliseconds.
+In: training records and sentences, or recorded rows. Out: predicted IE records, or what `extract` takes in place of a student.
+No learning, no model, a few milliseconds. Shown in notebook 05.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from miniluotuo_utils.ie.instructions import field_of
 from miniluotuo_utils.ie.spans import Place, mentioned, to_record
+from miniluotuo_utils.prompts import row_prompt
 
 
 def dictionary_baseline(train: Sequence[Mapping], sentences: Iterable[str], task: str) -> list[dict]:
@@ -107,3 +109,23 @@ def event_at(sentence: str, start: int, end: int, types: Mapping[str, str], role
     things = mentioned(sentence, names, "first")
     arguments = [{"name": thing["name"], "role": known[thing["name"]], "pos": thing["pos"]} for (thing,) in things]
     return {"type": kind, "trigger": sentence[start:end], "pos": [start, end], "arguments": arguments}
+
+
+def recorded(rows: Iterable[Mapping]) -> Callable[..., list[str]]:
+    """A teacher's recorded answers as the `generate` that `extract` takes: to a prompt of `rows`, that row's output.
+
+    The function raises KeyError for a prompt that nobody recorded an answer to.
+
+    >>> row = {"instruction": "找出人物。", "input": "李白", "output": '{"人物":["李白"]}'}
+    >>> recorded([row])(None, [row_prompt(row)])
+    ['{"人物":["李白"]}']
+    """
+    answers = {row_prompt(row): row["output"] for row in rows}
+
+    def generate(student: object, prompts: Sequence[str], **_: object) -> list[str]:
+        if missing := [number for number, text in enumerate(prompts) if text not in answers]:
+            raise KeyError(f"prompt {missing[0]} ({len(missing)} of {len(prompts)}) has no recorded answer: {prompts[missing[0]][-60:]!r}; "
+                           "ask with the schema, style and slices of the recording")  # fmt: skip
+        return [answers[text] for text in prompts]
+
+    return generate
