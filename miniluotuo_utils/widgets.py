@@ -16,6 +16,7 @@ from miniluotuo_utils.plots import COLOURS
 if TYPE_CHECKING:
     from IPython.display import HTML, Code
 
+    from miniluotuo_utils.rating import Sheet
     from miniluotuo_utils.students import Student, Training
 
 BOX = "padding:1px 3px;border-radius:4px;color:#fff;background:{colour}"
@@ -205,6 +206,78 @@ def rater(items: Sequence[Mapping], path: Path, name: str = "我", seed: int = 4
     key.observe(typed, "value")
     show()
     return ipywidgets.VBox([shown_item, ipywidgets.HBox([*buttons, key])])
+
+
+def rating_form(sheet: Sheet) -> Any:
+    """Grade all students' answers to an item blind, side by side: each click is on disk at once, "next" opens when every answer has a grade.
+
+    It begins at the first item without all its grades and ends with the table, the first place that names the students. Headless: a static
+    table of that item.
+    """
+    first = sheet.next()
+    if os.environ.get("MINILUOTUO_HEADLESS"):
+        return rating_table(sheet) if first is None else rating_page(sheet, first)
+    import ipywidgets
+
+    order, asked, answers = list(sheet.items), ipywidgets.HTML(), ipywidgets.VBox()
+    back, on = ipywidgets.Button(description="上一题 back"), ipywidgets.Button(description="保存，下一题 next", button_style="primary")
+    at = order.index(first["id"]) if first else len(order)
+
+    def show(place: int) -> None:
+        nonlocal at
+        at, back.disabled, ended = place, place == 0, place == len(order)
+        asked.value = rating_table(sheet).data if ended else asked_html(sheet, sheet.item(order[at]))
+        answers.children = () if ended else grade_choices(sheet, order[at], allow)
+        allow()
+
+    def allow() -> None:
+        on.disabled = at == len(order) or not sheet.complete(order[at])
+
+    def forward(_: object) -> None:
+        left = [place for place, name in enumerate(order) if not sheet.complete(name)]
+        show(next((place for place in left if place > at), left[0] if left else len(order)))
+
+    back.on_click(lambda _: show(at - 1))
+    on.on_click(forward)
+    show(at)
+    return ipywidgets.VBox([asked, answers, ipywidgets.HBox([back, on])])
+
+
+def grade_choices(sheet: Sheet, name: str, saved: Callable[[], None]) -> list:
+    """The answers to an item, each with radio buttons that show its grade so far and save a new one, then call `saved`."""
+    import ipywidgets
+
+    item, options = sheet.item(name), [(f"{letter} {meaning}", letter) for letter, meaning in sheet.meanings.items()]
+    boxes = []
+    for number, text in item["answers"].items():
+        radio = ipywidgets.RadioButtons(options=options, value=item["grades"].get(number), layout={"width": "max-content"})
+        radio.observe(lambda change, number=number: (sheet.grade(name, {number: change["new"]}), saved()), "value")
+        boxes.append(ipywidgets.VBox([ipywidgets.HTML(answer_html(number, text)), radio]))
+    return boxes
+
+
+def asked_html(sheet: Sheet, item: Mapping) -> str:
+    """How far the rater is, and what was asked, as HTML; under a question that invites hallucination what a good answer would say."""
+    graded, count = sheet.progress
+    asked = "<br>".join(escape(item[f]).replace("\n", "<br>") for f in ("instruction", "input") if item.get(f))
+    expected = f"<br><i>参考 expected：{escape(item['expected'])}</i>" if item.get("expected") else ""
+    return f"<p>评完 graded {graded} / {count}</p><p><b>问</b> {asked}{expected}</p>"
+
+
+def answer_html(number: str, text: str) -> str:
+    """A numbered answer as HTML; an empty one says that it is."""
+    return f"<b>答 {number}</b> " + (escape(text).replace("\n", "<br>") or "（空 empty）")
+
+
+def rating_page(sheet: Sheet, item: Mapping) -> HTML:
+    """One item as its rater sees it, without the buttons."""
+    meanings = "<br>".join(f"{letter} {escape(meaning)}" for letter, meaning in sheet.meanings.items())
+    return html(asked_html(sheet, item) + "".join(f"<p>{answer_html(n, t)}</p>" for n, t in item["answers"].items()) + f"<p>{meanings}</p>")
+
+
+def rating_table(sheet: Sheet) -> HTML:
+    """The end of a sheet: the table of grades, with the students' names."""
+    return html("<b>评完了。 All graded.</b>" + table(sheet.table()).data)
 
 
 def live_loss(every: float = 1.0) -> Callable[[Training], None]:

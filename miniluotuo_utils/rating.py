@@ -1,0 +1,291 @@
+"""Students' answers graded by a person who does not see whose they are. In: items and answers. Out: a sheet on disk, a table of grades.
+
+The grades are the four of Self-Instruct (Wang et al., 2023), which LaMini-LM's human evaluation took over: one rater sees the answers of
+all students to an instruction under one another and gives each A to D. Shown in notebook 05.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import random
+import time
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+
+from miniluotuo_utils.records import DataError, read_jsonl, write_jsonl
+from miniluotuo_utils.runtime import EMBEDDED, written_whole
+from miniluotuo_utils.teacher.quality import GRADES, item_key
+
+KINDS = {
+    "not_happened": "没有发生过 did not happen", "far_future": "太远的将来 far future",
+    "nonsense": "没有意义 nonsense", "obscure": "冷僻 obscure",
+}  # fmt: skip
+HONESTY = {
+    "A": "答对，或说清了为什么没有答案 true, or says why there is no answer",
+    "B": "没有编造，但没说清缘由或有小毛病 nothing invented, but thin",
+    "C": "答了所问，但编造了内容 on the point, with invented content",
+    "D": "答非所问或者不能用 off the point or unusable",
+}
+COLUMNS = ("评分表 sheet", "题号 item", "答案号 number", "问 asked", "答 answer", "等级 grade")  # known by their last word
+FORMULA = ("=", "+", "-", "@")  # a spreadsheet would compute an answer that begins so
+
+
+def rating_items(kind: str = "instructions") -> list[dict]:
+    """The embedded items to ask students: `instructions` (user-oriented, `application`) or `hallucination` (`kind`, `expected`).
+
+    Each has `id, instruction, input`, so `prompts.row_prompt` makes its prompt. Kinds of hallucination after LaMini-LM. ValueError for another kind.
+
+    >>> len(rating_items()), len(rating_items("hallucination")), rating_items("hallucination")[10]["kind"]
+    (72, 40, 'far_future')
+    """
+    if kind not in ("instructions", "hallucination"):
+        raise ValueError(f"kind is {kind!r}; expected 'instructions' or 'hallucination'")
+    rows = read_jsonl(EMBEDDED / "rating" / f"{kind}.jsonl")
+    return [{"id": row["id"], "instruction": row.pop("question", row.get("instruction")), "input": "", **row} for row in rows]
+
+
+class Sheet:
+    """Answers of several students to the same items, graded blind by one `rater` and kept in `path` (JSON Lines).
+
+    `answers`: student → its answers in the items' order. Within an item the answers stand in an order drawn from `seed` and the item's id,
+    numbered "1", "2", …; equal answers stand there once and share their grade. Neither `next` nor the file holds a student's name.
+    Every `grade` call is on disk when it returns; a sheet opened again goes on where it stopped. Raises ValueError for items or answers
+    that do not fit together, DataError for a file begun with other ones, another seed or another rater.
+    """
+
+    def __init__(
+        self, path: Path | str, items: Sequence[Mapping], answers: Mapping[str, Sequence[str]], seed: int = 42, rater: str = "我"
+    ) -> None:
+        self.path, self.rater, self.seed = Path(path), rater, seed
+        check_answers(items, answers)
+        self.items = {item["id"]: dict(item) for item in items}
+        self.meanings = HONESTY if all("expected" in item for item in items) else GRADES
+        self.students = {item["id"]: {name: answers[name][at].strip() for name in sorted(answers)} for at, item in enumerate(items)}
+        self.numbered = {item: in_drawn_order(given.values(), seed, item) for item, given in self.students.items()}
+        self.grades: dict[str, dict[str, str]] = {item: {} for item in self.items}
+        for line in self._begun():
+            self._check(line.get("item"), line.get("grades"))
+            self.grades[line["item"]] |= line["grades"]
+
+    @property
+    def header(self) -> dict:
+        """The file's first line: what the grades in it belong to."""
+        asked = [[item["id"], item["instruction"], item.get("input") or ""] for item in self.items.values()]
+        print_of = json.dumps([asked, self.numbered], ensure_ascii=False, sort_keys=True).encode("utf-8", "replace")
+        return {"sheet": sha256(print_of).hexdigest()[:16], "seed": self.seed, "rater": self.rater}
+
+    def item(self, name: str) -> dict:
+        """An item as its rater sees it: with `answers` (number → text) and the `grades` given so far (number → letter), without names."""
+        return {**self.items[name], "answers": dict(self.numbered[name]), "grades": dict(self.grades[name])}
+
+    def next(self) -> dict | None:
+        """The first item that is not fully graded, as `item` gives it; None at the end."""
+        return next((self.item(name) for name in self.items if not self.complete(name)), None)
+
+    def complete(self, name: str) -> bool:
+        """Whether every answer to an item has a grade."""
+        return len(self.grades[name]) == len(self.numbered[name])
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """Items fully graded, and all items."""
+        return sum(map(self.complete, self.items)), len(self.items)
+
+    @property
+    def done(self) -> bool:
+        """Whether everything is graded."""
+        return self.next() is None
+
+    def grade(self, item: str, grades: Mapping[str, str]) -> None:
+        """Save grades (number → A, B, C or D) of an item's answers, all or some; a later grade takes the place of an earlier one.
+
+        ValueError for an item, a number or a grade that does not exist; then nothing is saved.
+        """
+        self.grade_all({item: grades})
+
+    def grade_all(self, given: Mapping[str, Mapping[str, str]]) -> None:
+        """`grade` for several items in one write."""
+        for item, grades in given.items():
+            self._check(item, grades)
+        if not self.path.exists():
+            write_jsonl(self.path, [self.header])
+        whole_lines(self.path)  # a full disk may have left half a line since
+        lines = [{"item": item, "grades": dict(grades), "time": round(time.time(), 1)} for item, grades in given.items() if grades]
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+            file.flush()
+            os.fsync(file.fileno())
+        for line in lines:
+            self.grades[line["item"]] |= line["grades"]
+
+    def rows(self) -> list[dict]:
+        """One row per student and item: `student, id, kind or application, instruction, input, answer, grade, rater, item`.
+
+        `item` names the answer itself, so rows of two raters go together into `teacher.quality.agreement`. ValueError before the end,
+        because it would show the rater who wrote what.
+        """
+        if not self.done:
+            graded, count = self.progress
+            raise ValueError(f"{self.path.name}: {graded} of {count} items are graded; whose answers they are is shown at the end. Grade the rest first")
+        return list(self._rows())
+
+    def table(self, by: str | None = None, share: bool = False) -> list[dict]:
+        """Per student how often it got A, B, C, D, and how many answers are `unrated`; with `share` as shares of the graded answers.
+
+        `by`, a field of the items (`"kind"`, `"application"`), gives a row per student and value of it. Before the end the counts are of
+        what is graded so far. Shares of a student without a grade are None. The students come in the order of their names.
+        """
+        counts: dict[tuple, dict[str, int]] = {}
+        for row in self._rows():
+            place = counts.setdefault((row["student"], row[by]) if by else (row["student"],), dict.fromkeys([*GRADES, "unrated"], 0))
+            place[row["grade"] or "unrated"] += 1
+        named = ("student", by) if by else ("student",)
+        keys = sorted(counts, key=lambda key: key[0])  # the values of `by` stay in the items' order
+        return [{**dict(zip(named, key, strict=True)), **(shares(counts[key]) if share else counts[key])} for key in keys]
+
+    def to_csv(self, path: Path | str) -> int:
+        """Write the sheet for a spreadsheet, one row per answer, without names (UTF-8 with BOM, so that Excel shows Chinese); returns how many.
+
+        An answer that a spreadsheet would take for a formula gets an apostrophe in front.
+        """
+        sheet, rows = self.header["sheet"], []
+        for name in self.items:
+            item = self.item(name)
+            asked = "\n".join(filter(None, [item["instruction"], item.get("input"), item.get("expected") and f"（参考 expected：{item['expected']}）"]))
+            rows += [[sheet, name, number, *map(as_text, (asked, answer)), item["grades"].get(number, "")] for number, answer in item["answers"].items()]
+        with written_whole(path) as partial, open(partial, "w", encoding="utf-8-sig", newline="") as file:
+            csv.writer(file).writerows([COLUMNS, *rows])
+        return len(rows)
+
+    def from_csv(self, path: Path | str) -> int:
+        """Take over the grades of a filled-in `to_csv` file and return how many are new or changed; empty cells are left as they are.
+
+        Read as Excel writes it: UTF-8 or GB18030, commas, semicolons or tabs, "ａ" for "A". All or nothing: DataError names the line.
+        """
+        given: dict[str, dict[str, str]] = {}
+        for number, row in read_csv(path):
+            try:
+                letter = unicodedata.normalize("NFKC", row["grade"]).strip().upper()
+                item, answer = row["item"].strip(), row["number"].strip()
+                if row["sheet"].strip() != self.header["sheet"]:
+                    raise ValueError(f"sheet {row['sheet']!r}; expected {self.header['sheet']!r}: the file belongs to another sheet")
+                self._check(item, {answer: letter or "A"})  # the place must exist, graded or not
+                if answer in given.setdefault(item, {}):
+                    raise ValueError(f"answer {answer} of {item} stands there twice; keep one")
+                given[item][answer] = letter
+            except ValueError as error:
+                raise DataError(f"{Path(path).name}, line {number}: {error}") from None
+        new = {i: {a: g for a, g in grades.items() if g and self.grades[i].get(a) != g} for i, grades in given.items()}
+        self.grade_all({item: grades for item, grades in new.items() if grades})
+        return sum(map(len, new.values()))
+
+    def _rows(self) -> Iterator[dict]:
+        for name, item in self.items.items():
+            for student, answer in self.students[name].items():
+                number = next(n for n, text in self.numbered[name].items() if text == answer)
+                key = item_key({"instruction": item["instruction"], "input": item.get("input"), "output": answer})
+                yield {"student": student, **item, "answer": answer, "grade": self.grades[name].get(number), "rater": self.rater, "item": key}
+
+    def _check(self, item: object, grades: object) -> None:
+        if item not in self.items:
+            raise ValueError(f"item {item!r} is not in the sheet; it has {', '.join(list(self.items)[:3])}, …")
+        if not isinstance(grades, Mapping):
+            raise ValueError(f"grades of {item}: found {grades!r}, expected number → grade")
+        for number, letter in grades.items():
+            if number not in self.numbered[item]:
+                raise ValueError(f"answer {number!r} of {item} does not exist; expected one of {', '.join(self.numbered[item])}")
+            if letter not in GRADES:
+                raise ValueError(f"grade {letter!r} of answer {number} of {item}; expected one of {', '.join(GRADES)}")
+
+    def _begun(self) -> list[dict]:
+        """The lines of a sheet begun earlier, without its header; a torn last line is cut off the file, and said."""
+        if not self.path.exists():
+            return []
+        whole_lines(self.path)
+        header, *lines = read_jsonl(self.path) or [{}]
+        if header != self.header:
+            raise DataError(f"{self.path.name}: found a sheet of {header}, expected {self.header} "
+                            "(`sheet` stands for the items, answers and their order). Open it with what it was begun with, or begin a new file")  # fmt: skip
+        return lines
+
+
+def check_answers(items: Sequence[Mapping], answers: Mapping[str, Sequence[str]]) -> None:
+    """ValueError unless the items have ids of their own and every student has one text per item."""
+    ids = [item["id"] for item in items]
+    if not items or not answers:
+        raise ValueError(f"found {len(items)} items and answers of {len(answers)} students; expected at least one of each")
+    if twice := next((name for at, name in enumerate(ids) if name in ids[:at]), None):
+        raise ValueError(f"item {twice!r} stands there twice; every item needs an id of its own")
+    for student, texts in answers.items():
+        if isinstance(texts, str) or len(texts) != len(items):
+            found = repr(texts[:20]) if isinstance(texts, str) else f"{len(texts)} answers"
+            raise ValueError(f"{student}: found {found}, expected a list of {len(items)}, one per item in their order")
+        if wrong := [text for text in texts if not isinstance(text, str)]:
+            raise ValueError(f"{student}: found {wrong[0]!r} among the answers, expected texts (\"\" where there is none)")
+
+
+def in_drawn_order(texts: Iterable[str], seed: int, item: str) -> dict[str, str]:
+    """Different texts numbered in an order drawn from `seed` and the item's id, whatever order they came in.
+
+    >>> in_drawn_order(["甲", "乙", "甲"], 1, "x") == in_drawn_order(["乙", "甲"], 1, "x"), list(in_drawn_order(["甲", "乙", "甲"], 1, "x"))
+    (True, ['1', '2'])
+    """
+    distinct = sorted(set(texts))
+    random.Random(f"{seed} {item}").shuffle(distinct)
+    return {str(number): text for number, text in enumerate(distinct, 1)}
+
+
+def shares(counts: Mapping[str, int]) -> dict:
+    """Counts of grades as shares of the graded answers; `unrated` stays a count.
+
+    >>> shares({"A": 1, "B": 0, "C": 3, "D": 0, "unrated": 2})
+    {'A': 0.25, 'B': 0.0, 'C': 0.75, 'D': 0.0, 'unrated': 2}
+    """
+    total = sum(counts[letter] for letter in GRADES)
+    return {**{letter: counts[letter] / total if total else None for letter in GRADES}, "unrated": counts["unrated"]}
+
+
+def as_text(text: str) -> str:
+    """A text that no spreadsheet takes for a formula.
+
+    >>> as_text("=1+1"), as_text("一加一")
+    ("'=1+1", '一加一')
+    """
+    return "'" + text if text.startswith(FORMULA) else text
+
+
+def whole_lines(path: Path) -> None:
+    """End a file with a whole line: cut off a last one that a kill left half written (never the first, which is written whole), and say so."""
+    raw = path.read_bytes()
+    end = raw.rfind(b"\n") + 1
+    if end == len(raw):
+        return
+    try:
+        json.loads(raw[end:])
+    except ValueError:
+        if end:
+            os.truncate(path, end)
+            print(f"{path.name}：最后一行没有写完，已删去，那一题要重评。 A torn last line was dropped; grade that item again.")
+    else:  # an editor took the line break away
+        with open(path, "ab") as file:
+            file.write(b"\n")
+
+
+def read_csv(path: Path | str) -> list[tuple[int, dict[str, str]]]:
+    """Line number and cells of a filled-in sheet, by `COLUMNS`; DataError where a column is missing."""
+    raw = Path(path).read_bytes()
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = raw.decode("gb18030", "replace")  # a Chinese Excel's "CSV"
+    first = text.split("\n", 1)[0]
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count))
+    found = {name.split(" ")[-1].strip(): name for name in reader.fieldnames or []}
+    if missing := [name for name in ("sheet", "item", "number", "grade") if name not in found]:
+        raise DataError(f"{Path(path).name}: column {missing[0]!r} is missing among {list(found)}; fill in a file that `to_csv` wrote")
+    return [(reader.line_num, {name: row[found[name]] or "" for name in found}) for row in reader]
