@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from miniluotuo_utils.runtime import SCALES, repository, runs_root
@@ -197,11 +197,81 @@ def instruct(args: argparse.Namespace) -> int:
 
 
 def score(args: argparse.Namespace) -> int:
-    """Score a file of predicted IE records against a file of gold ones."""
-    from miniluotuo_utils.ie import score_files, table
+    """Score a file of predicted IE records against a file of gold ones; with --against compare it with another prediction."""
+    from miniluotuo_utils.ie import compare, interval, score_files, table
 
-    result = score_files(args.gold, args.pred, args.task, args.mode)
-    print(json.dumps(result, ensure_ascii=False) if args.json else table(result))
+    read, asked = reader_of(args.format), {"typed": args.typed, "aliases": json_file(args.aliases, dict)}
+    schema = json_file(args.schema, (list, dict))
+    result = score_files(args.gold, args.pred, args.task, args.mode, schema, read=read, **asked)
+    found = [table(result)]
+    if args.interval:
+        result["interval"] = interval(read(args.gold), read(args.pred), args.task, args.mode, **asked)
+        found.append(spread_table(result["interval"]))
+    if args.against:
+        score_files(args.gold, args.against, args.task, args.mode, read=read, **asked)  # names the files where they do not fit
+        result["against"] = compare(read(args.gold), read(args.pred), read(args.against), args.task, args.mode, **asked)
+        found.append(contrast_table(result["against"], args.pred.name, args.against.name))
+    print(json.dumps(result, ensure_ascii=False) if args.json else "\n\n".join(found))
+    return 0
+
+
+def reader_of(name: str | None) -> Callable[[Path], Iterator[dict]]:
+    """What reads IE records from a file of a native format, by the name of its reader; without one, from JSON Lines of records."""
+    from functools import partial
+
+    from miniluotuo_utils.records import check_record, iter_jsonl
+
+    if name is None:
+        return partial(iter_jsonl, check=check_record)
+    from miniluotuo_utils.data.readers import READERS, read_file
+
+    of_records = [key for key, reader in READERS.items() if reader.check is check_record]
+    if name not in of_records:
+        raise ValueError(f"--format is {name!r}; expected a reader of IE records: {', '.join(of_records)}")
+    return lambda path: read_file(path, READERS[name], path.stem)
+
+
+def json_file(path: Path | None, kind: type | tuple[type, ...]) -> object:
+    """The value of a JSON file, None without one."""
+    if path is None:
+        return None
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path.name}: not JSON ({error}); expected one JSON value in UTF-8") from None
+    if not isinstance(value, kind):
+        names = " or ".join(k.__name__ for k in (kind if isinstance(kind, tuple) else (kind,)))
+        raise ValueError(f"{path.name}: found a {type(value).__name__}, expected a {names}")
+    return value
+
+
+def spread_table(spread: dict) -> str:
+    """The result of `interval` as plain text."""
+    from miniluotuo_utils.ie import headline
+
+    rows = [f"{label} {rate:<10} {low:.4f} to {high:.4f}" for label, micro in headline(spread) for rate, (low, high) in micro.items()]
+    return "\n".join(["95 % interval, sentences drawn with replacement", *rows])
+
+
+def contrast_table(contrast: dict, a: str, b: str) -> str:
+    """The result of `compare` as plain text."""
+    from miniluotuo_utils.ie import headline
+
+    rows = [
+        f"{label} F1 {m['a']:.4f}, {m['b']:.4f}: difference {m['difference']:+.4f}, 95 % {m['interval'][0]:+.4f} to "
+        f"{m['interval'][1]:+.4f}, not better in {m['not_better']:.1%} of resamples, permutation p {m['p']:.4f}"
+        for label, m in headline(contrast)
+    ]
+    return "\n".join([f"{b} against {a}", *rows])
+
+
+def instructions(args: argparse.Namespace) -> int:
+    """Write one large extraction instruction set from the catalog's sources, with its card."""
+    from miniluotuo_utils.instructing import instruction_set
+
+    names = ("split", "per_type", "limit", "seed", "style", "slice_size", "pure_negative", "format")
+    stats = instruction_set(args.out, args.names, say=print, **{name: getattr(args, name) for name in names})
+    print(f"{stats['rows']:,} rows of {len(stats['sources'])} sources in {args.out}; {len(stats['absent'])} sources not to be had, listed in README.md there")
     return 0
 
 
@@ -285,8 +355,20 @@ def teacher_commands(command: Callable[..., None]) -> None:
 
 def student_commands(command: Callable[..., None]) -> None:
     """Training, answering, scoring, planning."""
-    command(score, ("gold", {}), ("pred", {}), ("--task", {"required": True, "choices": ("NER", "RE", "EE")}),
-            ("--mode", {"default": "span", "choices": ("span", "string")}), ("--json", {"action": "store_true"}))  # fmt: skip
+    command(instructions, ("names", {"nargs": "*", "help": "of the catalog; none: every source with an extraction task"}),
+            ("--out", {"type": Path, "required": True}), ("--split", {"default": "train"}), ("--style", {"default": "json", "choices": ("json", "yayi", "instructuie", "plain")}),
+            ("--per-type", {"type": int, "help": "stop taking records of types that stand in so many"}),
+            ("--limit", {"type": int, "help": "records of each source at most"}), ("--slice-size", {"type": int, "help": "types per prompt; else 6 for NER, 4 for others"}),
+            ("--pure-negative", {"type": float, "default": 0.25, "help": "largest share of prompts with an empty answer"}),
+            ("--seed", {"type": int, "default": 0}), ("--format", {"default": "jsonl", "choices": ("jsonl", "parquet")}))  # fmt: skip
+    command(score, ("gold", {"type": Path}), ("pred", {"type": Path}), ("--task", {"required": True, "choices": ("NER", "RE", "EE")}),
+            ("--mode", {"default": "span", "help": "span, string, iepile, instructuie, duie (RE), duee (EE) or overlap (NER)"}),
+            ("--typed", {"action": "store_true", "help": "RE: the types of head and tail too"}),
+            ("--aliases", {"type": Path, "metavar": "FILE.json", "help": "duie, duee: {name: [equal names]}"}),
+            ("--schema", {"type": Path, "metavar": "FILE.json", "help": "types, for EE {event type: [roles]}: counts what is outside it"}),
+            ("--format", {"metavar": "READER", "help": "native files instead of IE records, e.g. spo_list"}),
+            ("--interval", {"action": "store_true", "help": "bootstrap"}), ("--against", {"type": Path, "metavar": "OTHER_PRED", "help": "is it better than PRED?"}),
+            ("--json", {"action": "store_true", "help": "one JSON object"}))  # fmt: skip
     command(train, ("--student", {"required": True, "help": "zoo name, folder or hub id"}), ("--data", {"type": Path, "nargs": "+", "required": True}),
             ("--out", {"type": Path, "required": True}), ("--method", {"default": "full", "choices": METHODS}), ("--bits", {"type": int, "choices": (4,)}),
             ("--epochs", {"type": float, "default": 1.0}), ("--max-steps", {"type": int}), ("--minutes", {"type": float}),

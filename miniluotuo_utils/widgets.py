@@ -167,6 +167,38 @@ def explorer(sources: Mapping[str, Sequence[Mapping]], count: int = 3, seed: int
     return ipywidgets.VBox([ipywidgets.HBox([source, kind, button]), out])
 
 
+def error_examples(found: Sequence[Mapping], names: Mapping[str, str], count: int = 3, seed: int = 42) -> Any:
+    """Sentences for each kind of error of `ie.errors` (NER), the item in colour: a choice in a live notebook, a static table headless.
+
+    `names`: kind -> how it is shown.
+    """
+    import random
+
+    groups: dict[str, list[str]] = {kind: [] for kind in names}
+    for sentence in found:
+        for item in sentence["entities"]:
+            sides = [("标准 gold", item["gold"]), ("学生 student", item["pred"])]
+            shown = [f"<b>{side}</b> {marked({**sentence, 'entities': [thing]})}" for side, thing in sides if thing]
+            if item["kind"] in groups:
+                groups[item["kind"]].append("<br>".join(shown))
+    drawn = {kind: random.Random(seed).sample(texts, min(count, len(texts))) for kind, texts in groups.items()}
+    if os.environ.get("MINILUOTUO_HEADLESS"):
+        return html("".join(f"<p><b>{escape(names[kind])}</b>（{len(groups[kind])}）<br>" + "<br>".join(texts) + "</p>" for kind, texts in drawn.items()))
+    import ipywidgets
+
+    kind = ipywidgets.Dropdown(options=[(f"{name}（{len(groups[k])}）", k) for k, name in names.items()], description="错误 error")
+    button, out = ipywidgets.Button(description="换一批 more"), ipywidgets.HTML()
+
+    def draw(_: object = None) -> None:
+        texts = groups[kind.value]
+        out.value = "".join(f"<p>{text}</p>" for text in random.sample(texts, min(count, len(texts))))
+
+    kind.observe(draw, "value")
+    button.on_click(draw)
+    draw()
+    return ipywidgets.VBox([ipywidgets.HBox([kind, button]), out])
+
+
 def rater(items: Sequence[Mapping], path: Path, name: str = "我", seed: int = 42) -> Any:
     """Grade answers A to D without seeing who wrote them: buttons, or type the letter. Each grade is in `path` (JSON Lines) at once.
 

@@ -5,10 +5,13 @@ from miniluotuo_utils.ie.extraction import extract
 from miniluotuo_utils.ie.instructions import build_instructions, schema_of
 from miniluotuo_utils.ie.parsing import parse
 from miniluotuo_utils.ie.scoring import errors, headline, score, score_files, table
+from miniluotuo_utils.ie.slicing import confusability
 from miniluotuo_utils.ie.spans import locate
+from miniluotuo_utils.ie.tagger import train_tagger
 from miniluotuo_utils.ie.uncertainty import compare, interval, over_orders
 
 __all__ = [
-    "build_instructions", "compare", "dictionary_baseline", "errors", "extract", "headline", "interval",
+    "build_instructions", "compare", "confusability", "dictionary_baseline", "errors", "extract", "headline", "interval",
     "locate", "over_orders", "parse", "recorded", "schema_of", "score", "score_files", "table",
+    "train_tagger",
 ]  # fmt: skip
