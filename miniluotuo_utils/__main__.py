@@ -270,7 +270,8 @@ def instructions(args: argparse.Namespace) -> int:
     from miniluotuo_utils.instructing import instruction_set
 
     names = ("split", "per_type", "limit", "seed", "style", "slice_size", "pure_negative", "format")
-    stats = instruction_set(args.out, args.names, say=print, **{name: getattr(args, name) for name in names})
+    given = {name: value for name in names if (value := getattr(args, name)) is not None}
+    stats = instruction_set(args.out, args.names, say=print, **given)
     print(f"{stats['rows']:,} rows of {len(stats['sources'])} sources in {args.out}; {len(stats['absent'])} sources not to be had, listed in README.md there")
     return 0
 

@@ -28,16 +28,17 @@ class Guide(Protocol):
 
 def guided(guides: Sequence[Guide], start: int) -> Processor:
     """A processor of scores that leaves each row what its guide allows; answers start at token `start`."""
+    import numpy as np
     import torch
 
     def leave_allowed(ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        allowed = [guide.allowed(answer) for guide, answer in zip(guides, ids[:, start:].tolist(), strict=True)]
-        for row, mask in enumerate(allowed):
-            if mask is not None:
-                known = torch.from_numpy(mask).to(scores.device)  # [vocabulary of the tokenizer], scores may be padded beyond it
-                scores[row, : len(known)].masked_fill_(~known, -torch.inf)
-                scores[row, len(known) :] = -torch.inf
-        return scores
+        masks = [guide.allowed(answer) for guide, answer in zip(guides, ids[:, start:].tolist(), strict=True)]
+        if all(mask is None for mask in masks):
+            return scores
+        allowed = np.ones(scores.shape, bool)
+        for row, mask in zip(allowed, masks, strict=True):
+            row[:] = True if mask is None else mask
+        return scores.masked_fill(~torch.from_numpy(allowed).to(scores.device), -torch.inf)
 
     return leave_allowed
 

@@ -17,8 +17,8 @@ from miniluotuo_utils.data.catalog import CATALOG, Card, card, markdown, read, r
 from miniluotuo_utils.data.leakage import evaluation_splits
 from miniluotuo_utils.data.publishing import SIZES
 from miniluotuo_utils.dedup import folded
-from miniluotuo_utils.ie.instructions import build_instructions, distinct, labels, schema_of
-from miniluotuo_utils.ie.slicing import SLICE_SIZES, confusability
+from miniluotuo_utils.ie.instructions import DEFAULT, build_instructions, distinct, labels, schema_of
+from miniluotuo_utils.ie.slicing import confusability
 from miniluotuo_utils.records import TASKS, batches
 from miniluotuo_utils.runtime import commit, file_sha256, written_whole
 
@@ -30,7 +30,7 @@ NO_SPLIT = "没有这个切分 no such split"
 
 def instruction_set(
     out: Path | str, names: Sequence[str] | None = None, *, split: str = "train", per_type: int | None = None, limit: int | None = None, seed: int = 0,
-    style: str = "json", slice_size: int | None = None, pure_negative: float | None = 0.25, format: str = "jsonl", say: Callable[[str], None] | None = None,
+    style: str = "json", slice_size: int | str | None = DEFAULT, pure_negative: float | None = 0.25, format: str = "jsonl", say: Callable[[str], None] | None = None,
 ) -> dict:  # fmt: skip
     """Write the instruction rows of the sources `names` (None: every one of the catalog with an extraction task) and return the statistics.
 
@@ -40,7 +40,7 @@ def instruction_set(
     label, never for others: silence says nothing there. Sources that cannot be had are listed with the reason.
 
     `limit`: at most so many records of each source, drawn by `seed`. `per_type`: a record, in drawn order, is kept while one of its types stands in
-    fewer; frequent types may pass it in company of rare ones. `slice_size`: types per prompt, None for 6 (NER) or 4. `pure_negative`: the largest share
+    fewer; frequent types may pass it in company of rare ones. `slice_size`: types per prompt, as `build_instructions` takes it. `pure_negative`: the largest share
     of prompts of which no type occurs. Rows stand source by source, in the order of the records, and carry two more fields than any instruction row:
     `record` (place in the split as read, from 0), `types` (those asked for) and `task`. The folder appears whole or not at all; one that is there is
     replaced only if it is such a set. ValueError for a name or an option that is unknown, and where no source can be had.
@@ -70,7 +70,7 @@ def instruction_set(
 def check(out: Path, options: Mapping) -> None:
     """ValueError for options that make no sense, before anything is read, and for a folder that holds something else."""
     for name in ("per_type", "limit", "slice_size"):
-        if options[name] is not None and options[name] < 1:
+        if options[name] not in (None, DEFAULT) and options[name] < 1:
             raise ValueError(f"{name} is {options[name]}; expected at least 1")
     if options["format"] not in FORMATS:
         raise ValueError(f"format is {options['format']!r}; expected one of {', '.join(FORMATS)}")
@@ -186,7 +186,7 @@ def drawn(records: Sequence[tuple[int, dict]], task: str, limit: int | None, per
 def built(records: Sequence[tuple[int, dict]], task: str, options: Mapping, language: str) -> Iterator[list[dict]]:
     """The rows of the records in batches, `record` as each is numbered."""
     whole = [pair for pair in records if not is_one_pair(pair[1])]
-    how = {"style": options["style"], "language": language, "slice_size": options["slice_size"] or SLICE_SIZES[task]}
+    how = {"style": options["style"], "language": language, "slice_size": options["slice_size"]}
     if whole:
         schema, table = schema_of((r for _, r in whole), task), confusability((r for _, r in whole), task)
         for batch in batches(whole, BATCH):

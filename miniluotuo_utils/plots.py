@@ -63,17 +63,17 @@ def bars(values: Mapping[str, float], title: str, x: str, groups: Mapping[str, s
 
 
 def grouped_bars(table: Mapping[str, Mapping[str, float]], title: str, y: str) -> None:
-    """Groups of upright bars: `table[series][group]`, one colour per series."""
+    """Groups of upright bars: `table[series][group]`, one colour per series; what a series lacks has no bar."""
     groups = list(dict.fromkeys(g for row in table.values() for g in row))
     axes = new(title, "", y, size=(max(6.0, 0.9 * len(groups) + 2), 3.2))
     width = 0.8 / max(1, len(table))
     for i, (series, row) in enumerate(table.items()):
-        places = [g + (i - (len(table) - 1) / 2) * width for g in range(len(groups))]
-        drawn = axes.bar(places, [row.get(g, 0.0) for g in groups], width, label=series, color=COLOURS[i % len(COLOURS)])
-        axes.bar_label(drawn, [number(row.get(g, 0.0)) for g in groups], fontsize=7, padding=1)
+        there = [(place + (i - (len(table) - 1) / 2) * width, row[g]) for place, g in enumerate(groups) if g in row]
+        drawn = axes.bar([place for place, _ in there], [value for _, value in there], width, label=series, color=COLOURS[i % len(COLOURS)])
+        axes.bar_label(drawn, [number(value) for _, value in there], fontsize=7, padding=1)
     axes.set_xticks(range(len(groups)), groups)
     axes.margins(y=0.15)
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
     finish()
 
 

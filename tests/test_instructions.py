@@ -277,6 +277,8 @@ def test_merged_puts_the_slices_of_a_record_together():
         [{"name": "李白", "type": "人物"}, {"name": "杜甫", "type": "人物"}, {"name": "长安", "type": "地点"}],
         [], [{"name": "长安", "type": "地点"}],
     ]  # fmt: skip
+    twice = [{"name": "李白", "type": "人物"}] * 2  # two mentions: once they were made one, and the second place was missed
+    assert merged([{"record": 0}], [twice]) == [twice]
     assert merged([], [], records=2) == [[], []]
 
 

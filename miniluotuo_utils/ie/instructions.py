@@ -179,9 +179,10 @@ def questions(
 
 
 def merged(rows: Sequence[Mapping], found: Sequence[Sequence[Mapping]], records: int | None = None) -> list[list[dict]]:
-    """What was found for each row (`parse(...).items`) as one list for each record, exact duplicates removed.
+    """What was found for each row (`parse(...).items`) as one list for each record.
 
-    The slices follow each other in row order. Arguments alone become events with the type and trigger of their row.
+    The slices follow each other in row order; an answer that lists a name
+    twice may mean two mentions (`locate`), so both stay; what an earlier slice found already does not come again. Arguments alone become events with the type and trigger of their row.
     `records`: how many lists, where the last records may have no row; by default up to the last that has one.
 
     >>> rows = [{"record": 0}, {"record": 0}, {"record": 1}]
@@ -191,10 +192,11 @@ def merged(rows: Sequence[Mapping], found: Sequence[Sequence[Mapping]], records:
     count = max((row["record"] + 1 for row in rows), default=0) if records is None else records
     lists: list[list[dict]] = [[] for _ in range(count)]
     for row, items in zip(rows, found, strict=True):
-        event = row.get("event")
-        lists[row["record"]] += items if event is None else [
-            {"type": event["type"], "trigger": event["trigger"], "arguments": distinct(items)}]  # fmt: skip
-    return [distinct(items) for items in lists]
+        if event := row.get("event"):
+            items = [{"type": event["type"], "trigger": event["trigger"], "arguments": distinct(items)}]
+        before = list(lists[row["record"]])
+        lists[row["record"]] += [item for item in items if item not in before]
+    return lists
 
 
 def check_schema(schema: Schema, task: str) -> None:
