@@ -130,7 +130,7 @@ def test_the_command(tmp_path, capsys):
     """An option of the command that does not reach the function."""
     assert main(["instructions", "embedded-ee", "--out", str(tmp_path / "set"), "--limit", "7", "--style", "plain", "--format", "parquet", "--seed", "5"]) == 0
     stats = json.loads((tmp_path / "set" / "stats.json").read_text())
-    assert stats["options"] == {"names": ["embedded-ee"], "split": "train", "per_type": None, "limit": 7, "seed": 5, "style": "plain", "slice_size": None,
+    assert stats["options"] == {"names": ["embedded-ee"], "split": "train", "per_type": None, "limit": 7, "seed": 5, "style": "plain", "slice_size": "default",
                                 "pure_negative": 0.25, "format": "parquet"}  # fmt: skip
     assert f"{stats['rows']:,} rows of 1 sources" in capsys.readouterr().out
 
