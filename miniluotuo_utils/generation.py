@@ -186,6 +186,11 @@ def shared_start(ids: Sequence[Sequence[int]]) -> int:
     return common if len(ids) > 1 and common >= WORTH_SHARING else 0
 
 
+def looks_back_by_place(model: Any) -> bool:
+    """Whether a layer attends to so many places back (GPT-Neo's local layers): padding inside a prompt would push its start out of sight."""
+    return "local" in getattr(model.config, "attention_layers", ())
+
+
 def run(student: Student, ids: Sequence[Sequence[int]], preset: Preset, room: int, draws: Sequence[random.Random],
         streamer: Any = None, guides: Sequence[Guide] = ()) -> list[list[int]]:  # fmt: skip
     """One batch through the model: the ids of each answer, up to its end token. What a decoder's prompts share goes through it once."""
@@ -196,7 +201,7 @@ def run(student: Student, ids: Sequence[Sequence[int]], preset: Preset, room: in
     pad = ends[0] if student.tokenizer.pad_token_id is None else student.tokenizer.pad_token_id
     start = 1 if both else longest  # an encoder–decoder answers after its start token
     cache = cache_of(model, start + room)
-    shared = shared_start(ids) if shrinks(cache) else 0
+    shared = shared_start(ids) if shrinks(cache) and not looks_back_by_place(model) else 0
     tokens, mask = padded(ids, pad, both, shared, model.device)
     if shared:
         with torch.inference_mode():

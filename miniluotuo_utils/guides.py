@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from miniluotuo_utils.presets import Processor
 
 OTHERS = re.compile(r'[^{}\[\]"\\]+')  # what neither opens, closes nor quotes
+FREE = '%llguidance {"no_forcing": true}\n'  # else the one possible text is written as the tokenizer would, which may normalise it
 CONTINUES = "##"  # begins a WordPiece that continues a word
 
 
@@ -57,11 +58,14 @@ def only(tokens: Sequence[int], size: int) -> np.ndarray:
 
 
 class JsonEnd:
-    """Ends an answer where its first JSON object or list is closed: what a student adds after it is never generated."""
+    """Ends an answer where its first JSON object or list is closed: what a student adds after it is never generated.
+
+    Brackets around mere words (`[实体]如下：`) and closing ones that nothing opened are not JSON.
+    """
 
     def __init__(self, marks: Callable[[int], str], ends: Sequence[int], size: int):
         self.marks, self.ends, self.size = marks, ends, size
-        self.seen, self.depth, self.quoted, self.escaped, self.closed = 0, 0, False, False, False
+        self.seen, self.depth, self.quoted, self.escaped, self.held, self.closed = 0, 0, False, False, False, False
 
     def allowed(self, answer: Sequence[int]) -> np.ndarray | None:
         """Anything until the bracket that closes the first one, then an end token alone."""
@@ -77,9 +81,13 @@ class JsonEnd:
                 self.escaped = not self.escaped and self.quoted
             elif mark == '"':
                 self.quoted = self.depth > 0 and not self.quoted
-            elif not self.quoted and mark in "{}[]":
-                self.depth += 1 if mark in "{[" else -1
-                self.closed |= self.depth <= 0
+                self.held |= self.quoted
+            elif not self.quoted and mark in "{[":
+                self.depth += 1
+                self.held |= mark == "{"
+            elif not self.quoted and mark in "}]" and self.depth:
+                self.depth -= 1
+                self.closed |= self.depth == 0 and self.held
 
     def text(self, answer: Sequence[int]) -> None:
         """The tokenizer's own reading."""
@@ -91,7 +99,7 @@ class Grammar:
     def __init__(self, tokenizer: Any, grammar: str, bytes_of: Sequence[bytes], ends: Sequence[int]):
         from llguidance import LLMatcher
 
-        self.matcher, self.bytes_of, self.ends, self.seen = LLMatcher(tokenizer, grammar), bytes_of, ends, 0
+        self.matcher, self.bytes_of, self.ends, self.seen = LLMatcher(tokenizer, FREE + grammar), bytes_of, ends, 0
         if self.matcher.is_error():
             raise ValueError(f"llguidance does not read the grammar: {self.matcher.get_error()}")
 
@@ -158,7 +166,7 @@ def matcher_tokenizer(tokenizer: Any, ends: Sequence[int], size: int) -> Any:
 class Pieces:
     """A WordPiece or SentencePiece vocabulary as llguidance's `TokenizerWrapper` wants it.
 
-    WordPiece does not write spaces, so a span with a space is out of its reach.
+    WordPiece does not write spaces, so a span or a type with a space is out of its reach, as is a character that it does not know.
     """
 
     def __init__(self, tokenizer: Any, ends: Sequence[int], size: int):

@@ -23,6 +23,7 @@ from miniluotuo_utils.records import TASKS, batches
 from miniluotuo_utils.runtime import commit, file_sha256, written_whole
 
 FORMATS = ("jsonl", "parquet")
+FILES = {"stats.json", "README.md", *(f"train.{ending}" for ending in FORMATS)}
 BATCH = 5_000  # records whose rows are in memory at once
 NO_ADDRESS, NO_FILES = "目录里只有说明，没有地址 only described, no address", "文件不在手边，也取不到 files not at hand and not to be had"
 NO_SPLIT = "没有这个切分 no such split"
@@ -47,7 +48,7 @@ def instruction_set(
     """
     options = {k: v for k, v in locals().items() if k not in ("out", "say")}
     check(Path(out), options)
-    wanted = [card(name) for name in names] if names else [c for c in CATALOG.values() if set(c.tasks) & set(TASKS)]
+    wanted = [card(name) for name in dict.fromkeys(names)] if names is not None else [c for c in CATALOG.values() if set(c.tasks) & set(TASKS)]
     absent = {c.name: reason for c in wanted if (reason := unavailable(c, split))}
     wanted = [c for c in wanted if c.name not in absent]
     held, unguarded = evaluation_keys(wanted)
@@ -56,7 +57,7 @@ def instruction_set(
         partial.mkdir(parents=True)
         with row_writer(partial / f"train.{format}", format) as write:
             for found in wanted:
-                stats["sources"] += [of_task for of_task in source_rows(found, held, options, write) if of_task["rows"]]
+                stats["sources"] += list(source_rows(found, held, options, write))
                 (say or (lambda _: None))(f"{found.name}: {sum(s['rows'] for s in stats['sources'] if s['name'] == found.name):,} rows")
         stats["rows"] = sum(one["rows"] for one in stats["sources"])
         if not stats["rows"]:
@@ -70,15 +71,20 @@ def instruction_set(
 def check(out: Path, options: Mapping) -> None:
     """ValueError for options that make no sense, before anything is read, and for a folder that holds something else."""
     for name in ("per_type", "limit", "slice_size"):
-        if options[name] not in (None, DEFAULT) and options[name] < 1:
-            raise ValueError(f"{name} is {options[name]}; expected at least 1")
+        if options[name] not in (None, DEFAULT) and (not isinstance(options[name], int) or options[name] < 1):
+            raise ValueError(f"{name} is {options[name]!r}; expected a whole number of at least 1")
+    if isinstance(options["names"], str):
+        raise ValueError(f"names is the text {options['names']!r}; expected a list of names")
     if options["format"] not in FORMATS:
         raise ValueError(f"format is {options['format']!r}; expected one of {', '.join(FORMATS)}")
     for name in options["names"] or ():
         if not set(card(name).tasks) & set(TASKS):
             raise ValueError(f"{name} has the tasks {', '.join(card(name).tasks)}; expected one of {', '.join(TASKS)}")
-    if out.exists() and not (out.is_dir() and (not any(out.iterdir()) or (out / "stats.json").is_file())):
-        raise ValueError(f"{out.name} is there and holds no stats.json; expected a new folder or an instruction set to replace")
+    if options["split"].split("_")[-1] in ("dev", "test"):
+        raise ValueError(f"split is {options['split']!r}; what stands in an evaluation split is never made into training rows")
+    there = {path.name for path in out.iterdir()} if out.is_dir() else {out.name} if out.exists() else set()
+    if there and not (there <= FILES and "stats.json" in there):
+        raise ValueError(f"{out.name} is there and is no instruction set; expected a new folder or a set to replace")
 
 
 def unavailable(found: Card, split: str) -> str:
@@ -135,7 +141,7 @@ def source_rows(found: Card, held: set[str], options: Mapping, write: Callable[[
 
 
 def usable(records: Sequence[tuple[int, dict]], task: str, held: set[str]) -> tuple[list[tuple[int, dict]], Counter]:
-    """The numbered records that are asked about, those of one pair joined by sentence, and how many were left out by reason."""
+    """The numbered records that are asked about, those of one sentence joined, and how many were left out by reason."""
     kept: dict[str, tuple[int, dict]] = {}
     left_out = Counter({"untyped": 0, "evaluation": 0, "repeated": 0, "no relation": 0, "joined": 0})
     for number, record in records:
@@ -148,9 +154,9 @@ def usable(records: Sequence[tuple[int, dict]], task: str, held: set[str]) -> tu
             left_out["no relation"] += 1
         elif same not in kept:
             kept[same] = number, record
-        elif pair and is_one_pair(kept[same][1]) and kept[same][1]["sentence"] == record["sentence"]:
-            first, earlier = kept[same]
-            kept[same] = first, earlier | {"relations": distinct(earlier["relations"] + record["relations"])}
+        elif pair == is_one_pair(kept[same][1]) and kept[same][1]["sentence"] == record["sentence"]:  # each names what the other lacks
+            (first, earlier), field = kept[same], TASKS[task]
+            kept[same] = first, earlier | {field: distinct(earlier[field] + record[field])}
             left_out["joined"] += 1
         else:
             left_out["repeated"] += 1
@@ -187,14 +193,15 @@ def built(records: Sequence[tuple[int, dict]], task: str, options: Mapping, lang
     """The rows of the records in batches, `record` as each is numbered."""
     whole = [pair for pair in records if not is_one_pair(pair[1])]
     how = {"style": options["style"], "language": language, "slice_size": options["slice_size"]}
-    if whole:
-        schema, table = schema_of((r for _, r in whole), task), confusability((r for _, r in whole), task)
+    schema = schema_of((r for _, r in whole), task)
+    if schema:
+        table = confusability((r for _, r in whole), task)
         for batch in batches(whole, BATCH):
-            seed = options["seed"] + batch[0][0]  # wordings go by the place in a batch, so each batch has a seed of its own
+            seed = f"{options['seed']}:{batch[0][0]}"  # wordings go by the place in a batch, so each batch has a seed of its own
             rows = build_instructions([r for _, r in batch], task, schema, seed, confusable=table, pure_negative=options["pure_negative"], **how)
             yield [row | {"record": batch[row["record"]][0]} for row in rows]
     for batch in batches((pair for pair in records if is_one_pair(pair[1])), BATCH):
-        rows = (row | {"record": n} for n, r in batch for row in build_instructions([r], task, schema_of([r], task), options["seed"] + n, **how))
+        rows = (row | {"record": n} for n, r in batch for row in build_instructions([r], task, schema_of([r], task), f"{options['seed']}:{n}", **how))
         yield list(rows)
 
 

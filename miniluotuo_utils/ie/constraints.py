@@ -24,7 +24,8 @@ def grammar(text: str, types: Sequence[str], task: str, roles: Mapping[str, Sequ
 
     >>> print(grammar("李白", ["人物"], "NER"))
     start: " "? "{" types "}"
-    types: | first0
+    types: | any0
+    any0: first0
     first0: "\"人物\":[" item0 ("," item0)* "]"
     item0: name
     name: "\"" NAME "\""
@@ -36,7 +37,7 @@ def grammar(text: str, types: Sequence[str], task: str, roles: Mapping[str, Sequ
     for i, kind in enumerate(types):
         rules.append(f"item{i}: {ITEMS[task].format(number=i) if task == 'EE' else ITEMS[task]}")
         if task == "EE":
-            rules += chain(f"roles{i}", [entry(role, "name") for role in (roles or {})[kind]], f"role{i}_")
+            rules += chain(f"roles{i}", [entry(role, "name") for role in dict.fromkeys((roles or {}).get(kind, ()))], f"role{i}_")
     return "\n".join([*rules, 'name: "\\"" NAME "\\""', NAME + json.dumps({"substring_chunks": chunks}, ensure_ascii=False)])
 
 
@@ -47,18 +48,20 @@ def entry(key: str, item: str) -> str:
 
 
 def chain(name: str, entries: Sequence[str], prefix: str) -> list[str]:
-    """Rules for any choice of `entries` in their order, commas between them: `first` i begins with entry i, `later` i may go on with it.
+    """Rules for any choice of `entries` in their order, commas between them: `any` i chooses from entry i on, `later` i goes on from there.
 
     >>> print("\\n".join(chain("types", ['"a"', '"b"'], "")))
-    types: | first0 | first1
+    types: | any0
+    any0: first0 | any1
     first0: "a" later1
-    later1: | "," first1
+    later1: | "," any1
+    any1: first1
     first1: "b"
     """
-    count = len(entries)
-    rules = [f"{name}: " + " ".join(f"| {prefix}first{i}" for i in range(count))]
+    rules, last = [f"{name}: " + (f"| {prefix}any0" if entries else "")], len(entries) - 1
     for i, text in enumerate(entries):
-        rules.append(f"{prefix}first{i}: {text}" + (f" {prefix}later{i + 1}" if i + 1 < count else ""))
-        if i + 1 < count:
-            rules.append(f"{prefix}later{i + 1}: " + " ".join(f'| "," {prefix}first{k}' for k in range(i + 1, count)))
+        rules.append(f"{prefix}any{i}: {prefix}first{i}" + (f" | {prefix}any{i + 1}" if i < last else ""))
+        rules.append(f"{prefix}first{i}: {text}" + (f" {prefix}later{i + 1}" if i < last else ""))
+        if i < last:
+            rules.append(f'{prefix}later{i + 1}: | "," {prefix}any{i + 1}')
     return rules

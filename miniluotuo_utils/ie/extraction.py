@@ -25,9 +25,10 @@ class Extraction:
     """What was found.
 
     records: one per text. ambiguous: per text the names that stand in it more than once and whose place is therefore a guess.
-    rows, answers: the questions asked (slices and pieces of the texts, `text` is the number of theirs) and the raw answers.
+    rows, answers: the questions asked (slices and pieces of the texts, `text` is the number of theirs) and the answers as they came.
     unread: numbers of the texts with an answer that could not be read.
-    counts, of answers: answers; unparsable: nothing could be read; repaired: read after a repair. Of items: not_in_text: names that
+    counts, of answers: answers; unparsable: nothing could be read; repaired: read after a repair; cut: a constrained answer that
+    max_new_tokens cut off, of which the complete items count. Of items: not_in_text: names that
     their text does not hold (pos null); off_schema: types and roles that the schema does not know; ambiguous. What is not in
     the text or off the schema stays in the records and counts as wrong.
     """
@@ -55,35 +56,34 @@ def extract(
     whatever `generation.generate` takes; `generate` replaces that function, with the same arguments. Raises ValueError where a prompt
     leaves no room for text.
     """
-    if constrained and style != "json":
-        raise ValueError(f"constrained is for style json; found style {style!r}")
+    if constrained and (style != "json" or generate is not None):
+        raise ValueError(f"constrained is for style json and the student itself; found style {style!r}{', generate' * (generate is not None)}")
     asked = {"style": style, "language": language, "descriptions": descriptions, "slice_size": slice_size}
+    sentences, room = checked(sentences), None
     if generate is None:
         from miniluotuo_utils.generation import generate
 
-        size = window or room_for_text(student, schema, task, max_new_tokens, asked)
-        pieces = [pieces_of(student, text, size, overlap, window is not None) for text in checked(sentences)]
-    else:
-        pieces = [windows(text, window, overlap) if window and len(text) > window else [(0, len(text))] for text in checked(sentences)]
+        room = room_for_text(student, schema, task, max_new_tokens, asked) if window is None else None
+    pieces = [pieces_of(student, text, window, room, overlap) for text in sentences]
     places = [(number, piece) for number, found in enumerate(pieces) for piece in found]
     parts = [sentences[number][start:end] for number, (start, end) in places]
     rows = [row | {"text": places[row["record"]][0]} for row in questions(parts, schema, task, **asked)]
-    guides = {"grammar": [grammar(parts[row["record"]], row["types"], task, schema if task == "EE" else None) for row in rows]}
-    options = guides if constrained else {"stop_at_json": True} if style == "json" else {}
+    guides = {"grammar": [grammar(parts[row["record"]], row["types"], task, schema if task == "EE" else None) for row in rows]} if constrained else {}
+    options = guides or ({"stop_at_json": True} if style == "json" else {})
     answers = list(generate(student, [row_prompt(row) for row in rows], max_new_tokens=max_new_tokens, batch_size=batch_size, **options))
-    if constrained:
-        answers = [closed(answer, row, task) for answer, row in zip(answers, rows, strict=True)]
-    parsed = [parse(answer, task, style, row["types"]) for row, answer in zip(rows, answers, strict=True)]
+    read = [closed(answer, row, task) for answer, row in zip(answers, rows, strict=True)] if constrained else answers
+    parsed = [parse(answer, task, style, row["types"]) for row, answer in zip(rows, read, strict=True)]
     located = [to_record(part, items, task, policy) for part, items in zip(parts, merged(rows, [p.items for p in parsed], len(parts)), strict=True)]
-    records = together(sentences, pieces, located, task)
-    return summary(records, rows, answers, parsed, schema, task, policy)
+    made = summary(together(sentences, pieces, located, task), rows, answers, parsed, schema, task, policy)
+    made.counts["cut"] = sum(a != b for a, b in zip(answers, read, strict=True))
+    return made
 
 
-def checked(sentences: Sequence[str]) -> Sequence[str]:
-    """The texts; ValueError for a single one."""
+def checked(sentences: Sequence[str]) -> list[str]:
+    """The texts as a list; ValueError for a single one."""
     if isinstance(sentences, str):
         raise ValueError(f"sentences is the text {sentences[:20]!r}; expected a list of texts")
-    return sentences
+    return list(sentences)
 
 
 def room_for_text(student: object, schema: Schema, task: str, max_new_tokens: int, asked: Mapping) -> int:
@@ -100,14 +100,19 @@ def room_for_text(student: object, schema: Schema, task: str, max_new_tokens: in
     return room
 
 
-def pieces_of(student: object, text: str, size: int, overlap: int, characters: bool) -> list[Piece]:
-    """The pieces of a text: of at most `size` characters, or of about as many as make `size` tokens."""
-    if not characters:
-        tokens = len(student.tokenizer(text, add_special_tokens=False)["input_ids"])
-        if tokens <= size:
-            return [(0, len(text))]
-        size = max(1, int(0.8 * len(text) * size / tokens))  # some pieces take more tokens per character than the whole
-    return windows(text, size, min(overlap, size // 2)) if len(text) > size else [(0, len(text))]
+def pieces_of(student: object, text: str, window: int | None, room: int | None, overlap: int) -> list[Piece]:
+    """The pieces of a text: of at most `window` characters, else of at most `room` tokens, else the whole text."""
+    if window is not None:
+        return windows(text, window, min(overlap, window // 2)) if len(text) > window else [(0, len(text))]
+    width, found = len(text), [(0, len(text))]
+
+    def tokens(piece: Piece) -> int:
+        return len(student.tokenizer(text[slice(*piece)], add_special_tokens=False, verbose=False)["input_ids"])
+
+    while room is not None and width > 1 and (most := max(map(tokens, found))) > room:
+        width = max(1, min(int(0.8 * width), width * room // most))
+        found = windows(text, width, min(overlap, width // 2))
+    return found
 
 
 def closed(answer: str, row: Mapping, task: str) -> str:

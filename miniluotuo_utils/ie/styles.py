@@ -20,20 +20,20 @@ FIELDS = {"NER": ("type", "name"), "EE trigger": ("type", "trigger"), "EE argume
 
 YAYI = {
     "zh": {
-        "NER": "文本：{text}\n【实体抽取】{lead}，以json{{schema}：[实体]}格式输出。{notes}",
-        "RE": "文本：{text}\n【关系抽取】已知关系列表是[{schema}]。{lead}，按照json[{'relation':'', 'head':'', 'tail':''}, ]的格式输出。{notes}",
-        "EE": "文本：{text}\n【事件抽取】已知事件类型和论元角色列表是[{schema}]。{lead}，"
+        "NER": "文本：{text}\n【实体抽取】{lead}{comma}以json{{schema}：[实体]}格式输出。{notes}",
+        "RE": "文本：{text}\n【关系抽取】已知关系列表是[{schema}]。{lead}{comma}按照json[{'relation':'', 'head':'', 'tail':''}, ]的格式输出。{notes}",
+        "EE": "文本：{text}\n【事件抽取】已知事件类型和论元角色列表是[{schema}]。{lead}{comma}"
               "按照json[{'type':'', 'trigger':'', 'arguments':{角色:[论元]}}, ]的格式输出。{notes}",
-        "EE trigger": "文本：{text}\n【事件检测】已知事件类型列表是[{schema}]。{lead}，按照json[{'type':'', 'trigger':''}, ]的格式输出。{notes}",
-        "EE argument": "文本：{text}\n【论元抽取】已知论元角色列表是[{schema}]。{lead}，以json{角色:[论元]}格式输出。{notes}",
+        "EE trigger": "文本：{text}\n【事件检测】已知事件类型列表是[{schema}]。{lead}{comma}按照json[{'type':'', 'trigger':''}, ]的格式输出。{notes}",
+        "EE argument": "文本：{text}\n【论元抽取】已知论元角色列表是[{schema}]。{lead}{comma}以json{角色:[论元]}格式输出。{notes}",
     },
     "en": {
-        "NER": "Text: {text}\n[Entity Extraction] {lead}. Output json{{schema}: [entity]}.{notes}",
-        "RE": "Text: {text}\n[Relation Extraction] Relations: [{schema}]. {lead}. Output json[{'relation':'', 'head':'', 'tail':''}, ].{notes}",
-        "EE": "Text: {text}\n[Event Extraction] Event types and roles: [{schema}]. {lead}. "
+        "NER": "Text: {text}\n[Entity Extraction] {lead}{stop} Output json{{schema}: [entity]}.{notes}",
+        "RE": "Text: {text}\n[Relation Extraction] Relations: [{schema}]. {lead}{stop} Output json[{'relation':'', 'head':'', 'tail':''}, ].{notes}",
+        "EE": "Text: {text}\n[Event Extraction] Event types and roles: [{schema}]. {lead}{stop} "
               "Output json[{'type':'', 'trigger':'', 'arguments':{role:[argument]}}, ].{notes}",
-        "EE trigger": "Text: {text}\n[Event Detection] Event types: [{schema}]. {lead}. Output json[{'type':'', 'trigger':''}, ].{notes}",
-        "EE argument": "Text: {text}\n[Argument Extraction] Roles: [{schema}]. {lead}. Output json{role:[argument]}.{notes}",
+        "EE trigger": "Text: {text}\n[Event Detection] Event types: [{schema}]. {lead}{stop} Output json[{'type':'', 'trigger':''}, ].{notes}",
+        "EE argument": "Text: {text}\n[Argument Extraction] Roles: [{schema}]. {lead}{stop} Output json{role:[argument]}.{notes}",
     },
 }  # fmt: skip
 OUTPUTS = {
@@ -47,8 +47,8 @@ OUTPUTS = {
     },
 }  # fmt: skip
 INSTRUCTUIE = {
-    "zh": "{lead}。输出格式：“{output}”，没有就写None。\n选项：{schema}{notes}\n文本：{text}\n答案：",
-    "en": '{lead}. Output format is "{output}", None if there is nothing.\nOption: {schema}{notes}\nText: {text}\nAnswer:',
+    "zh": "{lead}{stop}输出格式：“{output}”，没有就写None。\n选项：{schema}{notes}\n文本：{text}\n答案：",
+    "en": '{lead}{stop} Output format is "{output}", None if there is nothing.\nOption: {schema}{notes}\nText: {text}\nAnswer:',
 }
 
 # What an answer in a line style must not hold as it stands: a backslash goes before it, `\n` and `\r` stand for line ends.
@@ -108,13 +108,23 @@ def wordings(kind: str, style: str = "json", language: str = "zh") -> list[str]:
     leads = [lead.split("|") for lead in LEADS[language][kind]]
     if style == "instructuie":
         values = {"output": OUTPUTS[language][kind]}
-        return [filled(INSTRUCTUIE[language], values | {"lead": lead}) for lead, _ in leads]
+        return [filled(INSTRUCTUIE[language], values | {"lead": lead} | ending(tail, language)) for lead, tail in leads]
     if style == "yayi":  # here the text stands above
         leads = [[lead.replace("下面", "上面").replace("below", "above"), tail] for lead, tail in leads]
-        return [filled(YAYI[language][kind], {"lead": lead}) for lead, _ in leads]
+        return [filled(YAYI[language][kind], {"lead": lead} | ending(tail, language)) for lead, tail in leads]
     forms = FORMS[language, style][kind]
     space = " " if language == "en" else ""
     return [f"{lead}{tail}{space}{forms[k % len(forms)]}{{notes}}" for k, (lead, tail) in enumerate(leads)]
+
+
+def ending(tail: str, language: str) -> dict[str, str]:
+    """The marks that may follow a lead alone: a question keeps its question mark.
+
+    >>> ending("？类型限于：{schema}。", "zh")
+    {'stop': '？', 'comma': '？'}
+    """
+    question = tail[0] if tail[0] in "？?" else ""
+    return {"stop": question or ("。" if language == "zh" else "."), "comma": question or "，"}
 
 
 def filled(text: str, values: Mapping[str, str]) -> str:

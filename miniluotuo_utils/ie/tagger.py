@@ -84,6 +84,8 @@ def train_tagger(
     from transformers import set_seed
 
     types = schema_of(records, "NER")
+    if epochs <= 0 or batch_size < 1:
+        raise ValueError(f"epochs is {epochs} and batch_size {batch_size}; expected more than 0 and at least 1")
     if not types:
         raise ValueError(f"found no entity in {len(records)} records, expected NER records to learn from")
     started, labels = time.time(), ["O", *(f"{mark}-{kind}" for kind in types for mark in "BI")]
@@ -117,7 +119,10 @@ def classifier(student: Any, labels: Sequence[str], bidirectional: bool) -> PreT
     config.id2label, config.label2id = dict(enumerate(labels)), {label: i for i, label in enumerate(labels)}
     if bidirectional:
         config.is_causal = False
-    tagger = AutoModelForTokenClassification.from_config(config).float()
+    try:
+        tagger = AutoModelForTokenClassification.from_config(config).float()
+    except ValueError:
+        raise ValueError(f"transformers has no token classifier for {config.model_type}: take another student") from None
     tagger.base_model.load_state_dict(model.base_model.state_dict())
     if bidirectional and not looks_right(tagger.eval()):
         raise ValueError(f"a {config.model_type} cannot look to the right of a token (it does not heed config.is_causal): pass bidirectional=False")

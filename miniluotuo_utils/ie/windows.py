@@ -5,12 +5,14 @@ In: a text and how many characters a piece may have. Out: [start, end) of each p
 
 from __future__ import annotations
 
+import json
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 
 from miniluotuo_utils.ie.instructions import distinct, field_of
 
-SENTENCE = re.compile(r"[^。！？!?；;\n]*(?:[。！？!?；;\n]+[”’」』）)]*|$)")
+SENTENCE = re.compile(r".*?(?:[。！？!?；;\n]+[”’」』）)]*|(?<=[a-z])\.\s+|\Z)", re.DOTALL)
 Piece = tuple[int, int]
 
 
@@ -25,22 +27,19 @@ def windows(text: str, size: int, overlap: int = 0) -> list[Piece]:
     """
     if size < 1 or not 0 <= overlap < size:
         raise ValueError(f"size is {size} and overlap {overlap}; expected a size of at least 1 and an overlap from 0 to below it")
-    ends = [end for start, end in sentence_places(text)]
-    found, start = [], 0
+    ends, found, start = [end for _, end in sentence_places(text)], [], 0
+
+    def reach(start: int) -> int:
+        last = bisect_right(ends, start + size) - 1
+        return ends[last] if last >= 0 and ends[last] > start else min(start + size, len(text))
+
     while start < len(text):
-        fitting = [end for end in ends if start < end <= start + size]
-        end = fitting[-1] if fitting else min(start + size, len(text))
-        if not found or end > found[-1][1]:
-            found.append((start, end))
-        starts = [place for place in ends if max(start + 1, end - overlap) <= place <= end] if end in ends else [end - overlap]
-        start = len(text) if end == len(text) else next((s for s in starts if reaches(ends, s, size, end)), end)
+        end = reach(start)
+        found.append((start, end))
+        whole_sentences = ends[bisect_left(ends, end)] == end
+        starts = ends[bisect_left(ends, max(start + 1, end - overlap)) : bisect_right(ends, end)] if whole_sentences else [end - overlap]
+        start = len(text) if end == len(text) else next((s for s in starts if reach(s) > end), end)
     return found
-
-
-def reaches(ends: Sequence[int], start: int, size: int, end: int) -> bool:
-    """Whether a piece that begins at `start` gets beyond `end`, at a sentence's end or by cutting a sentence that is too long."""
-    inside = [place for place in ends if start < place <= start + size]
-    return start < end and (inside[-1] > end if inside else start + size > end)
 
 
 def sentence_places(text: str) -> Iterator[Piece]:
@@ -61,7 +60,7 @@ def whole(text: str, pieces: Sequence[Piece], found: Sequence[Mapping], task: st
     field = field_of(task)
     items = [shifted(item, start) for (start, _), record in zip(pieces, found, strict=True) for item in record[field]]
     if len(pieces) > 1:
-        items = {"NER": entities, "RE": distinct, "EE": events}[task](items)
+        items = {"NER": entities, "RE": relations, "EE": events}[task](items)
     return {"sentence": text, "source": "", field: distinct(items)}
 
 
@@ -95,11 +94,23 @@ def entities(items: Sequence[Mapping]) -> list[Mapping]:
     return [item for item in items if (not covered(item) if item["pos"] else (item["name"], item["type"]) not in known)]
 
 
+def relations(items: Sequence[Mapping]) -> list[Mapping]:
+    """Relations without those that lack a place and stand with all places elsewhere."""
+    whole_ones = {bare(item) for item in items if item["head"]["pos"] and item["tail"]["pos"]}
+    return [item for item in items if (item["head"]["pos"] and item["tail"]["pos"]) or bare(item) not in whole_ones]
+
+
+def bare(item: Mapping) -> str:
+    """A relation without its places, to compare by."""
+    return json.dumps([item["type"], item["head"]["name"], item["tail"]["name"]])
+
+
 def events(items: Sequence[Mapping]) -> list[dict]:
-    """Events of one type on one trigger joined, their arguments each once."""
+    """Events of one type on one trigger joined, their arguments each once; an unplaced trigger joins the first placed one of its type and name."""
     joined: dict[tuple, dict] = {}
-    for item in items:
-        key = (item["type"], item["trigger"], tuple(item["pos"] or ()))
+    for item in sorted(items, key=lambda item: item["pos"] is None):
+        name = (item["type"], item["trigger"])
+        key = (*name, *item["pos"]) if item["pos"] else next((known for known in joined if known[:2] == name), name)
         event = joined.setdefault(key, {**item, "arguments": []})
         event["arguments"] = distinct([*event["arguments"], *item["arguments"]])
     return list(joined.values())

@@ -62,10 +62,10 @@ LEADS = {
         "EE argument": (
             "句子里有一个“{type}”事件，触发词是“{trigger}”，找出它的论元|，角色有：{schema}。",
             "已知“{trigger}”触发了“{type}”事件，从句子中抽取参与者|，只看这些角色：{schema}。",
-            "在“{trigger}”所说的“{type}”事件里，各个角色由谁担任|？角色限于：{schema}。",
+            "在“{trigger}”所说的“{type}”事件里，各个角色分别是什么|？角色限于：{schema}。",
             "读下面的句子，给“{trigger}”（事件类型：{type}）配上论元|，只配这些角色：{schema}。",
             "做一次论元抽取，事件类型“{type}”，触发词“{trigger}”|，要找的角色是：{schema}。",
-            "“{trigger}”是一件“{type}”，句子怎样交代它的各项细节|？可用的角色：{schema}。",
+            "“{trigger}”说的是一起“{type}”事件，句子怎样交代它的各项细节|？可用的角色：{schema}。",
             "把“{type}”事件（由“{trigger}”表达）的卡片填好|，栏目是：{schema}。",
             "围绕触发词“{trigger}”，补全这个“{type}”事件|，角色从这里选：{schema}。",
             "帮我找齐“{trigger}”这件事的论元，它属于“{type}”|，我只关心：{schema}。",
