@@ -85,6 +85,15 @@ def test_chinese_comes_first_and_english_follows(path):
 
 
 @each_book
+def test_no_placeholder_is_left_in_the_prose(path):
+    """A table that promised "CPU_MINUTES minutes" was nearly shipped."""
+    for cell in cells(path):
+        if cell.cell_type == "markdown":
+            prose = re.sub(r"`[^`]*`|\(https?:[^)]*\)", "", cell.source)
+            assert not re.search(r"\{[A-Z_]+\}|\b[A-Z]+_[A-Z]+\b|CPUMIN|TODO|XXX", prose), cell.source[:80]
+
+
+@each_book
 def test_it_ends_with_summary_exercises_and_links(path):
     """A notebook without a check of its exercises cannot tell a reader that they understood."""
     *_, check, links = cells(path)

@@ -62,3 +62,18 @@ def test_headless_forms_are_plain_tables(monkeypatch, tmp_path):
     assert widgets.explorer({"指令": BANK, "实体": RECORDS}).data.count("<b>问</b>") == 3
     assert widgets.rater(BANK, tmp_path / "g.jsonl").data.count("<tr>") == 4
     assert "<script>" not in widgets.table([{"a": "<script>"}]).data and "<b" in widgets.difference("甲乙", "甲丙").data
+
+
+def test_every_error_can_be_seen(live, monkeypatch):
+    """An invented name has no place in its sentence, so nothing of it was shown."""
+    invented = {"kind": "spurious", "gold": None, "pred": {"name": "杜甫", "type": "人物", "pos": None}}
+    missed = {"kind": "missed", "gold": {"name": "李白", "type": "人物", "pos": [0, 2]}, "pred": None}
+    found, names = [{"sentence": "李白走了", "entities": [missed, invented]}], {"missed": "漏了", "spurious": "多了", "wrong_type": "类型错"}
+    box = widgets.error_examples(found, names)
+    kind, button = box.children[0].children
+    assert [label for label, _ in kind.options] == ["漏了（1）", "多了（1）", "类型错（0）"] and "李白" in box.children[1].value
+    kind.value = "spurious"
+    button.click()
+    assert "杜甫 · 人物" in box.children[1].value and "标准" not in box.children[1].value
+    monkeypatch.setenv("MINILUOTUO_HEADLESS", "1")
+    assert "杜甫" in widgets.error_examples(found, names).data
