@@ -200,6 +200,11 @@ def score(args: argparse.Namespace) -> int:
     """Score a file of predicted IE records against a file of gold ones; with --against compare it with another prediction."""
     from miniluotuo_utils.ie import compare, interval, score_files, table
 
+    try:
+        if args.interval or args.against:
+            import numpy  # noqa: F401  said before the files are read
+    except ImportError:
+        raise ValueError("--interval and --against need numpy, which is not installed: pip install numpy") from None
     read, asked = reader_of(args.format), {"typed": args.typed, "aliases": json_file(args.aliases, dict)}
     schema = json_file(args.schema, (list, dict))
     result = score_files(args.gold, args.pred, args.task, args.mode, schema, read=read, **asked)
@@ -236,7 +241,7 @@ def json_file(path: Path | None, kind: type | tuple[type, ...]) -> object:
     if path is None:
         return None
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8-sig"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path.name}: not JSON ({error}); expected one JSON value in UTF-8") from None
     if not isinstance(value, kind):

@@ -34,12 +34,13 @@ def held_out(student: Student, rows: Sequence[Mapping], batch_size: int = 16) ->
     pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
     ordered, total, was_training = sorted(encoded.rows, key=lambda row: -len(row["input_ids"])), 0.0, model.training
     model.eval()
-    with torch.inference_mode(), quiet():  # transformers warns of padding without a mask; right of a row it changes nothing
-        for at in range(0, len(ordered), batch_size):
-            batch = collate(ordered[at : at + batch_size], pad, both)
-            batch.pop("position_ids", None)  # plain rows padded on the right: every model's own positions are right
-            total += summed_loss(model, {name: tensor.to(model.device) for name, tensor in batch.items()}, 1).item()
-    model.train(was_training)
+    try:
+        with torch.inference_mode(), quiet():  # transformers warns of padding without a mask; right of a row it changes nothing
+            for at in range(0, len(ordered), batch_size):
+                batch = collate(ordered[at : at + batch_size], pad, both)
+                total += summed_loss(model, {name: tensor.to(model.device) for name, tensor in batch.items()}, 1).item()
+    finally:
+        model.train(was_training)
     return {**figures(total, encoded.supervised, sum(len(rows[n]["output"]) for n in encoded.kept)),
             "rows": len(ordered), "kept": list(encoded.kept), "dropped": dict(encoded.dropped)}  # fmt: skip
 

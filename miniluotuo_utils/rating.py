@@ -6,6 +6,7 @@ all students to an instruction under one another and gives each A to D. Shown in
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
@@ -14,10 +15,11 @@ import random
 import time
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
-from miniluotuo_utils.records import DataError, read_jsonl, write_jsonl
+from miniluotuo_utils.records import DataError, read_jsonl
 from miniluotuo_utils.runtime import EMBEDDED, written_whole
 from miniluotuo_utils.teacher.quality import GRADES, item_key
 
@@ -54,8 +56,9 @@ class Sheet:
 
     `answers`: student → its answers in the items' order. Within an item the answers stand in an order drawn from `seed` and the item's id,
     numbered "1", "2", …; equal answers stand there once and share their grade. Neither `next` nor the file holds a student's name.
-    Every `grade` call is on disk when it returns; a sheet opened again goes on where it stopped. Raises ValueError for items or answers
-    that do not fit together, DataError for a file begun with other ones, another seed or another rater.
+    Every `grade` call is on disk when it returns; a sheet opened again goes on where it stopped. Names come out, with `rows` and `table`,
+    when every answer has a grade. Raises ValueError for items or answers that do not fit together, DataError for a file begun with other
+    ones, another seed or another rater, and for a line of it that is damaged.
     """
 
     def __init__(
@@ -68,16 +71,15 @@ class Sheet:
         self.students = {item["id"]: {name: answers[name][at].strip() for name in sorted(answers)} for at, item in enumerate(items)}
         self.numbered = {item: in_drawn_order(given.values(), seed, item) for item, given in self.students.items()}
         self.grades: dict[str, dict[str, str]] = {item: {} for item in self.items}
-        for line in self._begun():
-            self._check(line.get("item"), line.get("grades"))
-            self.grades[line["item"]] |= line["grades"]
+        if self.path.exists():
+            self._resume()
 
     @property
     def header(self) -> dict:
         """The file's first line: what the grades in it belong to."""
         asked = [[item["id"], item["instruction"], item.get("input") or ""] for item in self.items.values()]
         print_of = json.dumps([asked, self.numbered], ensure_ascii=False, sort_keys=True).encode("utf-8", "replace")
-        return {"sheet": sha256(print_of).hexdigest()[:16], "seed": self.seed, "rater": self.rater}
+        return {"sheet": "s" + sha256(print_of).hexdigest()[:15], "seed": self.seed, "rater": self.rater}  # with no letter Excel may round it
 
     def item(self, name: str) -> dict:
         """An item as its rater sees it: with `answers` (number → text) and the `grades` given so far (number → letter), without names."""
@@ -104,7 +106,8 @@ class Sheet:
     def grade(self, item: str, grades: Mapping[str, str]) -> None:
         """Save grades (number → A, B, C or D) of an item's answers, all or some; a later grade takes the place of an earlier one.
 
-        ValueError for an item, a number or a grade that does not exist; then nothing is saved.
+        ValueError for an item, a number or a grade that does not exist, DataError where the file was deleted or now holds another sheet;
+        then nothing is saved.
         """
         self.grade_all({item: grades})
 
@@ -112,12 +115,15 @@ class Sheet:
         """`grade` for several items in one write."""
         for item, grades in given.items():
             self._check(item, grades)
-        if not self.path.exists():
-            write_jsonl(self.path, [self.header])
-        whole_lines(self.path)  # a full disk may have left half a line since
         lines = [{"item": item, "grades": dict(grades), "time": round(time.time(), 1)} for item, grades in given.items() if grades]
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+        if not lines:
+            return
+        self._begin()
+        self._check_header()  # the file may be another one since
+        whole_lines(self.path)  # a full disk may have left half a line since
+        data = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode("utf-8")
+        with open(self.path, "ab", buffering=len(data) + 1) as file:  # so in one piece, which no line of another process comes into
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         for line in lines:
@@ -129,21 +135,22 @@ class Sheet:
         `item` names the answer itself, so rows of two raters go together into `teacher.quality.agreement`. ValueError before the end,
         because it would show the rater who wrote what.
         """
-        if not self.done:
-            graded, count = self.progress
-            raise ValueError(f"{self.path.name}: {graded} of {count} items are graded; whose answers they are is shown at the end. Grade the rest first")
+        graded, count = self.progress
+        if graded < count:
+            raise ValueError(f"{self.path.name}: {count - graded} of {count} items are not fully graded; whose answers they are is shown at the end. "
+                             "Grade the rest first (`progress` counts without names)")  # fmt: skip
         return list(self._rows())
 
     def table(self, by: str | None = None, share: bool = False) -> list[dict]:
-        """Per student how often it got A, B, C, D, and how many answers are `unrated`; with `share` as shares of the graded answers.
+        """Per student how often it got A, B, C and D; with `share` as shares of its answers. ValueError before the end, as `rows`.
 
-        `by`, a field of the items (`"kind"`, `"application"`), gives a row per student and value of it. Before the end the counts are of
-        what is graded so far. Shares of a student without a grade are None. The students come in the order of their names.
+        `by`, a field of the items (`"kind"`, `"application"`), gives a row per student and value of it. The students come in the order of
+        their names.
         """
         counts: dict[tuple, dict[str, int]] = {}
-        for row in self._rows():
-            place = counts.setdefault((row["student"], row[by]) if by else (row["student"],), dict.fromkeys([*GRADES, "unrated"], 0))
-            place[row["grade"] or "unrated"] += 1
+        for row in self.rows():
+            place = counts.setdefault((row["student"], row[by]) if by else (row["student"],), dict.fromkeys(GRADES, 0))
+            place[row["grade"]] += 1
         named = ("student", by) if by else ("student",)
         keys = sorted(counts, key=lambda key: key[0])  # the values of `by` stay in the items' order
         return [{**dict(zip(named, key, strict=True)), **(shares(counts[key]) if share else counts[key])} for key in keys]
@@ -165,15 +172,17 @@ class Sheet:
     def from_csv(self, path: Path | str) -> int:
         """Take over the grades of a filled-in `to_csv` file and return how many are new or changed; empty cells are left as they are.
 
-        Read as Excel writes it: UTF-8 or GB18030, commas, semicolons or tabs, "ａ" for "A". All or nothing: DataError names the line.
+        Read as Excel writes it: UTF-8, GB18030 or UTF-16, commas, semicolons or tabs, "ａ" for "A", "1.0" for "1", empty rows at the end.
+        All or nothing: DataError names the line.
         """
         given: dict[str, dict[str, str]] = {}
+        sheet = self.header["sheet"]
         for number, row in read_csv(path):
             try:
                 letter = unicodedata.normalize("NFKC", row["grade"]).strip().upper()
-                item, answer = row["item"].strip(), row["number"].strip()
-                if row["sheet"].strip() != self.header["sheet"]:
-                    raise ValueError(f"sheet {row['sheet']!r}; expected {self.header['sheet']!r}: the file belongs to another sheet")
+                item, answer = row["item"].strip(), row["number"].strip().removesuffix(".0")
+                if row["sheet"].strip() != sheet:
+                    raise ValueError(f"sheet {row['sheet']!r}; expected {sheet!r}: the file belongs to another sheet")
                 self._check(item, {answer: letter or "A"})  # the place must exist, graded or not
                 if answer in given.setdefault(item, {}):
                     raise ValueError(f"answer {answer} of {item} stands there twice; keep one")
@@ -192,33 +201,59 @@ class Sheet:
                 yield {"student": student, **item, "answer": answer, "grade": self.grades[name].get(number), "rater": self.rater, "item": key}
 
     def _check(self, item: object, grades: object) -> None:
-        if item not in self.items:
+        if not isinstance(item, str) or item not in self.items:
             raise ValueError(f"item {item!r} is not in the sheet; it has {', '.join(list(self.items)[:3])}, …")
         if not isinstance(grades, Mapping):
             raise ValueError(f"grades of {item}: found {grades!r}, expected number → grade")
         for number, letter in grades.items():
             if number not in self.numbered[item]:
                 raise ValueError(f"answer {number!r} of {item} does not exist; expected one of {', '.join(self.numbered[item])}")
-            if letter not in GRADES:
+            if not isinstance(letter, str) or letter not in GRADES:
                 raise ValueError(f"grade {letter!r} of answer {number} of {item}; expected one of {', '.join(GRADES)}")
 
-    def _begun(self) -> list[dict]:
-        """The lines of a sheet begun earlier, without its header; a torn last line is cut off the file, and said."""
-        if not self.path.exists():
-            return []
+    def _resume(self) -> None:
+        """Take over the grades of a sheet begun earlier; a torn last line is cut off the file, and said."""
+        self._check_header()
         whole_lines(self.path)
-        header, *lines = read_jsonl(self.path) or [{}]
-        if header != self.header:
-            raise DataError(f"{self.path.name}: found a sheet of {header}, expected {self.header} "
-                            "(`sheet` stands for the items, answers and their order). Open it with what it was begun with, or begin a new file")  # fmt: skip
-        return lines
+        for number, line in enumerate(read_jsonl(self.path)[1:], 2):
+            try:
+                if not isinstance(line, dict):
+                    raise ValueError(f"found {line!r}, expected an object with item and grades")
+                self._check(line.get("item"), line.get("grades"))
+            except ValueError as error:
+                raise DataError(f"{self.path.name}, line {number}: {error}. Mend that line, or delete it and grade its item again") from None
+            self.grades[line["item"]] |= line["grades"]
+
+    def _begin(self) -> None:
+        """Write the header if there is no file yet; of several processes that begin at once, the first does."""
+        if any(self.grades.values()):
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError), open(self.path, "xb") as file:
+            file.write(json.dumps(self.header, ensure_ascii=False).encode("utf-8") + b"\n")
+
+    def _check_header(self) -> None:
+        """DataError unless the file is there and its first line is this sheet's; asked before every write."""
+        try:
+            line = first_line(self.path)
+        except FileNotFoundError:
+            raise DataError(f"{self.path.name}: the file is gone, with the grades in it. Put it back, or open the sheet again to begin anew") from None
+        try:
+            found = json.loads(line)
+        except ValueError:
+            found = line.decode("utf-8", "replace")[:80]
+        if found != self.header:
+            raise DataError(f"{self.path.name}: the file now holds another sheet: found {found!r}, expected {self.header} (`sheet` stands for the items, "
+                            "answers and their order). Open it again with what it was begun with, or begin a new file")  # fmt: skip
 
 
 def check_answers(items: Sequence[Mapping], answers: Mapping[str, Sequence[str]]) -> None:
-    """ValueError unless the items have ids of their own and every student has one text per item."""
+    """ValueError unless the items have ids of their own, texts, and every student has one text per item."""
     ids = [item["id"] for item in items]
     if not items or not answers:
         raise ValueError(f"found {len(items)} items and answers of {len(answers)} students; expected at least one of each")
+    if wrong := [name for name in ids if not isinstance(name, str)]:
+        raise ValueError(f"item {wrong[0]!r}: expected a text as id")
     if twice := next((name for at, name in enumerate(ids) if name in ids[:at]), None):
         raise ValueError(f"item {twice!r} stands there twice; every item needs an id of its own")
     for student, texts in answers.items():
@@ -240,14 +275,14 @@ def in_drawn_order(texts: Iterable[str], seed: int, item: str) -> dict[str, str]
     return {str(number): text for number, text in enumerate(distinct, 1)}
 
 
-def shares(counts: Mapping[str, int]) -> dict:
-    """Counts of grades as shares of the graded answers; `unrated` stays a count.
+def shares(counts: Mapping[str, int]) -> dict[str, float]:
+    """Counts as shares of their sum.
 
-    >>> shares({"A": 1, "B": 0, "C": 3, "D": 0, "unrated": 2})
-    {'A': 0.25, 'B': 0.0, 'C': 0.75, 'D': 0.0, 'unrated': 2}
+    >>> shares({"A": 1, "B": 0, "C": 3, "D": 0})
+    {'A': 0.25, 'B': 0.0, 'C': 0.75, 'D': 0.0}
     """
-    total = sum(counts[letter] for letter in GRADES)
-    return {**{letter: counts[letter] / total if total else None for letter in GRADES}, "unrated": counts["unrated"]}
+    total = sum(counts.values())
+    return {letter: count / total for letter, count in counts.items()}
 
 
 def as_text(text: str) -> str:
@@ -257,6 +292,17 @@ def as_text(text: str) -> str:
     ("'=1+1", '一加一')
     """
     return "'" + text if text.startswith(FORMULA) else text
+
+
+def first_line(path: Path, patience: float = 0.5) -> bytes:
+    """The first line of a file; an empty file is read again for `patience` seconds, since another process may be about to write it."""
+    until = time.monotonic() + patience
+    while True:
+        with open(path, "rb") as file:
+            line = file.readline()
+        if line or time.monotonic() > until:
+            return line
+        time.sleep(0.02)
 
 
 def whole_lines(path: Path) -> None:
@@ -276,16 +322,27 @@ def whole_lines(path: Path) -> None:
             file.write(b"\n")
 
 
-def read_csv(path: Path | str) -> list[tuple[int, dict[str, str]]]:
-    """Line number and cells of a filled-in sheet, by `COLUMNS`; DataError where a column is missing."""
-    raw = Path(path).read_bytes()
+def decoded(raw: bytes) -> str:
+    """The text of a file that a spreadsheet wrote: UTF-16 or UTF-8 where it is, else GB18030, a Chinese Excel's "CSV"."""
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return raw.decode("utf-16", "replace")  # Excel's "Unicode text", with tabs
     try:
-        text = raw.decode("utf-8-sig")
+        return raw.decode("utf-8-sig")
     except UnicodeDecodeError:
-        text = raw.decode("gb18030", "replace")  # a Chinese Excel's "CSV"
+        return raw.decode("gb18030", "replace")
+
+
+def read_csv(path: Path | str) -> list[tuple[int, dict[str, str]]]:
+    """Line number and cells of a filled-in sheet, by `COLUMNS`, without empty rows; DataError where a column is missing."""
+    text = decoded(Path(path).read_bytes())
     first = text.split("\n", 1)[0]
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count))
-    found = {name.split(" ")[-1].strip(): name for name in reader.fieldnames or []}
-    if missing := [name for name in ("sheet", "item", "number", "grade") if name not in found]:
-        raise DataError(f"{Path(path).name}: column {missing[0]!r} is missing among {list(found)}; fill in a file that `to_csv` wrote")
-    return [(reader.line_num, {name: row[found[name]] or "" for name in found}) for row in reader]
+    kept = csv.field_size_limit(len(text) + 1)  # an answer may be longer than its 131,072 characters
+    try:
+        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count))
+        found = {name.split(" ")[-1].strip(): name for name in reader.fieldnames or []}
+        if missing := [name for name in ("sheet", "item", "number", "grade") if name not in found]:
+            raise DataError(f"{Path(path).name}: column {missing[0]!r} is missing among {list(found)}; fill in a file that `to_csv` wrote")
+        rows = [(reader.line_num, {name: row[found[name]] or "" for name in found}) for row in reader]
+    finally:
+        csv.field_size_limit(kept)
+    return [(number, row) for number, row in rows if any(cell.strip() for cell in row.values())]

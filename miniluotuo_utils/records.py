@@ -7,6 +7,7 @@ what was found, what was expected.
 from __future__ import annotations
 
 import json
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -90,6 +91,8 @@ def mentions(record: Mapping) -> Iterator[tuple[Mapping, str]]:
             place = f"events[{i}].arguments[{j}]"
             expect(isinstance(argument, Mapping), place, argument, "an object with name, role, pos")
             expect(isinstance(argument.get("role"), str), f"{place}.role", argument.get("role"), "a string")
+            alias = argument.get("alias") or []
+            expect(isinstance(alias, list) and all(isinstance(name, str) for name in alias), f"{place}.alias", alias, "a list of texts")
             yield argument, place
 
 
@@ -126,10 +129,12 @@ def expect(good: object, field: str, found: object, expected: str) -> None:
 
 
 def iter_jsonl(path: Path | str, check: Callable[[Mapping], dict] | None = None) -> Iterator[dict]:
-    """The objects of a JSON Lines file, one at a time. An empty or malformed line is an error that names it."""
+    """The objects of a JSON Lines file, one at a time. An empty or malformed line is an error that names it; a BOM is not."""
     path = Path(path)
     with open(path, "rb") as file:
         for number, line in enumerate(file, 1):
+            if number == 1:
+                line = line.removeprefix(BOM_UTF8)
             try:
                 expect(line.strip(), "line", line.decode(errors="replace"), "a JSON object (delete the empty line)")
                 value = json.loads(line.decode("utf-8"))

@@ -178,7 +178,7 @@ def error_examples(found: Sequence[Mapping], names: Mapping[str, str], count: in
     for sentence in found:
         for item in sentence["entities"]:
             sides = [("标准 gold", item["gold"]), ("学生 student", item["pred"])]
-            shown = [f"<b>{side}</b> {marked({**sentence, 'entities': [thing]})}" for side, thing in sides if thing]
+            shown = [f"<b>{side}</b> {marked({**sentence, 'entities': [thing]})}{unplaced(thing)}" for side, thing in sides if thing]
             if item["kind"] in groups:
                 groups[item["kind"]].append("<br>".join(shown))
     drawn = {kind: random.Random(seed).sample(texts, min(count, len(texts))) for kind, texts in groups.items()}
@@ -197,6 +197,15 @@ def error_examples(found: Sequence[Mapping], names: Mapping[str, str], count: in
     button.on_click(draw)
     draw()
     return ipywidgets.VBox([ipywidgets.HBox([kind, button]), out])
+
+
+def unplaced(entity: Mapping) -> str:
+    """What is said of an entity that its sentence does not hold; "" of one that has a place.
+
+    >>> unplaced({"name": "杜甫", "type": "人物", "pos": None})
+    '（不在句中 not in the sentence：杜甫 · 人物）'
+    """
+    return "" if entity["pos"] else f"（不在句中 not in the sentence：{escape(entity['name'])} · {escape(entity['type'])}）"
 
 
 def rater(items: Sequence[Mapping], path: Path, name: str = "我", seed: int = 42) -> Any:
@@ -243,21 +252,20 @@ def rater(items: Sequence[Mapping], path: Path, name: str = "我", seed: int = 4
 def rating_form(sheet: Sheet) -> Any:
     """Grade all students' answers to an item blind, side by side: each click is on disk at once, "next" opens when every answer has a grade.
 
-    It begins at the first item without all its grades and ends with the table, the first place that names the students. Headless: a static
-    table of that item.
+    It begins at the first item without all its grades and ends with the table, the first place that names the students; from there no way
+    leads back. Headless: a static table of that item.
     """
-    first = sheet.next()
     if os.environ.get("MINILUOTUO_HEADLESS"):
-        return rating_table(sheet) if first is None else rating_page(sheet, first)
+        return rating_table(sheet) if sheet.done else rating_page(sheet, sheet.next())
     import ipywidgets
 
-    order, asked, answers = list(sheet.items), ipywidgets.HTML(), ipywidgets.VBox()
+    order, asked, answers, at = list(sheet.items), ipywidgets.HTML(), ipywidgets.VBox(), 0
     back, on = ipywidgets.Button(description="上一题 back"), ipywidgets.Button(description="保存，下一题 next", button_style="primary")
-    at = order.index(first["id"]) if first else len(order)
 
     def show(place: int) -> None:
         nonlocal at
-        at, back.disabled, ended = place, place == 0, place == len(order)
+        at, ended = place, place == len(order)
+        back.disabled = ended or place == 0
         asked.value = rating_table(sheet).data if ended else asked_html(sheet, sheet.item(order[at]))
         answers.children = () if ended else grade_choices(sheet, order[at], allow)
         allow()
@@ -265,13 +273,13 @@ def rating_form(sheet: Sheet) -> Any:
     def allow() -> None:
         on.disabled = at == len(order) or not sheet.complete(order[at])
 
-    def forward(_: object) -> None:
-        left = [place for place, name in enumerate(order) if not sheet.complete(name)]
-        show(next((place for place in left if place > at), left[0] if left else len(order)))
+    def step(button: Any) -> None:
+        if not button.disabled:  # a second click may come before the browser shows it grey
+            show(at + 1 if button is on else at - 1)
 
-    back.on_click(lambda _: show(at - 1))
-    on.on_click(forward)
-    show(at)
+    back.on_click(step)
+    on.on_click(step)
+    show(len(order) if sheet.done else order.index(sheet.next()["id"]))
     return ipywidgets.VBox([asked, answers, ipywidgets.HBox([back, on])])
 
 

@@ -116,6 +116,17 @@ def test_a_file_in_another_encoding_is_named(tmp_path):
         list(iter_jsonl(path))
 
 
+def test_a_byte_order_mark_is_not_data(tmp_path):
+    """Notepad and Excel put one before the first line, and the error then names a character that no editor shows."""
+    path = tmp_path / "bom.jsonl"
+    line = json.dumps(ROW).encode() + b"\n"
+    path.write_bytes(b"\xef\xbb\xbf" + line + line)
+    assert read_jsonl(path, check_row) == [ROW, ROW]
+    path.write_bytes(line + b"\xef\xbb\xbf" + line)  # two files put together: only the first line may have one
+    with pytest.raises(DataError, match="line 2: "):
+        read_jsonl(path)
+
+
 @pytest.mark.parametrize(("record", "found"), [
     ({"sentence": "李白", "entities": [{"name": "李白", "type": "人物", "pos": [0, 3]}]}, "entities[0].pos"),
     ({"sentence": "李白", "entities": [{"name": "李白", "type": "人物", "pos": [-2, 2]}]}, "entities[0].pos"),
@@ -123,6 +134,8 @@ def test_a_file_in_another_encoding_is_named(tmp_path):
     ({"sentence": "李白", "entities": [], "relations": []}, "record"),
     ({"sentence": "李白", "relations": [{"head": {"name": "李白"}, "type": "作者", "tail": None}]}, "relations[0].tail"),
     ({"sentence": "李白", "events": [{"type": "诞生", "trigger": "生", "pos": [0, 1], "arguments": []}]}, "events[0].trigger.pos"),
+    *(({"sentence": "李白", "events": [{"type": "诞生", "trigger": "李", "arguments": [{"name": "李白", "role": "人", "alias": alias}]}]},
+       "events[0].arguments[0].alias") for alias in ("太白", [5])),
     ({"sentence": "", "entities": []}, "sentence"), ({"sentence": "李白", "entities": [], "annotation": "some"}, "annotation"),
 ])  # fmt: skip
 def test_a_bad_record_names_its_field(record, found):

@@ -47,6 +47,26 @@ def test_what_cannot_be_measured_is_said(tiny):
         held_out(tiny, rows[1:2])
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_a_student_in_training_is_measured_without_dropout(tiny, training):
+    """Measured between two epochs, dropout made the loss higher and another one each time; or training went on without dropout."""
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    from miniluotuo_utils.students import Student
+
+    torch.manual_seed(0)
+    config = GPT2Config(vocab_size=len(tiny.tokenizer), n_embd=32, n_layer=1, n_head=2, attn_pdrop=0.5, embd_pdrop=0.5, resid_pdrop=0.5)
+    student = Student("dropout", GPT2LMHeadModel(config).eval(), tiny.tokenizer)
+    still = held_out(student, ROWS)
+    student.model.train(training)
+    assert held_out(student, ROWS) == still and student.model.training is training
+    student.model.forward = lambda **_: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        held_out(student, ROWS)
+    assert all(module.training is training for module in student.model.modules())
+
+
 def test_an_encoder_decoder_is_measured_too():
     """Labels of an encoder–decoder are not shifted; shifting them twice gave a plausible wrong number."""
     import torch

@@ -72,9 +72,11 @@ def test_a_sheet_hides_names_and_shuffles(path):
     again = Sheet(path, items, dict(reversed(answers.items())))
     assert again.numbered == sheet.numbered and Sheet(path, items, answers, seed=1).numbered != sheet.numbered
     sheet.grade("q0", {"1": "A", "2": "B", "3": "C"})
+    sheet.grade("q1", {"1": "A"})
     assert "学生" not in path.read_text(encoding="utf-8") + json.dumps(sheet.next(), ensure_ascii=False)
-    with pytest.raises(ValueError, match=r"1 of 60 items are graded; whose answers they are is shown at the end"):
-        sheet.rows()
+    for names in (sheet.rows, sheet.table, lambda: sheet.table(share=True)):
+        with pytest.raises(ValueError, match=r"59 of 60 items are not fully graded; whose answers they are is shown at the end"):
+            names()
 
 
 def test_grades_are_counted_by_hand(path):
@@ -84,17 +86,22 @@ def test_grades_are_counted_by_hand(path):
     sheet.grade("q0", {number_of(sheet, "q0", t): g for t, g in (("大零", "A"), ("小零", "C"), ("", "D"))})
     sheet.grade("q2", {number_of(sheet, "q2", "同样"): "B"})
     assert sheet.next()["id"] == "q1" and sheet.progress == (1, 3) and not sheet.done
+    fill(sheet, "D")
     assert sheet.table() == [
-        {"student": "学生原", "A": 0, "B": 0, "C": 0, "D": 1, "unrated": 2},
-        {"student": "学生大", "A": 1, "B": 1, "C": 0, "D": 0, "unrated": 1},
-        {"student": "学生小", "A": 0, "B": 1, "C": 1, "D": 0, "unrated": 1},
-    ]
-    assert sheet.table(share=True)[1] == {"student": "学生大", "A": 0.5, "B": 0.5, "C": 0.0, "D": 0.0, "unrated": 1}
+        {"student": "学生原", "A": 0, "B": 0, "C": 0, "D": 3}, {"student": "学生大", "A": 1, "B": 1, "C": 0, "D": 1},
+        {"student": "学生小", "A": 0, "B": 1, "C": 1, "D": 1},
+    ]  # fmt: skip
+    assert sheet.table("topic", share=True)[2] == {"student": "学生大", "topic": "甲类", "A": 0.5, "B": 0.0, "C": 0.0, "D": 0.5}
     by = {(row["student"], row["topic"]): row for row in sheet.table("topic")}
-    assert by["学生小", "甲类"]["C"] == 1 and by["学生小", "甲类"]["unrated"] == 1 and by["学生小", "乙类"]["B"] == 1 and len(by) == 6
-    assert sheet.table("topic", share=True)[1]["A"] is None, "no grade, no share"
-    rows = fill(sheet, "D").rows()
+    assert by["学生小", "甲类"]["C"] == by["学生小", "甲类"]["D"] == by["学生小", "乙类"]["B"] == 1 and len(by) == 6
+    rows = sheet.rows()
     assert len(rows) == 9 and {r["answer"] for r in rows if r["grade"] == "B"} == {"同样"} and {r["student"] for r in rows if r["grade"] == "A"} == {"学生大"}
+
+
+def test_answers_that_differ_by_a_line_break_are_one(path):
+    """A student that ends with a line break was graded apart, told by it, and an answer of blanks looked like none."""
+    sheet = Sheet(path, ITEMS, {"甲": ["好\n", " ", "三"], "乙": [" 好", "", "三"]})
+    assert sheet.numbered == {"q0": {"1": "好"}, "q1": {"1": ""}, "q2": {"1": "三"}}
 
 
 def test_a_later_grade_counts_and_a_sheet_goes_on(path):
@@ -106,8 +113,8 @@ def test_a_later_grade_counts_and_a_sheet_goes_on(path):
     assert again.next()["id"] == "q0" and again.next()["grades"] == {"1": "A", "2": "B"}
     again.grade("q0", {"3": "C"})
     assert again.next()["id"] == "q1" and Sheet(path, ITEMS, ANSWERS).progress == (1, 3)
-    assert sum(row["D"] + row["A"] for row in again.table()) == 1
-    assert fill(again).done and again.next() is None and Sheet(path, ITEMS, ANSWERS).done
+    assert fill(again, "B").done and sum(row["A"] for row in again.table()) == sum(row["C"] for row in again.table()) == 1
+    assert again.next() is None and Sheet(path, ITEMS, ANSWERS).done
 
 
 def test_every_grade_is_on_disk_before_the_call_returns(path):
@@ -158,9 +165,70 @@ def test_a_sheet_begun_with_something_else_is_refused(path, other):
     """Grades of last week's answers were counted for this week's."""
     Sheet(path, ITEMS, ANSWERS).grade("q0", {"1": "A"})
     before = path.read_bytes()
-    with pytest.raises(DataError, match=r"sheet\.jsonl: found a sheet of .*, expected .*begin a new file"):
+    with pytest.raises(DataError, match=r"sheet\.jsonl: the file now holds another sheet: found .*, expected .*begin a new file"):
         Sheet(path, **{"items": ITEMS, "answers": ANSWERS} | other)
     assert path.read_bytes() == before
+
+
+def test_two_raters_do_not_share_a_file(path):
+    """Two sheets that both began at one path wrote their grades into one file, under the header of the first."""
+    one, two = Sheet(path, ITEMS, ANSWERS, rater="甲"), Sheet(path, ITEMS, ANSWERS, rater="乙", seed=7)
+    one.grade("q0", {"1": "A"})
+    before = path.read_bytes()
+    with pytest.raises(DataError, match="the file now holds another sheet: .*'甲'.* expected .*'乙'.*Open it again"):
+        two.grade("q0", {"1": "D"})
+    assert path.read_bytes() == before and not any(two.grades.values())
+    path.unlink()
+    with pytest.raises(DataError, match=r"sheet\.jsonl: the file is gone, with the grades in it"):
+        one.grade("q0", {"2": "A"})
+    assert not path.exists() and one.item("q0")["grades"] == {"1": "A"}
+    two.grade("q0", {"1": "D"})  # nothing of its own is lost
+    with pytest.raises(DataError, match="another sheet"):
+        one.grade("q0", {"2": "A"})
+
+
+def test_processes_that_begin_at_once_lose_nothing(path):
+    """Each wrote the header beside and renamed it: a crash where another was quicker, or its grades replaced by an empty sheet."""
+    code = ("import sys, json, time; from miniluotuo_utils.rating import Sheet\n"
+            "sheet = Sheet(*json.loads(sys.argv[1])); print(flush=True); sys.stdin.readline()\n"
+            "sheet.grade(sys.argv[2], {'1': 'B'}); sheet.grade(sys.argv[2], {'2': 'C'})")  # fmt: skip
+    given = json.dumps([str(path), ITEMS, ANSWERS])
+    started = [subprocess.Popen([sys.executable, "-c", code, given, item], stdin=subprocess.PIPE, stdout=subprocess.PIPE) for item in ("q0", "q1", "q2")]
+    for process in started:
+        process.stdout.readline()
+    for process in started:
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+    assert [process.wait(60) for process in started] == [0, 0, 0]
+    for process in started:
+        process.stdin.close()
+        process.stdout.close()
+    assert Sheet(path, ITEMS, ANSWERS).grades == dict.fromkeys(("q0", "q1", "q2"), {"1": "B", "2": "C"})
+
+
+def test_the_first_to_begin_has_the_file(path, monkeypatch):
+    """Between asking for the file and making it another process may have made it; between making it and writing the header too."""
+    one, two = Sheet(path, ITEMS, ANSWERS), Sheet(path, ITEMS, ANSWERS, rater="乙")
+    path.parent.mkdir()
+    path.touch()
+    monkeypatch.setattr(rating.time, "sleep", lambda seconds: path.write_text(json.dumps(one.header) + "\n", encoding="utf-8"))
+    with pytest.raises(DataError, match="another sheet"):
+        two.grade("q0", {"1": "D"})
+    one.grade("q0", {"1": "A"})
+    assert len(read_jsonl(path)) == 2
+
+
+@pytest.mark.parametrize(("line", "found"), [
+    ("[1]", r"found \[1\], expected an object"), ('{"item": ["q0"], "grades": {}}', r"item \['q0'\] is not in the sheet"), ("{}", "item None"),
+    ('{"item": "q0", "grades": {"1": []}}', r"grade \[\] of answer 1 of q0"), ('{"item": "q0", "grades": {"9": "A"}}', "answer '9' of q0"), ("{", "Expecting"),
+])  # fmt: skip
+def test_a_damaged_line_is_named(path, line, found):
+    """A line that an editor broke gave an AttributeError, and nobody knew of which file."""
+    Sheet(path, ITEMS, ANSWERS).grade("q0", {"1": "A"})
+    whole = path.read_text(encoding="utf-8")
+    path.write_text(whole + line + "\n" + whole.splitlines()[1] + "\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"sheet\.jsonl, line 3: " + found):
+        Sheet(path, ITEMS, ANSWERS)
 
 
 def test_a_file_that_is_no_sheet_is_left_alone(tmp_path):
@@ -176,19 +244,21 @@ def test_a_file_that_is_no_sheet_is_left_alone(tmp_path):
 @pytest.mark.parametrize(("item", "grades", "found"), [
     ("q9", {"1": "A"}, "item 'q9' is not in the sheet; it has q0, q1, q2"), ("q0", {"4": "A"}, "answer '4' of q0 does not exist; expected one of 1, 2, 3"),
     ("q0", {"1": "A", "2": "E"}, "grade 'E' of answer 2 of q0; expected one of A, B, C, D"), ("q0", {"1": "a"}, "grade 'a'"), ("q0", None, "found None"),
+    ("q0", {"1": []}, r"grade \[\] of answer 1"),
 ])  # fmt: skip
 def test_a_wrong_grade_saves_nothing(path, item, grades, found):
     """Half of a refused call was saved."""
     sheet = Sheet(path, ITEMS, ANSWERS)
     with pytest.raises(ValueError, match=found):
-        sheet.grade(item, grades)
+        sheet.grade_all({"q1": {"1": "A"}, item: grades})
+    sheet.grade("q0", {})
     assert not path.exists() and not any(sheet.grades.values())
 
 
 @pytest.mark.parametrize(("items", "answers", "found"), [
     (ITEMS, {"甲": ["一", "二"]}, "甲: found 2 answers, expected a list of 3"), (ITEMS, {"甲": "一二三"}, "甲: found '一二三', expected a list of 3"),
     (ITEMS, {"甲": ["一", None, "三"]}, "甲: found None among the answers"), (ITEMS, {}, "answers of 0 students"), ([], {"甲": []}, "found 0 items"),
-    ([*ITEMS[:2], ITEMS[0]], {"甲": ["一", "二", "三"]}, "item 'q0' stands there twice"),
+    ([{**ITEMS[0], "id": 7}], {"甲": ["一"]}, "item 7: expected a text as id"), ([*ITEMS[:2], ITEMS[0]], {"甲": ["一", "二", "三"]}, "item 'q0' stands there twice"),
 ])  # fmt: skip
 def test_answers_that_do_not_fit_are_refused(path, items, answers, found):
     """One answer too few shifted all that follow to the wrong question."""
@@ -202,7 +272,7 @@ def cells(path) -> list[list[str]]:
         return list(csv.reader(file))
 
 
-def test_a_spreadsheet_goes_out_blind_and_comes_back(path, tmp_path):
+def test_a_spreadsheet_goes_out_blind_and_comes_back(path, tmp_path, monkeypatch):
     """Excel shows UTF-8 without a BOM as garbage, computes "=1+1", and sends rows back sorted."""
     sheet, out = Sheet(path, ITEMS, ANSWERS), tmp_path / "sheet.csv"
     sheet.grade("q0", {"1": "B"})
@@ -215,9 +285,34 @@ def test_a_spreadsheet_goes_out_blind_and_comes_back(path, tmp_path):
     with open(out, "w", encoding="gb18030", newline="") as file:
         csv.writer(file, delimiter=";").writerows([head, *rows])
     before = {tuple(r[1:3]) for r in rows[:6]}
-    new = sheet.from_csv(out)
-    assert new == 6 and sum(row["D"] for row in sheet.table()) >= 6 and sheet.from_csv(out) == 0
+    synced, sync = [], os.fsync
+    monkeypatch.setattr(rating.os, "fsync", lambda number: (sync(number), synced.append(number)))
+    assert sheet.from_csv(out) == 6 and len(synced) == 1, "all in one write, or a kill leaves half of them"
+    saved = path.read_bytes()
+    assert sheet.from_csv(out) == 0 and path.read_bytes() == saved and all(row.get("grades", row) for row in read_jsonl(path))
     assert {(item, n) for item in sheet.items for n, g in Sheet(path, ITEMS, ANSWERS).grades[item].items() if g == "D"} == before
+
+
+@pytest.mark.parametrize(("encoding", "delimiter"), [("utf-8", ","), ("utf-8-sig", ";"), ("gb18030", ","), ("utf-16", "\t"), ("gb18030", "\t")])
+def test_what_excel_makes_of_a_sheet_is_read(path, tmp_path, encoding, delimiter):
+    """Empty rows at the end, "1.0" for "1", "Unicode text", a rare character, a cell over 131,072 characters: each made the whole file useless."""
+    items = [{"id": f"{name}", "instruction": "，；问" * 9, "input": ""} for name in ("𠮷1", "㐂2")]
+    sheet, out = Sheet(path, items, {"甲": ["=A1", "长" * 140_000], "乙": ["好,;\t\n\"", ""]}), tmp_path / "sheet.csv"
+    assert sheet.to_csv(out) == 4 and sheet.from_csv(out) == 0 and not path.exists() and sheet.header["sheet"].startswith("s")
+    limit = csv.field_size_limit()
+    csv.field_size_limit(10**6)
+    head, *rows = cells(out)
+    csv.field_size_limit(limit)
+    filled = [[*row[:2], f"{row[2]}.0", *row[3:5], letter] for row, letter in zip(rows, "ＡbCd", strict=True)]
+    with open(out, "w", encoding=encoding, newline="") as file:
+        csv.writer(file, delimiter=delimiter).writerows([head, *filled, [""] * 6, [" ", *[""] * 5]])
+    assert sheet.from_csv(out) == 4 and csv.field_size_limit() == limit
+    assert [grade for item in sheet.items for grade in sheet.item(item)["grades"].values()] == list("ABCD")
+
+
+def test_no_cell_is_a_formula():
+    """A spreadsheet computes what begins with any of four characters; a student's list begins with "-"."""
+    assert [rating.as_text(f"{sign}1") for sign in "=+-@"] == ["'=1", "'+1", "'-1", "'@1"]
 
 
 @pytest.mark.parametrize(("column", "value", "found"), [
@@ -275,6 +370,8 @@ def test_hallucination_is_graded_by_honesty_and_counted_by_kind(path):
     for item in items:
         sheet.grade(item["id"], {n: "B" if text == "不知道。" else "C" for n, text in sheet.item(item["id"])["answers"].items()})
     table = sheet.table("kind")
+    sheet.to_csv(path.with_suffix(".csv"))
+    assert items[3]["expected"] in cells(path.with_suffix(".csv"))[7][3], "a grader needs to know what is true"
     assert [(row["student"], row["kind"], row["B"], row["C"]) for row in table] == [("大", k, 10, 0) for k in KINDS] + [("小", k, 0, 10) for k in KINDS]
 
 
@@ -304,14 +401,19 @@ def test_the_form_is_driven_without_a_browser(path, monkeypatch):
     assert [r.value for r in radios(box)] == list("ABD") and not on.disabled and back.disabled
     radios(box)[0].value = "C"
     on.click()
-    assert "问题1" in asked.value and "学生" not in asked.value
+    on.click()
+    assert "问题1" in asked.value and "学生" not in asked.value, "the second of two quick clicks skips nothing"
     for _ in range(2):
         for radio in radios(box):
             radio.value = "B"
         on.click()
     assert "评完了" in asked.value and "学生大" in asked.value and on.disabled and sheet.done
     assert sorted(g for row in sheet.rows() if row["id"] == "q0" for g in row["grade"]) == ["B", "C", "D"]
-    assert "评完了" in widgets.rating_form(sheet).children[0].value
+    for ended in (box, widgets.rating_form(sheet)):
+        buttons = ended.children[2].children
+        for button in buttons:
+            button.click()
+        assert "评完了" in ended.children[0].value and not ended.children[1].children and all(button.disabled for button in buttons), "names are known"
 
 
 def test_the_headless_form_is_one_plain_item(path, monkeypatch):

@@ -175,7 +175,8 @@ def test_typed_relations_need_the_types_of_both_sides():
         assert micro([gold], [gold], "RE", mode, typed=True) == [(1, 1, 1)]
         for pred in (other, bare):
             assert micro([gold], [pred], "RE", mode) == [(1, 1, 1)] and micro([gold], [pred], "RE", mode, typed=True) == [(0, 1, 1)]
-        assert micro([bare], [bare], "RE", mode, typed=True) == [(0, 1, 1)]
+        for half in (bare, spo(PRIZE, ("张艺谋", "人物", "获奖", "金熊奖", "")), spo(PRIZE, ("张艺谋", "", "获奖", "金熊奖", "奖项"))):
+            assert micro([half], [half], "RE", mode, typed=True) == [(0, 1, 1)]
     assert micro([BOOK], [BOOK], "RE", typed=True) == [(0, 2, 2)]
     assert table(score([gold], [gold], "RE", "string", typed=True)).startswith("RE · string typed")
 
@@ -207,6 +208,24 @@ def test_duie_aliases_count_precision_and_recall_apart():
     assert micro([gold], [both], "RE", "duie", aliases=aliases) == [(1, 1, 1)]  # equal predictions count once
 
 
+def test_duie_keeps_right_triples_where_equality_is_not_transitive():
+    """丙 equals 乙, 乙 equals 甲, 丙 does not equal 甲: dropped for the wrong 丙, the right 甲 and 乙 left F1 at 0 instead of 1."""
+    one, three = (spo("甲乙丙在京", *((name, "", "位于", "京", "") for name in names)) for names in ("甲", "甲乙丙"))
+    for gold, pred in ((one, three), (three, one)):
+        found = score([gold], [pred], "RE", "duie", aliases={"乙": ["甲", "丙"]})["micro"]
+        assert (found["tp"], found["pred"], found["gold"], found["found"], found["f1"]) == (1, 1, 1, 1, 1.0)
+    two = spo("甲乙丙在京", ("甲", "", "位于", "京", ""), ("丙", "", "位于", "京", ""))
+    found = score([one], [two], "RE", "duie", aliases={"乙": ["甲", "丙"]})["micro"]
+    assert (found["tp"], found["pred"], found["gold"], found["found"]) == (1, 2, 1, 1)  # without 乙 the wrong 丙 counts
+
+
+def test_alias_entries_are_written_like_names_and_joined():
+    """Entries that are one name once 《》 and case are gone overwrote each other; as written, they would match nothing."""
+    gold, pred = (spo("红楼梦在京", (name, "", "位于", "京", "")) for name in ("《红楼梦》", "石头记"))
+    for aliases in ({"红楼梦": ["石头记"], "《红楼梦》": ["金玉缘"]}, {"《红楼梦》": ["《石头记》"]}):
+        assert micro([gold], [pred], "RE", "duie", aliases=aliases) == [(1, 1, 1)]
+
+
 def test_triggers_and_arguments_are_counted_apart():
     """One pooled figure hides that arguments are the hard part."""
     pred = event(LAUNCH, ("发射", "发射", {"航天器": "长征"}), ("会议", "成功", {"航天器": "神舟五号"}))
@@ -224,6 +243,8 @@ def test_iepile_skips_arguments_named_nan():
     pred = event(LAUNCH, ("发射", "发射", {"航天器": "NAN", "地点": "NAN"}))
     assert micro([gold], [pred], "EE", "iepile") == [(1, 1, 1), (0, 0, 1)]
     assert micro([gold], [pred], "EE", "string") == [(1, 1, 1), (1, 2, 2)]
+    named = ner("他写NAN", ("NAN", "标签", 2))
+    assert micro([named], [named], mode="iepile") == [(1, 1, 1)]
 
 
 GAMES = "2004年刘翔在雅典奥运会（Athens Games）夺冠"
@@ -285,7 +306,13 @@ def test_what_a_mode_is_not_made_for_is_refused():
         ("RE", "duee", {}, "duee is defined for EE"), ("EE", "overlap", {}, "overlap is defined for NER"),
         ("RE", "span", {"aliases": {"甲": ["乙"]}}, "span does not take aliases; expected one of duie, duee"),
         ("RE", "instructuie", {"typed": True}, "instructuie does not take typed"), ("NER", "span", {"typed": True}, "for RE, not for NER"),
-        ("RE", "duie", {"aliases": {"甲": "乙丙"}}, "aliases of '甲': found '乙丙', expected a list of names"),
+        *(("RE", "duie", {"aliases": {"乙": ["丙"], "甲": wrong}}, f"aliases of '甲': found {wrong!r}, expected a list of names".replace("[", r"\["))
+          for wrong in ("乙丙", 5, None, [5])),
+        ("EE", "duee", {"aliases": {5: ["乙"]}}, "aliases of 5: found"),
+        ("EE", "span", {"schema": ["获奖"]}, r"schema is \['获奖'\]; for EE expected event type -> list of roles"),
+        *(("EE", "span", {"schema": {"获奖": roles}}, f"schema of '获奖': found {roles!r}, expected a list of roles".replace("[", r"\["))
+          for roles in (5, "时间", [5])),
+        ("NER", "span", {"schema": {"人物": []}}, "for NER expected a list of types"), ("RE", "span", {"schema": [5]}, "expected a list of types"),
         ("NER", "exact", {}, "mode is 'exact'; expected one of span, string"), ("ner", "span", {}, "expected one of NER, RE, EE"),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=words):
@@ -322,6 +349,8 @@ def test_hand_counted_rates():
     notes = {k: result[k] for k in ("duplicates", "no_position", "not_in_text", "off_schema", "gold_no_position")}
     assert notes == {"duplicates": 2, "no_position": 2, "not_in_text": 1, "off_schema": 2, "gold_no_position": 0}
     assert "off_schema" not in score(gold, pred, "NER")
+    two_of_b = score([ner("下雨了")], [ner("下雨了", ("下", "A", 0), ("雨", "B", 1), ("了", "B", 2))], "NER")
+    assert list(two_of_b["per_type"]) == ["B", "A"]  # none in gold: more predicted first
     assert score(iter(gold), iter(pred), "NER", schema=["人物", "地点"]) == result  # read once, never held
 
 
@@ -353,6 +382,30 @@ def test_files_of_another_task_or_a_wrong_place_are_refused(tmp_path):
     with pytest.raises(ValueError, match="mode is 'exact'"):
         score([LIBAI], [LIBAI], "NER", "exact")
     assert score_files(tmp_path / "gold.jsonl", tmp_path / "gold.jsonl", "NER")["micro"]["f1"] == 1.0
+
+
+@pytest.mark.parametrize(
+    "record, words",
+    [({"entities": []}, "has no field sentence"), ({"sentence": None, "entities": []}, "'s field sentence is None, expected a text"),
+     ({"sentence": "一", "entities": None}, "'s field entities is None, expected a list"), (5, "has no field entities")],
+)  # fmt: skip
+def test_records_in_memory_are_refused_with_their_line(record, words):
+    """No file was checked before: a KeyError from inside says neither which side nor which record."""
+    good = ner("一")
+    for sides, side in ((([good, record], [good, good]), "gold"), (([good, good], [good, record]), "prediction")):
+        for scorer in (score, interval):
+            with pytest.raises(DataError, match=f"line 2: the {side}{words}" if words[0] == "'" else f"line 2: the {side} {words}"):
+                scorer(*sides, "NER")
+
+
+def test_an_alias_that_is_no_list_is_refused(tmp_path):
+    """Read letter by letter, the alias 太白 would pay for a prediction of 白."""
+    gold = event(GAMES, ("夺冠", "夺冠", {"夺冠赛事": "雅典奥运会"}))
+    for alias in ("雅典", [5]):
+        gold["events"][0]["arguments"][0]["alias"] = alias
+        write_jsonl(tmp_path / "gold.jsonl", [gold])
+        with pytest.raises(DataError, match=r"gold\.jsonl, line 1, field events\[0\]\.arguments\[0\]\.alias: .* expected a list of texts"):
+            score_files(tmp_path / "gold.jsonl", tmp_path / "gold.jsonl", "EE", "duee")
 
 
 def test_table_aligns_chinese_and_shows_counts():
@@ -579,6 +632,20 @@ def test_interval_is_what_scoring_resampled_sentences_gives(task, mode):
         assert m["f1"] == pytest.approx(np.quantile(column, [0.025, 0.975]))
 
 
+def test_compare_draws_the_same_sentences_for_both():
+    """Drawn apart, the two would differ by chance; and an interval of other bounds is not the 95 % that it is called."""
+    draw = random.Random(7)
+    gold = [random_record(draw, "NER") for _ in range(12)]
+    sides = [[random_record(draw, "NER", g["sentence"]) for g in gold] for _ in range(2)]
+    dice, found = np.random.default_rng(3), []
+    for _ in range(40):
+        at = dice.integers(0, 12, 12)
+        a, b = (score([gold[i] for i in at], [side[i] for i in at], "NER")["micro"]["f1"] for side in sides)
+        found.append(b - a)
+    m = compare(gold, *sides, "NER", samples=40, seed=3)["micro"]
+    assert m["interval"] == pytest.approx(np.quantile(found, [0.025, 0.975])) and m["mean"] == pytest.approx(np.mean(found))
+
+
 @pytest.mark.parametrize("task, mode", PAIRS)
 def test_a_system_is_not_better_than_itself(task, mode):
     """A test that finds a difference where there is none would find one anywhere."""
@@ -611,6 +678,13 @@ def test_compare_sees_a_clear_difference_and_its_direction():
     assert close_call != compare(gold, six, seven, "NER", samples=400, seed=1)["micro"]
 
 
+def test_a_swap_of_everything_gives_the_same_difference():
+    """One sentence, swapped or not: p is 1. Credits are thirds here, and a last digit lost made it 0.3."""
+    gold, one, two = (event(GAMES, ("夺冠", "夺冠", {"冠军": name})) for name in ("刘翔", "刘某某某", "刘翔先生"))
+    argument = headline(compare([gold], [one], [two], "EE", "duee", samples=20))[1][1]
+    assert (argument["a"], argument["b"], argument["p"]) == (pytest.approx(1 / 3), pytest.approx(2 / 3), 1.0)
+
+
 def test_over_orders_gives_mean_and_sample_deviation():
     """One schema order is one draw: a gain smaller than the spread over orders is no gain."""
     gold, _ = weather(10)
@@ -619,7 +693,9 @@ def test_over_orders_gives_mean_and_sample_deviation():
     assert spread["micro"]["f1"] == {"mean": pytest.approx(0.6), "sd": pytest.approx(0.2)} and spread["runs"] == 3
     assert spread["micro"]["recall"]["sd"] == pytest.approx(statistics.stdev([0.4, 0.6, 0.8]))
     assert [label for label, _ in headline(over_orders([score([SPACE], [SPACE], "EE")] * 2))] == ["EE trigger", "EE argument"]
-    for bad in (results[:1], [results[0], score(gold, gold, "NER", "string")]):
+    typed, plain = (score([BOOK], [BOOK], "RE", typed=typed) for typed in (True, False))
+    assert over_orders([typed, typed])["typed"] is True and "typed" not in over_orders([plain, plain])
+    for bad in (results[:1], [results[0], score(gold, gold, "NER", "string")], [typed, plain]):
         with pytest.raises(ValueError, match="expected two or more of one task and mode"):
             over_orders(bad)
 
@@ -639,6 +715,17 @@ def test_errors_are_told_apart():
     ]  # fmt: skip
     assert found["entities"][0]["gold"]["name"] == "南京市" and found["entities"][0]["pred"]["name"] == "南京"
     assert found["entities"][4]["pred"] is None and found["entities"][5]["gold"] is None
+
+
+def test_errors_do_not_depend_on_the_order_of_the_lists():
+    """A student lists its entities in any order: of two that overlap a gold one, the left one is its wrong boundary."""
+    gold = [("长江大桥", "建筑", 3), ("南京市", "地点", 0)]
+    pred = [("大桥", "建筑", 5), ("长江", "建筑", 3), ("南京", "地点", 0)]
+    listed = [errors([ner(BRIDGE, *g)], [ner(BRIDGE, *p)]) for g in (gold, gold[::-1]) for p in (pred, pred[::-1])]
+    assert all(one == listed[0] for one in listed)
+    assert [(e["kind"], e["pred"]["name"]) for e in listed[0][0]["entities"]] == [
+        ("wrong_boundary", "南京"), ("wrong_boundary", "长江"), ("spurious", "大桥"),
+    ]  # fmt: skip
 
 
 def test_an_unreadable_answer_is_told_from_a_missed_entity():
@@ -692,17 +779,26 @@ def told(capsys, *words):
     return status, out.out + out.err
 
 
+def scored_with(installed, *words):
+    """The `score` command in a Python of its own, where only the standard library, this package and `installed` can be imported."""
+    code = (
+        f"import sys\nallowed = sys.stdlib_module_names | {{'miniluotuo_utils', *{installed!r}}}\n"
+        "class Only:\n    def find_spec(self, name, *_):\n"
+        "        if name.split('.')[0] not in allowed: raise ImportError('forbidden: ' + name)\n"
+        "sys.meta_path.insert(0, Only())\nfrom miniluotuo_utils.__main__ import main\nsys.exit(main(sys.argv[1:]))"
+    )
+    return subprocess.run([sys.executable, "-c", code, "score", *map(str, words), "--task", "NER"], capture_output=True, text=True)
+
+
 def test_two_files_are_scored_where_torch_is_not_installed(tmp_path):
     """Someone with two files and a plain Python must not have to install two gigabytes."""
-    write_jsonl(tmp_path / "gold.jsonl", [LIBAI])
-    code = (
-        "import sys\nclass No:\n    def find_spec(self, name, *_):\n"
-        "        if name.split('.')[0] in ('torch', 'transformers', 'datasets', 'pandas'): raise ImportError('forbidden: ' + name)\n"
-        "sys.meta_path.insert(0, No())\nfrom miniluotuo_utils.__main__ import main\nsys.exit(main(sys.argv[1:]))"
-    )
-    path = str(tmp_path / "gold.jsonl")
-    command = [sys.executable, "-c", code, "score", path, path, "--task", "NER", "--mode", "span", "--json", "--interval", "--against", path]
-    done = subprocess.run(command, capture_output=True, text=True)
+    path = tmp_path / "gold.jsonl"
+    write_jsonl(path, [LIBAI])
+    assert "1.0000" in scored_with((), path, path).stdout
+    for asked in (["--interval"], ["--against", path]):
+        done = scored_with((), path, path, *asked)
+        assert done.returncode == 2 and len(done.stderr.splitlines()) == 1 and "pip install numpy" in done.stderr
+    done = scored_with(("numpy",), path, path, "--mode", "span", "--json", "--interval", "--against", path)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)  # exactly one object
     assert result["micro"]["f1"] == 1.0 and result["interval"]["micro"]["f1"] == [1.0, 1.0] and result["against"]["micro"]["p"] == 1.0
@@ -757,6 +853,11 @@ def test_the_command_says_what_is_wrong_and_where(tmp_path, capsys):
         ((gold, gold, "--format", "cluener"), "gold.jsonl, line 1"),
     ):  # fmt: skip
         status, out = told(capsys, *words, "--task", "NER")
+        assert status == 2 and shown in out
+    write_jsonl(tmp_path / "events.jsonl", [SPACE])
+    for text, shown in (('["发射"]', "for EE expected event type"), ('{"发射": 5}', "schema of '发射': found 5, expected a list of roles")):
+        (tmp_path / "roles.json").write_text(text, encoding="utf-8")
+        status, out = told(capsys, *[tmp_path / "events.jsonl"] * 2, "--task", "EE", "--schema", tmp_path / "roles.json")
         assert status == 2 and shown in out
     status, out = told(capsys, gold, gold, "--task", "NER", "--json")
     assert status == 0 and json.loads(out)["micro"]["f1"] == 1.0

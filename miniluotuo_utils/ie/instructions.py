@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -200,11 +200,15 @@ def merged(rows: Sequence[Mapping], found: Sequence[Sequence[Mapping]], records:
 
 
 def check_schema(schema: Schema, task: str) -> None:
-    """A ValueError for a schema that is empty or of another shape."""
+    """A ValueError for a schema that is empty, of another shape, or not made of lists of texts."""
     field_of(task)
     if not schema or isinstance(schema, str) or (task == "EE") != isinstance(schema, Mapping):
         shape = "event type -> list of roles" if task == "EE" else "a list of types"
         raise ValueError(f"schema is {schema!r}; for {task} expected {shape}, at least one: schema_of(records, task)")
+    for kind, names in schema.items() if isinstance(schema, Mapping) else [(None, schema)]:
+        if isinstance(names, str) or not isinstance(names, Collection) or not all(isinstance(name, str) for name in names):
+            where, what = ("", "types") if kind is None else (f" of {kind!r}", "roles")
+            raise ValueError(f"schema{where}: found {names!r}, expected a list of {what}")
 
 
 def check_labels(record: Mapping, number: int, task: str, schema: Schema) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -80,16 +80,26 @@ def duie(wanted: Sequence[Unit], found: Sequence[Unit], rule: Rule, part: str) -
 
     Two names are equal if one is an alias of the other (or the same). Of equal triples of one side only one counts.
     Precision is the share of predicted triples that equal a gold one, recall the share of gold triples that a prediction
-    equals; with aliases the two have different numerators, so the result has `found` beside `tp`. Not repeated: sentences
+    equals; with aliases the two have different numerators, so the result has `found` beside `tp`. Right ones are kept
+    before wrong ones, for two equals of one triple need not equal each other. Not repeated: sentences
     are keyed by their text, so a repeated one overwrites the first; a subject's aliases are read in one direction and an
     object's must stand in both; aliases keep their 《》; precision, recall and F1 are rounded to four places.
     """
-    sides = [sorted({u.key for u in side}, key=repr) for side in (wanted, found)]
+    gold, pred = ({u.key for u in side} for side in (wanted, found))
     able = {u.key for u in wanted if u.able}
-    gold, pred = ([key for i, key in enumerate(side) if not any(rule.equal(key, k) for k in side[:i])] for side in sides)
-    right = [key for key in pred if any(rule.equal(key, k) for k in sides[0] if k in able)]
-    met = [key for key in gold if key in able and any(rule.equal(key, k) for k in sides[1])]
-    return summed(right, pred, gold, met)
+    right = {key for key in pred if any(rule.equal(key, k) for k in able)}
+    met = {key for key in able if any(rule.equal(key, k) for k in pred)}
+    golds, preds = unequal(gold, met, rule), unequal(pred, right, rule)
+    return summed([key for key in preds if key in right], preds, golds, [key for key in golds if key in met])
+
+
+def unequal(keys: Iterable[tuple], first: Container[tuple], rule: Rule) -> list[tuple]:
+    """Keys of which no two are equal by duie's rule; each left out equals one that is there. Those in `first` are kept first."""
+    kept: list[tuple] = []
+    for key in sorted(keys, key=lambda key: (key not in first, repr(key))):
+        if not any(rule.equal(key, k) for k in kept):
+            kept.append(key)
+    return kept
 
 
 def duee(wanted: Sequence[Unit], found: Sequence[Unit], rule: Rule, part: str) -> Counts:
@@ -186,8 +196,8 @@ def as_it_is(text: str) -> str:
 def title(text: str) -> str:
     """A name as DuIE compares it.
 
-    >>> title("《Hello World》")
-    'hello world'
+    >>> title("《Hello World》"), title("论《红楼梦》")
+    ('hello world', '论《红楼梦》')
     """
     text = text[1:-1] if text.startswith("《") and text.endswith("》") else text
     return text.lower()
@@ -196,8 +206,8 @@ def title(text: str) -> str:
 def plain(text: str) -> str:
     """A name or type as InstructUIE compares it.
 
-    >>> plain("New  York ( {US} )")
-    'new york(us)'
+    >>> plain("New  York ( {US} )"), plain("O’Brien,, Jr..")
+    ('new york(us)', "o'brien,jr.")
     """
     text = re.sub(r"\s*([,:().;'_-])\s*", r"\1", " ".join(text.split())).lower()
     return re.sub(r"([,.;])\1+", r"\1", text.replace("{", "").replace("}", "")).replace("’", "'")
@@ -230,7 +240,7 @@ class Rule:
     name: str
     mode: Mode
     typed: bool
-    aliases: Mapping[str, frozenset[str]]
+    aliases: Mapping[str, set[str]]
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -300,8 +310,18 @@ def ruled(task: str, mode: str, typed: bool = False, aliases: Mapping[str, Seque
             raise ValueError(f"mode {mode} does not take {name}; expected one of {', '.join(m for m in MODES if name in MODES[m].takes)}")
     if typed and task != "RE":
         raise ValueError(f"typed compares the types of heads and tails, so it is for RE, not for {task}")
-    for name, names in (aliases or {}).items():
-        if isinstance(names, str) or not all(isinstance(n, str) for n in names):
+    return Rule(task, mode, MODES[mode], typed, alias_table(aliases or {}, MODES[mode].written))
+
+
+def alias_table(aliases: Mapping[str, Sequence[str]], write: Callable[[str], str]) -> dict[str, set[str]]:
+    """The alias table as `write` writes names; entries whose names are then equal are one. ValueError for one that is no list of names.
+
+    >>> sorted(alias_table({"红楼梦": ["石头记"], "《红楼梦》": ["金玉缘"]}, title)["红楼梦"])
+    ['石头记', '金玉缘']
+    """
+    written: dict[str, set[str]] = {}
+    for name, names in aliases.items():
+        if not isinstance(names, (list, tuple, set, frozenset)) or not all(isinstance(n, str) for n in (name, *names)):
             raise ValueError(f"aliases of {name!r}: found {names!r}, expected a list of names")
-    write = MODES[mode].written
-    return Rule(task, mode, MODES[mode], typed, {write(name): frozenset(map(write, names)) for name, names in (aliases or {}).items()})
+        written.setdefault(write(name), set()).update(map(write, names))
+    return written

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 
-from miniluotuo_utils.ie.instructions import Schema, field_of, in_schema
+from miniluotuo_utils.ie.instructions import Schema, check_schema, field_of, in_schema
 from miniluotuo_utils.ie.modes import Counts, Rule, Unit, ruled
 from miniluotuo_utils.records import DataError, check_record, iter_jsonl
 
@@ -51,10 +51,12 @@ def score(
     the first), and `off_schema` if `schema` is given. tp is an int but for duee's arguments and overlap's partial, where
     it is a sum of credits. 0/0 is 0.0, also when gold and prediction are both empty.
 
-    A task without the mode, or a mode without `typed` or `aliases`, is a ValueError; records that are not of the same
-    sentence and task are a DataError that names the first line.
+    A task without the mode, a mode without `typed` or `aliases`, or a schema of another task's shape is a ValueError;
+    records that are not of the same sentence and task are a DataError that names the first line.
     """
     rule = ruled(field_of(task) and task, mode, typed, aliases)
+    if schema is not None:
+        check_schema(schema, task)
     tallies = {part: Tally(rule, part, schema) for part in rule.parts}
     for g, p in aligned(gold, pred, task):
         for tally in tallies.values():
@@ -77,11 +79,11 @@ def parts_of(result: Mapping) -> list[tuple[str, Mapping]]:
 
 def aligned(gold: Iterable[Mapping], pred: Iterable[Mapping], task: str) -> Iterator[Pair]:
     """The records pair by pair; DataError at the first line where they are not of the same sentence and task."""
-    name, golds, preds = field_of(task), iter(gold), iter(pred)
+    golds, preds = iter(gold), iter(pred)
     for line, (g, p) in enumerate(zip_longest(golds, preds), 1):
         for side, record in (("gold", g), ("prediction", p)):
-            if record is not None and name not in record:
-                raise Misaligned(f"line {line}: the {side} has no field {name}, expected it for task {task}")
+            if record is not None:
+                check_side(record, f"line {line}: the {side}", task)
         if g is None or p is None:
             more = line + sum(1 for _ in (preds if g is None else golds))
             found = (line - 1, more) if g is None else (more, line - 1)
@@ -91,6 +93,15 @@ def aligned(gold: Iterable[Mapping], pred: Iterable[Mapping], task: str) -> Iter
             raise Misaligned(f"line {line}: found the prediction of {p['sentence'][:30]!r}, expected that of "
                              f"{g['sentence'][:30]!r}; keep one prediction per gold line, in its order")  # fmt: skip
         yield g, p
+
+
+def check_side(record: Mapping, side: str, task: str) -> None:
+    """Misaligned for a record without a sentence or without the task's list; whether its items are whole, `check_record` says."""
+    for name, kind, what in ((field_of(task), (list, tuple), "a list"), ("sentence", str, "a text")):
+        if not isinstance(record, Mapping) or name not in record:
+            raise Misaligned(f"{side} has no field {name}, expected it for task {task}")
+        if not isinstance(record[name], kind):
+            raise Misaligned(f"{side}'s field {name} is {record[name]!r:.60}, expected {what}")
 
 
 @dataclass
