@@ -1,4 +1,4 @@
-"""Print the README's results table from what a run left in `runs/<scale>/`: scores, training, date, commit, hardware.
+"""Print the README's results table from what a run left in `runs/<scale>/`: scores with intervals, training, date, commit, hardware.
 
     make run SCALE=cpu && python benchmarks/results.py cpu
 """
@@ -11,7 +11,8 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from miniluotuo_utils.ie import headline
+from miniluotuo_utils.ie import headline, interval
+from miniluotuo_utils.records import read_jsonl
 from miniluotuo_utils.runtime import runs_root
 
 
@@ -28,12 +29,15 @@ def main(scale: str) -> None:
     metrics = json.loads((folder / "evaluation" / "metrics.json").read_text(encoding="utf-8"))
     student = json.loads((folder / "students" / "student" / "run.json").read_text(encoding="utf-8"))
     when = datetime.fromtimestamp((folder / "evaluation" / "run.json").stat().st_mtime, UTC)
-    print("| data 数据 | item 项目 | system 选手 | P | R | F1 `span` | F1 `string` |\n|---|---|---|---|---|---|---|")
+    print("| data 数据 | item 项目 | system 选手 | P | R | F1 `span` | 95 % | F1 `string` |\n|---|---|---|---|---|---|---|---|")
     for key in (k for k in metrics if k.endswith(" span")):
         name, system, _ = key.split()
         strings = dict(headline(metrics[f"{name} {system} string"]))
+        gold, pred = (read_jsonl(folder / "evaluation" / f"{name}_{which}.jsonl") for which in ("gold", system))
+        bounds = dict(headline(interval(gold, pred, metrics[key]["task"])))
         for part, micro in headline(metrics[key]):
-            print(f"| {name} | {part} | {system} | {micro['precision']:.3f} | {micro['recall']:.3f} | {micro['f1']:.3f} | {strings[part]['f1']:.3f} |")
+            print(f"| {name} | {part} | {system} | {micro['precision']:.3f} | {micro['recall']:.3f} | {micro['f1']:.3f} "
+                  f"| {bounds[part]['f1'][0]:.3f} to {bounds[part]['f1'][1]:.3f} | {strings[part]['f1']:.3f} |")  # fmt: skip
     print(f"\n`{scale}`, {when:%Y-%m-%d}, commit {student['commit']}, {hardware()}; {student['method']} fine-tuning of `{student['student']}` "
           f"({student['parameters']:,} parameters) on {student['tokens']:,} tokens ({student['supervised_tokens']:,} supervised) in "
           f"{student['train_seconds'] / 60:.1f} minutes, {student['tokens_per_second']:,.0f} tokens/s.")  # fmt: skip
