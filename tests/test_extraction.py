@@ -289,7 +289,9 @@ def test_a_document_longer_than_the_context_is_read_to_its_end():
     uneven = "李白住在长安。" * 100 + "龘䶮靐齉𠀀😀" * 40 + "。"  # an average of tokens per character once let its end overflow
     assert "".join(dict.fromkeys(row["input"] for row in extract(student, [uneven], ["人物"], "NER", max_new_tokens=8, overlap=0).rows)) != ""
     with pytest.raises(ValueError, match="which leaves .* for the text: take a smaller slice_size"):
-        extract(student, [text], ["人物", "地点"], "NER", max_new_tokens=470)
+        extract(student, [text], [f"第{number}类长长的名字" for number in range(40)], "NER", slice_size=None)
+    fits = "李白住在长安。" * 40  # 280 characters and a prompt of about 100 leave room for a shorter answer: no reason to cut the text
+    assert len(extract(student, [fits], ["人物", "地点"], "NER", max_new_tokens=256).answers) == 1
 
 
 def test_a_name_whose_place_is_a_guess_is_marked():

@@ -18,6 +18,7 @@ from miniluotuo_utils.prompts import row_prompt
 from miniluotuo_utils.records import mentions
 
 LEAST = 16  # tokens of text that a prompt must have room for
+ANSWER = 96  # tokens that a decoder's answer to a long text has at least: a text is cut only where fewer would be left
 
 
 @dataclass
@@ -50,7 +51,7 @@ def extract(
     """What a student finds in each text, asked with the prompts of training (`questions`), greedily.
 
     Every slice of the schema is asked for, and every piece of a text of more than `window` characters (`windows.windows`; None: as long
-    as the student's context allows); the answers come together in one record. An answer in JSON ends where its JSON ends.
+    as the student's context allows, `ANSWER` tokens of it kept for a decoder's answer); the answers come together in one record. An answer in JSON ends where its JSON ends.
     `constrained` (style json) lets the student say only what can be right: JSON, the types asked for, pieces of the text
     (`constraints.grammar`); an answer that max_new_tokens cuts off keeps its complete items. `policy`: see `locate`. `student` is
     whatever `generation.generate` takes; `generate` replaces that function, with the same arguments. Raises ValueError where a prompt
@@ -93,10 +94,11 @@ def room_for_text(student: object, schema: Schema, task: str, max_new_tokens: in
     both = student.model.config.is_encoder_decoder
     empty = [row_prompt(row) for row in questions(["。"], schema, task, **asked)]
     longest = max(map(len, prompt_ids(student.tokenizer, empty, both)))
-    room = student.context - longest - (0 if both else max_new_tokens)
+    answer = 0 if both else min(max_new_tokens, ANSWER)
+    room = student.context - longest - answer
     if room < LEAST:
-        raise ValueError(f"the prompt takes {longest} of the student's {student.context} tokens and the answer {0 if both else max_new_tokens}, "
-                         f"which leaves {room} for the text: take a smaller slice_size, shorter descriptions or fewer max_new_tokens")  # fmt: skip
+        raise ValueError(f"the prompt takes {longest} of the student's {student.context} tokens and the answer at least {answer}, "
+                         f"which leaves {room} for the text: take a smaller slice_size or shorter descriptions")  # fmt: skip
     return room
 
 
