@@ -3,10 +3,10 @@
 import json
 
 import pytest
+from examples import BOOK, EXAMPLES, LIBAI, SPACE, ner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_generation import bytewise, student_of, unigram, wordpiece
-from test_ie import BOOK, EXAMPLES, LIBAI, SPACE, ner
 
 from miniluotuo_utils.generation import generate, shared_start
 from miniluotuo_utils.guides import grammars, json_ends

@@ -5,6 +5,7 @@ import random
 import time
 
 import pytest
+from examples import BOOK, LAUNCH, SPACE, event
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,7 +16,6 @@ from miniluotuo_utils.ie.spans import to_record
 from miniluotuo_utils.ie.styles import LANGUAGES, PARTS, STYLES, wordings
 from miniluotuo_utils.records import TASKS, check_record, check_row
 
-LAUNCH = "神舟五号发射成功，长征火箭再次发射"
 KINDS = [("NER", "both"), ("RE", "both"), ("EE", "both"), ("EE", "trigger"), ("EE", "argument")]
 
 
@@ -24,23 +24,7 @@ def ner(sentence, *entities):
     return check_record(to_record(sentence, [{"name": n, "type": t} for n, t in entities], "NER", source="test"))
 
 
-def rel(sentence, *triples):
-    """A record from (head, type, tail), each name at its first place."""
-    items = [{"head": h, "type": t, "tail": o} for h, t, o in triples]
-    return check_record(to_record(sentence, items, "RE", source="test"))
-
-
-def event(sentence, *events):
-    """A record from (type, trigger, {role: name}), each name at its first place."""
-    items = [
-        {"type": t, "trigger": w, "arguments": [{"name": n, "role": r} for r, n in roles.items()]} for t, w, roles in events
-    ]
-    return check_record(to_record(sentence, items, "EE", source="test"))
-
-
 LIBAI = ner("李白和杜甫在长安，李白走了", ("杜甫", "人物"), ("李白", "人物"), ("长安", "地点"), ("李白", "人物"))
-BOOK = rel("曹雪芹写了红楼梦，也改了红楼梦", ("红楼梦", "作者", "曹雪芹"), ("红楼梦", "编者", "曹雪芹"))
-SPACE = event(LAUNCH, ("发射", "发射", {"航天器": "神舟五号"}), ("发射", "发射", {"火箭": "长征"}))
 EXAMPLES = {"NER": LIBAI, "RE": BOOK, "EE": SPACE}
 
 
