@@ -132,4 +132,4 @@ def test_the_package_is_light_and_exports_what_it_promises():
     assert shown.strip() == "set()"
     assert sorted(ie.__all__) == [
         "build_instructions", "compare", "confusability", "dictionary_baseline", "errors", "extract", "headline", "interval", "locate",
-            "over_orders", "parse", "recorded", "schema_of", "score", "score_files", "table", "train_tagger"]  # fmt: skip
+        "over_orders", "parse", "recorded", "schema_of", "score", "score_files", "table", "train_tagger"]  # fmt: skip
