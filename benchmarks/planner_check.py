@@ -93,9 +93,8 @@ def measure(case: str, method: str, checkpointing: bool) -> dict[str, float]:
     names = {"gpt2": ("n_layer", "n_embd"), "llama": ("num_hidden_layers", "hidden_size"), "t5": ("num_layers", "d_model")}[
         kind
     ]
-    train(
-        config_of(case, **dict(zip(names, (1, 64), strict=True)), vocab_size=64), method, checkpointing, 8
-    )  # everything is imported now
+    width = 16 * config_of(case).num_attention_heads
+    train(config_of(case, **dict(zip(names, (1, width), strict=True)), vocab_size=64), method, checkpointing, 8)  # everything is imported now
     cuda, before = torch.cuda.is_available(), resident()
     if cuda:
         torch.cuda.reset_peak_memory_stats()

@@ -65,7 +65,9 @@ def bars(values: Mapping[str, float], title: str, x: str, groups: Mapping[str, s
 def grouped_bars(table: Mapping[str, Mapping[str, float]], title: str, y: str) -> None:
     """Groups of upright bars: `table[series][group]`, one colour per series; what a series lacks has no bar."""
     groups = list(dict.fromkeys(g for row in table.values() for g in row))
-    axes = new(title, "", y, size=(min(14.0, max(6.0, len(groups) * (0.35 + 0.28 * len(table)) + 2)), 3.2))
+    longest = max((len(line.encode()) for g in groups for line in g.splitlines()), default=0)  # a Chinese character is about two letters wide
+    group = max(0.35 + 0.28 * len(table), 0.09 * longest)  # inches
+    axes = new(title, "", y, size=(min(14.0, max(4.0, group * len(groups)) + 3), 3.2))  # three of them for legend and axis
     width = 0.8 / max(1, len(table))
     for i, (series, row) in enumerate(table.items()):
         there = [(place + (i - (len(table) - 1) / 2) * width, row[g]) for place, g in enumerate(groups) if g in row]
