@@ -1,7 +1,7 @@
 """IE records for the tests: short ways to write one, and one of each task."""
 
 from miniluotuo_utils.ie.spans import to_record
-from miniluotuo_utils.records import check_record
+from miniluotuo_utils.records import TASKS, check_record
 
 LAUNCH = "神舟五号发射成功，长征火箭再次发射"
 
@@ -33,3 +33,32 @@ LIBAI = ner("李白和杜甫在长安，李白走了", ("杜甫", "人物", 3), 
 BOOK = rel("曹雪芹写了红楼梦，也改了红楼梦", ("红楼梦", "作者", "曹雪芹"), ("红楼梦", "编者", "曹雪芹"))
 SPACE = event(LAUNCH, ("发射", "发射", {"航天器": "神舟五号"}), ("发射", "发射", {"火箭": "长征"}))
 EXAMPLES = {"NER": LIBAI, "RE": BOOK, "EE": SPACE}
+
+LETTERS = "甲乙丙丁，“aA"
+KINDS = ("人物", "地点", "")
+
+
+def random_record(draw, task, sentence=None, full=False):
+    """A record whose names are cut from its sentence; `full`: heads and tails have types, and some relations a slot."""
+    sentence = sentence or "".join(draw.choices(LETTERS, k=draw.randint(2, 12)))
+
+    def thing(**label):
+        start = draw.randrange(len(sentence))
+        end = draw.randint(start + 1, min(start + 3, len(sentence)))
+        return {"name": sentence[start:end], **label, "pos": [start, end]}
+
+    def relation(kind):
+        more = {"slots": {"inWork": thing(type="")} if draw.random() < 0.3 else {}} if full else {}
+        tail = draw.choice(KINDS[:2]) if full else ""
+        return {"head": thing(type="人物" if full else ""), "type": kind, "tail": thing(type=tail), **more}
+
+    def item():
+        kind = draw.choice(KINDS)
+        if task == "NER":
+            return thing(type=kind)
+        if task == "RE":
+            return relation(kind)
+        trigger, arguments = thing(), [thing(role=draw.choice(KINDS)) for _ in range(draw.randint(0, 3))]
+        return {"type": kind, "trigger": trigger["name"], "pos": trigger["pos"], "arguments": arguments}
+
+    return check_record({"sentence": sentence, "source": "", TASKS[task]: [item() for _ in range(draw.randint(0, 4))]})

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from examples import BOOK, LAUNCH, LIBAI, SPACE, ner
+from examples import BOOK, KINDS, LAUNCH, LIBAI, SPACE, ner, random_record
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -59,31 +59,6 @@ def test_two_events_of_one_trigger_word_stand_at_two_places():
 
 
 # ---- properties over random records
-
-LETTERS = "甲乙丙丁，“"
-KINDS = ("人物", "地点", "")
-
-
-def random_record(draw, task):
-    """A record whose names are cut from its sentence."""
-    sentence = "".join(draw.choices(LETTERS, k=draw.randint(2, 12)))
-
-    def thing(**label):
-        start = draw.randrange(len(sentence))
-        end = draw.randint(start + 1, min(start + 3, len(sentence)))
-        return {"name": sentence[start:end], **label, "pos": [start, end]}
-
-    def item():
-        kind = draw.choice(KINDS)
-        if task == "NER":
-            return thing(type=kind)
-        if task == "RE":
-            return {"head": thing(type=""), "type": kind, "tail": thing(type="")}
-        trigger, arguments = thing(), [thing(role=draw.choice(KINDS)) for _ in range(draw.randint(0, 3))]
-        return {"type": kind, "trigger": trigger["name"], "pos": trigger["pos"], "arguments": arguments}
-
-    return check_record({"sentence": sentence, "source": "", TASKS[task]: [item() for _ in range(draw.randint(0, 4))]})
-
 
 @settings(deadline=None, max_examples=80)
 @given(st.integers(), st.sampled_from(list(TASKS)))

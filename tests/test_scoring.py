@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from examples import BOOK, EXAMPLES, LAUNCH, LIBAI, SPACE, event, ner, rel
+from examples import BOOK, EXAMPLES, LAUNCH, LIBAI, SPACE, event, ner, random_record, rel
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -503,44 +503,23 @@ def test_overlap_agrees_with_nervaluate(seed):
 
 # ---- properties over random records
 
-LETTERS = "甲乙丙丁，“aA"
-KINDS = ("人物", "地点", "")
-
-
-def random_record(draw, task, sentence=None):
-    """A record whose names are cut from its sentence."""
-    sentence = sentence or "".join(draw.choices(LETTERS, k=draw.randint(2, 12)))
-
-    def thing(**label):
-        start = draw.randrange(len(sentence))
-        end = draw.randint(start + 1, min(start + 3, len(sentence)))
-        return {"name": sentence[start:end], **label, "pos": [start, end]}
-
-    def item():
-        kind = draw.choice(KINDS)
-        if task == "NER":
-            return thing(type=kind)
-        if task == "RE":
-            slots = {"inWork": thing(type="")} if draw.random() < 0.3 else {}
-            return {"head": thing(type="人物"), "type": kind, "tail": thing(type=draw.choice(KINDS[:2])), "slots": slots}
-        trigger, arguments = thing(), [thing(role=draw.choice(KINDS)) for _ in range(draw.randint(0, 3))]
-        return {"type": kind, "trigger": trigger["name"], "pos": trigger["pos"], "arguments": arguments}
-
-    return check_record({"sentence": sentence, "source": "", TASKS[task]: [item() for _ in range(draw.randint(0, 4))]})
-
-
 def close(one, other):
     """Equal figures; sums of fractions depend on their order in the last digit."""
     return [m for _, m in one] == [pytest.approx(m, abs=1e-9) for _, m in other]
+
+
+def random_pairs(seed, task):
+    """A random generator, five records with types and slots, and five predictions of the same sentences."""
+    draw = random.Random(seed)
+    gold = [random_record(draw, task, full=True) for _ in range(5)]
+    return draw, gold, [random_record(draw, task, g["sentence"], full=True) for g in gold]
 
 
 @settings(deadline=None, max_examples=150)
 @given(st.integers(), st.sampled_from(PAIRS))
 def test_order_does_not_matter_and_perfect_is_one(seed, pair):
     """Order is not part of an answer; and if the perfect answer does not score 1.0, no student ever can."""
-    (task, mode), draw = pair, random.Random(seed)
-    gold = [random_record(draw, task) for _ in range(5)]
-    pred = [random_record(draw, task, g["sentence"]) for g in gold]
+    (task, mode), (draw, gold, pred) = pair, random_pairs(seed, pair[0])
     asked = {"aliases": {"甲": ["乙", "丙"], "丁": ["丙"]}} if "aliases" in MODES[mode].takes else {}
     result = headline(score(gold, pred, task, mode, **asked))
     pairs = list(zip(gold, pred, strict=True))
@@ -555,9 +534,7 @@ def test_order_does_not_matter_and_perfect_is_one(seed, pair):
 @given(st.integers(), st.sampled_from(PAIRS))
 def test_precision_and_recall_mirror_when_gold_and_prediction_swap(seed, pair):
     """Precision is the recall of the other side. In partial and type the first of several overlaps counts, so not there."""
-    (task, mode), draw = pair, random.Random(seed)
-    gold = [random_record(draw, task) for _ in range(5)]
-    pred = [random_record(draw, task, g["sentence"]) for g in gold]
+    (task, mode), (_, gold, pred) = pair, random_pairs(seed, pair[0])
     asked = {"aliases": {"甲": ["乙", "丙"], "丁": ["丙"]}} if mode == "duie" else {}
     there, back = (headline(score(*sides, task, mode, **asked)) for sides in ((gold, pred), (pred, gold)))
     for (_, one), (_, other) in list(zip(there, back, strict=True))[: 2 if mode == "overlap" else None]:
@@ -593,8 +570,8 @@ def test_interval_holds_the_score_and_is_reproducible():
 def test_interval_is_what_scoring_resampled_sentences_gives(task, mode):
     """Counts per sentence that do not add up to the score would give an interval of something else."""
     draw = random.Random(7)
-    gold = [random_record(draw, task) for _ in range(12)]
-    pred = [random_record(draw, task, g["sentence"]) for g in gold]
+    gold = [random_record(draw, task, full=True) for _ in range(12)]
+    pred = [random_record(draw, task, g["sentence"], full=True) for g in gold]
     dice, found = np.random.default_rng(3), []
     for _ in range(15):
         at = dice.integers(0, 12, 12)
@@ -607,8 +584,8 @@ def test_interval_is_what_scoring_resampled_sentences_gives(task, mode):
 def test_compare_draws_the_same_sentences_for_both():
     """Drawn apart, the two would differ by chance; and an interval of other bounds is not the 95 % that it is called."""
     draw = random.Random(7)
-    gold = [random_record(draw, "NER") for _ in range(12)]
-    sides = [[random_record(draw, "NER", g["sentence"]) for g in gold] for _ in range(2)]
+    gold = [random_record(draw, "NER", full=True) for _ in range(12)]
+    sides = [[random_record(draw, "NER", g["sentence"], full=True) for g in gold] for _ in range(2)]
     dice, found = np.random.default_rng(3), []
     for _ in range(40):
         at = dice.integers(0, 12, 12)
@@ -622,8 +599,8 @@ def test_compare_draws_the_same_sentences_for_both():
 def test_a_system_is_not_better_than_itself(task, mode):
     """A test that finds a difference where there is none would find one anywhere."""
     draw = random.Random(5)
-    gold = [random_record(draw, task) for _ in range(8)]
-    pred = [random_record(draw, task, g["sentence"]) for g in gold]
+    gold = [random_record(draw, task, full=True) for _ in range(8)]
+    pred = [random_record(draw, task, g["sentence"], full=True) for g in gold]
     for (_, m), (_, point) in zip(
         headline(compare(gold, pred, pred, task, mode, samples=50)), headline(score(gold, pred, task, mode)), strict=True
     ):
@@ -729,8 +706,8 @@ def test_errors_of_relations():
 def test_errors_agree_with_the_score(seed, task):
     """The picture and the table beside it must tell the same story."""
     draw = random.Random(seed)
-    gold = [random_record(draw, task) for _ in range(3)]
-    pred = [random_record(draw, task, g["sentence"]) for g in gold]
+    gold = [random_record(draw, task, full=True) for _ in range(3)]
+    pred = [random_record(draw, task, g["sentence"], full=True) for g in gold]
     for record in pred:
         for thing in record[TASKS[task]][:1]:
             (thing if task == "NER" else thing["tail"])["pos"] = None
