@@ -163,9 +163,9 @@ def guides_of(student: Student, count: int, grammar: Sequence[str] | None, stop_
 
 
 def padded(ids: Sequence[Sequence[int]], pad: int, both: bool, shared: int, device: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """Ids and mask [rows, longest], so that all answers start at the same place: encoders are padded at the end, decoders between
+    """Ids and mask [rows, longest], so that all answers start at the same place.
 
-    the `shared` tokens and the rest of each row.
+    Encoders are padded at the end, decoders between the `shared` tokens and the rest of each row.
     """
     import torch
 

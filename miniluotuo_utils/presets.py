@@ -96,9 +96,9 @@ def preset_of(name: str, **overrides: Any) -> Preset:
 
 
 def processors(preset: Preset, start: int, draws: Sequence[Random], guides: Sequence[Guide] = ()) -> list[Processor]:
-    """What `preset` does to the scores of each step, in order; the answer starts at token `start`, `draws` has one generator per row,
+    """What `preset` does to the scores of each step, in order.
 
-    `guides` none or one per row.
+    The answer starts at token `start`; `draws` has one generator per row, `guides` none or one per row.
 
     A row's answer depends on nothing but that row: transformers' own penalty would see the padding, and its sampling the whole batch.
     """

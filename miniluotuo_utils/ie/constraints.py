@@ -19,8 +19,10 @@ NAME = r"NAME: /(.|\n)+/ & ~/(\s|\\[nrt])+/ & %regex "  # some of the text's cha
 
 
 def grammar(text: str, types: Sequence[str], task: str, roles: Mapping[str, Sequence[str]] | None = None) -> str:
-    r"""The grammar of the answers (style json) that `text` allows: each type at most once, in the order given, its list not empty, every
-    name a piece of the text. `roles`, for EE: event type -> roles; each role at most once, in order.
+    r"""The grammar of the answers (style json) that `text` allows.
+
+    Each type at most once, in the order given, its list not empty, every name a piece of the text. `roles`, for EE: event type ->
+    roles; each role at most once, in order.
 
     >>> print(grammar("李白", ["人物"], "NER"))
     start: " "? "{" types "}"
