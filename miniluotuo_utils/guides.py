@@ -13,11 +13,10 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from miniluotuo_utils.presets import Processor
-
 OTHERS = re.compile(r'[^{}\[\]"\\]+')  # what neither opens, closes nor quotes
 FREE = '%llguidance {"no_forcing": true}\n'  # else the one possible text is written as the tokenizer would, which may normalise it
 CONTINUES = "##"  # begins a WordPiece that continues a word
+Processor = Callable[["torch.Tensor", "torch.Tensor"], "torch.Tensor"]  # ids [rows, tokens], scores [rows, vocabulary] -> scores
 
 
 class Guide(Protocol):

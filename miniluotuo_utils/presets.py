@@ -15,9 +15,7 @@ from miniluotuo_utils.guides import guided
 if TYPE_CHECKING:
     import torch
 
-    from miniluotuo_utils.guides import Guide
-
-    Processor = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # ids [rows, tokens], scores [rows, vocabulary] -> scores
+    from miniluotuo_utils.guides import Guide, Processor
 
 
 @dataclass(frozen=True)
