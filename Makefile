@@ -15,15 +15,15 @@ install:
 	@$(PYTHON) scripts/install.py $(VENV)
 
 run: install
-	@$(VENV)/bin/python -m miniluotuo_utils run --scale $(SCALE) $(if $(ONLY),--only $(ONLY)) $(if $(FROM),--from $(FROM))
+	@$(VENV)/bin/python scripts/run_notebooks.py --scale $(SCALE) $(if $(ONLY),--only $(ONLY)) $(if $(FROM),--from $(FROM))
 
 test: install
 	@$(VENV)/bin/ruff check --quiet .
 	@$(VENV)/bin/python -m pytest --durations=5
 
 refresh: install
-	@$(VENV)/bin/python -m miniluotuo_utils run --scale smoke
-	@$(VENV)/bin/python -m miniluotuo_utils refresh
+	@$(VENV)/bin/python scripts/run_notebooks.py --scale smoke
+	@$(VENV)/bin/python scripts/notebooks.py refresh
 
 badges: install
-	@$(VENV)/bin/python -m miniluotuo_utils badges $(if $(REPO),--repo $(REPO)) $(if $(REF),--ref $(REF))
+	@$(VENV)/bin/python scripts/notebooks.py badges $(if $(REPO),--repo $(REPO)) $(if $(REF),--ref $(REF))

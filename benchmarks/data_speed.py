@@ -18,8 +18,8 @@ import time
 from pathlib import Path
 
 from miniluotuo_utils.data import clean, files
-from miniluotuo_utils.data.catalog import read
-from miniluotuo_utils.data.leakage import Leaks, evaluation_sentences
+from miniluotuo_utils.data.decontamination import Leaks, evaluation_sentences
+from miniluotuo_utils.data.loading import read
 from miniluotuo_utils.data.mixture import draw
 from miniluotuo_utils.data.readers import READERS, read_file
 from miniluotuo_utils.runtime import commit

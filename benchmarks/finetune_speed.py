@@ -24,7 +24,8 @@ from transformers import Trainer, TrainingArguments
 from miniluotuo_utils.data import load
 from miniluotuo_utils.runtime import commit
 from miniluotuo_utils.students import finetune, load_student
-from miniluotuo_utils.students.trainer import cpu_computes_bf16, summed_loss
+from miniluotuo_utils.students.devices import cpu_computes_bf16
+from miniluotuo_utils.students.loop import summed_loss
 from miniluotuo_utils.tokens import IGNORED, collate, encode, pack
 
 RATE, LENGTH, BATCH = 5e-4, 512, 16
@@ -55,7 +56,7 @@ def recipe(rows: list[dict]) -> tuple[object, float]:
 
 def ours(rows: list[dict], batch: int) -> tuple[object, float]:
     """One epoch of `finetune` on the packed rows, with a flat learning rate as in the recipe."""
-    from miniluotuo_utils.students import trainer
+    from miniluotuo_utils.students import loop as trainer
 
     trainer.WARM_UP, trainer.FALL = 1e-9, 1e-9
     training = finetune(load_student("tiny"), pack(rows, LENGTH), batch_size=batch, learning_rate=RATE, seed=42)

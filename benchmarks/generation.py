@@ -15,10 +15,10 @@ from datetime import UTC, datetime
 
 from results import hardware
 
+from miniluotuo_utils.files import read_jsonl
 from miniluotuo_utils.generation import generate
 from miniluotuo_utils.ie import build_instructions, schema_of
 from miniluotuo_utils.prompts import row_prompt
-from miniluotuo_utils.records import read_jsonl
 from miniluotuo_utils.runtime import EMBEDDED, commit
 from miniluotuo_utils.students import Student, load_student
 

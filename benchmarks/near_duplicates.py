@@ -18,10 +18,10 @@ import sys
 import time
 from itertools import chain
 
-from miniluotuo_utils.data.catalog import read
 from miniluotuo_utils.data.cleaning import row_text
-from miniluotuo_utils.dedup import PERMUTATIONS, WIDTH, NearDuplicates, folded, jaccard, rows_for, shingles
+from miniluotuo_utils.data.loading import read
 from miniluotuo_utils.runtime import commit
+from miniluotuo_utils.text import PERMUTATIONS, WIDTH, NearDuplicates, folded, jaccard, rows_for, shingles
 
 THRESHOLD, SHORTEST, EVERY = 0.8, 40, 50
 

@@ -22,8 +22,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from miniluotuo_utils.runtime import commit
-from miniluotuo_utils.students.sizes import flops_per_token, parameter_count, training_memory
-from miniluotuo_utils.students.throughput import known_peak, measured_peak
+from miniluotuo_utils.students.devices import known_peak, measured_peak
+from miniluotuo_utils.students.estimate import flops_per_token, parameter_count, training_memory
 
 LENGTH, BATCH, STEPS = 256, 4, 3
 QUIET = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
@@ -58,9 +58,9 @@ def train(config: Any, method: str, checkpointing: bool, length: int) -> list[fl
     import torch
     from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
-    from miniluotuo_utils.students.adapters import attach
-    from miniluotuo_utils.students.trainer import summed_loss
-    from miniluotuo_utils.students.zoo import Student
+    from miniluotuo_utils.students.loading import Student
+    from miniluotuo_utils.students.loop import summed_loss
+    from miniluotuo_utils.students.methods import attach
 
     cuda, auto = torch.cuda.is_available(), AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
     device, dtype = "cuda" if cuda else "cpu", torch.bfloat16 if cuda and method == "lora" else torch.float32
@@ -126,13 +126,13 @@ def compare(case: str, method: str, checkpointing: bool) -> str:
 
 def tokens_per_row(number: int = 3000) -> None:
     """Mean tokens per row, and the share that is supervised, of random rows of alpaca-chinese v3 under two vocabularies."""
-    from miniluotuo_utils.data import load
+    from miniluotuo_utils.data import available, load
     from miniluotuo_utils.students import load_student
     from miniluotuo_utils.tokens import IGNORED, encode, gpt2_tokenizer
 
     rows, _ = load("alpaca-chinese", "train", errors="collect")
     chosen = random.Random(0).sample(list(rows), number)
-    gpt2, real = gpt2_tokenizer()
+    gpt2, real = gpt2_tokenizer(available("gpt2-tokenizer"))
     print("| tokenizer 词表 | rows 行 | tokens per row 每行词元 | supervised 监督 |\n|---|---|---|---|")
     for name, tokenizer in ((f"GPT-2 BPE{'' if real else ' (miniature)'}", gpt2), ("tiny", load_student("tiny").tokenizer)):
         made = encode(chosen, tokenizer, 1 << 20).rows

@@ -11,8 +11,8 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from miniluotuo_utils.files import read_jsonl
 from miniluotuo_utils.ie import headline, interval
-from miniluotuo_utils.records import read_jsonl
 from miniluotuo_utils.runtime import runs_root
 
 

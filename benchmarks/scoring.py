@@ -18,7 +18,7 @@ from pathlib import Path
 
 from results import hardware
 
-from miniluotuo_utils.records import write_jsonl
+from miniluotuo_utils.files import write_jsonl
 from miniluotuo_utils.runtime import commit
 
 TYPES = ("人物", "地点", "组织", "书名", "职位", "公司", "游戏", "电影", "政府", "景点")

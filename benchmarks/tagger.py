@@ -15,7 +15,7 @@ from types import SimpleNamespace
 from results import hardware
 
 from miniluotuo_utils.data import CATALOG
-from miniluotuo_utils.data.catalog import read
+from miniluotuo_utils.data.loading import read
 from miniluotuo_utils.ie import headline, score
 from miniluotuo_utils.ie.tagger import train_tagger
 from miniluotuo_utils.runtime import commit

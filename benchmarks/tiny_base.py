@@ -12,8 +12,8 @@ import statistics
 import sys
 import time
 
+from miniluotuo_utils.files import read_jsonl
 from miniluotuo_utils.ie import build_instructions, dictionary_baseline, extract, headline, schema_of, score
-from miniluotuo_utils.records import read_jsonl
 from miniluotuo_utils.runtime import EMBEDDED, commit
 from miniluotuo_utils.students import finetune, load_student
 

@@ -27,7 +27,7 @@ from pathlib import Path
 from datasets import disable_progress_bars
 from results import hardware
 
-from miniluotuo_utils.data.catalog import read
+from miniluotuo_utils.data.loading import read
 from miniluotuo_utils.prompts import row_prompt
 from miniluotuo_utils.runtime import EMBEDDED, commit
 from miniluotuo_utils.tokens import encoded_dataset, pack, pack_stream

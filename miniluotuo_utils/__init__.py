@@ -1,5 +1,6 @@
-"""迷你骆驼 Mini-Luotuo: how small Chinese language models are made, as notebooks. Start with `setup`."""
+"""What the notebooks of Mini-Luotuo (迷你骆驼) share."""
 
+import miniluotuo_utils.moved  # noqa: F401  names the new place of what moved
 from miniluotuo_utils.runtime import Runtime, setup
 
 __all__ = ["Runtime", "setup"]

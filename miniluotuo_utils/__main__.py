@@ -8,56 +8,13 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from miniluotuo_utils.runtime import SCALES, repository, runs_root
-from miniluotuo_utils.students.adapters import METHODS
-
-
-def run(args: argparse.Namespace) -> int:
-    """Run the notebooks headless."""
-    from miniluotuo_utils.runner import run as run_notebooks
-
-    given = dict(pair.split("=", 1) for pair in args.parameter)
-    return run_notebooks(args.scale, args.only, args.start, {k: literal(v) for k, v in given.items()})
-
-
-def literal(text: str) -> object:
-    """A parameter's value: a JSON literal where it is one, else the text itself."""
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text
-
-
-def refresh(args: argparse.Namespace) -> int:
-    """Put the curated outputs of the last run at smoke into the committed notebooks."""
-    from miniluotuo_utils.book import refresh as copy_outputs
-
-    for path in copy_outputs(repository(), runs_root() / "smoke" / "executed"):
-        print("refreshed", path.name)
-    return 0
-
-
-def badges(args: argparse.Namespace) -> int:
-    """Point every badge, setup cell and clone command to one repository."""
-    from miniluotuo_utils.book import address, remote_slug, write_badges
-
-    root = repository()
-    slug = args.repo or remote_slug(root) or address(root)[0]
-    changed = write_badges(root, slug, args.ref or address(root)[1])
-    print(f"badges point to {slug}: {len(changed)} files changed")
-    return 0
+from miniluotuo_utils.students.methods import METHODS
 
 
 def catalog(args: argparse.Namespace) -> int:
     """Print the catalog of data sources, or write it into both READMEs."""
-    if args.readme:
-        from miniluotuo_utils.book import write_catalog
-
-        print(
-            "\n".join(f"{path.name} written" for path in write_catalog(repository())) or "both READMEs hold the catalog already"
-        )
-        return 0
-    from miniluotuo_utils.data.catalog import catalog_table, markdown
+    from miniluotuo_utils.data.catalog import catalog_table
+    from miniluotuo_utils.text import markdown
 
     rows = catalog_table()
     print(markdown(list(rows[0]), [list(row.values()) for row in rows]))
@@ -66,15 +23,8 @@ def catalog(args: argparse.Namespace) -> int:
 
 def zoo(args: argparse.Namespace) -> int:
     """Print the zoo of students, or compute its training memory anew (minutes) and write the table into both READMEs."""
-    if args.readme:
-        from miniluotuo_utils.book import write_zoo
-        from miniluotuo_utils.students.table import keep_memory
-
-        keep_memory()
-        print("\n".join(f"{path.name} written" for path in write_zoo(repository())) or "both READMEs hold the zoo already")
-        return 0
-    from miniluotuo_utils.data.catalog import markdown
     from miniluotuo_utils.students import zoo_table
+    from miniluotuo_utils.text import markdown
 
     rows = zoo_table()
     print(markdown(list(rows[0]), [list(row.values()) for row in rows]))
@@ -83,7 +33,7 @@ def zoo(args: argparse.Namespace) -> int:
 
 def download_students(names: Sequence[str], mirror: Path | None) -> list[str]:
     """Download the students among `names` (zoo names) into a mirror folder; the other names."""
-    from miniluotuo_utils.students.herd import HERD
+    from miniluotuo_utils.students.zoo import HERD
 
     students = [name for name in names if name in HERD]
     if students and mirror is None:
@@ -91,7 +41,7 @@ def download_students(names: Sequence[str], mirror: Path | None) -> list[str]:
             f"{', '.join(students)}: the hub keeps its own cache of students, which load_student fills; give --mirror DIR for a folder"
         )
     for name in students:
-        from miniluotuo_utils.students.zoo import copy_into_mirror
+        from miniluotuo_utils.students.loading import copy_into_mirror
 
         print(f"{name}: in {copy_into_mirror(name, mirror)}")
     return [name for name in names if name not in students]
@@ -101,8 +51,8 @@ def download(args: argparse.Namespace) -> int:
     """Download and verify the files of data sets, into the cache or a mirror folder for a class; students too, with --mirror."""
     import os
 
-    from miniluotuo_utils.data.catalog import files, loadable
     from miniluotuo_utils.data.download import copy_into_mirror
+    from miniluotuo_utils.data.loading import files, loadable
 
     cards = [loadable(name) for name in download_students(args.names, args.mirror)]
     if args.home:
@@ -124,19 +74,9 @@ def download(args: argparse.Namespace) -> int:
     return 0
 
 
-def pin(args: argparse.Namespace) -> int:
-    """Fill the unverified pins of cards from the real files, where there is a network."""
-    from miniluotuo_utils.data.pins import pin_card
-
-    for name in args.names:
-        filled = pin_card(name)
-        print(f"{name}: " + ("; ".join(filled) or "nothing to fill, every pin is there"))
-    return 0
-
-
 def validate(args: argparse.Namespace) -> int:
     """Check a JSON Lines file of instruction rows or IE records, and name line, field and fault of each bad one."""
-    from miniluotuo_utils.data.validation import validated
+    from miniluotuo_utils.jobs.validate import validated
 
     kinds, faults = validated(args.file)
     for fault in faults[: args.most]:
@@ -154,7 +94,7 @@ def validate(args: argparse.Namespace) -> int:
 def teacher_of(args: argparse.Namespace) -> object:
     """The teacher of the arguments; its key comes from TEACHER_API_KEY alone, since arguments can be read by every user of a machine."""
     from miniluotuo_utils.teacher import Teacher
-    from miniluotuo_utils.teacher.pace import Budget
+    from miniluotuo_utils.teacher.limits import Budget
 
     prices = (
         {"prompt": args.price_in, "completion": args.price_out}
@@ -174,7 +114,7 @@ def sampling_of(args: argparse.Namespace) -> dict:
 
 def respond(args: argparse.Namespace) -> int:
     """Fill the output of every row of a JSON Lines file with a teacher's answers; exit status 0 only when every row has one."""
-    from miniluotuo_utils.teacher.files import respond_file
+    from miniluotuo_utils.jobs.respond import respond_file
 
     teacher = teacher_of(args)
     counts = respond_file(teacher, args.rows, args.out, args.rejected, args.language, **sampling_of(args))
@@ -184,7 +124,7 @@ def respond(args: argparse.Namespace) -> int:
 
 def instruct(args: argparse.Namespace) -> int:
     """Grow a set of instructions from seeds, guided by examples and, where given, topics."""
-    from miniluotuo_utils.teacher.files import grow_file
+    from miniluotuo_utils.jobs.respond import grow_file
 
     teacher = teacher_of(args)
     grown = grow_file(
@@ -224,7 +164,8 @@ def reader_of(name: str | None) -> Callable[[Path], Iterator[dict]]:
     """What reads IE records from a file of a native format, by the name of its reader; without one, from JSON Lines of records."""
     from functools import partial
 
-    from miniluotuo_utils.records import check_record, iter_jsonl
+    from miniluotuo_utils.files import iter_jsonl
+    from miniluotuo_utils.records import check_record
 
     if name is None:
         return partial(iter_jsonl, check=check_record)
@@ -272,7 +213,7 @@ def contrast_table(contrast: dict, a: str, b: str) -> str:
 
 def instructions(args: argparse.Namespace) -> int:
     """Write one large extraction instruction set from the catalog's sources, with its card."""
-    from miniluotuo_utils.instructing import instruction_set
+    from miniluotuo_utils.jobs.instructions import instruction_set
 
     names = ("split", "per_type", "limit", "seed", "style", "slice_size", "pure_negative", "format")
     given = {name: value for name in names if (value := getattr(args, name)) is not None}
@@ -283,8 +224,8 @@ def instructions(args: argparse.Namespace) -> int:
 
 def train(args: argparse.Namespace) -> int:
     """Fine-tune a student on files of instruction rows; killed, it goes on where it stopped. Also under `accelerate launch -m`."""
-    from miniluotuo_utils.students.files import train_files
-    from miniluotuo_utils.students.progress import first_process
+    from miniluotuo_utils.jobs.train import train_files
+    from miniluotuo_utils.students.devices import first_process
 
     names = ("method", "epochs", "max_steps", "minutes", "max_length", "batch_size", "accumulate", "learning_rate", "rank", "evaluation",
              "checkpointing", "seed", "checkpoints", "report_to")  # fmt: skip
@@ -296,9 +237,9 @@ def train(args: argparse.Namespace) -> int:
 
 def predict(args: argparse.Namespace) -> int:
     """Answer every row of a JSON Lines file with a student, in order; killed, it goes on where it stopped."""
-    from miniluotuo_utils.predicting import predict_file
+    from miniluotuo_utils.jobs.predict import predict_file
     from miniluotuo_utils.students import load_student
-    from miniluotuo_utils.students.files import half, own_device
+    from miniluotuo_utils.students.devices import half, own_device
 
     device = own_device()
     student = load_student(
@@ -333,15 +274,9 @@ def merge(args: argparse.Namespace) -> int:
 
 def data_commands(command: Callable[..., None]) -> None:
     """Notebooks, README and data."""
-    command(run, ("--scale", {"default": "smoke", "choices": SCALES}), ("--only", {"help": "numbers, e.g. 01,05"}),
-            ("--from", {"dest": "start", "help": "the first notebook to run, e.g. 03"}),
-            ("--parameter", {"action": "append", "default": [], "metavar": "NAME=VALUE"}))  # fmt: skip
-    command(refresh)
-    command(badges, ("--repo", {"help": "owner/name"}), ("--ref", {"help": "branch or tag"}))
     command(download, ("names", {"nargs": "+"}), ("--mirror", {"type": Path}), ("--home", {"type": Path}))
-    command(catalog, ("--readme", {"action": "store_true", "help": "write it into both READMEs"}))
-    command(zoo, ("--readme", {"action": "store_true", "help": "compute training memory anew and write the table into both READMEs"}))
-    command(pin, ("names", {"nargs": "+"}))
+    command(catalog)
+    command(zoo)
     command(validate, ("file", {"type": Path}), ("--most", {"type": int, "default": 20, "help": "how many faults to print"}))
 
 
@@ -415,8 +350,20 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+MOVED = {
+    "run": "make run, or python scripts/run_notebooks.py",
+    "refresh": "make refresh, or python scripts/notebooks.py refresh",
+    "badges": "make badges REPO=owner/name, or python scripts/notebooks.py badges",
+    "pin": "python scripts/pin.py NAME...",
+}  # commands that keep a clone in order
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; a mistake of the user is one line, not a traceback."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if argv and argv[0] in MOVED:
+        print(f"error: {argv[0]} is now, in a clone: {MOVED[argv[0]]}", file=sys.stderr)
+        return 2
     args = parser().parse_args(argv)
     try:
         return args.function(args)

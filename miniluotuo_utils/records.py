@@ -1,25 +1,17 @@
-"""The two record shapes (instruction rows, IE records), their checks and their JSON Lines. Floor 0, shown in notebook 01.
+"""The two record shapes (instruction rows, IE records) and their checks. Shown in notebook 01.
 
-In: dicts or a file of them. Out: the same dicts, proven well-formed, or a `DataError` that says file, line, field,
-what was found, what was expected.
+In: dicts. Out: the same dicts, proven well-formed, or a `DataError` that says field, what was found, what was expected.
 """
 
 from __future__ import annotations
 
-import json
-from codecs import BOM_UTF8
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import islice
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 
-from miniluotuo_utils.runtime import written_whole
+from miniluotuo_utils.files import Shown, expect
+from miniluotuo_utils.moved import names as moved_names
 
 TASKS = {"NER": "entities", "RE": "relations", "EE": "events"}  # task -> the field of an IE record that holds it
 ANNOTATIONS = ("exhaustive", "one-pair")
-
-
-class DataError(ValueError):
-    """Data that is not what its shape promises; the message names the place and the next step."""
 
 
 def check_row(row: Mapping) -> dict:
@@ -29,7 +21,7 @@ def check_row(row: Mapping) -> dict:
     '你好。'
     >>> check_row({"instruction": "问好", "input": "", "output": None, "source": "自写"})
     Traceback (most recent call last):
-    miniluotuo_utils.records.DataError: field output: found None, expected a string ("" where there is none)
+    miniluotuo_utils.files.DataError: field output: found None, expected a string ("" where there is none)
     """
     expect(isinstance(row, Mapping), "row", row, "a JSON object")
     get = row.get
@@ -52,7 +44,7 @@ def check_record(record: Mapping) -> dict:
     >>> check_record({"sentence": "李白生于碎叶", "source": "自写",
     ...     "entities": [{"name": "李白", "type": "人物", "pos": [0, 3]}]})
     Traceback (most recent call last):
-    miniluotuo_utils.records.DataError: field entities[0].pos: found [0, 3] = '李白生', expected the place of '李白'
+    miniluotuo_utils.files.DataError: field entities[0].pos: found [0, 3] = '李白生', expected the place of '李白'
     """
     expect(isinstance(record, Mapping), "record", record, "a JSON object")
     expect(isinstance(record.get("sentence"), str) and record["sentence"], "sentence", record.get("sentence"), "a text")
@@ -115,64 +107,4 @@ def check_mention(sentence: str, thing: object, place: str) -> None:
     expect(cut == name, f"{place}.pos", Shown(f"{list(pos)} = {cut!r}"), f"the place of {name!r}")
 
 
-class Shown(str):
-    """A text that an error message prints as it is, without quotes."""
-
-    __repr__ = str.__str__
-
-
-def expect(good: object, field: str, found: object, expected: str) -> None:
-    """Raise the one form of `DataError` unless `good`."""
-    if not good:
-        shown = repr(found)
-        raise DataError(f"field {field}: found {shown if len(shown) < 90 else shown[:87] + '...'}, expected {expected}")
-
-
-def iter_jsonl(path: Path | str, check: Callable[[Mapping], dict] | None = None) -> Iterator[dict]:
-    """The objects of a JSON Lines file, one at a time. An empty or malformed line is an error that names it; a BOM is not."""
-    path = Path(path)
-    with open(path, "rb") as file:
-        for number, line in enumerate(file, 1):
-            if number == 1:
-                line = line.removeprefix(BOM_UTF8)
-            try:
-                expect(line.strip(), "line", line.decode(errors="replace"), "a JSON object (delete the empty line)")
-                value = json.loads(line.decode("utf-8"))
-                if b"\\u" in line:  # half of a surrogate pair could not be written back; better said now than after hours
-                    json.dumps(value, ensure_ascii=False).encode()
-                yield check(value) if check else value
-            except UnicodeDecodeError as error:
-                raise DataError(f"{path.name}, line {number}: not UTF-8 ({error.reason}); save the file as UTF-8") from None
-            except json.JSONDecodeError as error:
-                what = f"{error.msg} at column {error.colno}, expected one JSON object per line"
-                raise DataError(f"{path.name}, line {number}: {what}") from None
-            except DataError as error:
-                raise DataError(f"{path.name}, line {number}, {error}") from None
-            except (ValueError, RecursionError) as error:  # a number of too many digits, JSON nested too deep
-                raise DataError(f"{path.name}, line {number}: not data ({str(error)[:80]})") from None
-
-
-def read_jsonl(path: Path | str, check: Callable[[Mapping], dict] | None = None) -> list[dict]:
-    """The whole of `iter_jsonl` as a list; `check` is `check_row`, `check_record` or None."""
-    return list(iter_jsonl(path, check))
-
-
-def batches(rows: Iterable, size: int) -> Iterator[list]:
-    """Rows in lists of `size`, the last one shorter.
-
-    >>> list(batches("abcde", 2))
-    [['a', 'b'], ['c', 'd'], ['e']]
-    """
-    rows = iter(rows)
-    while batch := list(islice(rows, size)):
-        yield batch
-
-
-def write_jsonl(path: Path | str, rows: Iterable[Mapping]) -> int:
-    """Write rows as JSON Lines (beside, then renamed) and return how many."""
-    count = 0
-    with written_whole(path) as partial, open(partial, "w", encoding="utf-8") as file:
-        for row in rows:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
-            count += 1
-    return count
+__getattr__ = moved_names(__name__)

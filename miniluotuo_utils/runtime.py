@@ -1,11 +1,10 @@
-"""Where am I: scale, folders, device, mirror, seed, fonts. Floor 0: no heavy imports; every notebook starts here.
+"""Where am I: scale, folders, device, mirror, seed, fonts. No heavy imports; every notebook starts here.
 
 In: the parameter `SCALE` and the environment. Out: a `Runtime`. Shown in every notebook's first cells.
 """
 
 from __future__ import annotations
 
-import errno
 import importlib.util
 import json
 import os
@@ -15,13 +14,13 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from miniluotuo_utils.files import file_sha256, written_whole
+from miniluotuo_utils.moved import names as moved_names
 
 SCALES = ("smoke", "cpu", "t4", "full")
 PACKAGE = Path(__file__).resolve().parent
@@ -170,65 +169,6 @@ def chinese_font() -> str | None:
     return family
 
 
-@contextmanager
-def written_whole(path: Path | str) -> Iterator[Path]:
-    """A path beside `path` to write to, file or folder; it takes the place of `path` only if the block ends well.
-
-    So a killed run leaves `<name>.partial`, which nothing reads, and never a half-written `<name>`.
-    A full disk raises OSError that names the file and the space left.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    remove(partial)
-    try:
-        yield partial
-        put_in_place(partial, path)
-    except OSError as error:
-        remove(partial)
-        if error.errno == errno.ENOSPC:
-            free = shutil.disk_usage(path.parent).free >> 20
-            raise OSError(errno.ENOSPC, f"disk full while writing {path.name} ({free} MiB free in its folder). "
-                          "Free some space or set MINILUOTUO_RUNS to another disk, then run again") from error  # fmt: skip
-        raise
-    except BaseException:
-        remove(partial)
-        raise
-
-
-def put_in_place(partial: Path, path: Path) -> None:
-    """Rename `partial` to `path`; a folder that stands there already is moved aside first, since rename refuses it."""
-    if partial.is_dir() and path.exists():
-        old = path.with_name(path.name + ".old.partial")
-        remove(old)
-        path.rename(old)
-        partial.rename(path)
-        remove(old)
-    else:
-        os.replace(partial, path)
-
-
-def remove(path: Path) -> None:
-    """Delete a file or a folder if it is there."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def file_sha256(path: Path | str) -> str:
-    """SHA-256 of a file, read in pieces.
-
-    >>> import tempfile; f = Path(tempfile.mkdtemp()) / "a"; _ = f.write_bytes(b"abc"); file_sha256(f)[:8]
-    'ba7816bf'
-    """
-    digest = sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def commit() -> str | None:
     """The clone's short commit, None where there is no clone or no git."""
     if repository() is None or not shutil.which("git"):
@@ -273,3 +213,6 @@ def record_run(folder: Path, runtime: Runtime, inputs: list[Path] | None = None,
     with written_whole(Path(folder) / "run.json") as partial:
         partial.write_text(json.dumps(note, ensure_ascii=False, indent=1), encoding="utf-8")
     return note
+
+
+__getattr__ = moved_names(__name__)

@@ -10,8 +10,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from miniluotuo_utils.plots import COLOURS
 from miniluotuo_utils.runtime import chinese_font, repository
+from miniluotuo_utils.show.plots import COLOURS
 
 STAGES = [
     ("01 数据", "Data", "下载 核对\n统一 清洗", "data/"), ("02 教师", "Teacher", "引导指令\n收集回答", "teacher/"),

@@ -26,8 +26,9 @@ from torch.utils.data import DataLoader, IterableDataset
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerBase
 
 from miniluotuo_utils.data import CATALOG
-from miniluotuo_utils.runtime import EMBEDDED, written_whole
-from miniluotuo_utils.students.trainer import supervised_loss
+from miniluotuo_utils.files import written_whole
+from miniluotuo_utils.runtime import EMBEDDED
+from miniluotuo_utils.students.loop import supervised_loss
 from miniluotuo_utils.tokens import IGNORED, collate, encode, pack
 
 SOURCES = ("thuocl", "deepke-re", "oasst-zh", "embedded-instructions")  # all state MIT or Apache-2.0, or are ours

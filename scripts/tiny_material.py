@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from miniluotuo_utils.data.catalog import read
+from miniluotuo_utils.data.loading import read
 from miniluotuo_utils.ie import build_instructions
 
 TEMPLATES = Path(__file__).with_name("tiny_templates.tsv")

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from miniluotuo_utils.files import DataError, iter_jsonl, read_jsonl, write_jsonl, written_whole
 from miniluotuo_utils.prompts import prompt, row_prompt
-from miniluotuo_utils.records import DataError, check_record, check_row, iter_jsonl, read_jsonl, write_jsonl
-from miniluotuo_utils.runtime import record_run, setup, written_whole
+from miniluotuo_utils.records import check_record, check_row
+from miniluotuo_utils.runtime import record_run, setup
 
 ROW = {"instruction": "问好", "input": "", "output": "你好。", "source": "自写"}
 
@@ -38,7 +39,7 @@ def test_written_whole_replaces_folders(tmp_path):
 
 def test_a_killed_writer_leaves_no_finished_file(tmp_path):
     """kill -9 in the middle of writing: the name must not exist, and the next writer must not trip over the rest."""
-    code = ("import sys,time;from miniluotuo_utils.runtime import written_whole\n"
+    code = ("import sys,time;from miniluotuo_utils.files import written_whole\n"
             "with written_whole(sys.argv[1]) as p:\n    p.write_text('half');print('go',flush=True);time.sleep(60)")  # fmt: skip
     child = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "a.jsonl")], stdout=subprocess.PIPE)
     child.stdout.readline()

@@ -1,7 +1,10 @@
 """01: the catalog of sources, downloads, readers, cleaning and mixing."""
 
-from miniluotuo_utils.data.catalog import CATALOG, files, handed, load
+from miniluotuo_utils.data.catalog import CATALOG
 from miniluotuo_utils.data.cleaning import clean
+from miniluotuo_utils.data.loading import available, files, from_previous, load
 from miniluotuo_utils.data.mixture import mix
+from miniluotuo_utils.moved import names as moved_names
 
-__all__ = ["CATALOG", "clean", "files", "handed", "load", "mix"]
+__all__ = ["CATALOG", "available", "clean", "files", "from_previous", "load", "mix"]
+__getattr__ = moved_names(__name__)

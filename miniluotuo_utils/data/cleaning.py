@@ -10,10 +10,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from miniluotuo_utils.data.leakage import Leaks
+from miniluotuo_utils.data.decontamination import Leaks
 from miniluotuo_utils.data.steps import RECORD_STEPS, ROW_STEPS, TEXTS, Step
-from miniluotuo_utils.dedup import NearDuplicates, folded
-from miniluotuo_utils.records import TASKS, DataError, batches, expect
+from miniluotuo_utils.files import DataError, batches, expect
+from miniluotuo_utils.records import TASKS
+from miniluotuo_utils.text import NearDuplicates, folded
 
 NEAR = 0.8  # Jaccard similarity of character 3-grams from which a row counts as a near duplicate
 EXAMPLES = 3

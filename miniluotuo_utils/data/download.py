@@ -22,8 +22,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from miniluotuo_utils.records import DataError
-from miniluotuo_utils.runtime import PACKAGE, file_sha256, written_whole
+from miniluotuo_utils.files import DataError, file_sha256, written_whole
+from miniluotuo_utils.runtime import PACKAGE
 
 LOCAL = (errno.ENOSPC, errno.ENOTDIR, errno.EACCES, errno.EROFS, errno.EISDIR, errno.EDQUOT)
 AT_ONCE, TRIES = 4, 3  # files fetched side by side; attempts per file, each going on where the last one broke off

@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 
-from miniluotuo_utils.data.catalog import card, read
+from miniluotuo_utils.data.catalog import card
+from miniluotuo_utils.data.loading import read
 from miniluotuo_utils.data.steps import TEXTS
-from miniluotuo_utils.records import DataError
+from miniluotuo_utils.files import DataError
 
 RECIPES = Path(__file__).parent / "recipes"
 USABLE = ("permissive", "share-alike")

@@ -10,10 +10,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from miniluotuo_utils.data.catalog import CATALOG, markdown, table_of
+from miniluotuo_utils.data.catalog import CATALOG
 from miniluotuo_utils.data.cleaning import Report
+from miniluotuo_utils.data.loading import table_of
 from miniluotuo_utils.data.mixture import USABLE, Portion, permitted
-from miniluotuo_utils.runtime import file_sha256, written_whole
+from miniluotuo_utils.files import file_sha256, written_whole
+from miniluotuo_utils.text import markdown
 
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 

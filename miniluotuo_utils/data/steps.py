@@ -13,8 +13,9 @@ from functools import cache
 from html import unescape
 from typing import Any, Literal
 
-from miniluotuo_utils.records import TASKS, DataError, check_record, mentions
-from miniluotuo_utils.refusals import declines, names_itself
+from miniluotuo_utils.files import DataError
+from miniluotuo_utils.records import TASKS, check_record, mentions
+from miniluotuo_utils.text import declines, names_itself
 
 TEXTS = ("instruction", "input", "output")
 HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")

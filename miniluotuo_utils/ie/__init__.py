@@ -1,14 +1,15 @@
 """05: Chinese information extraction with a student: instructions, extraction, parsing, scoring."""
 
-from miniluotuo_utils.ie.baseline import dictionary_baseline, recorded
+from miniluotuo_utils.ie.dictionary import dictionary_baseline, recorded
 from miniluotuo_utils.ie.extraction import extract
-from miniluotuo_utils.ie.instructions import build_instructions, schema_of
+from miniluotuo_utils.ie.instructions import build_instructions
 from miniluotuo_utils.ie.parsing import parse
+from miniluotuo_utils.ie.schema import schema_of
 from miniluotuo_utils.ie.scoring import errors, headline, score, score_files, table
+from miniluotuo_utils.ie.significance import compare, interval, over_orders
 from miniluotuo_utils.ie.slicing import confusability
 from miniluotuo_utils.ie.spans import locate
 from miniluotuo_utils.ie.tagger import train_tagger
-from miniluotuo_utils.ie.uncertainty import compare, interval, over_orders
 
 __all__ = [
     "build_instructions", "compare", "confusability", "dictionary_baseline", "errors", "extract", "headline", "interval",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from miniluotuo_utils.ie.instructions import field_of
+from miniluotuo_utils.ie.schema import field_of
 
 ITEMS = {  # what stands in a type's list
     "NER": "name",

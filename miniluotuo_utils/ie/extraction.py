@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from miniluotuo_utils.ie.constraints import grammar
-from miniluotuo_utils.ie.instructions import DEFAULT, Schema, in_schema, labels, merged, questions
+from miniluotuo_utils.ie.instructions import DEFAULT, merged, questions
 from miniluotuo_utils.ie.parsing import Parsed, parse
+from miniluotuo_utils.ie.schema import Schema, in_schema, labels
 from miniluotuo_utils.ie.spans import spans, to_record
 from miniluotuo_utils.ie.styles import written
 from miniluotuo_utils.ie.windows import Piece, whole, windows

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
-from miniluotuo_utils.ie.instructions import Schema, field_of
 from miniluotuo_utils.ie.lines import READERS, is_text, kept, stripped
+from miniluotuo_utils.ie.schema import Schema, field_of
 from miniluotuo_utils.ie.styles import EMPTY_WORDS, FIELDS, NOTHING, check_style, kind_of
 
 # Structural marks by the JSON mark that they stand for; a Python tuple is read as a list.

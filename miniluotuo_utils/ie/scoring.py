@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 
-from miniluotuo_utils.ie.instructions import Schema, check_schema, field_of, in_schema
+from miniluotuo_utils.files import DataError, iter_jsonl
 from miniluotuo_utils.ie.modes import Counts, Rule, Unit, ruled
-from miniluotuo_utils.records import DataError, check_record, iter_jsonl
+from miniluotuo_utils.ie.schema import Schema, check_schema, field_of, in_schema
+from miniluotuo_utils.records import check_record
 
 RATES = ("precision", "recall", "f1")
 COUNTS = ("tp", "pred", "gold", "found")

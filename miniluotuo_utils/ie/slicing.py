@@ -9,7 +9,8 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-from miniluotuo_utils.records import TASKS, DataError
+from miniluotuo_utils.files import DataError
+from miniluotuo_utils.records import TASKS
 
 SLICE_SIZES = {"NER": 6, "RE": 4, "EE": 4}  # IEPile's
 Confusable = Mapping[str, Mapping[str, float]]

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 
-from miniluotuo_utils.ie.instructions import distinct, field_of
+from miniluotuo_utils.ie.schema import distinct, field_of
 
 POLICIES = ("first", "every")
 Place = tuple[int, int]

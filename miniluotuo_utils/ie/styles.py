@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from miniluotuo_utils.ie.wordings import FORMS, LEADS
+from miniluotuo_utils.ie.templates import FORMS, LEADS
 
 STYLES = ("json", "yayi", "instructuie", "plain")
 LANGUAGES = ("zh", "en")

@@ -14,7 +14,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from miniluotuo_utils.ie.instructions import schema_of
+from miniluotuo_utils.ie.schema import schema_of
 from miniluotuo_utils.ie.spans import Place
 
 if TYPE_CHECKING:

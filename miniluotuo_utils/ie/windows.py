@@ -10,7 +10,7 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 
-from miniluotuo_utils.ie.instructions import distinct, field_of
+from miniluotuo_utils.ie.schema import distinct, field_of
 
 SENTENCE = re.compile(r".*?(?:[。！？!?；;\n]+[”’」』）)]*|(?<=[a-z])\.\s+|\Z)", re.DOTALL)
 Piece = tuple[int, int]

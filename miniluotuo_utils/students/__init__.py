@@ -2,9 +2,11 @@
 
 import logging
 
-from miniluotuo_utils.students.finetune import Training, finetune, merge, save
-from miniluotuo_utils.students.table import zoo_table
-from miniluotuo_utils.students.zoo import ZOO, Student, load_student, trained_student
+from miniluotuo_utils.students.cards import zoo_table
+from miniluotuo_utils.students.finetune import finetune, merge, save
+from miniluotuo_utils.students.loading import Student, load_student, trained_student
+from miniluotuo_utils.students.training import Training
+from miniluotuo_utils.students.zoo import ZOO
 
 logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it warns on import about a kernel that nothing here needs
 

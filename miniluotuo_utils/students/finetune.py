@@ -1,6 +1,6 @@
-"""Fine-tuning a student: TRL and PEFT behind one function.
+"""Fine-tune a student: TRL and PEFT behind one function. Shown in notebook 04.
 
-In: a student and instruction rows (or token rows). Out: the trained student and its log. Shown in notebook 04.
+In: a student and instruction rows (or token rows). Out: the trained student and its log.
 """
 
 from __future__ import annotations
@@ -12,58 +12,19 @@ import random
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from miniluotuo_utils.runtime import peak_memory_mib, written_whole
-from miniluotuo_utils.students.adapters import METHODS, RANK, TOKENS, VIRTUAL, attach, peak_rate
-from miniluotuo_utils.students.progress import identity, last_checkpoint, open_folder
-from miniluotuo_utils.students.throughput import Throughput
-from miniluotuo_utils.students.trainer import Watch, build_trainer, check_reporter, four_bits_on_cpu, trainer_arguments
-from miniluotuo_utils.students.zoo import Student, quiet
+from miniluotuo_utils.files import written_whole
+from miniluotuo_utils.moved import names as moved_names
+from miniluotuo_utils.runtime import peak_memory_mib
+from miniluotuo_utils.students.checkpoints import identity, last_checkpoint, open_folder
+from miniluotuo_utils.students.devices import quiet
+from miniluotuo_utils.students.loading import Student
+from miniluotuo_utils.students.loop import build_trainer, check_reporter, four_bits_on_cpu, trainer_arguments
+from miniluotuo_utils.students.methods import METHODS, RANK, TOKENS, VIRTUAL, attach, peak_rate
+from miniluotuo_utils.students.training import Throughput, Training, Watch
 from miniluotuo_utils.tokens import IGNORED, collate, encode, pack
-
-
-@dataclass
-class Training:
-    """What came out: the `student`, its `log` (one dict per step), and the figures that a table needs."""
-
-    student: Student
-    method: str
-    meter: Throughput
-    log: list[dict] = field(default_factory=list)
-    evaluations: list[dict] = field(default_factory=list)
-    seconds: float = 0.0
-    trainable: int = 0
-    dropped: dict[str, int] = field(default_factory=dict)
-    peak_mib: dict[str, int] = field(default_factory=dict)
-    state: dict | None = None  # the whole state dict, where the weights were cut over several processes
-
-    @property
-    def steps(self) -> int:
-        """Optimizer steps done."""
-        return self.log[-1]["step"] if self.log else 0
-
-    @property
-    def tokens(self) -> int:
-        """Tokens seen, without padding."""
-        return self.log[-1]["tokens"] if self.log else 0
-
-    @property
-    def supervised(self) -> int:
-        """Tokens that the loss was computed on."""
-        return self.log[-1]["supervised"] if self.log else 0
-
-    def figures(self) -> dict[str, Any]:
-        """The numbers as one flat dict, for `run.json` and tables."""
-        last = self.evaluations[-1]["eval_loss"] if self.evaluations else None
-        return {
-            "method": self.method, "steps": self.steps, "train_seconds": self.seconds, "tokens": self.tokens, "supervised_tokens": self.supervised,
-            "trainable_parameters": self.trainable, "parameters": self.student.parameters, "dropped": self.dropped,
-            "first_loss": self.log[0]["loss"] if self.log else None, "last_loss": self.log[-1]["loss"] if self.log else None, "eval_loss": last,
-            **self.meter.figures(),
-        }  # fmt: skip
 
 
 def finetune(
@@ -144,7 +105,8 @@ def train(trainer: Any, watch: Watch, checkpoint: Path | None, planned: int, len
     except (torch.OutOfMemoryError, RuntimeError) as error:
         if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
             raise
-        from miniluotuo_utils.students.planner import advice, memory_of
+        from miniluotuo_utils.students.devices import memory_of
+        from miniluotuo_utils.students.planner import advice
 
         checkpointing = trainer.args.gradient_checkpointing
         raise MemoryError(advice(student.model.config, training.method, length, batch_size, memory_of(student.model.device), checkpointing)) from error
@@ -254,7 +216,7 @@ def needs_checkpointing(student: Student, method: str, length: int, batch_size: 
         return False  # recomputation and learned past keys exclude each other
     import torch
 
-    from miniluotuo_utils.students.sizes import training_memory
+    from miniluotuo_utils.students.estimate import training_memory
 
     there = torch.cuda.get_device_properties(device).total_memory
     return training_memory(student.model.config, method, length, batch_size, checkpointing=False)["total"] > 0.9 * there
@@ -295,3 +257,6 @@ def merge(student: Student) -> Student:
         kind = student.model.peft_config["default"].peft_type.value
         raise ValueError(f"{student.name} learned virtual tokens ({kind}), which cannot be merged into weights: keep the adapter folder, load_student reads it")
     return Student(student.name, student.model.merge_and_unload().eval(), student.tokenizer)
+
+
+__getattr__ = moved_names(__name__)

@@ -1,23 +1,20 @@
-"""The planner: what a training will take in memory, time and money, before anything is loaded; and what to change when memory runs out.
+"""Plan a training before anything is loaded: memory, time and money; and what to change when memory runs out.
 
 In: a student's name or configuration, a method, a length, a GPU. Out: an estimate. Shown in notebook 04 and by `plan` from a shell.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from miniluotuo_utils.students.sizes import flops_per_token, parameter_count, trainable_parameters, training_memory
-from miniluotuo_utils.students.throughput import known_peak, measured_peak
+from miniluotuo_utils.students.devices import GIB, known_peak, measured_peak, memory_of
+from miniluotuo_utils.students.estimate import flops_per_token, parameter_count, trainable_parameters, training_memory
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
-GIB = 1 << 30
 MIXTURE = 683_235  # rows of the whole Mini-Luotuo mixture
 RESERVE = 1 * GIB  # kept free on a GPU: CUDA's own context and the allocator's gaps; an assumption
 MFU = 0.41  # an assumption: the low end of 41 to 47 % published for 1 to 8 B students in bfloat16 on an H100
@@ -38,20 +35,6 @@ GPUS: dict[str, Gpu] = {
     "t4": Gpu("T4", 15 * GIB), "v100": Gpu("V100", 16 * GIB), "l4": Gpu("L4", 22 * GIB), "rtx4090": Gpu("RTX 4090", 23 * GIB),
     "a100-40": Gpu("A100", 39 * GIB), "a100-80": Gpu("A100", 79 * GIB), "h100": Gpu("H100", 79 * GIB), "h200": Gpu("H200", 139 * GIB),
 }  # fmt: skip
-
-
-def memory_of(device: Any) -> int:
-    """Bytes of memory of a torch device: the whole GPU's, or for a CPU what this process may use of the machine's."""
-    import torch
-
-    if getattr(device, "type", device) == "cuda":
-        return torch.cuda.get_device_properties(device).total_memory
-    if getattr(device, "type", device) == "mps":
-        return torch.mps.recommended_max_memory()
-    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 8 * GIB
-    limit = Path("/sys/fs/cgroup/memory.max")  # a container's share
-    told = limit.read_text().strip() if limit.is_file() else "max"
-    return min(whole, int(told)) if told.isdigit() else whole
 
 
 def room_and_peak(gpu: str) -> tuple[int, float]:

@@ -1,34 +1,21 @@
-"""The student zoo: one table of students, and `load_student`, which takes a zoo name, a local folder or a hub id.
+"""The zoo of students: one row of published facts each. Shown in notebook 04.
 
-In: a name. Out: a `Student`: model and tokenizer that belong together. Shown in notebooks 00 and 04.
+In: a name. Out: a `Spec`: what the hub calls it, its configuration, licence and notes.
 """
 
 from __future__ import annotations
 
 import json
-import logging
-import os
-import re
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
-from hashlib import sha256
-from pathlib import Path, PureWindowsPath
-from tempfile import TemporaryDirectory
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from miniluotuo_utils.moved import names as moved_names
 from miniluotuo_utils.runtime import EMBEDDED
-from miniluotuo_utils.students.herd import HERD
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
-
-MINIATURE = "miniature:"  # `load_student("miniature:t5-61m")` builds a tiny student of that kind
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-UNSTATED = 512  # tokens; the length that T5, whose relative positions have no limit, was pretrained on
-SAMPLED = 1024  # numbers of each weight that tell one student from another
+    from transformers import PreTrainedConfig
 
 
 @dataclass(frozen=True)
@@ -51,6 +38,7 @@ class Spec:
     revision: str | None = None
     learning_rate: float = 2e-5
     note: str = ""
+    parameters: int = 0  # as `zoo_memory.json` keeps them, tied embeddings counted once
 
     @property
     def source(self) -> str:
@@ -73,276 +61,125 @@ class Spec:
         """Whether the checkpoint holds an output embedding of its own (T5 1.1), which transformers' T5 ties where it builds one anew."""
         return self.architecture in ("t5", "mt5") and self.sizes.get("tie_word_embeddings") is False
 
-    @cached_property
-    def parameters(self) -> int:
-        """Number of parameters, computed from the configuration; tied embeddings count once.
 
-        >>> ZOO["gpt2-124m"].parameters, ZOO["luotuo-312m"].parameters
-        (124439808, 311573504)
-        """
-        from miniluotuo_utils.students.sizes import parameter_count
-
-        config = self.config()
-        return parameter_count(config) + (config.vocab_size * config.hidden_size if self.own_head else 0)
+LUOTUO, BASE, LAMINI, ALPACA_COT, CHINESE = "Mini-Luotuo", "Mini-Luotuo 底座 base", "LaMini", "Alpaca-CoT", "中文小模型 Chinese"
+ENGLISH_BPE = "英文字节级 BPE，一个汉字约两个词元 English BPE, about two tokens per Chinese character"
+NO_CHINESE = "词表里没有汉字，中文变成 `<unk>` its vocabulary has no Chinese characters"
+WENZHONG = "头数是推算的；权重是一个 7 GB 的 .bin heads are inferred; weights are one 7 GB .bin"
 
 
-ZOO: dict[str, Spec] = {name: Spec(**facts) for name, facts in HERD.items()}
+def gpt2(hub: str, family: str, layers: int, width: int, heads: int, context: int = 1024, vocabulary: int = 50257, **more: Any) -> dict:
+    """Facts of a GPT-2; `settings` are further fields of its configuration."""
+    sizes = {
+        "n_layer": layers,
+        "n_embd": width,
+        "n_head": heads,
+        "n_positions": context,
+        "vocab_size": vocabulary,
+        **more.pop("settings", {}),
+    }
+    return {"hub": hub, "family": family, "architecture": "gpt2", "sizes": sizes, "context": context, "tokenizer": "byte-bpe",
+            "note": ENGLISH_BPE, **more}  # fmt: skip
 
 
-@dataclass
-class Student:
-    """A model and its tokenizer; `name` is the zoo name or hub id that an adapter writes down as its base."""
-
-    name: str
-    model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
-
-    @property
-    def context(self) -> int:
-        """How many tokens fit: prompt and answer together, or each of them for an encoder–decoder.
-
-        What the configuration says (`max_position_embeddings`, `n_positions`, BLOOM's `seq_length`), else the tokenizer's
-        `model_max_length`, else the zoo's number, else 512 for relative positions, which have no limit.
-        """
-        config, told = self.model.config, getattr(self.tokenizer, "model_max_length", None)
-        for name in ("max_position_embeddings", "n_positions", "seq_length"):
-            if isinstance(found := getattr(config, name, None), int):
-                adapter = getattr(self.model, "peft_config", {}).get("default")
-                return found - (getattr(adapter, "num_virtual_tokens", None) or 0)  # learned tokens before the prompt take places
-        if told and told < 1e9:  # transformers writes 1e30 for "nothing stated"
-            return int(told)
-        return ZOO[self.name].context if self.name in ZOO else UNSTATED
-
-    @property
-    def encoder_decoder(self) -> bool:
-        """Whether the prompt goes through an encoder (T5) and not before the answer."""
-        return bool(self.model.config.is_encoder_decoder)
-
-    @property
-    def parameters(self) -> int:
-        """Number of parameters, counted."""
-        return self.model.num_parameters()  # knows that 4-bit weights are packed two to a byte
+def t5(hub: str, family: str, layers: int, width: int, heads: int, inner: int, note: str, licence: str | None = None, *, gated: bool = True,
+       architecture: str = "t5", vocabulary: int = 32128) -> dict:  # fmt: skip
+    """Facts of a T5: `gated` for version 1.1, whose output embedding is its own. LaMini's rate for encoder–decoders."""
+    sizes = {"num_layers": layers, "d_model": width, "num_heads": heads, "d_ff": inner, "d_kv": 64, "vocab_size": vocabulary, "n_positions": 512,
+             "decoder_start_token_id": 0, "feed_forward_proj": "gated-gelu" if gated else "relu", "tie_word_embeddings": not gated}  # fmt: skip
+    return {"hub": hub, "family": family, "architecture": architecture, "sizes": sizes, "context": 512, "tokenizer": "sentencepiece",
+            "licence": licence, "learning_rate": 5e-4, "note": note}  # fmt: skip
 
 
-def fingerprint(student: Student) -> str:
-    """What tells one student from another: some numbers of every weight, their types, and the vocabulary, as a short hash."""
-    digest = sha256(json.dumps(sorted(student.tokenizer.get_vocab().items())).encode())
-    for name, weight in sorted(student.model.state_dict().items()):
-        digest.update(f"{name} {tuple(weight.shape)} {weight.dtype}".encode())
-        numbers = weight.detach().flatten()[:: max(1, weight.numel() // SAMPLED)]
-        digest.update(numbers.float().cpu().numpy().tobytes())
-    return digest.hexdigest()[:16]
-
-
-def load_student(name: str | Path, device: str | None = None, dtype: str = "float32", bits: int | None = None) -> Student:
-    """A student by zoo name, folder (a whole model or an adapter), hub id or `miniature:NAME`, ready to generate.
-
-    Only architectures that are part of transformers are loaded, no downloaded code is run, and old `.bin` weights are read as
-    tensors only (transformers' `weights_only`). A hub model stands in the folder `MINILUOTUO_MIRROR`, laid out as the hub serves it
-    (`huggingface.co/<id>/resolve/<revision or main>/`), else in the hub's cache, else it is downloaded; a mirror site is
-    given as `HF_ENDPOINT`, since huggingface_hub asks it for headers that a plain file server does not send.
-    `bits=4` loads in 4-bit NF4, `bits=8` in 8 bits (both need bitsandbytes). FileNotFoundError for what is not there or cannot
-    be had, ValueError for an architecture that transformers does not know.
-    """
-    if str(name).startswith(MINIATURE):
-        return load_miniature(str(name), device, dtype, bits)
-    if (Path(name) / "adapter_config.json").is_file():
-        return load_adapter(Path(name), device, dtype, bits)
-    source, revision = located(name)
-    tokenizer, model = loaded(source, revision, dtype, placement(device, dtype, bits))
-    model.generation_config.pad_token_id = tokenizer.pad_token_id
-    if device and bits is None:
-        model = model.to(device)
-    return Student(f"./{Path(name).resolve().name}" if Path(name).is_dir() and str(name) not in ZOO else str(name), model.eval(), tokenizer)
-
-
-def load_miniature(name: str, device: str | None, dtype: str, bits: int | None) -> Student:
-    """`miniature:NAME` or `miniature:NAME:SEED`; quantised by way of a folder, as transformers quantises while it loads."""
-    import torch
-
-    from miniluotuo_utils.students.miniatures import miniature
-
-    kind, _, seed = name.removeprefix(MINIATURE).partition(":")
-    student = miniature(kind, int(seed or 0))
-    if bits is None:
-        student.model.to(device or "cpu", getattr(torch, dtype))
-        return student
-    with TemporaryDirectory() as folder:
-        student.model.save_pretrained(folder)
-        student.tokenizer.save_pretrained(folder)
-        tokenizer, model = loaded(folder, None, dtype, placement(device, dtype, bits))
-    return Student(student.name, model.eval(), tokenizer)
-
-
-def located(name: str | Path) -> tuple[str, str | None]:
-    """What transformers is to load, a folder or a hub id, and the revision of a hub id; FileNotFoundError for a missing folder."""
-    folder, spec = Path(name), ZOO.get(str(name))
-    if spec is None and folder.is_dir():
-        if not (folder / "config.json").is_file():
-            raise FileNotFoundError(
-                f"{folder.name}: found no config.json or adapter_config.json in this folder, expected a student; {ADVICE}"
-            )
-        return str(folder), None
-    if spec is None and not HUB_ID.fullmatch(str(name)):
-        raise FileNotFoundError(f"no student folder {folder.name}; {ADVICE}")
-    if spec is not None and spec.hub is None:
-        return spec.source, None
-    hub, revision = (spec.hub, spec.revision) if spec else (str(name), None)
-    mirrored = mirror_folder(hub, revision)
-    return (str(mirrored), None) if mirrored else (hub, revision)
-
-
-ADVICE = f"run notebook 04 first, or name one of: {', '.join(ZOO)}"
-
-
-def mirror_folder(hub: str, revision: str | None, mirror: str | Path | None = None) -> Path | None:
-    """The folder of a hub model in a mirror folder (`MINILUOTUO_MIRROR`), None where it is not there."""
-    mirror = str(mirror or os.environ.get("MINILUOTUO_MIRROR", ""))
-    folder = place_in_mirror(Path(mirror).expanduser(), hub, revision)
-    return folder if mirror and "://" not in mirror and (folder / "config.json").is_file() else None
-
-
-def place_in_mirror(mirror: Path, hub: str, revision: str | None) -> Path:
-    """Where a hub model stands in a mirror folder.
-
-    >>> place_in_mirror(Path("stick"), "google/mt5-small", None).as_posix()
-    'stick/huggingface.co/google/mt5-small/resolve/main'
-    """
-    return mirror / "huggingface.co" / hub / "resolve" / (revision or "main")
-
-
-def loaded(source: str, revision: str | None, dtype: str, how: Mapping[str, Any]) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
-    """Tokenizer and model of a folder or hub id; FileNotFoundError, in one sentence, for a hub id that cannot be had."""
-    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
-
-    try:
-        config = native_config(source, revision)
-        both = config.is_encoder_decoder
-        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, padding_side="right" if both else "left")
-        auto = AutoModelForSeq2SeqLM if both else AutoModelForCausalLM
-        model = auto.from_pretrained(source, revision=revision, dtype=dtype, **how)
-    except OSError as error:
-        raise FileNotFoundError(missing(source, revision, error)) from error
-    if tokenizer.eos_token_id is None and tokenizer.sep_token is not None:
-        tokenizer.eos_token = tokenizer.sep_token  # BERT's vocabulary has no other end
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer, model
-
-
-def native_config(source: str, revision: str | None) -> PreTrainedConfig:
-    """The configuration; ValueError for a model type that only downloaded code could run."""
-    from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
-
-    found = PreTrainedConfig.get_config_dict(source, revision=revision)[0].get("model_type")
-    if found not in CONFIG_MAPPING:
-        raise ValueError(f"{Path(source).name}/config.json, field model_type: found {found!r}, expected an architecture that is part of transformers; "
-                         "code from a model's repository is never run here")  # fmt: skip
-    return AutoConfig.from_pretrained(source, revision=revision)
-
-
-def missing(source: str, revision: str | None, error: Exception) -> str:
-    """What could not be had and what to do, in one sentence."""
-    cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    if Path(source).is_dir():
-        return f"student folder {Path(source).name} is not whole: {cause.replace(source, Path(source).name)}"
-    where = place_in_mirror(Path("$MINILUOTUO_MIRROR"), source, revision).as_posix()
-    return (
-        f"the hub's model {source} (revision {revision or 'main'}) cannot be had: {cause} It was looked for in {where}/, in the hub's cache and, "
-        f"unless HF_HUB_OFFLINE=1, on the network. Fill a mirror folder with `python -m miniluotuo_utils download NAME --mirror DIR` where there is a "
-        "network, or set HF_ENDPOINT to a mirror site before Python starts; without any, take 'tiny' or a folder"
-    )
-
-
-def placement(device: str | None, dtype: str, bits: int | None) -> dict[str, Any]:
-    """The extra arguments of `from_pretrained` for a 4-bit or 8-bit student; none for an ordinary one."""
-    if bits is None:
-        return {}
-    if bits not in (4, 8):
-        raise ValueError(f"bits is {bits}; expected 4, 8 or None")
-    from transformers import BitsAndBytesConfig
-
-    four = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": True, "bnb_4bit_compute_dtype": dtype}
+def neo(hub: str, layers: int, width: int, heads: int) -> dict:
+    """Facts of a GPT-Neo: every second layer looks back 256 tokens only."""
+    sizes = {"num_layers": layers, "hidden_size": width, "num_heads": heads, "max_position_embeddings": 2048, "vocab_size": 50257,
+             "window_size": 256, "attention_types": [[["global", "local"], layers // 2]]}  # fmt: skip
     return {
-        "quantization_config": BitsAndBytesConfig(**(four if bits == 4 else {"load_in_8bit": True})),
-        "device_map": {"": device or "cuda"},
+        "hub": hub,
+        "family": LAMINI,
+        "architecture": "gpt_neo",
+        "sizes": sizes,
+        "context": 2048,
+        "tokenizer": "byte-bpe",
+        "note": ENGLISH_BPE,
     }
 
 
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Without the libraries' notes to their own developers, which a reader can do nothing about; errors stay."""
-    from transformers.utils import logging as transformers_logging
-
-    kept = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=FutureWarning)
-        warnings.filterwarnings("ignore", message=".*(fan_in_fan_out|Position ids are not supported|rank_pattern keys|Unable to fetch remote file|Could not find a config file).*")
-        try:
-            yield
-        finally:
-            transformers_logging.set_verbosity(kept)
+def bloom(hub: str, layers: int, width: int, heads: int) -> dict:
+    """Facts of a BLOOM: positions by ALiBi, trained on 2,048 tokens."""
+    sizes = {"n_layer": layers, "hidden_size": width, "n_head": heads, "seq_length": 2048, "vocab_size": 250880}
+    return {"hub": hub, "family": ALPACA_COT, "architecture": "bloom", "sizes": sizes, "context": 2048, "tokenizer": "byte-bpe",
+            "licence": "RAIL 1.0", "note": "46 种语言，含中文 46 languages, Chinese among them"}  # fmt: skip
 
 
-def load_adapter(folder: Path, device: str | None, dtype: str, bits: int | None) -> Student:
-    """An adapter folder on the base that its configuration names: a hub id, a zoo name, or a folder beside it.
-
-    ValueError where it names none or an absolute path, FileNotFoundError where the base cannot be had.
-    """
-    name = adapter_base(folder)
-    beside = folder.resolve().parent / name
-    try:
-        plain = name not in ZOO and "/" not in name and beside.is_dir()  # "./name" is a folder even where the zoo has that name
-        base = load_student(beside if plain or name.startswith("./") else name, device, dtype, bits)
-    except FileNotFoundError as error:
-        raise FileNotFoundError(
-            f"{folder.name}/adapter_config.json, field base_model_name_or_path: {name!r} cannot be loaded: {error}"
-        ) from error
-    with quiet():
-        from peft import PeftModel
-
-        return Student(name, PeftModel.from_pretrained(base.model, str(folder)).eval(), base.tokenizer)
+def llama(hub: str, family: str, architecture: str, layers: int, width: int, heads: int, kv_heads: int, inner: int, vocabulary: int, context: int,
+          tokenizer: str = "byte-bpe", licence: str | None = None, note: str = "", **settings: Any) -> dict:  # fmt: skip
+    """Facts of a LLaMA-like decoder: rotary positions, gated MLP, shared key heads; `settings` are what makes its family special."""
+    sizes = {"num_hidden_layers": layers, "hidden_size": width, "num_attention_heads": heads, "num_key_value_heads": kv_heads,
+             "intermediate_size": inner, "vocab_size": vocabulary, "max_position_embeddings": context, **settings}  # fmt: skip
+    return {"hub": hub, "family": family, "architecture": architecture, "sizes": sizes, "context": context, "tokenizer": tokenizer,
+            "licence": licence, "note": note}  # fmt: skip
 
 
-def adapter_base(folder: Path) -> str:
-    """The base that an adapter folder names; ValueError where that is no name that works on another machine."""
-    name = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8")).get("base_model_name_or_path")
-    if not isinstance(name, str) or not name or Path(name).is_absolute() or PureWindowsPath(name).drive:
-        found = "an absolute path" if name else "nothing"
-        raise ValueError(f"{folder.name}/adapter_config.json, field base_model_name_or_path: found {found}, expected a hub id or one of the zoo "
-                         f"({', '.join(ZOO)}): write the base's name there, e.g. \"tiny\"")  # fmt: skip
-    return name
+QWEN = {"tie_word_embeddings": True, "rms_norm_eps": 1e-6, "rope_theta": 1e6}
+
+HERD: dict[str, dict[str, Any]] = {
+    "tiny": {"hub": None, "family": LUOTUO, "architecture": "gpt2", "sizes": {}, "context": 512, "tokenizer": "bpe, byte fallback", "licence": "Apache-2.0",
+             "learning_rate": 5e-4, "note": "随包提供，scripts/pretrain_tiny.py 预训练 ships in the package"},
+    "wenzhong-110m": gpt2("IDEA-CCNL/Wenzhong-GPT2-110M", BASE, 12, 768, 12,
+                          note="名为 110M，实为 124 M；" + ENGLISH_BPE),
+    "wenzhong-3.5b": gpt2("IDEA-CCNL/Wenzhong2.0-GPT2-3.5B-chinese", BASE, 30, 3072, 32, vocabulary=50304, note=WENZHONG),
+    "luotuo-110m": gpt2("Midkey/GPT2-110M-chinese-ft-luotuo", LUOTUO, 12, 768, 12),
+    "luotuo-312m": gpt2("Midkey/GPT2-312M-chinese-ft-BertTokenizer-luotuo", LUOTUO, 24, 1024, 16, vocabulary=8021, tokenizer="wordpiece",
+                        settings={"bos_token_id": None, "eos_token_id": None},
+                        note="头数是推算的；BertTokenizer 会丢文字 heads are inferred; its BertTokenizer loses text"),
+    "luotuo-3.5b": gpt2("Midkey/GPT2-3.5B-chinese-ft-luotuo", LUOTUO, 30, 3072, 32, vocabulary=50304, note=WENZHONG),
+
+    "t5-61m": t5("google-t5/t5-small", LAMINI, 6, 512, 8, 2048, NO_CHINESE, gated=False),
+    "t5-223m": t5("google-t5/t5-base", LAMINI, 12, 768, 12, 3072, NO_CHINESE, gated=False),
+    "t5-738m": t5("google-t5/t5-large", LAMINI, 24, 1024, 16, 4096, NO_CHINESE, gated=False),
+    "flan-t5-77m": t5("google/flan-t5-small", LAMINI, 8, 512, 6, 1024, NO_CHINESE, "Apache-2.0"),
+    "flan-t5-248m": t5("google/flan-t5-base", LAMINI, 12, 768, 12, 2048, NO_CHINESE, "Apache-2.0"),
+    "flan-t5-783m": t5("google/flan-t5-large", LAMINI, 24, 1024, 16, 2816, NO_CHINESE, "Apache-2.0"),
+    "mt5-300m": t5("google/mt5-small", CHINESE, 8, 512, 6, 1024, "101 种语言，含中文 101 languages, Chinese among them", architecture="mt5",
+                   vocabulary=250112),
+    "mengzi-t5": t5("Langboat/mengzi-t5-base", CHINESE, 12, 768, 12, 2048, "中文 T5；尺寸按 T5 1.1 base，未与其配置文件核对 a Chinese T5; sizes of T5 1.1 "
+                    "base, not compared with its file", "Apache-2.0"),
+
+    "gpt2-124m": gpt2("openai-community/gpt2", LAMINI, 12, 768, 12, licence="MIT"),
+    "gpt2-774m": gpt2("openai-community/gpt2-large", LAMINI, 36, 1280, 20, licence="MIT"),
+    "gpt2-1.5b": gpt2("openai-community/gpt2-xl", LAMINI, 48, 1600, 25, licence="MIT"),
+    "cerebras-111m": gpt2("cerebras/Cerebras-GPT-111M", LAMINI, 10, 768, 12, 2048, settings={"activation_function": "gelu"}, licence="Apache-2.0"),
+    "cerebras-256m": gpt2("cerebras/Cerebras-GPT-256M", LAMINI, 14, 1088, 17, 2048, settings={"activation_function": "gelu"}, licence="Apache-2.0"),
+    "cerebras-590m": gpt2("cerebras/Cerebras-GPT-590M", LAMINI, 18, 1536, 12, 2048, settings={"activation_function": "gelu"}, licence="Apache-2.0"),
+    "cerebras-1.3b": gpt2("cerebras/Cerebras-GPT-1.3B", LAMINI, 24, 2048, 16, 2048, settings={"activation_function": "gelu"}, licence="Apache-2.0"),
+    "gpt-neo-125m": neo("EleutherAI/gpt-neo-125m", 12, 768, 12),
+    "gpt-neo-1.3b": neo("EleutherAI/gpt-neo-1.3B", 24, 2048, 16),
+
+    "llama-7b": llama("huggyllama/llama-7b", ALPACA_COT, "llama", 32, 4096, 32, 32, 11008, 32000, 2048, "sentencepiece", "非商用 non-commercial bespoke",
+                      "词表里汉字很少，靠字节补足 few Chinese characters, bytes for the rest", rms_norm_eps=1e-6),
+    "bloom-560m": bloom("bigscience/bloom-560m", 24, 1024, 16),
+    "bloom-1.1b": bloom("bigscience/bloom-1b1", 24, 1536, 16),
+    "bloom-7.1b": bloom("bigscience/bloom-7b1", 30, 4096, 32),
+    "glm-4-9b": llama("THUDM/glm-4-9b-chat-hf", ALPACA_COT, "glm", 40, 4096, 32, 2, 13696, 151552, 131072,
+                      note="transformers 自带的 Glm 类，不用远程代码 the native Glm class", head_dim=128, rms_norm_eps=1.5625e-7,
+                      partial_rotary_factor=0.5, attention_bias=True),
+
+    "glm-edge-1.5b": llama("THUDM/glm-edge-1.5b-chat", CHINESE, "glm", 28, 2048, 16, 4, 6144, 59264, 8192, head_dim=128, rms_norm_eps=1e-5,
+                           partial_rotary_factor=1.0, attention_bias=False, tie_word_embeddings=True, pad_token_id=59246,
+                           eos_token_id=[59246, 59253, 59255]),
+    "qwen2.5-0.5b": llama("Qwen/Qwen2.5-0.5B", CHINESE, "qwen2", 24, 896, 14, 2, 4864, 151936, 32768, **QWEN),
+    "qwen2.5-1.5b": llama("Qwen/Qwen2.5-1.5B", CHINESE, "qwen2", 28, 1536, 12, 2, 8960, 151936, 131072, **QWEN),
+    "qwen3-0.6b": llama("Qwen/Qwen3-0.6B", CHINESE, "qwen3", 28, 1024, 16, 8, 3072, 151936, 40960, licence="Apache-2.0", head_dim=128, **QWEN),
+    "qwen3-1.7b": llama("Qwen/Qwen3-1.7B", CHINESE, "qwen3", 28, 2048, 16, 8, 6144, 151936, 40960, licence="Apache-2.0", head_dim=128, **QWEN),
+    "ernie-4.5-0.3b": llama("baidu/ERNIE-4.5-0.3B-PT", CHINESE, "ernie4_5", 18, 1024, 16, 2, 3072, 103424, 131072, "sentencepiece", head_dim=128,
+                            rms_norm_eps=1e-5, rope_theta=500000.0, tie_word_embeddings=True),
+}  # fmt: skip
+
+KEPT = Path(__file__).with_name("zoo_memory.json")  # what `python scripts/notebooks.py tables` computed
+COUNTS = {name: kept["parameters"] for name, kept in json.loads(KEPT.read_text(encoding="utf-8")).items()}
+ZOO: dict[str, Spec] = {name: Spec(**facts, parameters=COUNTS.get(name, 0)) for name, facts in HERD.items()}
 
 
-def trained_student(folder: Path, fallback: str, **how: object) -> tuple[Student, bool]:
-    """The student of `folder` if notebook 04 left one there, else the zoo's `fallback`; and whether it was there."""
-    there = (folder / "run.json").is_file()  # written last, so a folder without it is not whole
-    return load_student(folder if there else fallback, **how), there
-
-
-def copy_into_mirror(name: str, mirror: Path) -> Path:
-    """Download a student (zoo name or hub id) into a mirror folder, laid out as `MINILUOTUO_MIRROR` reads it; returns its folder."""
-    from huggingface_hub import HfApi, snapshot_download
-
-    spec = ZOO.get(name)
-    if spec and not spec.hub:
-        raise ValueError(f"{name} ships in the package; there is nothing to download")
-    hub, revision = (spec.hub, spec.revision) if spec else (name, None)
-    files = needed_files(HfApi().list_repo_files(hub, revision=revision))
-    return Path(snapshot_download(hub, revision=revision, allow_patterns=files, local_dir=place_in_mirror(mirror, hub, revision)))
-
-
-def needed_files(files: list[str]) -> list[str]:
-    """Those files of a hub repository that `load_student` reads: safetensors, `.bin` only where there are none, and small texts.
-
-    >>> needed_files(["config.json", "pytorch_model.bin", "model.safetensors", "spiece.model", "onnx/model.onnx", "README.md"])
-    ['config.json', 'model.safetensors', 'spiece.model']
-    >>> needed_files(["config.json", "pytorch_model.bin", "training_args.bin", "tf_model.h5"])
-    ['config.json', 'pytorch_model.bin']
-    """
-    top = [name for name in files if "/" not in name]
-    safe = [name for name in top if name.endswith(".safetensors")]
-    weights = safe or [name for name in top if re.fullmatch(r"pytorch_model.*\.bin", name)]
-    return [name for name in top if name in weights or name.endswith((".json", ".txt", ".model", ".jinja"))]
+__getattr__ = moved_names(__name__)

@@ -1,8 +1,8 @@
 """02: the teacher, the instructions it writes under guidance, its responses, and how varied they are."""
 
 from miniluotuo_utils.teacher.client import Teacher
+from miniluotuo_utils.teacher.diversity import diversity, nearest_seed
 from miniluotuo_utils.teacher.guided import example_guided, parse_examples, respond, topic_guided
-from miniluotuo_utils.teacher.quality import diversity, nearest_seed
 from miniluotuo_utils.teacher.recorded import RecordedTeacher, open_teacher
 from miniluotuo_utils.teacher.store import Store
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from miniluotuo_utils.teacher.pace import Budget, BudgetReached, Gate, Pace
+from miniluotuo_utils.teacher.limits import Budget, BudgetReached, Gate, Pace
 from miniluotuo_utils.teacher.store import BEAT, Reply, Store, new_owner, request_key
 
 if TYPE_CHECKING:  # openai takes half a second to import: loaded with the first question

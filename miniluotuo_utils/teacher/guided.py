@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from miniluotuo_utils.dedup import NearDuplicates, folded
 from miniluotuo_utils.prompts import joined
 from miniluotuo_utils.teacher.client import chat
 from miniluotuo_utils.teacher.recorded import NOT_RECORDED
+from miniluotuo_utils.text import NearDuplicates, folded
 
 if TYPE_CHECKING:
     from miniluotuo_utils.teacher.client import Teacher

@@ -23,8 +23,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
 
+from miniluotuo_utils.files import read_jsonl
 from miniluotuo_utils.prompts import joined
-from miniluotuo_utils.records import read_jsonl
 from miniluotuo_utils.runtime import EMBEDDED
 from miniluotuo_utils.teacher.client import Teacher
 from miniluotuo_utils.teacher.store import Store, request_key

@@ -21,9 +21,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from miniluotuo_utils.records import DataError, batches, write_jsonl
-from miniluotuo_utils.refusals import declines, names_itself
-from miniluotuo_utils.runtime import written_whole
+from miniluotuo_utils.files import DataError, batches, write_jsonl, written_whole
+from miniluotuo_utils.text import declines, names_itself
 
 if TYPE_CHECKING:
     import pyarrow

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from miniluotuo_utils.records import DataError
+from miniluotuo_utils.files import DataError
 
 MOST_WORDS, LEAST_SUBCATEGORIES, LEAST_PAGES = 2, 11, 51  # LaMini-LM: fewer than 3 words, more than 10 sub-categories and 50 pages
 SHORTEST, LONGEST = 2, 6  # Chinese characters in a topic; words mean nothing where nobody writes spaces

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from miniluotuo_utils.records import TASKS, DataError, check_record, mentions
+from miniluotuo_utils.files import DataError
+from miniluotuo_utils.records import TASKS, check_record, mentions
 from miniluotuo_utils.teacher.client import chat
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 In: instruction rows and a tokenizer. Out: rows of ids and labels. Shown in notebook 03.
 """
 
-from miniluotuo_utils.tokens.caching import encoded_dataset
+from miniluotuo_utils.tokens.dataset import encoded_dataset
 from miniluotuo_utils.tokens.encoding import IGNORED, Encoded, encode
 from miniluotuo_utils.tokens.packing import collate, fill, pack, pack_stream
 from miniluotuo_utils.tokens.vocabulary import (

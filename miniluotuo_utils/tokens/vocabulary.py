@@ -174,21 +174,16 @@ def tokens_per_character(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str
     return sum(map(len, tokenised(tokenizer, texts))) / max(1, sum(map(len, texts)))
 
 
-def gpt2_tokenizer(network: bool = False) -> tuple[PreTrainedTokenizerBase, bool]:
-    """GPT-2's byte-level BPE and True; where its file is in no mirror or cache, a miniature of the same build and False.
+def gpt2_tokenizer(file: Path | None = None) -> tuple[PreTrainedTokenizerBase, bool]:
+    """GPT-2's byte-level BPE from its `tokenizer.json` and True; without the file a stand-in of the same build and False.
 
-    The miniature learns 2,000 merges from English text, so Chinese falls apart into bytes as it does in the real one.
+    `data.available("gpt2-tokenizer")` gives the file. The stand-in learns 2,000 merges from English text, so Chinese falls apart into bytes as it does in the real one.
     """
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
-    from miniluotuo_utils.data.catalog import files
-
-    try:
-        inner, real = Tokenizer.from_file(str(files("gpt2-tokenizer", network=network)["train"][0])), True
-    except FileNotFoundError:
-        inner, real = byte_level_bpe([ENGLISH * 3], 2000), False
-    return PreTrainedTokenizerFast(tokenizer_object=inner, eos_token="<|endoftext|>", clean_up_tokenization_spaces=False), real
+    inner = Tokenizer.from_file(str(file)) if file else byte_level_bpe([ENGLISH * 3], 2000)
+    return PreTrainedTokenizerFast(tokenizer_object=inner, eos_token="<|endoftext|>", clean_up_tokenization_spaces=False), bool(file)
 
 
 def byte_level_bpe(texts: Iterable[str], size: int) -> Tokenizer:

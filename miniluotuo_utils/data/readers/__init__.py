@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from miniluotuo_utils.data.readers import events, instructions, native, ner, relations
-from miniluotuo_utils.records import DataError, check_record, check_row
+from miniluotuo_utils.files import DataError
+from miniluotuo_utils.records import check_record, check_row
 from miniluotuo_utils.runtime import EMBEDDED
 
 

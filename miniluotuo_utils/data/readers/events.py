@@ -9,7 +9,7 @@ from pathlib import Path
 from miniluotuo_utils.data.readers.native import Unit, attempt, json_objects, parsed
 from miniluotuo_utils.data.readers.relations import relation
 from miniluotuo_utils.data.readers.spans import named, record
-from miniluotuo_utils.records import DataError
+from miniluotuo_utils.files import DataError
 
 
 def fewfc(native: Mapping) -> Iterator[dict]:

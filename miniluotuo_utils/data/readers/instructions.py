@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from miniluotuo_utils.records import DataError
+from miniluotuo_utils.files import DataError
 
 
 def row(instruction: str, given: str | None, output: str, **more: object) -> dict:

@@ -15,7 +15,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from miniluotuo_utils.records import DataError
+from miniluotuo_utils.files import DataError
 
 LONGEST_LINE = 64 << 20  # bytes; a longer line is a damaged or hostile file
 NESTED = "JSON nested too deep to be data; is the file hostile or damaged?"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from miniluotuo_utils.data.readers.spans import columns, joined, record, tagged
-from miniluotuo_utils.records import DataError
+from miniluotuo_utils.files import DataError
 
 
 def unified_records(native: dict) -> Iterator[dict]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from miniluotuo_utils.data.readers.spans import columns, joined, named, record, tagged
-from miniluotuo_utils.records import DataError
+from miniluotuo_utils.files import DataError
 
 
 def relation(sentence: str, head: str, kind: str, tail: str) -> dict:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from miniluotuo_utils.records import DataError, mentions
+from miniluotuo_utils.files import DataError
+from miniluotuo_utils.records import mentions
 
 
 def record(sentence: str, annotation: str = "exhaustive", **found: list) -> dict:

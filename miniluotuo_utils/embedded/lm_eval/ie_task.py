@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from miniluotuo_utils.ie.instructions import merged, questions, schema_of
+from miniluotuo_utils.files import read_jsonl
+from miniluotuo_utils.ie.instructions import merged, questions
 from miniluotuo_utils.ie.parsing import parse
+from miniluotuo_utils.ie.schema import schema_of
 from miniluotuo_utils.ie.scoring import score
 from miniluotuo_utils.ie.spans import to_record
 from miniluotuo_utils.prompts import row_prompt
-from miniluotuo_utils.records import TASKS, read_jsonl
+from miniluotuo_utils.records import TASKS
 from miniluotuo_utils.runtime import EMBEDDED
 
 METRICS = {"NER": ("f1",), "RE": ("f1",), "EE": ("trigger_f1", "argument_f1")}

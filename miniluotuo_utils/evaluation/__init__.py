@@ -1,0 +1,1 @@
+"""05: grades by people, and what a student's loss says."""

@@ -1,0 +1,143 @@
+"""How the next token is chosen: three named presets that fix every choice, and what each does to a student's scores.
+
+In: a preset's name. Out: its `Preset`, and the processors that carry it out. Floor 0, shown in notebook 00.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from miniluotuo_utils.generation.constrained import guided
+
+if TYPE_CHECKING:
+    import torch
+
+    from miniluotuo_utils.generation.constrained import Guide, Processor
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One way to choose the next token; never beam search.
+
+    `do_sample`: draw it (True) or take the likeliest (False, greedy). `temperature` flattens (> 1) or sharpens (< 1) what is drawn
+    from; `top_p` keeps the likeliest tokens that together hold this share. `repetition_penalty` (> 1) lowers tokens that stand in
+    the answer already (https://arxiv.org/abs/1909.05858); `no_repeat_ngram_size` forbids n tokens in a row to come twice, 0 is off.
+    Both look at the answer alone: a copied span of the prompt costs nothing.
+    """
+
+    do_sample: bool = False
+    temperature: float = 1.0
+    top_p: float = 1.0
+    repetition_penalty: float = 1.0
+    no_repeat_ngram_size: int = 0
+
+
+PRESETS = {
+    "extract": Preset(),
+    "chat": Preset(repetition_penalty=1.1),
+    "creative": Preset(do_sample=True, temperature=0.8, top_p=0.9),
+}
+WHY = {
+    "extract": "抽取：每步取最可能的词元；JSON 要重复键名、照抄原文，所以没有任何重复惩罚 · extraction: greedy; JSON repeats keys and copies spans, so nothing is penalised",
+    "chat": "对话：同样的问题总得同样的回答；轻微的重复惩罚让小模型不绕圈 · chat: greedy; a slight penalty keeps small students out of loops",
+    "creative": "创作：抽样，给定 seed 就可重现；没有惩罚 · writing: sampled, reproducible with a seed, nothing penalised",
+}
+ALPACA_COT = [  # https://github.com/PhoebusSi/Alpaca-CoT, utils/config.py; the last row as its README advertises it, second hand
+    {"preset": "Alpaca-CoT GENERATE_CONFIG", "do_sample": False, "temperature": 0.1, "top_p": 0.75, "beams": 4,
+     "why": "没有 do_sample：四路集束搜索，温度、top_p、top_k=40 都不起作用 · without do_sample this is beam search, and its sampling numbers do nothing"},
+    {"preset": "Alpaca-CoT GENERATE_CONFIG_4_firefly", "do_sample": True, "temperature": 0.35, "top_p": 0.85, "repetition_penalty": 1.2,
+     "why": "抽样，和上一行相反 · sampled, the opposite of the row above"},
+    {"preset": "Alpaca-CoT advertised", "repetition_penalty": 1.8, "no_repeat_ngram_size": 6,
+     "why": "重复的键名和照抄的片段被惩罚或禁止，JSON 就坏了 · repeated keys and copied spans are penalised or forbidden, which breaks JSON"},
+]  # fmt: skip
+
+
+def preset_table() -> list[dict[str, Any]]:
+    """Our presets beside Alpaca-CoT's published ones, one dict per row; "" where a source does not say.
+
+    >>> [row["preset"] for row in preset_table()][:3]
+    ['extract', 'chat', 'creative']
+    """
+    ours = [{"preset": name, **vars(preset), "beams": 1, "why": WHY[name]} for name, preset in PRESETS.items()]
+    return ours + [{column: row.get(column, "") for column in ours[0]} for row in ALPACA_COT]
+
+
+def preset_of(name: str, **overrides: Any) -> Preset:
+    """The named preset with some of its fields replaced; ValueError for an unknown name or field, or fields that contradict each other.
+
+    >>> preset_of("creative", temperature=1.2).top_p
+    0.9
+    >>> preset_of("extract", temperature=0.1)
+    Traceback (most recent call last):
+    ValueError: temperature and top_p choose among drawn tokens, but extract takes the likeliest: add do_sample=True or leave them out
+    """
+    if name not in PRESETS:
+        raise ValueError(f"preset is {name!r}; expected one of {', '.join(PRESETS)}")
+    known = [field.name for field in fields(Preset)]
+    if unknown := [field for field in overrides if field not in known]:
+        raise ValueError(f"found {', '.join(unknown)}; a preset's fields are {', '.join(known)}")
+    chosen = replace(PRESETS[name], **overrides)
+    if not chosen.do_sample and (chosen.temperature, chosen.top_p) != (1.0, 1.0):
+        raise ValueError(
+            f"temperature and top_p choose among drawn tokens, but {name} takes the likeliest: add do_sample=True or leave them out"
+        )
+    if not (
+        chosen.temperature > 0 and 0 < chosen.top_p <= 1 and chosen.repetition_penalty > 0 and chosen.no_repeat_ngram_size >= 0
+    ):
+        raise ValueError(
+            f"found {chosen}; expected temperature > 0, 0 < top_p <= 1, repetition_penalty > 0, no_repeat_ngram_size >= 0"
+        )
+    return chosen
+
+
+def processors(preset: Preset, start: int, draws: Sequence[Random], guides: Sequence[Guide] = ()) -> list[Processor]:
+    """What `preset` does to the scores of each step, in order.
+
+    The answer starts at token `start`; `draws` has one generator per row, `guides` none or one per row.
+
+    A row's answer depends on nothing but that row: transformers' own penalty would see the padding, and its sampling the whole batch.
+    """
+    from transformers import (
+        NoRepeatNGramLogitsProcessor,
+        RepetitionPenaltyLogitsProcessor,
+        TemperatureLogitsWarper,
+        TopPLogitsWarper,
+    )
+
+    steps: list[Processor] = []
+    if preset.repetition_penalty != 1:
+        steps.append(on_answer(RepetitionPenaltyLogitsProcessor(float(preset.repetition_penalty)), start))
+    if preset.no_repeat_ngram_size:
+        steps.append(on_answer(NoRepeatNGramLogitsProcessor(preset.no_repeat_ngram_size), start))
+    if guides:  # before the draw, so that it draws from what is allowed
+        steps.append(guided(guides, start))
+    if preset.do_sample:
+        steps += [TemperatureLogitsWarper(float(preset.temperature))] * (preset.temperature != 1)
+        steps += [TopPLogitsWarper(float(preset.top_p))] * (preset.top_p != 1)
+        steps.append(drawn(draws))
+    return steps
+
+
+def on_answer(processor: Processor, start: int) -> Processor:
+    """`processor`, seeing the ids from `start` on."""
+    return lambda ids, scores: processor(ids[:, start:], scores)
+
+
+def drawn(draws: Sequence[Random]) -> Processor:
+    """Scores [rows, vocabulary] that leave one token per row, drawn by its probability with the row's own generator."""
+    import torch
+
+    def draw(ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        shares = scores.float().softmax(-1).cumsum(-1)  # [rows, vocabulary], rising to 1
+        whole = shares[:, -1:]
+        points = torch.tensor([[row.random()] for row in draws], device=scores.device) * whole
+        points = torch.minimum(
+            points, torch.nextafter(whole, torch.zeros_like(whole))
+        )  # rounding must not reach past the last token
+        chosen = (shares <= points).sum(-1, keepdim=True)
+        return torch.full_like(scores, -torch.inf).scatter(1, chosen, 0.0)
+
+    return draw

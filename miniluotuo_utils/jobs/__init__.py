@@ -1,0 +1,1 @@
+"""Long runs over files, one module a command."""

@@ -1,0 +1,88 @@
+"""The zoo as a table, for the notebook and the READMEs.
+
+In: the zoo. Out: one dict of texts per student. Training memory takes seconds per student to compute, so it is kept in
+`zoo_memory.json`, which `python scripts/notebooks.py tables` writes anew.
+"""
+
+from __future__ import annotations
+
+import json
+from hashlib import sha256
+from pathlib import Path
+
+from miniluotuo_utils.files import written_whole
+from miniluotuo_utils.students.zoo import KEPT, ZOO, Spec
+
+GIB = 1 << 30
+HEAD_BYTES = {"full": 18, "lora": 2, "qlora": 4}  # an own head's weight: float32 with gradient, moments and a half copy; half; float32
+
+
+def zoo_table() -> list[dict[str, str]]:
+    """The zoo as the notebook and the READMEs show it: one dict of texts per student.
+
+    Parameters are computed here; memory is in GiB, for one row of 1,024 tokens (or of the context, where that is shorter).
+    """
+    kept = json.loads(KEPT.read_text(encoding="utf-8"))
+    return [zoo_row(name, spec, kept.get(name, {})) for name, spec in ZOO.items()]
+
+
+def zoo_row(name: str, spec: Spec, memory: dict) -> dict[str, str]:
+    """One row of `zoo_table`; memory that was computed for another configuration is not shown."""
+    from miniluotuo_utils.students.estimate import layers_of
+
+    config = spec.config()
+    layers = "+".join(str(number) for number in layers_of(config) if number)
+    current = memory.get("configuration") == fingerprint(spec)
+    gib = {method: f"{memory[method] / GIB:.1f}" if current else "—" for method in HEAD_BYTES}
+    return {
+        "名字 name": name, "链接 link": spec.link or "随包提供 in the package", "家族 family": spec.family, "架构 architecture": spec.architecture,
+        "宽×层 width×layers": f"{config.hidden_size}×{layers}", "参数 parameters": shown(spec.parameters), "上下文 context": f"{spec.context:,}",
+        "词表 tokenizer": f"{spec.tokenizer} {config.vocab_size:,}", "许可证 licence": spec.licence or "未查 not looked up",
+        "版本 revision": spec.revision or ("未核实 unverified" if spec.hub else "—"),
+        "全参数 full GiB": gib["full"], "LoRA GiB": gib["lora"], "QLoRA GiB": gib["qlora"], "备注 note": spec.note,
+    }  # fmt: skip
+
+
+def shown(parameters: int) -> str:
+    """A number of parameters for a table.
+
+    >>> shown(60_506_624), shown(1_315_575_808)
+    ('60.5 M', '1.32 B')
+    """
+    return f"{parameters / 1e9:.2f} B" if parameters >= 1e9 else f"{parameters / 1e6:.1f} M"
+
+
+def fingerprint(spec: Spec) -> str:
+    """Sixteen digits that change with the configuration's sizes, the context, or the transformers class."""
+    config = spec.config()
+    facts = [spec.architecture, spec.context, dict(spec.sizes), config.vocab_size, config.hidden_size, config.num_hidden_layers]
+    return sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def training_bytes(spec: Spec) -> dict[str, int]:
+    """Bytes that full, LoRA and QLoRA training take (`sizes.training_memory`); seconds of work for a large student."""
+    from miniluotuo_utils.students.estimate import training_memory
+
+    config, length = spec.config(), min(1024, spec.context)
+    head = config.vocab_size * config.hidden_size if spec.own_head else 0  # not in the configuration's model: see `Spec.own_head`
+    return {method: training_memory(config, method, length=length, batch=1)["total"] + head * size for method, size in HEAD_BYTES.items()}
+
+
+def counted(spec: Spec) -> int:
+    """Number of parameters that follow from the configuration; tied embeddings count once, a head of the checkpoint's own too.
+
+    >>> counted(ZOO["gpt2-124m"]), counted(ZOO["luotuo-312m"])
+    (124439808, 311573504)
+    """
+    from miniluotuo_utils.students.estimate import parameter_count
+
+    config = spec.config()
+    return parameter_count(config) + (config.vocab_size * config.hidden_size if spec.own_head else 0)
+
+
+def keep_memory() -> Path:
+    """Compute the training memory of the whole zoo (minutes) and write it to `zoo_memory.json`."""
+    found = {name: {"configuration": fingerprint(spec), "parameters": counted(spec), **training_bytes(spec)} for name, spec in ZOO.items()}
+    with written_whole(KEPT) as partial:
+        partial.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    return KEPT

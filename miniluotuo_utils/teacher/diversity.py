@@ -1,0 +1,127 @@
+"""How varied are generated instructions, and how far from their seeds? Nothing here asks a teacher.
+
+In: texts. Out: numbers, in characters because Chinese has no spaces to count words by. Shown in notebook 02.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+from zlib import crc32
+
+from miniluotuo_utils.text import folded, jaccard
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def mattr(tokens: Sequence[str], window: int = 50) -> float:
+    """Moving-average type-token ratio, times 100: the mean share of distinct tokens in every window of `window` tokens.
+
+    The measure LaMini-LM reports. Fewer tokens than the window: their plain ratio. No tokens: 0.
+
+    >>> mattr("abab", window=2), mattr("aab", window=2), mattr("aab")
+    (100.0, 75.0, 66.66666666666667)
+    """
+    if window < 1:
+        raise ValueError(f"window: found {window}, expected 1 token or more")
+    if len(tokens) <= window:
+        return 100 * len(set(tokens)) / len(tokens) if tokens else 0.0
+    inside = Counter(tokens[:window])
+    total = len(inside)
+    for old, new in zip(tokens, tokens[window:], strict=False):
+        inside[new] += 1
+        inside[old] -= 1
+        if not inside[old]:
+            del inside[old]
+        total += len(inside)
+    return 100 * total / (len(tokens) - window + 1) / window
+
+
+def diversity(texts: Sequence[str]) -> dict[str, float]:
+    """`count`, `unique` (share of texts that differ when folded), `mean_chars`, and `mattr` of all their characters and of their words.
+
+    The texts are read as one running text, so that the window of 50 also covers instructions shorter than that.
+
+    >>> diversity(["写诗", "写诗。", "作画"])["unique"], round(diversity(["写诗", "写诗。", "作画"])["mattr"], 1)
+    (0.6666666666666666, 71.4)
+    """
+    count = len(texts)
+    running = "".join("".join(text.split()) for text in texts)
+    return {
+        "count": count,
+        "unique": len({folded(text) for text in texts}) / count if count else 0.0,
+        "mean_chars": sum(map(len, texts)) / count if count else 0.0,
+        "mattr": mattr(running),
+        "mattr_words": mattr(words(texts)),
+    }
+
+
+def nearest_seed(texts: Sequence[str], seeds: Sequence[str]) -> list[float]:
+    """For each text its likeness to the seed nearest to it: the Jaccard index of character bigrams, 0 to 1.
+
+    >>> nearest_seed(["写一首诗。", "今天几号"], ["写一首诗", "写一首歌"])
+    [1.0, 0.0]
+    """
+    known = [bigrams(seed) for seed in seeds]
+    return [max((jaccard(bigrams(text), seed) for seed in known), default=0.0) for text in texts]
+
+
+def words(texts: Iterable[str]) -> list[str]:
+    """The words of Chinese texts in order, without punctuation and white space (rjieba, the Rust port of jieba).
+
+    >>> words(["写一首关于春天的诗。"])
+    ['写', '一首', '关于', '春天', '的', '诗']
+    """
+    import rjieba
+
+    return [word for text in texts for word in rjieba.cut(text) if any(c.isalnum() for c in word)]
+
+
+def verb_objects(texts: Iterable[str]) -> Counter[tuple[str, str]]:
+    """How often an instruction's first verb goes with the noun that ends its clause: what is asked to be done with what.
+
+    >>> verb_objects(["写一首关于春天的诗。", "请写一首诗", "天为什么是蓝的？"])[("写", "诗")]
+    2
+    """
+    import rjieba
+
+    counts: Counter[tuple[str, str]] = Counter()
+    for text in texts:
+        clause = re.split("[，。！？；：,.!?;:\n]", text)[0]
+        tagged = [(word, tag) for word, tag in rjieba.tag(clause) if word not in ("请", "帮", "要", "给", "把", "用", "让", "以")]
+        verb = next((i for i, (_, tag) in enumerate(tagged) if tag.startswith("v")), None)
+        nouns = [word for word, tag in tagged[verb + 1 :] if tag[0] in "nt"] if verb is not None else []
+        if nouns:
+            counts[tagged[verb][0], nouns[-1]] += 1
+    return counts
+
+
+def text_map(texts: Sequence[str], width: int = 2, buckets: int = 4096) -> np.ndarray:
+    """Two coordinates per text: TF-IDF of hashed character bigrams, projected on the two directions of most variance after the mean. (n, 2)
+
+    Near texts share many bigrams. The signs of the axes mean nothing; they are fixed so that the same texts give the same picture.
+    """
+    import numpy as np
+
+    counts = np.zeros((len(texts), buckets), np.float32)
+    for row, text in enumerate(map(folded, texts)):
+        for i in range(len(text) - width + 1):
+            counts[row, crc32(text[i : i + width].encode("utf-8", "replace")) % buckets] += 1
+    weights = np.log1p(counts) * np.log((1 + len(texts)) / (1 + (counts > 0).sum(0)))
+    weights /= np.maximum(np.linalg.norm(weights, axis=1, keepdims=True), 1e-9)
+    u, s, _ = np.linalg.svd(weights - weights.mean(0), full_matrices=False)
+    places = u[:, :2] * s[:2]
+    return places * np.where(places[np.abs(places).argmax(0), range(2)] < 0, -1, 1)
+
+
+def bigrams(text: str) -> set[str]:
+    """Pairs of neighbouring characters of the folded text; of a text of one character, that character.
+
+    >>> sorted(bigrams("写一首"))
+    ['一首', '写一']
+    """
+    text = folded(text)
+    return {text[i : i + 2] for i in range(max(len(text) - 1, min(len(text), 1)))}

@@ -1,0 +1,224 @@
+"""Keep what every notebook and README carries equal: setup cell, badge, address, outputs, tables.
+
+    python scripts/notebooks.py refresh          curated outputs of the last run at smoke, into the committed notebooks
+    python scripts/notebooks.py badges --repo owner/name
+    python scripts/notebooks.py tables           catalog and zoo, into the READMEs (the zoo's memory takes minutes)
+
+In: `notebooks/*.ipynb`. Out: the same files with one address in all badges and setup cells, and stripped outputs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+
+from miniluotuo_utils.runtime import repository, runs_root
+
+ADDRESS_FILE = "notebooks/ADDRESS"  # "owner/name ref": the one place that badges and setup cells are made from
+KEPT, SKIPPED = "keep_output", "skip-execution"
+NOISE = ("widgets", "papermill", "language_info", "execution", "colab", "vscode")
+
+SETUP = '''
+# 准备：在 Colab / Kaggle 上克隆仓库并安装依赖；在本地什么也不做。 On Colab or Kaggle: clone and install; elsewhere nothing.
+import importlib.util, os, subprocess, sys
+from importlib.metadata import version
+
+SLUG, REF = "{slug}", "{ref}"
+if importlib.util.find_spec("miniluotuo_utils") is None and ("COLAB_RELEASE_TAG" in os.environ or "KAGGLE_KERNEL_RUN_TYPE" in os.environ):
+    folder = os.path.abspath(SLUG.split("/")[-1])
+    if not os.path.isdir(folder):
+        subprocess.run(["git", "clone", "--depth", "1", "--branch", REF, f"https://github.com/{{SLUG}}", folder], check=True)
+    # 平台自带的 torch 和 numpy 绝不替换。 The platform's own torch and numpy are never replaced.
+    with open("live-constraints.txt", "w") as file:
+        file.write("".join(f"{{name}}=={{version(name)}}\\n" for name in ("torch", "numpy", "ipykernel")))
+    pip = [sys.executable, "-m", "pip", "install", "-q", "-c", os.path.abspath("live-constraints.txt"), "-r", "requirements.txt"]
+    subprocess.run(pip, check=True, cwd=folder)
+    sys.path.insert(0, folder)
+'''.strip()
+
+
+def notebooks(root: Path | None = None) -> list[Path]:
+    """The repository's notebooks in their order. FileNotFoundError where the package stands without its repository."""
+    root = root or repository()
+    if root is None:
+        raise FileNotFoundError("no notebooks/ beside the package; clone the repository and run this inside it")
+    return sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+
+
+def address(root: Path) -> tuple[str, str]:
+    """GitHub slug and ref that badges and setup cells point to."""
+    slug, ref = (root / ADDRESS_FILE).read_text(encoding="utf-8").split()
+    return slug, ref
+
+
+def setup_cell(slug: str, ref: str) -> str:
+    """The first code cell of every notebook."""
+    return SETUP.format(slug=slug, ref=ref)
+
+
+def badge(slug: str, ref: str, name: str) -> str:
+    """The badge line of one notebook.
+
+    >>> badge("a/b", "main", "00_quickstart.ipynb")[-53:]
+    'm/github/a/b/blob/main/notebooks/00_quickstart.ipynb)'
+    """
+    link = f"https://colab.research.google.com/github/{slug}/blob/{ref}/notebooks/{name}"
+    return f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({link})"
+
+
+def remote_slug(root: Path) -> str | None:
+    """`owner/name` of the clone's GitHub remote, None where there is none."""
+    url = subprocess.run(["git", "remote", "get-url", "origin"], cwd=root, capture_output=True, text=True, check=False).stdout
+    found = re.search(r"github\.com[:/]([\w.-]+/[\w.-]+?)(?:\.git)?\s*$", url)
+    return found[1] if found else None
+
+
+def write_badges(root: Path, slug: str, ref: str) -> list[Path]:
+    """Write one address into `notebooks/ADDRESS`, every badge, every setup cell and both READMEs; returns what changed."""
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", slug):
+        raise ValueError(f"REPO is {slug!r}; expected owner/name, for example REPO=my-class/Mini-Luotuo")
+    old_slug, old_ref = address(root)
+    changed = []
+    for path in [*notebooks(root), root / "README.md", root / "README_zh.md"]:
+        text = path.read_text(encoding="utf-8")
+        new = readdressed(text, (old_slug, old_ref), (slug, ref))
+        if new != text:
+            path.write_text(new, encoding="utf-8")
+            changed.append(path)
+    (root / ADDRESS_FILE).write_text(f"{slug} {ref}\n", encoding="utf-8")
+    return changed
+
+
+def readdressed(text: str, old: tuple[str, str], new: tuple[str, str]) -> str:
+    """`text` with badges, setup cells and clone commands of one address pointing to another.
+
+    >>> readdressed('SLUG, REF = \\\\"a/b\\\\", \\\\"main\\\\"', ("a/b", "main"), ("c/d", "v1"))
+    'SLUG, REF = \\\\"c/d\\\\", \\\\"v1\\\\"'
+    """
+    for quote in ('"', '\\"'):
+        text = text.replace(f"SLUG, REF = {quote}{old[0]}{quote}, {quote}{old[1]}{quote}",
+                            f"SLUG, REF = {quote}{new[0]}{quote}, {quote}{new[1]}{quote}")  # fmt: skip
+    text = text.replace(f"/github/{old[0]}/blob/{old[1]}/notebooks/", f"/github/{new[0]}/blob/{new[1]}/notebooks/")
+    clone = "git clone https://github.com/{0} && cd {1}"
+    return text.replace(clone.format(old[0], old[0].split("/")[1]), clone.format(new[0], new[0].split("/")[1]))
+
+
+def tags(cell: nbformat.NotebookNode) -> list[str]:
+    """The tags of a cell."""
+    return cell.metadata.get("tags", [])
+
+
+def stripped(book: nbformat.NotebookNode, keep: bool = True) -> nbformat.NotebookNode:
+    """A notebook as it is committed: no outputs but the curated ones, no counts, no metadata of tools."""
+    for name in NOISE:
+        book.metadata.pop(name, None)
+    for cell in book.cells:
+        for name in NOISE:
+            cell.metadata.pop(name, None)
+        if cell.cell_type == "code":
+            cell.execution_count = None
+            cell.outputs = curated(cell) if keep and KEPT in tags(cell) else []
+    return book
+
+
+def curated(cell: nbformat.NotebookNode) -> list:
+    """The outputs of a cell worth committing: tables and pictures, without progress lines and without counts."""
+    outputs = [o for o in cell.outputs if o.output_type in ("display_data", "execute_result")]
+    for output in outputs:
+        output.metadata = {}
+        if "execution_count" in output:
+            output.execution_count = None
+        output.data.pop("application/vnd.jupyter.widget-view+json", None)
+    return outputs
+
+
+def refresh(root: Path, executed: Path) -> Iterator[Path]:
+    """Copy the curated outputs of the executed notebooks into the committed ones; yields each notebook written."""
+    for path in notebooks(root):
+        book = nbformat.read(path, as_version=4)
+        ran = {cell.id: cell for cell in nbformat.read(executed / path.name, as_version=4).cells}
+        for cell in book.cells:
+            if cell.cell_type == "code" and cell.id in ran:
+                cell.outputs = ran[cell.id].outputs
+        nbformat.write(stripped(book), path)
+        yield path
+
+
+def catalog_text() -> str:
+    """The catalog's table as the READMEs hold it, each name a link to its source."""
+    from miniluotuo_utils.data.catalog import CATALOG, catalog_table
+    from miniluotuo_utils.text import markdown
+
+    rows = catalog_table()
+    linked = [list((row | {"名字 name": f"[{row['名字 name']}]({CATALOG[row['名字 name']].homepage})"}).values()) for row in rows]
+    return "\n\n" + markdown(list(rows[0]), linked) + "\n\n"
+
+
+def write_catalog(root: Path) -> list[Path]:
+    """Write the catalog's table between the marks of both READMEs; returns what changed."""
+    return write_between(root, "catalog", catalog_text())
+
+
+def zoo_text() -> str:
+    """The zoo's table as the READMEs hold it, each name a link to the model's page."""
+    from miniluotuo_utils.students import ZOO, zoo_table
+    from miniluotuo_utils.text import markdown
+
+    rows = zoo_table()
+    links = {name: f"[{name}]({spec.link})" if spec.link else name for name, spec in ZOO.items()}
+    shown = [{"名字 name": links[row["名字 name"]]} | {k: v for k, v in row.items() if k not in ("名字 name", "链接 link")} for row in rows]
+    return "\n\n" + markdown(list(shown[0]), [list(row.values()) for row in shown]) + "\n\n"
+
+
+def write_zoo(root: Path) -> list[Path]:
+    """Write the zoo's table between the marks of both READMEs; returns what changed."""
+    return write_between(root, "zoo", zoo_text())
+
+
+def write_between(root: Path, mark: str, between: str) -> list[Path]:
+    """Put a text between `<!-- mark -->` and `<!-- /mark -->` of both READMEs; returns what changed."""
+    changed = []
+    for path in (root / "README.md", root / "README_zh.md"):
+        text = path.read_text(encoding="utf-8")
+        new, count = re.subn(rf"(<!-- {mark} -->).*?(<!-- /{mark} -->)", lambda m: m[1] + between + m[2], text, flags=re.S)
+        if count != 1:
+            raise ValueError(f"{path.name}: found {count} places for the {mark}, expected one between <!-- {mark} --> and <!-- /{mark} -->")
+        if new != text:
+            path.write_text(new, encoding="utf-8")
+            changed.append(path)
+    return changed
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command of this script."""
+    top = argparse.ArgumentParser(prog="python scripts/notebooks.py", description=__doc__.partition("\n")[0])
+    commands = top.add_subparsers(required=True, dest="command")
+    commands.add_parser("refresh", help="copy the curated outputs of the last run at smoke into the committed notebooks")
+    badges = commands.add_parser("badges", help="point every badge, setup cell and clone command to one repository")
+    badges.add_argument("--repo", help="owner/name; else that of the remote")
+    badges.add_argument("--ref", help="branch or tag")
+    commands.add_parser("tables", help="write the catalog and the zoo into the READMEs")
+    args, root = top.parse_args(argv), repository()
+    if args.command == "refresh":
+        changed = list(refresh(root, runs_root() / "smoke" / "executed"))
+    elif args.command == "badges":
+        slug = args.repo or remote_slug(root) or address(root)[0]
+        changed = write_badges(root, slug, args.ref or address(root)[1])
+        print(f"badges point to {slug}")
+    else:
+        from miniluotuo_utils.students.cards import keep_memory
+
+        keep_memory()
+        changed = write_catalog(root) + write_zoo(root)
+    print("\n".join(f"{path.name} written" for path in changed) or "nothing to change")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

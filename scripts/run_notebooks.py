@@ -1,0 +1,188 @@
+"""Run the notebooks headless: papermill over them in their order, with live progress and a closing table.
+
+    python scripts/run_notebooks.py --scale smoke --only 01,05 --parameter SEED=7
+
+In: a scale. Out: executed copies and their HTML under `runs/<scale>/executed/`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from miniluotuo_utils.files import written_whole
+from miniluotuo_utils.runtime import SCALES, runs_root
+from notebooks import notebooks
+
+SLOWEST_CELL = 6 * 3600  # seconds
+
+
+class NotebookFailed(RuntimeError):
+    """A notebook did not run to its end; the message shows its failing cell and traceback."""
+
+
+def chosen(only: str | None = None, start: str | None = None) -> list[Path]:
+    """The notebooks to run: all, from one on, or those that begin with one of the comma-separated numbers of `only`."""
+    books = notebooks()
+    names = ", ".join(b.stem for b in books)
+    for wanted in [*(only.split(",") if only else []), *([start] if start else [])]:
+        if not any(b.stem.startswith(wanted) for b in books):
+            raise ValueError(f"no notebook begins with {wanted!r}; there are: {names}")
+    if only:
+        books = [b for b in books if any(b.stem.startswith(w) for w in only.split(","))]
+    return [b for b in books if not start or b.stem[: len(start)] >= start]
+
+
+def check_parameters(book: Path, parameters: Mapping[str, Any]) -> None:
+    """ValueError for a parameter that the notebook does not have: papermill itself would only log it and run at full size."""
+    from papermill import inspect_notebook
+
+    known = inspect_notebook(str(book))
+    if unknown := [name for name in parameters if name not in known]:
+        raise ValueError(f"{book.name} has no parameter {', '.join(unknown)}; it has: {', '.join(known)}")
+
+
+def execute(book: Path, folder: Path, parameters: Mapping[str, Any]) -> Path:
+    """Run one notebook into `folder`; the executed copy and its HTML appear only when it ran to the end.
+
+    A failing one is kept as `<name>.failed.ipynb`. Raises NotebookFailed with the failing cell and its traceback.
+    """
+    import papermill
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
+    from papermill.exceptions import PapermillExecutionError
+
+    target, failed = folder / book.name, folder / f"{book.stem}.failed.ipynb"
+    for old in (target, target.with_suffix(".html"), failed):
+        old.unlink(missing_ok=True)
+    working = folder / f"{book.stem}.partial.ipynb"
+    os.environ["MINILUOTUO_HEADLESS"] = "1"  # forms become static tables
+    try:
+        papermill.execute_notebook(str(book), str(working), parameters=dict(parameters), cwd=str(book.parent), kernel_name="python3",
+                                   progress_bar=sys.stderr.isatty(), log_output=False, execution_timeout=SLOWEST_CELL,
+                                   extra_arguments=["--log-level=ERROR"])  # fmt: skip
+    except PapermillExecutionError as error:
+        working.rename(failed)
+        raise NotebookFailed(failure(book, error, failed)) from None
+    except (DeadKernelError, CellTimeoutError) as error:
+        os.replace(working, failed)
+        what = f"{book.name}: {type(error).__name__}; a kernel that dies is most often out of memory: a smaller scale, batch or student helps"
+        raise NotebookFailed(f"{what}\n--- kept as {failed.parent.name}/{failed.name}") from None
+    except BaseException:
+        working.unlink(missing_ok=True)
+        raise
+    nbformat.write(coalesced(nbformat.read(working, as_version=4)), working)
+    os.replace(working, target)
+    to_html(target)
+    return target
+
+
+def coalesced(book: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """The notebook with neighbouring pieces of one stream joined: a streamed answer is one text, not a column of characters."""
+    from nbconvert.preprocessors.coalescestreams import CoalesceStreamsPreprocessor
+
+    return CoalesceStreamsPreprocessor().preprocess(book, {})[0]
+
+
+def failure(book: Path, error: Any, kept: Path) -> str:
+    """The failing cell and its traceback as a reader needs them."""
+    trace = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback))
+    lines = trace.splitlines()[-40:]
+    return (f"{book.name} failed in cell {error.cell_index} with {error.ename}: {error.evalue}\n--- the cell\n{error.source}\n"
+            f"--- the end of its traceback\n" + "\n".join(lines) + f"\n--- kept as {kept.parent.name}/{kept.name}")  # fmt: skip
+
+
+def to_html(executed: Path) -> Path:
+    """The HTML of an executed notebook, beside it."""
+    from nbconvert import HTMLExporter
+
+    html, _ = HTMLExporter().from_notebook_node(nbformat.read(executed, as_version=4))
+    with written_whole(executed.with_suffix(".html")) as partial:
+        partial.write_text(html, encoding="utf-8")
+    return executed.with_suffix(".html")
+
+
+def run(scale: str = "smoke", only: str | None = None, start: str | None = None, parameters: Mapping[str, Any] | None = None) -> int:
+    """Run the notebooks at one scale, one after the other; returns 0, or 1 after the first that fails."""
+    if scale not in SCALES:
+        raise ValueError(f"SCALE is {scale!r}; expected one of {', '.join(SCALES)}")
+    books, given = chosen(only, start), {"SCALE": scale, **(parameters or {})}
+    for book in books:
+        check_parameters(book, given)
+    folder = runs_root() / scale / "executed"
+    folder.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("PYTHONWARNINGS", "error:Glyph")  # a Chinese character without a glyph is a failure
+    results: list[tuple[str, float, str]] = []
+    for number, book in enumerate(books, 1):
+        print(f"[{number}/{len(books)}] {book.stem} …", end="", flush=True)
+        started = time.time()
+        try:
+            execute(book, folder, given)
+        except NotebookFailed as error:
+            results.append((book.stem, time.time() - started, "FAILED"))
+            print(f" failed after {results[-1][1]:.0f} s\n\n{error}\n")
+            break
+        results.append((book.stem, time.time() - started, "ok"))
+        print(f" {results[-1][1]:.0f} s")
+    print(closing(results, [b.stem for b in books], f"runs/{scale}/executed/"))
+    return 0 if all(r[2] == "ok" for r in results) else 1
+
+
+def closing(results: Sequence[tuple[str, float, str]], planned: Sequence[str], where: str) -> str:
+    """The table that ends a run: notebook, seconds, result, where its executed copy is.
+
+    >>> print(closing([("00_a", 3.2, "ok")], ["00_a", "01_b"], "runs/smoke/executed/"))
+    <BLANKLINE>
+    notebook                     seconds  result   executed copy
+    00_a                             3.2  ok       runs/smoke/executed/00_a.html
+    01_b                               -  not run
+    total                            3.2  1 of 2 ok
+    """
+    lines = ["", f"{'notebook':<28} {'seconds':>7}  {'result':<7}  executed copy"]
+    for name, seconds, result in results:
+        copy = f"{where}{name}.html" if result == "ok" else f"{where}{name}.failed.ipynb"
+        lines.append(f"{name:<28} {seconds:>7.1f}  {result:<7}  {copy}")
+    lines += [f"{name:<28} {'-':>7}  not run" for name in planned[len(results) :]]
+    good = sum(r[2] == "ok" for r in results)
+    lines.append(f"{'total':<28} {sum(r[1] for r in results):>7.1f}  {good} of {len(planned)} ok")
+    return "\n".join(lines)
+
+
+def literal(text: str) -> object:
+    """A parameter's value: a JSON literal where it is one, else the text itself.
+
+    >>> literal("3"), literal("tiny")
+    (3, 'tiny')
+    """
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Read the options and run; a mistake of the user is one line, not a traceback."""
+    top = argparse.ArgumentParser(prog="python scripts/run_notebooks.py", description=__doc__.partition("\n")[0])
+    top.add_argument("--scale", default="smoke", choices=SCALES)
+    top.add_argument("--only", help="numbers, e.g. 01,05")
+    top.add_argument("--from", dest="start", help="the first notebook to run, e.g. 03")
+    top.add_argument("--parameter", action="append", default=[], metavar="NAME=VALUE")
+    args = top.parse_args(argv)
+    given = {name: literal(value) for name, _, value in (pair.partition("=") for pair in args.parameter)}
+    try:
+        return run(args.scale, args.only, args.start, given)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

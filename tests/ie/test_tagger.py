@@ -1,0 +1,164 @@
+"""The tagger: tags and spans are each other's inverse, what cannot be tagged is counted, and it learns."""
+
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from seqeval.metrics.sequence_labeling import get_entities
+
+from miniluotuo_utils.files import read_jsonl
+from miniluotuo_utils.ie import headline, score
+from miniluotuo_utils.ie.tagger import (
+    Tagger,
+    apart,
+    bio,
+    chunks,
+    classifier,
+    logits,
+    own_places,
+    tokenised,
+    train_tagger,
+    training_rows,
+    windows,
+)
+from miniluotuo_utils.records import check_record
+from miniluotuo_utils.runtime import EMBEDDED
+from miniluotuo_utils.students import load_student
+
+LETTERS = "甲乙丙 a𠀀"
+
+
+@st.composite
+def tokenised_entities(draw):
+    """A sentence, its tokens as characters [start, end), and entities apart from each other on token borders."""
+    widths = draw(st.lists(st.integers(1, 3), min_size=1, max_size=12))
+    borders = [sum(widths[:i]) for i in range(len(widths) + 1)]
+    cuts = sorted(draw(st.sets(st.sampled_from(range(len(borders))), max_size=8)))
+    pairs = [pair for pair in zip(cuts, cuts[1:], strict=False) if draw(st.booleans())]
+    entities = [{"type": draw(st.sampled_from("XY")), "pos": [borders[a], borders[b]]} for a, b in pairs]
+    return list(zip(borders, borders[1:], strict=False)), entities
+
+
+@given(tokenised_entities())
+def test_entities_survive_their_tags(case):
+    """Neighbours of one type ran together, or an entity lost its last token."""
+    places, entities = case
+    tags = bio(entities, places)
+    back = [{"type": kind, "pos": [places[a][0], places[b - 1][1]]} for kind, a, b in chunks(tags)]
+    assert back == entities
+
+
+@given(st.lists(st.sampled_from(["O", "B-X", "I-X", "B-Y", "I-Y"]), max_size=12))
+def test_chunks_are_conllevals(tags):
+    """A stray I- was thrown away, which makes the tagger's score another than published ones: compared with seqeval's conlleval rule."""
+    assert [(kind, a, b - 1) for kind, a, b in chunks(tags)] == get_entities(tags)
+
+
+@given(st.text(LETTERS, max_size=12), st.lists(st.tuples(st.integers(0, 12), st.integers(0, 4)), max_size=8))
+def test_no_two_tokens_share_a_character(sentence, spans):
+    """Four byte tokens of one rare character gave the same entity four times."""
+    offsets = sorted((min(a, len(sentence)), min(a + n, len(sentence))) for a, n in spans)
+    places = [place for place in own_places(sentence, offsets) if place]
+    assert all(a < b <= c < d for (a, b), (c, d) in zip(places, places[1:], strict=False))
+    assert all(a < b for a, b in places)
+
+
+@given(st.lists(st.tuples(st.integers(0, 8), st.integers(1, 5)), max_size=8))
+def test_of_overlapping_entities_the_longest_stays(spans):
+    """Nested entities wrote over each other's tags, and neither came back."""
+    entities = [{"pos": [a, a + n]} for a, n in spans]
+    kept = apart(entities)
+    assert all(a["pos"][1] <= b["pos"][0] for a, b in zip(kept, kept[1:], strict=False))
+    for entity in entities:
+        a, b = entity["pos"]
+        assert any(k["pos"][0] < b and a < k["pos"][1] and k["pos"][1] - k["pos"][0] >= b - a for k in kept)
+
+
+def test_a_token_with_an_entitys_border_goes_to_the_larger_share():
+    """Tokens of several characters: one that an entity only half fills must not carry its tag."""
+    entity = {"type": "X", "pos": [2, 5]}
+    assert bio([entity], [(0, 3), (3, 5), (5, 6)]) == ["O", "B-X", "O"]
+    assert bio([entity], [(0, 1), (1, 4), (4, 6)]) == ["O", "B-X", "O"]
+    assert bio([entity], [(1, 3), (3, 5)]) == ["O", "B-X"]
+
+
+def fake(width: int = 1, positions: int = 512, labels: tuple[str, ...] = ("O", "B-X", "I-X")) -> Tagger:
+    """A tagger without a model whose tokens are `width` characters long."""
+
+    def tokenizer(text: str, **_: object) -> dict:
+        assert text.encode(), "half a surrogate pair cannot be read"
+        places = [(i, min(i + width, len(text))) for i in range(0, len(text), width)]
+        return {"input_ids": [ord(text[a]) % 7 for a, _ in places], "offset_mapping": places}
+
+    return Tagger(SimpleNamespace(config=SimpleNamespace(max_position_embeddings=positions)), tokenizer, list(labels))
+
+
+def test_what_cannot_be_tagged_is_counted():
+    """Entities vanished from training without a word: no place, nested, inside a token, said twice."""
+    tagger = fake(width=2)
+    whole, inner, odd = ({"name": n, "type": "X", "pos": p} for n, p in (("甲乙丙丁", [0, 4]), ("乙丙", [1, 3]), ("己", [5, 6])))
+    lost = {"name": "庚", "type": "X", "pos": None}
+    rows = list(training_rows(tagger, [{"sentence": "甲乙丙丁戊己", "entities": [whole, dict(whole), inner, odd, lost]}]))
+    assert rows == [([ord("甲") % 7, ord("丙") % 7, ord("戊") % 7], [1, 2, 0])]
+    assert tagger.counts == {"entities": 4, "unplaced": 1, "overlapping": 1, "inside_token": 1, "cut": 0}
+
+
+def test_a_long_sentence_comes_in_parts():
+    """Tokens beyond the model's context crashed it, or the entities there were lost."""
+    tagger = fake(positions=4)
+    record = {"sentence": "甲乙丙丁戊己庚", "entities": [{"name": "丙丁戊己", "type": "X", "pos": [2, 6]}]}
+    assert [tags for _, tags in training_rows(tagger, [record])] == [[0, 0, 1, 2], [2, 2, 0]] and tagger.counts["cut"] == 1
+    assert [b - a for a, b in windows(9, 4)] == [4, 4, 1]
+    assert tagger.record(record["sentence"], [(i, i + 1) for i in range(7)], [0, 0, 1, 2, 2, 2, 0])["entities"] == record["entities"]
+
+
+def test_half_a_surrogate_pair_and_spaces_keep_their_places():
+    """A lone surrogate stops the tokenizer; a space inside a token moved the entity's start."""
+    sentence = "甲\ud83d 乙"
+    ids, places = tokenised(fake().tokenizer, sentence)
+    assert len(ids) == 4 and places == [(0, 1), (1, 2), (2, 3), (3, 4)]
+    found = fake(2).record(" 甲 乙", own_places(" 甲 乙", [(0, 2), (2, 4)]), [1, 1])["entities"]
+    assert [(e["name"], e["pos"]) for e in found] == [("甲", [1, 2]), ("乙", [3, 4])]
+
+
+def train_set() -> list[dict]:
+    """Eight embedded sentences."""
+    return read_jsonl(EMBEDDED / "ner_train.jsonl")[:8]
+
+
+def test_it_learns_eight_sentences_by_heart_and_says_the_same_again(tiny):
+    """Labels shifted by a token, or a tagger that another run does not repeat."""
+    records, before = train_set(), tiny.model.transformer.h[0].attn.c_attn.weight.clone()
+    taggers = [train_tagger(tiny, records, epochs=25, batch_size=4, seed=1) for _ in range(2)]
+    sentences = [record["sentence"] for record in records]
+    first, second = (tagger.predict(sentences, batch_size=3) for tagger in taggers)
+    assert first == second == [check_record(record) for record in first] and taggers[0].steps == 50
+    assert headline(score(records, first, "NER"))[0][1]["f1"] == 1
+    assert (tiny.model.transformer.h[0].attn.c_attn.weight == before).all(), "the student itself was trained"
+    assert taggers[0].predict(sentences[:1], batch_size=1)[0] == first[0], "padding changed a prediction"
+
+
+@pytest.mark.parametrize("bidirectional", [True, False])
+def test_what_a_token_sees(tiny, bidirectional):
+    """Without padding, SDPA's own causal flag could hide the right side from a tagger that should read both ways."""
+    model = classifier(tiny, ["O", "B-X", "I-X"], bidirectional).eval()
+    one, other = (logits(model, [[10, 11, 12, last]])[0, 0] for last in (13, 99))
+    assert bool((one - other).abs().max() > 1e-6) is bidirectional
+
+
+def test_a_student_that_cannot_look_right_is_refused():
+    """GPT-Neo ignores the flag: its tagger would have been called bidirectional and read to the left only."""
+    neo = load_student("miniature:gpt-neo-125m")
+    with pytest.raises(ValueError, match="gpt_neo cannot look to the right"):
+        classifier(neo, ["O", "B-X", "I-X"], True)
+    assert classifier(neo, ["O", "B-X", "I-X"], False).config.num_labels == 3
+
+
+def test_records_without_entities_and_adapters_are_refused(tiny):
+    """A tagger of one label `O` scores nothing and takes minutes to say so."""
+    with pytest.raises(ValueError, match="no entity in 1 records"):
+        train_tagger(tiny, [{"sentence": "你好", "entities": []}])
+    adapted = SimpleNamespace(model=SimpleNamespace(peft_config={}), tokenizer=tiny.tokenizer)
+    with pytest.raises(ValueError, match="merge"):
+        train_tagger(adapted, train_set())

@@ -1,0 +1,85 @@
+"""Growing a set, and the topics that guide it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+
+import pytest
+
+from miniluotuo_utils.data.loading import read
+from miniluotuo_utils.files import DataError, read_jsonl
+from miniluotuo_utils.runtime import EMBEDDED
+from miniluotuo_utils.teacher import RecordedTeacher, Teacher, example_guided, parse_examples
+from miniluotuo_utils.teacher.diversity import text_map, verb_objects
+from miniluotuo_utils.teacher.guided import grow
+from miniluotuo_utils.teacher.topics import Category, frequent_words, read_categories, topics_of
+
+BANK, SEEDS = read_jsonl(EMBEDDED / "bank.jsonl"), read_jsonl(EMBEDDED / "seeds.jsonl")
+
+
+def test_a_set_grows_to_its_target_or_until_it_is_dry(tmp_path):
+    """Nothing nearly repeats a seed or another row, the account adds up, and a second run pays for nothing."""
+    seen = []
+    with RecordedTeacher(BANK) as server:
+        teacher = Teacher(server.base_url, server.model, store=tmp_path / "s.sqlite")
+        small = grow(teacher, SEEDS, 60, per_round=2, progress=False, watch=lambda grown: seen.append(len(grown.rows)))
+        assert small.stopped == "target" and len(small.rows) == 60 and seen == sorted(seen) and len(seen) == len(small.curve)
+        whole = grow(teacher, SEEDS, 10_000, per_round=6, progress=False)
+        assert whole.stopped == "dry" and 300 < len(whole.rows) <= len(BANK)
+        last = whole.curve[-1]
+        assert last["unique"] == len(whole.rows) and last["generated"] == last["unique"] + len(whole.near)
+        assert all(similarity >= 0.7 for *_, similarity in whole.near)
+        asked = teacher.spent["asked"]
+        again = grow(teacher, SEEDS, 10_000, per_round=6, progress=False)
+        assert again == whole and teacher.spent["asked"] == asked
+
+
+def test_examples_of_one_subset():
+    """P3 and FLAN are collections of tasks: examples of three tasks at once ask for a fourth that is none."""
+    seeds = [{"instruction": f"{kind}{i}", "input": "", "kind": kind} for kind in ("分类", "翻译", "摘要") for i in range(4)] + [{"instruction": "孤", "kind": "孤"}]
+    with RecordedTeacher(BANK) as server:
+        guided = example_guided(Teacher(server.base_url, server.model), seeds, 12, count=10, subset="kind", progress=False)
+        for prompt in guided.prompts:
+            shown = parse_examples(prompt)[0][:3]
+            assert len({text[:2] for text in shown}) == 1 and "孤" not in prompt
+        with pytest.raises(ValueError, match="seeds of any one kind"):
+            example_guided(Teacher(server.base_url, server.model), seeds[-1:], 1, subset="kind", progress=False)
+
+
+DUMP = """-- MySQL dump
+CREATE TABLE `category` (`cat_id` int);
+INSERT INTO `category` VALUES (1,'中国茶文化',80,12,0),(2,'O\\'Brien_(band)',60,11,1),(3,'Tea''s_culture',99,30,0);
+INSERT INTO `category` VALUES (4,'2019年电影',900,40,0),(5,'茶具',51,11,0),(6,'需要清理的条目',9999,99,0),(7,'茶叶',50,11,0);
+"""
+
+
+@pytest.mark.parametrize("ending", ["sql", "sql.gz"])
+def test_category_dumps_are_read_and_filtered(ending, tmp_path):
+    """A title with a quote or a bracket in it broke the row apart, and the rest of the line with it."""
+    path = tmp_path / f"zhwiki-category.{ending}"
+    path.write_bytes(gzip.compress(DUMP.encode()) if ending.endswith("gz") else DUMP.encode())
+    rows = list(read_categories(path))
+    assert rows[1] == Category("O'Brien (band)", 11, 60) and rows[2].title == "Tea's culture" and len(rows) == 7
+    assert topics_of(rows) == ["中国茶文化", "茶具"] and topics_of(rows, "en") == [r.title for r in rows if r.pages > 50 and r.subcategories > 10]
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(DataError, match="zhwiki-category.*(breaks off|found no INSERT)"):
+        list(read_categories(path))
+    with pytest.raises(ValueError, match="language: found 'fr'"):
+        topics_of(rows, "fr")
+
+
+def test_word_lists_of_the_mirror_make_topics(mirror):
+    """A rare word is no topic that a teacher can write about; four words of THUOCL have no frequency."""
+    topics = frequent_words(read("thuocl", "train", False), 5000)
+    assert 2000 < len(topics) < 60_000 and "中国" in topics and all(2 <= len(t) <= 6 for t in topics)
+
+
+def test_pictures_of_a_set():
+    """Two near texts lie near each other, and the same texts give the same picture."""
+    texts = ["写一首关于春天的诗", "写一首关于夏天的诗", "写一首关于秋天的诗", "计算三加五等于几", "计算四加六等于几", "计算二加九等于几"]
+    places = text_map(texts)
+    gap = lambda a, b: float(((places[a] - places[b]) ** 2).sum())  # noqa: E731
+    assert places.shape == (6, 2) and gap(0, 1) < gap(0, 3) and gap(3, 4) < gap(1, 4)
+    assert json.dumps(places.round(6).tolist()) == json.dumps(text_map(texts).round(6).tolist())
+    assert verb_objects(texts)["写", "诗"] == 3
