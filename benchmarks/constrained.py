@@ -23,35 +23,60 @@ from miniluotuo_utils.students import Student, finetune, load_student
 
 def measured(student: Student, name: str, pairs: int) -> dict[bool, dict]:
     """{constrained: tokens per second (median), F1 by label, answers that broke a rule} on one test set, the two ways in turn."""
-    gold, task, schema = records(name, "test"), name.upper(), schema_of(records(name, "train"), name.upper())
+    gold, task, schema = (
+        records(name, "test"),
+        name.upper(),
+        schema_of(records(name, "train"), name.upper()),
+    )
     rates: dict[bool, list[float]] = {False: [], True: []}
     made = {}
     for turn in range(pairs + 1):
         for constrained in rates:
             started = time.perf_counter()
-            made[constrained] = extract(student, [r["sentence"] for r in gold], schema, task, max_new_tokens=160, slice_size=None, constrained=constrained)
+            made[constrained] = extract(
+                student,
+                [r["sentence"] for r in gold],
+                schema,
+                task,
+                max_new_tokens=160,
+                slice_size=None,
+                constrained=constrained,
+            )
             seconds = time.perf_counter() - started
-            tokens = sum(len(ids) + 1 for ids in student.tokenizer(made[constrained].answers)["input_ids"])
+            tokens = sum(
+                len(ids) + 1 for ids in student.tokenizer(made[constrained].answers)["input_ids"]
+            )
             rates[constrained] += [tokens / seconds] * bool(turn)
     return {
-        constrained: {"rate": statistics.median(rates[constrained]), "f1": {k: m["f1"] for k, m in headline(score(gold, found.records, task))},
-                      "broken": sum(found.counts[k] for k in ("unparsable", "repaired", "not_in_text", "off_schema"))}
+        constrained: {
+            "rate": statistics.median(rates[constrained]),
+            "f1": {k: m["f1"] for k, m in headline(score(gold, found.records, task))},
+            "broken": sum(
+                found.counts[k] for k in ("unparsable", "repaired", "not_in_text", "off_schema")
+            ),
+        }
         for constrained, found in made.items()
-    }  # fmt: skip
+    }
 
 
 def main(pairs: int, seed: int) -> None:
     """Print the table."""
     after = load_student("tiny")
     finetune(after, rows(seed), epochs=2, batch_size=4, learning_rate=5e-4, seed=seed)
-    print("| student 学生 | part 项目 | F1 | F1 grammar 语法 | broken rules 犯规 | tokens/s | tokens/s grammar | cost 代价 |\n|---|---|---|---|---|---|---|---|")
+    print(
+        "| student 学生 | part 项目 | F1 | F1 grammar 语法 | broken rules 犯规 | tokens/s | tokens/s grammar | cost 代价 |\n|---|---|---|---|---|---|---|---|"
+    )
     for label, student in {"before 微调前": load_student("tiny"), "after 微调后": after}.items():
         for name in SETS:
             free, held = (found := measured(student, name, pairs))[False], found[True]
             for part, f1 in free["f1"].items():
-                print(f"| {label} | {part} | {f1:.3f} | {held['f1'][part]:.3f} | {free['broken']} → {held['broken']} "
-                      f"| {free['rate']:.0f} | {held['rate']:.0f} | {1 - held['rate'] / free['rate']:.0%} |")  # fmt: skip
-    print(f"\n`tiny`, float32, seed {seed}, {pairs} pairs, {datetime.now(UTC):%Y-%m-%d}, commit {commit()}, {hardware()}")
+                print(
+                    f"| {label} | {part} | {f1:.3f} | {held['f1'][part]:.3f} | {free['broken']} → {held['broken']} "
+                    f"| {free['rate']:.0f} | {held['rate']:.0f} | {1 - held['rate'] / free['rate']:.0%} |"
+                )
+    print(
+        f"\n`tiny`, float32, seed {seed}, {pairs} pairs, {datetime.now(UTC):%Y-%m-%d}, commit {commit()}, {hardware()}"
+    )
 
 
 if __name__ == "__main__":

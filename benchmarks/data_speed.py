@@ -49,10 +49,15 @@ def reading() -> None:
                 pass
 
     plain(), unified()
-    pairs = [(timed(plain), timed(unified)) if i % 2 else tuple(reversed((timed(unified), timed(plain)))) for i in range(PAIRS)]
+    pairs = [
+        (timed(plain), timed(unified)) if i % 2 else tuple(reversed((timed(unified), timed(plain))))
+        for i in range(PAIRS)
+    ]
     ratios = sorted(a / b for a, b in pairs)
-    print(f"reading 52,002 rows: json.load {min(a for a, _ in pairs):.3f} s, to unified rows {min(b for _, b in pairs):.3f} s; "
-          f"rate against json.load alone: median {statistics.median(ratios):.2f}, from {ratios[0]:.2f} to {ratios[-1]:.2f} in {PAIRS} pairs")  # fmt: skip
+    print(
+        f"reading 52,002 rows: json.load {min(a for a, _ in pairs):.3f} s, to unified rows {min(b for _, b in pairs):.3f} s; "
+        f"rate against json.load alone: median {statistics.median(ratios):.2f}, from {ratios[0]:.2f} to {ratios[-1]:.2f} in {PAIRS} pairs"
+    )
 
 
 def cleaning() -> None:
@@ -62,13 +67,17 @@ def cleaning() -> None:
     start = time.perf_counter()
     leaks = Leaks(sets)
     built = time.perf_counter() - start
-    print(f"evaluation index: {len(leaks.sentences):,} sentences of {len(sets)} splits ({len(absent)} splits not at hand) in {built:.1f} s")
+    print(
+        f"evaluation index: {len(leaks.sentences):,} sentences of {len(sets)} splits ({len(absent)} splits not at hand) in {built:.1f} s"
+    )
     for processes in (1, 2):
         start = time.perf_counter()
         kept, report = clean(rows, against=leaks, processes=processes)
         seconds = time.perf_counter() - start
-        print(f"cleaning {len(rows):,} rows, {processes} process(es): {seconds:.1f} s, {len(kept):,} left; removed "
-              + ", ".join(f"{step} {n}" for step, n in report.removed.items() if n))  # fmt: skip
+        print(
+            f"cleaning {len(rows):,} rows, {processes} process(es): {seconds:.1f} s, {len(kept):,} left; removed "
+            + ", ".join(f"{step} {n}" for step, n in report.removed.items() if n)
+        )
 
 
 def sampled(path: Path, count: int) -> None:
@@ -76,7 +85,9 @@ def sampled(path: Path, count: int) -> None:
     start = time.perf_counter()
     rows = draw(read_file(path, READERS["baike"], "baike2018qa"), count, 42)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
-    print(f"{len(rows):,} rows drawn in {time.perf_counter() - start:.1f} s, peak memory {peak:,} MiB")
+    print(
+        f"{len(rows):,} rows drawn in {time.perf_counter() - start:.1f} s, peak memory {peak:,} MiB"
+    )
 
 
 def sampling(lines: int) -> None:
@@ -86,8 +97,14 @@ def sampling(lines: int) -> None:
         path = Path(folder) / "baike_qa_train.json"
         with open(path, "w", encoding="utf-8") as file:
             for number in range(lines):
-                texts = {field: "".join(dice.choices(words, k=k)) for field, k in (("title", 15), ("desc", 30), ("answer", 180))}
-                file.write(json.dumps({"qid": f"q{number}", "category": "", **texts}, ensure_ascii=False) + "\n")
+                texts = {
+                    field: "".join(dice.choices(words, k=k))
+                    for field, k in (("title", 15), ("desc", 30), ("answer", 180))
+                }
+                file.write(
+                    json.dumps({"qid": f"q{number}", "category": "", **texts}, ensure_ascii=False)
+                    + "\n"
+                )
         print(f"{lines:,} lines, {path.stat().st_size >> 20:,} MiB: ", end="", flush=True)
         worker = multiprocessing.get_context("spawn").Process(target=sampled, args=(path, 150_000))
         worker.start()

@@ -34,14 +34,19 @@ def ways(student: Student, prompts: list[str]) -> dict[str, Callable[[], list[st
         "batches of 8": lambda: generate(student, prompts, batch_size=8),
         "batches of 32": lambda: generate(student, prompts),
         "batches of 128": lambda: generate(student, prompts, batch_size=128),
-        "transformers pipeline, 32": lambda: [found[0]["generated_text"] for found in pipe(prompts, batch_size=32, **settings)],
+        "transformers pipeline, 32": lambda: [
+            found[0]["generated_text"] for found in pipe(prompts, batch_size=32, **settings)
+        ],
     }
 
 
 def main(pairs: int, name: str) -> None:
     """Run every way in turn, `pairs` times after a warm-up, and print median rates."""
     records = read_jsonl(EMBEDDED / "ner_test.jsonl")
-    prompts = [row_prompt(row) for row in build_instructions(records, "NER", schema_of(records, "NER"), paraphrases=False)]
+    prompts = [
+        row_prompt(row)
+        for row in build_instructions(records, "NER", schema_of(records, "NER"), paraphrases=False)
+    ]
     student = load_student(name)
     contestants, seconds, answers = ways(student, prompts), {}, {}
     for turn in range(pairs + 1):
@@ -51,11 +56,15 @@ def main(pairs: int, name: str) -> None:
             if turn:
                 seconds.setdefault(way, []).append(time.perf_counter() - started)
     base = statistics.median(seconds["one by one"])
-    print("| way 方法 | sentences/s 句每秒 | ratio 倍 | equal answers 相同回答 |\n|---|---|---|---|")
+    print(
+        "| way 方法 | sentences/s 句每秒 | ratio 倍 | equal answers 相同回答 |\n|---|---|---|---|"
+    )
     for way, values in seconds.items():
         median = statistics.median(values)
         equal = sum(a == b for a, b in zip(answers[way], answers["one by one"], strict=True))
-        print(f"| {way} | {len(prompts) / median:.1f} | {base / median:.1f} | {equal}/{len(prompts)} |")
+        print(
+            f"| {way} | {len(prompts) / median:.1f} | {base / median:.1f} | {equal}/{len(prompts)} |"
+        )
     print(
         f"\n`{name}`, float32, {len(prompts)} prompts, {pairs} pairs, {datetime.now(UTC):%Y-%m-%d}, commit {commit()}, {hardware()}"
     )

@@ -21,7 +21,15 @@ from itertools import chain
 from miniluotuo_utils.data.cleaning import row_text
 from miniluotuo_utils.data.loading import read
 from miniluotuo_utils.runtime import commit
-from miniluotuo_utils.text import PERMUTATIONS, WIDTH, NearDuplicates, folded, jaccard, rows_for, shingles
+from miniluotuo_utils.text import (
+    PERMUTATIONS,
+    WIDTH,
+    NearDuplicates,
+    folded,
+    jaccard,
+    rows_for,
+    shingles,
+)
 
 THRESHOLD, SHORTEST, EVERY = 0.8, 40, 50
 
@@ -32,15 +40,24 @@ def edited(text: str, draw: random.Random) -> str:
     for _ in range(max(1, len(text) // EVERY)):
         at = draw.randrange(len(characters))
         kind = draw.choice(("replace", "drop", "double"))
-        characters[at] = {"replace": draw.choice(text), "drop": "", "double": characters[at] * 2}[kind]
+        characters[at] = {"replace": draw.choice(text), "drop": "", "double": characters[at] * 2}[
+            kind
+        ]
     return "".join(characters)
 
 
 def planted(count: int) -> list[str]:
     """`count` rows without near duplicates, then a variant of each, in an order of their own."""
-    rows = chain(read("alpaca-chinese", "train", False, reader="alpaca_parallel_all"), read("hikariming", "train", False))
+    rows = chain(
+        read("alpaca-chinese", "train", False, reader="alpaca_parallel_all"),
+        read("hikariming", "train", False),
+    )
     texts = [text for text in map(row_text, rows) if len(text) >= SHORTEST]
-    kept = [text for text, match in zip(texts, NearDuplicates(THRESHOLD).add(texts), strict=True) if match is None][:count]
+    kept = [
+        text
+        for text, match in zip(texts, NearDuplicates(THRESHOLD).add(texts), strict=True)
+        if match is None
+    ][:count]
     draw = random.Random(42)
     return kept + [edited(text, draw) for text in kept]
 
@@ -72,7 +89,11 @@ def line(name: str, seconds: float, texts: list[str], found: list[int | None]) -
     half = len(texts) // 2
     right = sum(match == i for i, match in enumerate(found[half:]))
     flagged = sum(match is not None for match in found)
-    near = [i for i in range(half) if jaccard(shingles(folded(texts[i])), shingles(folded(texts[half + i]))) >= THRESHOLD]
+    near = [
+        i
+        for i in range(half)
+        if jaccard(shingles(folded(texts[i])), shingles(folded(texts[half + i]))) >= THRESHOLD
+    ]
     true = sum(found[half + i] == i for i in near)
     return f"| {name} | {seconds:.1f} | {len(texts) / seconds:,.0f} | {right / half:.4f} | {true / len(near):.4f} | {right / max(1, flagged):.4f} |"
 
@@ -85,9 +106,13 @@ def peak() -> int:
 def main(count: int = 50_000, largest: int = 1_000_000) -> None:
     texts = planted(count)
     count = len(texts) // 2
-    print(f"{count:,} rows and {count:,} planted variants, Jaccard of character {WIDTH}-grams >= {THRESHOLD}, {PERMUTATIONS} permutations, "
-          f"{PERMUTATIONS // rows_for(THRESHOLD)} bands of {rows_for(THRESHOLD)}; commit {commit()}")  # fmt: skip
-    print("| | seconds | rows/s | recall, all planted | recall, planted at or over the threshold | precision |\n|---|---|---|---|---|---|")
+    print(
+        f"{count:,} rows and {count:,} planted variants, Jaccard of character {WIDTH}-grams >= {THRESHOLD}, {PERMUTATIONS} permutations, "
+        f"{PERMUTATIONS // rows_for(THRESHOLD)} bands of {rows_for(THRESHOLD)}; commit {commit()}"
+    )
+    print(
+        "| | seconds | rows/s | recall, all planted | recall, planted at or over the threshold | precision |\n|---|---|---|---|---|---|"
+    )
     start = time.perf_counter()
     found = ours(texts)
     mine = time.perf_counter() - start
@@ -100,10 +125,16 @@ def main(count: int = 50_000, largest: int = 1_000_000) -> None:
     print(f"ratio {other / mine:.1f}\n\n| rows | seconds | rows/s | peak MiB |\n|---|---|---|---|")
     draw, size = random.Random(7), 31_250
     while size <= largest:  # new texts: halves of two rows each, which nearly repeat nothing
-        long = [texts[draw.randrange(count)][:60] + texts[draw.randrange(count)][-60:] for _ in range(size)]
+        long = [
+            texts[draw.randrange(count)][:60] + texts[draw.randrange(count)][-60:]
+            for _ in range(size)
+        ]
         start = time.perf_counter()
         ours(long)
-        print(f"| {size:,} | {time.perf_counter() - start:.1f} | {size / (time.perf_counter() - start):,.0f} | {peak():,} |", flush=True)
+        print(
+            f"| {size:,} | {time.perf_counter() - start:.1f} | {size / (time.perf_counter() - start):,.0f} | {peak():,} |",
+            flush=True,
+        )
         size *= 2
 
 

@@ -28,14 +28,64 @@ from miniluotuo_utils.students.estimate import flops_per_token, parameter_count,
 LENGTH, BATCH, STEPS = 256, 4, 3
 QUIET = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
-    "gpt2 4.5 M": ("gpt2", {"n_layer": 4, "n_embd": 256, "n_head": 4, "vocab_size": 4864, "n_positions": LENGTH, **QUIET}),
-    "gpt2 29 M": ("gpt2", {"n_layer": 8, "n_embd": 512, "n_head": 8, "vocab_size": 8000, "n_positions": LENGTH, **QUIET}),
-    "gpt2 102 M": ("gpt2", {"n_layer": 12, "n_embd": 768, "n_head": 12, "vocab_size": 21128, "n_positions": LENGTH, **QUIET}),
-    "llama 31 M": ("llama", {"num_hidden_layers": 8, "hidden_size": 512, "intermediate_size": 1376, "num_attention_heads": 8, "num_key_value_heads": 2,
-                             "vocab_size": 8000}),
-    "t5 20 M": ("t5", {"num_layers": 4, "d_model": 384, "d_kv": 64, "d_ff": 1536, "num_heads": 6, "vocab_size": 8000, "decoder_start_token_id": 0,
-                       "dropout_rate": 0.0}),
-}  # fmt: skip
+    "gpt2 4.5 M": (
+        "gpt2",
+        {
+            "n_layer": 4,
+            "n_embd": 256,
+            "n_head": 4,
+            "vocab_size": 4864,
+            "n_positions": LENGTH,
+            **QUIET,
+        },
+    ),
+    "gpt2 29 M": (
+        "gpt2",
+        {
+            "n_layer": 8,
+            "n_embd": 512,
+            "n_head": 8,
+            "vocab_size": 8000,
+            "n_positions": LENGTH,
+            **QUIET,
+        },
+    ),
+    "gpt2 102 M": (
+        "gpt2",
+        {
+            "n_layer": 12,
+            "n_embd": 768,
+            "n_head": 12,
+            "vocab_size": 21128,
+            "n_positions": LENGTH,
+            **QUIET,
+        },
+    ),
+    "llama 31 M": (
+        "llama",
+        {
+            "num_hidden_layers": 8,
+            "hidden_size": 512,
+            "intermediate_size": 1376,
+            "num_attention_heads": 8,
+            "num_key_value_heads": 2,
+            "vocab_size": 8000,
+        },
+    ),
+    "t5 20 M": (
+        "t5",
+        {
+            "num_layers": 4,
+            "d_model": 384,
+            "d_kv": 64,
+            "d_ff": 1536,
+            "num_heads": 6,
+            "vocab_size": 8000,
+            "decoder_start_token_id": 0,
+            "dropout_rate": 0.0,
+        },
+    ),
+}
 METHODS = ("full", "lora")
 
 
@@ -62,20 +112,30 @@ def train(config: Any, method: str, checkpointing: bool, length: int) -> list[fl
     from miniluotuo_utils.students.loop import summed_loss
     from miniluotuo_utils.students.methods import attach
 
-    cuda, auto = torch.cuda.is_available(), AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-    device, dtype = "cuda" if cuda else "cpu", torch.bfloat16 if cuda and method == "lora" else torch.float32
+    cuda, auto = (
+        torch.cuda.is_available(),
+        AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM,
+    )
+    device, dtype = (
+        "cuda" if cuda else "cpu",
+        torch.bfloat16 if cuda and method == "lora" else torch.float32,
+    )
     student = Student("", auto.from_config(config, dtype=dtype).to(device), None)
     attach(student, method, seed=0, steps=100)
     model, times = student.model.train(), []
     if checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-4, fused=True)
+    optimizer = torch.optim.AdamW(
+        [p for p in model.parameters() if p.requires_grad], lr=1e-4, fused=True
+    )
     ids = torch.randint(5, config.vocab_size, (BATCH, length), device=device)
     for _ in range(STEPS):
         started = time.perf_counter()
         for _ in range(2):
             with torch.autocast(device, torch.bfloat16, enabled=cuda):
-                loss = summed_loss(model, {"input_ids": ids, "labels": ids}, 2 * ids.numel(), method)
+                loss = summed_loss(
+                    model, {"input_ids": ids, "labels": ids}, 2 * ids.numel(), method
+                )
             loss.backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -90,17 +150,32 @@ def measure(case: str, method: str, checkpointing: bool) -> dict[str, float]:
     import torch
 
     kind, sizes = CASES[case]
-    names = {"gpt2": ("n_layer", "n_embd"), "llama": ("num_hidden_layers", "hidden_size"), "t5": ("num_layers", "d_model")}[
-        kind
-    ]
+    names = {
+        "gpt2": ("n_layer", "n_embd"),
+        "llama": ("num_hidden_layers", "hidden_size"),
+        "t5": ("num_layers", "d_model"),
+    }[kind]
     width = 16 * config_of(case).num_attention_heads
-    train(config_of(case, **dict(zip(names, (1, width), strict=True)), vocab_size=64), method, checkpointing, 8)  # everything is imported now
+    train(
+        config_of(case, **dict(zip(names, (1, width), strict=True)), vocab_size=64),
+        method,
+        checkpointing,
+        8,
+    )  # everything is imported now
     cuda, before = torch.cuda.is_available(), resident()
     if cuda:
         torch.cuda.reset_peak_memory_stats()
     times = train(config_of(case), method, checkpointing, LENGTH)
-    peak = torch.cuda.max_memory_allocated() if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
-    rate = (known_peak(torch.cuda.get_device_name()) or float("nan")) if cuda else measured_peak("float32")
+    peak = (
+        torch.cuda.max_memory_allocated()
+        if cuda
+        else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
+    )
+    rate = (
+        (known_peak(torch.cuda.get_device_name()) or float("nan"))
+        if cuda
+        else measured_peak("float32")
+    )
     return {"peak": peak, "seconds": min(times[1:]), "rate": rate, "cuda": cuda}
 
 
@@ -115,13 +190,20 @@ def measured(case: str, method: str, checkpointing: bool, returned: bool) -> dic
 def compare(case: str, method: str, checkpointing: bool) -> str:
     """One row of the table."""
     config = config_of(case)
-    memory, speed = measured(case, method, checkpointing, True), measured(case, method, checkpointing, False)
-    planned = training_memory(config, method, LENGTH, BATCH, checkpointing, half=bool(memory["cuda"]))["total"]
+    memory, speed = (
+        measured(case, method, checkpointing, True),
+        measured(case, method, checkpointing, False),
+    )
+    planned = training_memory(
+        config, method, LENGTH, BATCH, checkpointing, half=bool(memory["cuda"])
+    )["total"]
     flops = flops_per_token(config, LENGTH, method, checkpointing) * 2 * BATCH * LENGTH
     share = flops / speed["seconds"] / speed["rate"]
     tokens = 2 * BATCH * LENGTH / speed["seconds"]
-    return (f"| {case} | {parameter_count(config) / 1e6:.1f} M | {method}{' + checkpointing' if checkpointing else ''} | {planned / 2**20:,.0f} | "
-            f"{memory['peak'] / 2**20:,.0f} | {planned / memory['peak']:.2f} | {tokens:,.0f} | {share:.0%} |")  # fmt: skip
+    return (
+        f"| {case} | {parameter_count(config) / 1e6:.1f} M | {method}{' + checkpointing' if checkpointing else ''} | {planned / 2**20:,.0f} | "
+        f"{memory['peak'] / 2**20:,.0f} | {planned / memory['peak']:.2f} | {tokens:,.0f} | {share:.0%} |"
+    )
 
 
 def tokens_per_row(number: int = 3000) -> None:
@@ -133,8 +215,13 @@ def tokens_per_row(number: int = 3000) -> None:
     rows, _ = load("alpaca-chinese", "train", errors="collect")
     chosen = random.Random(0).sample(list(rows), number)
     gpt2, real = gpt2_tokenizer(available("gpt2-tokenizer"))
-    print("| tokenizer 词表 | rows 行 | tokens per row 每行词元 | supervised 监督 |\n|---|---|---|---|")
-    for name, tokenizer in ((f"GPT-2 BPE{'' if real else ' (miniature)'}", gpt2), ("tiny", load_student("tiny").tokenizer)):
+    print(
+        "| tokenizer 词表 | rows 行 | tokens per row 每行词元 | supervised 监督 |\n|---|---|---|---|"
+    )
+    for name, tokenizer in (
+        (f"GPT-2 BPE{'' if real else ' (miniature)'}", gpt2),
+        ("tiny", load_student("tiny").tokenizer),
+    ):
         made = encode(chosen, tokenizer, 1 << 20).rows
         tokens = sum(len(row["input_ids"]) for row in made)
         supervised = sum(label != IGNORED for row in made for label in row["labels"])
@@ -152,8 +239,10 @@ def main() -> None:
             print(compare(case, method, False), flush=True)
     print(compare("gpt2 102 M", "full", True))
     threads = os.environ.get("OMP_NUM_THREADS", "all")
-    print(f"\n{datetime.now(UTC):%Y-%m-%d}, commit {commit()}, {platform.processor() or platform.machine()}, {threads} threads, "
-          f"{measured_peak() / 1e9:.0f} GFLOP/s on a float32 product")  # fmt: skip
+    print(
+        f"\n{datetime.now(UTC):%Y-%m-%d}, commit {commit()}, {platform.processor() or platform.machine()}, {threads} threads, "
+        f"{measured_peak() / 1e9:.0f} GFLOP/s on a float32 product"
+    )
 
 
 if __name__ == "__main__":

@@ -23,7 +23,11 @@ WAYS = {
     "whole schema, eleven wordings 整张类型表，十一种问法": {"slice_size": None},
     "whole schema, one wording 整张类型表，一种问法": {"slice_size": None, "paraphrases": False},
     "slices 切片": {"slice_size": "default"},
-    "slices, hard negatives, a quarter empty 切片，难反例，四分之一空答案": {"slice_size": "default", "confusable": True, "pure_negative": 0.25},
+    "slices, hard negatives, a quarter empty 切片，难反例，四分之一空答案": {
+        "slice_size": "default",
+        "confusable": True,
+        "pure_negative": 0.25,
+    },
 }
 
 
@@ -32,7 +36,9 @@ def rows(seed: int, way: dict) -> list[dict]:
     made = []
     for name in SETS:
         train, task = records(name, "train"), name.upper()
-        options = way | ({"confusable": confusability(train, task)} if way.get("confusable") else {})
+        options = way | (
+            {"confusable": confusability(train, task)} if way.get("confusable") else {}
+        )
         made += build_instructions(train, task, schema_of(train, task), seed, **options)
     return made
 
@@ -41,8 +47,16 @@ def scores(student: Student, slice_size: int | str | None) -> dict[str, float]:
     """Span F1 by part."""
     found = {}
     for name in SETS:
-        schema, sentences = schema_of(records(name, "train"), name.upper()), [r["sentence"] for r in records(name, "test")]
-        found |= f1(extract(student, sentences, schema, name.upper(), max_new_tokens=160, slice_size=slice_size).records, name)
+        schema, sentences = (
+            schema_of(records(name, "train"), name.upper()),
+            [r["sentence"] for r in records(name, "test")],
+        )
+        found |= f1(
+            extract(
+                student, sentences, schema, name.upper(), max_new_tokens=160, slice_size=slice_size
+            ).records,
+            name,
+        )
     return found
 
 
@@ -52,14 +66,26 @@ def main(seeds: int) -> None:
         each: dict[str, list[float]] = {}
         for seed in range(seeds):
             made = rows(seed, way)
-            training = finetune(load_student("tiny"), made, epochs=2, batch_size=4, learning_rate=5e-4, seed=seed)
+            training = finetune(
+                load_student("tiny"), made, epochs=2, batch_size=4, learning_rate=5e-4, seed=seed
+            )
             for part, value in scores(training.student, way["slice_size"]).items():
                 each.setdefault(part, []).append(value)
         if not turn:
-            print("| prompts 提示 | rows 行 | " + " | ".join(each) + " |\n|---|---|" + "---|" * len(each))
-        cells = (f"{statistics.mean(values):.3f} ({', '.join(f'{v:.3f}' for v in values)})" for values in each.values())
+            print(
+                "| prompts 提示 | rows 行 | "
+                + " | ".join(each)
+                + " |\n|---|---|"
+                + "---|" * len(each)
+            )
+        cells = (
+            f"{statistics.mean(values):.3f} ({', '.join(f'{v:.3f}' for v in values)})"
+            for values in each.values()
+        )
         print(f"| {label} | {len(made):,} | " + " | ".join(cells) + " |", flush=True)
-    print(f"\n`tiny`, float32, {seeds} seeds, {datetime.now(UTC):%Y-%m-%d}, commit {commit()}, {hardware()}")
+    print(
+        f"\n`tiny`, float32, {seeds} seeds, {datetime.now(UTC):%Y-%m-%d}, commit {commit()}, {hardware()}"
+    )
 
 
 if __name__ == "__main__":

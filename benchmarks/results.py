@@ -1,6 +1,6 @@
 """Print the README's results table from what a run left in `runs/<scale>/`: scores with intervals, training, date, commit, hardware.
 
-    make run SCALE=cpu && python benchmarks/results.py cpu
+make run SCALE=cpu && python benchmarks/results.py cpu
 """
 
 from __future__ import annotations
@@ -19,7 +19,15 @@ from miniluotuo_utils.runtime import runs_root
 def hardware() -> str:
     """Processor and number of cores."""
     cpuinfo = Path("/proc/cpuinfo")
-    names = [line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")] if cpuinfo.exists() else []
+    names = (
+        [
+            line.split(":")[1].strip()
+            for line in cpuinfo.read_text().splitlines()
+            if line.startswith("model name")
+        ]
+        if cpuinfo.exists()
+        else []
+    )
     return f"{names[0] if names else platform.processor()}, {len(names) or '?'} cores"
 
 
@@ -29,18 +37,27 @@ def main(scale: str) -> None:
     metrics = json.loads((folder / "evaluation" / "metrics.json").read_text(encoding="utf-8"))
     student = json.loads((folder / "students" / "student" / "run.json").read_text(encoding="utf-8"))
     when = datetime.fromtimestamp((folder / "evaluation" / "run.json").stat().st_mtime, UTC)
-    print("| data 数据 | item 项目 | system 选手 | P | R | F1 `span` | 95 % | F1 `string` |\n|---|---|---|---|---|---|---|---|")
+    print(
+        "| data 数据 | item 项目 | system 选手 | P | R | F1 `span` | 95 % | F1 `string` |\n|---|---|---|---|---|---|---|---|"
+    )
     for key in (k for k in metrics if k.endswith(" span")):
         name, system, _ = key.split()
         strings = dict(headline(metrics[f"{name} {system} string"]))
-        gold, pred = (read_jsonl(folder / "evaluation" / f"{name}_{which}.jsonl") for which in ("gold", system))
+        gold, pred = (
+            read_jsonl(folder / "evaluation" / f"{name}_{which}.jsonl")
+            for which in ("gold", system)
+        )
         bounds = dict(headline(interval(gold, pred, metrics[key]["task"])))
         for part, micro in headline(metrics[key]):
-            print(f"| {name} | {part} | {system} | {micro['precision']:.3f} | {micro['recall']:.3f} | {micro['f1']:.3f} "
-                  f"| {bounds[part]['f1'][0]:.3f} to {bounds[part]['f1'][1]:.3f} | {strings[part]['f1']:.3f} |")  # fmt: skip
-    print(f"\n`{scale}`, {when:%Y-%m-%d}, commit {student['commit']}, {hardware()}; {student['method']} fine-tuning of `{student['student']}` "
-          f"({student['parameters']:,} parameters) on {student['tokens']:,} tokens ({student['supervised_tokens']:,} supervised) in "
-          f"{student['train_seconds'] / 60:.1f} minutes, {student['tokens_per_second']:,.0f} tokens/s.")  # fmt: skip
+            print(
+                f"| {name} | {part} | {system} | {micro['precision']:.3f} | {micro['recall']:.3f} | {micro['f1']:.3f} "
+                f"| {bounds[part]['f1'][0]:.3f} to {bounds[part]['f1'][1]:.3f} | {strings[part]['f1']:.3f} |"
+            )
+    print(
+        f"\n`{scale}`, {when:%Y-%m-%d}, commit {student['commit']}, {hardware()}; {student['method']} fine-tuning of `{student['student']}` "
+        f"({student['parameters']:,} parameters) on {student['tokens']:,} tokens ({student['supervised_tokens']:,} supervised) in "
+        f"{student['train_seconds'] / 60:.1f} minutes, {student['tokens_per_second']:,.0f} tokens/s."
+    )
 
 
 if __name__ == "__main__":

@@ -37,7 +37,11 @@ def records(sentences: int, spans: int) -> Iterator[dict]:
     draw = random.Random(0)
     for _ in range(sentences):
         text = "".join(chr(draw.randint(0x4E00, 0x9FA5)) for _ in range(6 * spans))
-        yield {"sentence": text, "source": "random", "entities": [entity(draw, text, 6 * i) for i in range(spans)]}
+        yield {
+            "sentence": text,
+            "source": "random",
+            "entities": [entity(draw, text, 6 * i) for i in range(spans)],
+        }
 
 
 def entity(draw: random.Random, text: str, at: int) -> dict:
@@ -51,23 +55,40 @@ def predicted(gold: Iterable[dict]) -> Iterator[dict]:
     """Predictions, one span in five drawn anew."""
     draw = random.Random(1)
     for g in gold:
-        yield dict(g, entities=[e if draw.random() < 0.8 else entity(draw, g["sentence"], 6 * i) for i, e in enumerate(g["entities"])])
+        yield dict(
+            g,
+            entities=[
+                e if draw.random() < 0.8 else entity(draw, g["sentence"], 6 * i)
+                for i, e in enumerate(g["entities"])
+            ],
+        )
 
 
 def main(sentences: int, spans: int) -> None:
     """Write the two files, score them in a child process in both of our modes, and print what it took."""
-    print("| mode 模式 | sentences 句 | spans each 每句片段 | file 文件 | seconds 秒 | CPU seconds | peak memory 内存峰值 | F1 |\n|---|---|---|---|---|---|---|---|")
+    print(
+        "| mode 模式 | sentences 句 | spans each 每句片段 | file 文件 | seconds 秒 | CPU seconds | peak memory 内存峰值 | F1 |\n|---|---|---|---|---|---|---|---|"
+    )
     with tempfile.TemporaryDirectory() as folder:
         gold, pred = (Path(folder) / f"{name}.jsonl" for name in ("gold", "pred"))
         write_jsonl(gold, records(sentences, spans))
         write_jsonl(pred, predicted(records(sentences, spans)))
         for mode in ("span", "string"):
             command = [sys.executable, "-c", CHILD, str(gold), str(pred), "NER", mode]
-            took = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-            print(f"| `{mode}` | {sentences:,} | {spans} | {gold.stat().st_size / 1e6:.0f} MB | {took['seconds']:.1f} | {took['cpu']:.1f} | "
-                  f"{took['mib']:.0f} MiB | {took['f1']:.4f} |")  # fmt: skip
-    print(f"\nNER, two files of IE records, one process, Python {sys.version.split()[0]}, {datetime.now(UTC):%Y-%m-%d}, commit {commit()}, {hardware()}")
+            took = json.loads(
+                subprocess.run(command, capture_output=True, text=True, check=True).stdout
+            )
+            print(
+                f"| `{mode}` | {sentences:,} | {spans} | {gold.stat().st_size / 1e6:.0f} MB | {took['seconds']:.1f} | {took['cpu']:.1f} | "
+                f"{took['mib']:.0f} MiB | {took['f1']:.4f} |"
+            )
+    print(
+        f"\nNER, two files of IE records, one process, Python {sys.version.split()[0]}, {datetime.now(UTC):%Y-%m-%d}, commit {commit()}, {hardware()}"
+    )
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 100_000, int(sys.argv[2]) if len(sys.argv) > 2 else 10)
+    main(
+        int(sys.argv[1]) if len(sys.argv) > 1 else 100_000,
+        int(sys.argv[2]) if len(sys.argv) > 2 else 10,
+    )

@@ -28,27 +28,57 @@ def bert_like(student: Student, seed: int) -> SimpleNamespace:
 
     set_seed(seed)
     own = student.model.config
-    config = BertConfig(vocab_size=own.vocab_size, hidden_size=own.hidden_size, num_hidden_layers=own.num_hidden_layers, pad_token_id=own.pad_token_id,
-                        num_attention_heads=own.num_attention_heads, intermediate_size=4 * own.hidden_size, max_position_embeddings=own.n_positions)  # fmt: skip
+    config = BertConfig(
+        vocab_size=own.vocab_size,
+        hidden_size=own.hidden_size,
+        num_hidden_layers=own.num_hidden_layers,
+        pad_token_id=own.pad_token_id,
+        num_attention_heads=own.num_attention_heads,
+        intermediate_size=4 * own.hidden_size,
+        max_position_embeddings=own.n_positions,
+    )
     return SimpleNamespace(model=BertForMaskedLM(config), tokenizer=student.tokenizer)
 
 
 def main(name: str = "embedded-ner", minutes: str = "1", seeds: str = "3") -> None:
     """Print one row per body and learning rate."""
     student, splits = load_student("tiny"), CATALOG[name].splits
-    train, gold = (list(read(name, split, progress=False)) for split in ("train", "dev" if "dev" in splits else "test"))
-    print("| body | learning rate | parameters | steps | seconds | P | R | F1 span, mean (each seed) |\n| --- | --- | --- | --- | --- | --- | --- | --- |")
+    train, gold = (
+        list(read(name, split, progress=False))
+        for split in ("train", "dev" if "dev" in splits else "test")
+    )
+    print(
+        "| body | learning rate | parameters | steps | seconds | P | R | F1 span, mean (each seed) |\n| --- | --- | --- | --- | --- | --- | --- | --- |"
+    )
     for rate in (5e-4, 1e-3):
         for body in ("left", "both", "BERT"):
             found = []
             for seed in range(int(seeds)):
                 start = bert_like(student, seed) if body == "BERT" else student
-                tagger = train_tagger(start, train, bidirectional=body != "left", minutes=float(minutes), learning_rate=rate, seed=seed)
-                found.append(headline(score(gold, tagger.predict([r["sentence"] for r in gold]), "NER"))[0][1])
-            p, r, f1 = (sum(one[key] for one in found) / len(found) for key in ("precision", "recall", "f1"))
+                tagger = train_tagger(
+                    start,
+                    train,
+                    bidirectional=body != "left",
+                    minutes=float(minutes),
+                    learning_rate=rate,
+                    seed=seed,
+                )
+                found.append(
+                    headline(score(gold, tagger.predict([r["sentence"] for r in gold]), "NER"))[0][
+                        1
+                    ]
+                )
+            p, r, f1 = (
+                sum(one[key] for one in found) / len(found) for key in ("precision", "recall", "f1")
+            )
             each = ", ".join(f"{one['f1']:.3f}" for one in found)
-            print(f"| {body} | {rate:g} | {tagger.model.num_parameters():,} | {tagger.steps} | {tagger.seconds:.0f} | {p:.3f} | {r:.3f} | {f1:.3f} ({each}) |", flush=True)
-    print(f"\n{name}, {datetime.now(UTC):%Y-%m-%d}, commit {commit()}, {hardware()}; of the training records: {dict(tagger.counts)}")
+            print(
+                f"| {body} | {rate:g} | {tagger.model.num_parameters():,} | {tagger.steps} | {tagger.seconds:.0f} | {p:.3f} | {r:.3f} | {f1:.3f} ({each}) |",
+                flush=True,
+            )
+    print(
+        f"\n{name}, {datetime.now(UTC):%Y-%m-%d}, commit {commit()}, {hardware()}; of the training records: {dict(tagger.counts)}"
+    )
 
 
 if __name__ == "__main__":

@@ -18,8 +18,20 @@ from pathlib import Path
 
 from miniluotuo_utils.runtime import commit
 
-REPLY = {"id": "x", "object": "chat.completion", "created": 0, "model": "m", "usage": {"prompt_tokens": 300, "completion_tokens": 100, "total_tokens": 400},
-         "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "好" * 100}}]}  # fmt: skip
+REPLY = {
+    "id": "x",
+    "object": "chat.completion",
+    "created": 0,
+    "model": "m",
+    "usage": {"prompt_tokens": 300, "completion_tokens": 100, "total_tokens": 400},
+    "choices": [
+        {
+            "index": 0,
+            "finish_reason": "stop",
+            "message": {"role": "assistant", "content": "好" * 100},
+        }
+    ],
+}
 
 
 def serve(latency: float, port) -> None:
@@ -79,11 +91,29 @@ asyncio.run(main())
 """
 
 
-def timed(code: str, base: str, folder: str, count: int, flight: int, processes: int = 1) -> tuple[float, int]:
+def timed(
+    code: str, base: str, folder: str, count: int, flight: int, processes: int = 1
+) -> tuple[float, int]:
     """(seconds of the slowest process, peak MiB of the largest) for `count` requests over all processes, `flight` in flight together."""
     store = str(Path(folder) / f"{time.time_ns()}.sqlite")
-    started = [subprocess.Popen([sys.executable, "-c", code, base, store, str(count // processes), str(flight // processes), str(part)],
-                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for part in range(processes)]  # fmt: skip
+    started = [
+        subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                code,
+                base,
+                store,
+                str(count // processes),
+                str(flight // processes),
+                str(part),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for part in range(processes)
+    ]
     for process in started:
         assert process.stdout.readline() == "ready\n"
     for process in started:
@@ -99,13 +129,23 @@ def main(seconds: int) -> None:
     server = multiprocessing.Process(target=serve, args=(1.0, port), daemon=True)
     server.start()
     base = f"http://127.0.0.1:{port.get()}/v1"
-    print(f"commit {commit()}\n| in flight | client | processes | requests/s | share of the ideal rate | peak MiB of a process |\n|---|---|---|---|---|---|")
+    print(
+        f"commit {commit()}\n| in flight | client | processes | requests/s | share of the ideal rate | peak MiB of a process |\n|---|---|---|---|---|---|"
+    )
     with tempfile.TemporaryDirectory() as folder:
         for flight in (256, 1000):
-            for name, code, processes in (("Teacher", OURS, 1), ("AsyncOpenAI gather", PLAIN, 1), ("Teacher", OURS, 2), ("Teacher", OURS, 3)):
+            for name, code, processes in (
+                ("Teacher", OURS, 1),
+                ("AsyncOpenAI gather", PLAIN, 1),
+                ("Teacher", OURS, 2),
+                ("Teacher", OURS, 3),
+            ):
                 count = flight * seconds // processes * processes
                 took, memory = timed(code, base, folder, count, flight, processes)
-                print(f"| {flight} | {name} | {processes} | {count / took:,.0f} | {count / took / flight:.2f} | {memory} |", flush=True)
+                print(
+                    f"| {flight} | {name} | {processes} | {count / took:,.0f} | {count / took / flight:.2f} | {memory} |",
+                    flush=True,
+                )
         server.kill()
         server = multiprocessing.Process(target=serve, args=(0.0, port), daemon=True)
         server.start()

@@ -37,7 +37,11 @@ LENGTH, NO_LIMIT, MANY = 1024, 1_000_000, 1_000_000
 
 def alpaca() -> list[dict]:
     """The rows of alpaca-chinese v3 that have an answer."""
-    return [row for row in read("alpaca-chinese", "train", False, reader="alpaca_parallel_all") if row["output"]]
+    return [
+        row
+        for row in read("alpaca-chinese", "train", False, reader="alpaca_parallel_all")
+        if row["output"]
+    ]
 
 
 def student_tokenizer() -> object:
@@ -61,13 +65,23 @@ def trl_preparation(tokenizer: object) -> tuple[Callable, object]:
     from trl import SFTConfig, SFTTrainer
 
     arguments = SFTConfig(
-        output_dir=tempfile.mkdtemp(), max_length=None, report_to="none", use_cpu=True, bf16=False, disable_tqdm=True
+        output_dir=tempfile.mkdtemp(),
+        max_length=None,
+        report_to="none",
+        use_cpu=True,
+        bf16=False,
+        disable_tqdm=True,
     )
     ready = Dataset.from_list([{"input_ids": [0], "labels": [0]}])
     trainer = SFTTrainer(
-        AutoModelForCausalLM.from_pretrained(EMBEDDED / "student"), arguments, train_dataset=ready, processing_class=tokenizer
+        AutoModelForCausalLM.from_pretrained(EMBEDDED / "student"),
+        arguments,
+        train_dataset=ready,
+        processing_class=tokenizer,
     )
-    trainer.completion_only_loss = True  # what SFTTrainer finds out for itself when its data set has prompt and completion
+    trainer.completion_only_loss = (
+        True  # what SFTTrainer finds out for itself when its data set has prompt and completion
+    )
     return trainer._prepare_dataset, arguments
 
 
@@ -81,11 +95,16 @@ def against_trl(pairs: int) -> None:
     datasets.disable_caching()
     rows, tokenizer = alpaca(), student_tokenizer()
     prepare, arguments = trl_preparation(tokenizer)
-    columns = {"prompt": [row_prompt(row) for row in rows], "completion": [row["output"] for row in rows]}
+    columns = {
+        "prompt": [row_prompt(row) for row in rows],
+        "completion": [row["output"] for row in rows],
+    }
     contestants = {
-        "TRL": lambda: prepare(datasets.Dataset.from_dict(columns), tokenizer, arguments, False, None, "train"),
+        "TRL": lambda: prepare(
+            datasets.Dataset.from_dict(columns), tokenizer, arguments, False, None, "train"
+        ),
         "ours": lambda: encoded_dataset(rows, tokenizer, NO_LIMIT)[0],
-    }  # fmt: skip
+    }
     rates: dict[str, list[float]] = {name: [] for name in contestants}
     for number in range(pairs):
         found = {}
@@ -96,7 +115,9 @@ def against_trl(pairs: int) -> None:
     ratios = sorted(ours / trl for ours, trl in zip(rates["ours"], rates["TRL"], strict=True))
     for name, values in rates.items():
         print(f"| {name} | {len(rows):,} | {statistics.median(values):,.0f} |")
-    print(f"\nratio: median {statistics.median(ratios):.2f}, from {ratios[0]:.2f} to {ratios[-1]:.2f} in {pairs} pairs")
+    print(
+        f"\nratio: median {statistics.median(ratios):.2f}, from {ratios[0]:.2f} to {ratios[-1]:.2f} in {pairs} pairs"
+    )
 
 
 def check_equal(trl: object, ours: object, report: bool) -> None:
@@ -129,12 +150,18 @@ def packing(name: str, folder: str) -> None:
         before = memory("VmRSS")
         seconds, sequences = timed(lambda: pack_dataset(rows, LENGTH, "bfd"))
     else:
-        seconds, sequences = timed(lambda: pack(rows, LENGTH) if name == "pack" else list(pack_stream(rows, LENGTH)))
-    extra, ids = memory("VmHWM") - before, sequences["input_ids"] if name == "TRL bfd" else [s["input_ids"] for s in sequences]
+        seconds, sequences = timed(
+            lambda: pack(rows, LENGTH) if name == "pack" else list(pack_stream(rows, LENGTH))
+        )
+    extra, ids = (
+        memory("VmHWM") - before,
+        sequences["input_ids"] if name == "TRL bfd" else [s["input_ids"] for s in sequences],
+    )
     tokens = sum(map(len, ids))
     assert tokens == sum(map(len, table["input_ids"]))
     print(
-        f"| {name} | {len(table):,} | {len(ids):,} | {tokens / len(ids) / LENGTH:.2%} | {seconds:.2f} | {extra:,} |", flush=True
+        f"| {name} | {len(table):,} | {len(ids):,} | {tokens / len(ids) / LENGTH:.2%} | {seconds:.2f} | {extra:,} |",
+        flush=True,
     )
 
 
@@ -148,8 +175,10 @@ def streaming(sizes: list[int]) -> None:
     for sequence in pack_stream(rows, LENGTH):
         count, tokens = count + 1, tokens + len(sequence["input_ids"])
     seconds = time.perf_counter() - start
-    print(f"pack_stream, {MANY:,} rows: {MANY / seconds:,.0f} rows/s, {tokens / seconds / 1e6:.1f} M tokens/s, fill {tokens / count / LENGTH:.2%}, "
-          f"peak {memory('VmHWM') - before:,} MiB")  # fmt: skip
+    print(
+        f"pack_stream, {MANY:,} rows: {MANY / seconds:,.0f} rows/s, {tokens / seconds / 1e6:.1f} M tokens/s, fill {tokens / count / LENGTH:.2%}, "
+        f"peak {memory('VmHWM') - before:,} MiB"
+    )
 
 
 def processes_and_cache() -> None:
@@ -159,12 +188,18 @@ def processes_and_cache() -> None:
     for threads, processes in (("false", 1), ("true", 1), ("false", 2)):
         os.environ["TOKENIZERS_PARALLELISM"] = threads
         seconds, _ = timed(
-            lambda processes=processes: encoded_dataset(rows, tokenizer, LENGTH, packed=LENGTH, processes=processes)
+            lambda processes=processes: encoded_dataset(
+                rows, tokenizer, LENGTH, packed=LENGTH, processes=processes
+            )
         )
-        print(f"| {'on' if threads == 'true' else 'off'} | {processes} | {seconds:.1f} |", flush=True)
+        print(
+            f"| {'on' if threads == 'true' else 'off'} | {processes} | {seconds:.1f} |", flush=True
+        )
     with tempfile.TemporaryDirectory() as folder:
         for what in ("written", "read again"):
-            seconds, _ = timed(lambda: encoded_dataset(rows, tokenizer, LENGTH, packed=LENGTH, cache=Path(folder)))
+            seconds, _ = timed(
+                lambda: encoded_dataset(rows, tokenizer, LENGTH, packed=LENGTH, cache=Path(folder))
+            )
             print(f"| cache {what} | 1 | {seconds:.1f} |")
 
 
@@ -180,9 +215,15 @@ def alone(function: Callable, *arguments: object) -> None:
 if __name__ == "__main__":
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     threads = "one thread" if os.environ["TOKENIZERS_PARALLELISM"] == "false" else "all threads"
-    print(f"{datetime.now(UTC):%Y-%m-%d}, commit {commit()}, {hardware()}, tokenizers on {threads}\n", flush=True)
+    print(
+        f"{datetime.now(UTC):%Y-%m-%d}, commit {commit()}, {hardware()}, tokenizers on {threads}\n",
+        flush=True,
+    )
     alone(against_trl, int(sys.argv[1]) if sys.argv[1:] else 5)
-    print("\n| packed by | rows | sequences | non-padding | seconds | peak MiB |\n|---|---|---|---|---|---|", flush=True)
+    print(
+        "\n| packed by | rows | sequences | non-padding | seconds | peak MiB |\n|---|---|---|---|---|---|",
+        flush=True,
+    )
     with tempfile.TemporaryDirectory() as folder:
         disable_progress_bars()
         table = encoded_dataset(alpaca(), student_tokenizer(), LENGTH)[0]

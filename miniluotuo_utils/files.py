@@ -31,7 +31,9 @@ def expect(good: object, field: str, found: object, expected: str) -> None:
     """Raise the one form of `DataError` unless `good`."""
     if not good:
         shown = repr(found)
-        raise DataError(f"field {field}: found {shown if len(shown) < 90 else shown[:87] + '...'}, expected {expected}")
+        raise DataError(
+            f"field {field}: found {shown if len(shown) < 90 else shown[:87] + '...'}, expected {expected}"
+        )
 
 
 def iter_jsonl(path: Path | str, check: Callable[[Mapping], dict] | None = None) -> Iterator[dict]:
@@ -42,20 +44,34 @@ def iter_jsonl(path: Path | str, check: Callable[[Mapping], dict] | None = None)
             if number == 1:
                 line = line.removeprefix(BOM_UTF8)
             try:
-                expect(line.strip(), "line", line.decode(errors="replace"), "a JSON object (delete the empty line)")
+                expect(
+                    line.strip(),
+                    "line",
+                    line.decode(errors="replace"),
+                    "a JSON object (delete the empty line)",
+                )
                 value = json.loads(line.decode("utf-8"))
-                if b"\\u" in line:  # half of a surrogate pair could not be written back; better said now than after hours
+                if (
+                    b"\\u" in line
+                ):  # half of a surrogate pair could not be written back; better said now than after hours
                     json.dumps(value, ensure_ascii=False).encode()
                 yield check(value) if check else value
             except UnicodeDecodeError as error:
-                raise DataError(f"{path.name}, line {number}: not UTF-8 ({error.reason}); save the file as UTF-8") from None
+                raise DataError(
+                    f"{path.name}, line {number}: not UTF-8 ({error.reason}); save the file as UTF-8"
+                ) from None
             except json.JSONDecodeError as error:
                 what = f"{error.msg} at column {error.colno}, expected one JSON object per line"
                 raise DataError(f"{path.name}, line {number}: {what}") from None
             except DataError as error:
                 raise DataError(f"{path.name}, line {number}, {error}") from None
-            except (ValueError, RecursionError) as error:  # a number of too many digits, JSON nested too deep
-                raise DataError(f"{path.name}, line {number}: not data ({str(error)[:80]})") from None
+            except (
+                ValueError,
+                RecursionError,
+            ) as error:  # a number of too many digits, JSON nested too deep
+                raise DataError(
+                    f"{path.name}, line {number}: not data ({str(error)[:80]})"
+                ) from None
 
 
 def read_jsonl(path: Path | str, check: Callable[[Mapping], dict] | None = None) -> list[dict]:
@@ -102,8 +118,11 @@ def written_whole(path: Path | str) -> Iterator[Path]:
         remove(partial)
         if error.errno == errno.ENOSPC:
             free = shutil.disk_usage(path.parent).free >> 20
-            raise OSError(errno.ENOSPC, f"disk full while writing {path.name} ({free} MiB free in its folder). "
-                          "Free some space or set MINILUOTUO_RUNS to another disk, then run again") from error  # fmt: skip
+            raise OSError(
+                errno.ENOSPC,
+                f"disk full while writing {path.name} ({free} MiB free in its folder). "
+                "Free some space or set MINILUOTUO_RUNS to another disk, then run again",
+            ) from error
         raise
     except BaseException:
         remove(partial)

@@ -55,7 +55,10 @@ MOVED = {
     "students.finetune": ("students.training", "Training"),
     "students.zoo": ("students.loading", "Student fingerprint load_student trained_student"),
 }
-NAMES = {module: {name: f"{new}.{name}" for name in gone.split()} for module, (new, gone) in MOVED.items()}
+NAMES = {
+    module: {name: f"{new}.{name}" for name in gone.split()}
+    for module, (new, gone) in MOVED.items()
+}
 NAMES["data"] = {"handed": "data.from_previous"}
 
 

@@ -25,11 +25,28 @@ from miniluotuo_utils.moved import names as moved_names
 SCALES = ("smoke", "cpu", "t4", "full")
 PACKAGE = Path(__file__).resolve().parent
 EMBEDDED = PACKAGE / "embedded"
-VERSIONS_WORTH_KEEPING = ("miniluotuo-utils", "torch", "transformers", "trl", "peft", "datasets", "tokenizers")
+VERSIONS_WORTH_KEEPING = (
+    "miniluotuo-utils",
+    "torch",
+    "transformers",
+    "trl",
+    "peft",
+    "datasets",
+    "tokenizers",
+)
 CJK_FONTS = (
-    "Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "Noto Sans SC", "Noto Sans Mono CJK SC",
-    "PingFang SC", "Hiragino Sans GB", "Microsoft YaHei", "SimHei", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei",
-)  # fmt: skip
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "Source Han Sans SC",
+    "Noto Sans SC",
+    "Noto Sans Mono CJK SC",
+    "PingFang SC",
+    "Hiragino Sans GB",
+    "Microsoft YaHei",
+    "SimHei",
+    "WenQuanYi Micro Hei",
+    "WenQuanYi Zen Hei",
+)
 
 
 def repository() -> Path | None:
@@ -107,7 +124,9 @@ def setup(scale: str = "smoke", seed: int = 42) -> Runtime:
     reads `HF_HUB_OFFLINE` and `HF_ENDPOINT` only once. Raises ValueError for an unknown scale.
     """
     if scale not in SCALES:
-        raise ValueError(f"SCALE is {scale!r}; expected one of {', '.join(SCALES)}. Change it in the parameters cell.")
+        raise ValueError(
+            f"SCALE is {scale!r}; expected one of {', '.join(SCALES)}. Change it in the parameters cell."
+        )
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     go_offline(scale == "smoke")
@@ -124,12 +143,16 @@ def go_offline(offline: bool) -> None:
     if offline:
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
     elif os.environ.get("HF_HUB_OFFLINE") == "1" and "huggingface_hub" in sys.modules:
-        print("这个内核在 smoke 下断开了网络：先重启内核，再换规模。 This kernel is offline since smoke: restart it first.")
+        print(
+            "这个内核在 smoke 下断开了网络：先重启内核，再换规模。 This kernel is offline since smoke: restart it first."
+        )
 
 
 def describe(runtime: Runtime) -> str:
     """The set-up line: scale, hardware, folder, and the larger scale that this hardware would allow."""
-    hardware = f"GPU {runtime.gpu_gib:.0f} GiB" if runtime.gpu_gib else f"{os.cpu_count()} 核 CPU，无 GPU"
+    hardware = (
+        f"GPU {runtime.gpu_gib:.0f} GiB" if runtime.gpu_gib else f"{os.cpu_count()} 核 CPU，无 GPU"
+    )
     line = f"迷你骆驼 Mini-Luotuo · scale={runtime.scale} · {hardware} · runs/{runtime.scale}/"
     allowed = "full" if runtime.gpu_gib >= 70 else "t4" if runtime.gpu_gib >= 14 else ""
     if allowed and SCALES.index(runtime.scale) < SCALES.index(allowed):
@@ -158,7 +181,9 @@ def chinese_font() -> str | None:
     known = {f.name for f in font_manager.fontManager.ttflist}
     family = next((name for name in CJK_FONTS if name in known), None)
     if family is None and (wheel := importlib.util.find_spec("mplfonts")):
-        files = sorted(Path(wheel.submodule_search_locations[0]).glob("fonts/NotoSansCJK*Regular.*"))
+        files = sorted(
+            Path(wheel.submodule_search_locations[0]).glob("fonts/NotoSansCJK*Regular.*")
+        )
         if files:
             font_manager.fontManager.addfont(str(files[0]))
             family = font_manager.FontProperties(fname=str(files[0])).get_name()
@@ -174,7 +199,12 @@ def commit() -> str | None:
     if repository() is None or not shutil.which("git"):
         return None
     command = ["git", "rev-parse", "--short", "HEAD"]
-    return subprocess.run(command, cwd=repository(), capture_output=True, text=True, check=False).stdout.strip() or None
+    return (
+        subprocess.run(
+            command, cwd=repository(), capture_output=True, text=True, check=False
+        ).stdout.strip()
+        or None
+    )
 
 
 def installed_versions() -> dict[str, str]:
@@ -202,14 +232,21 @@ def peak_memory_mib() -> dict[str, int]:
     return peak
 
 
-def record_run(folder: Path, runtime: Runtime, inputs: list[Path] | None = None, **facts: object) -> dict:
+def record_run(
+    folder: Path, runtime: Runtime, inputs: list[Path] | None = None, **facts: object
+) -> dict:
     """Write `run.json` into `folder`, last of its files: scale, seed, versions, seconds, memory, input hashes, `facts`."""
     note = {
-        "scale": runtime.scale, "seed": runtime.seed, "versions": installed_versions(), "commit": commit(),
+        "scale": runtime.scale,
+        "seed": runtime.seed,
+        "versions": installed_versions(),
+        "commit": commit(),
         "machine": {"cpus": os.cpu_count(), "gpu_gib": round(runtime.gpu_gib, 1)},
-        "seconds": round(time.time() - runtime.started, 1), "peak_mib": peak_memory_mib(),
-        "inputs": {Path(p).name: file_sha256(p) for p in inputs or []}, **facts,
-    }  # fmt: skip
+        "seconds": round(time.time() - runtime.started, 1),
+        "peak_mib": peak_memory_mib(),
+        "inputs": {Path(p).name: file_sha256(p) for p in inputs or []},
+        **facts,
+    }
     with written_whole(Path(folder) / "run.json") as partial:
         partial.write_text(json.dumps(note, ensure_ascii=False, indent=1), encoding="utf-8")
     return note

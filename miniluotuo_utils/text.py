@@ -16,11 +16,18 @@ if TYPE_CHECKING:
 
 
 PUNCTUATION = re.compile(r"""[,.!?;:'"。、“”‘’「」『』《》〈〉【】()\[\]…—~·-]""")
-SIGNS = set("0123456789abcdefghijklmnopqrstuvwxyz+*/=<>^%()[]-.!,:'")  # beside them a mark may be a sign: 3.5, -2, x>1, (3+4)*2, a[i], 5!
-APART = str.maketrans({sign: f"^{digit}" for digit, sign in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")} | {"！": None})  # NFKC would make 2³ into 23, and ！ a factorial
+SIGNS = set(
+    "0123456789abcdefghijklmnopqrstuvwxyz+*/=<>^%()[]-.!,:'"
+)  # beside them a mark may be a sign: 3.5, -2, x>1, (3+4)*2, a[i], 5!
+APART = str.maketrans(
+    {sign: f"^{digit}" for digit, sign in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")} | {"！": None}
+)  # NFKC would make 2³ into 23, and ！ a factorial
 WIDTH = 3  # characters in a shingle: one changed character of 60 leaves a Jaccard similarity of 0.90, two leave 0.81
 PERMUTATIONS = 128
-FULLEST, MOST = 32, 12  # kept texts that a band remembers, and candidates that are compared: templates share bands by the thousand
+FULLEST, MOST = (
+    32,
+    12,
+)  # kept texts that a band remembers, and candidates that are compared: templates share bands by the thousand
 BATCH = 10_000
 
 
@@ -39,7 +46,11 @@ def is_sign(text: str, at: int) -> bool:
     left, right = text[at - 1 : at], text[at + 1 : at + 2]
     if text[at] in "-([":
         return right in SIGNS and right != ""
-    return left in SIGNS and left != "" and (right in SIGNS and right != "" or text[at] in "!)]" and left.isalnum())
+    return (
+        left in SIGNS
+        and left != ""
+        and (right in SIGNS and right != "" or text[at] in "!)]" and left.isalnum())
+    )
 
 
 def shingles(text: str) -> set[str]:
@@ -80,15 +91,22 @@ class NearDuplicates:
 
     def __init__(self, threshold: float = 0.8, seed: int = 42) -> None:
         if not 0 < threshold <= 1:
-            raise ValueError(f"threshold: found {threshold}, expected a similarity above 0 and up to 1")
+            raise ValueError(
+                f"threshold: found {threshold}, expected a similarity above 0 and up to 1"
+            )
         self.threshold, self.seed, self.rows = threshold, seed, rows_for(threshold)
         self.count = 0  # texts given so far
         self.texts: dict[int, str] = {}  # number -> folded text, of those kept
-        self.buckets: dict[int, tuple[int, ...] | int] = {}  # band -> the kept text that has it, or several
+        self.buckets: dict[
+            int, tuple[int, ...] | int
+        ] = {}  # band -> the kept text that has it, or several
 
     def add(self, texts: Sequence[str]) -> list[Match | None]:
         """For each text, in order, the kept text that it nearly repeats, or None: then it is kept."""
-        return [self._keep(text, bands, self._closest(text, bands)) for text, bands in self._signed(texts)]
+        return [
+            self._keep(text, bands, self._closest(text, bands))
+            for text, bands in self._signed(texts)
+        ]
 
     def lookup(self, texts: Sequence[str]) -> list[Match | None]:
         """For each text the kept text that it nearly repeats, or None; keeps nothing."""
@@ -104,7 +122,9 @@ class NearDuplicates:
         for band in bands:
             if (held := self.buckets.get(band)) is not None:
                 shared.update((held,) if type(held) is int else held)
-        candidates = [n for n, _ in sorted(shared.items(), key=lambda pair: (-pair[1], pair[0]))[:MOST]]
+        candidates = [
+            n for n, _ in sorted(shared.items(), key=lambda pair: (-pair[1], pair[0]))[:MOST]
+        ]
         own = shingles(text) if candidates else set()
         matches = (Match(n, jaccard(own, shingles(self.texts[n]))) for n in candidates)
         best = max(matches, key=lambda m: (m.similarity, -m.number), default=None)
@@ -114,11 +134,19 @@ class NearDuplicates:
         number, self.count = self.count, self.count + 1
         if match is None:
             self.texts[number] = text
-            for band in bands:  # nearly every band belongs to one text: a bare number there halves the memory
+            for band in (
+                bands
+            ):  # nearly every band belongs to one text: a bare number there halves the memory
                 held = self.buckets.get(band)
                 if type(held) is tuple and len(held) >= FULLEST:
                     continue
-                self.buckets[band] = number if held is None else (held, number) if type(held) is int else (*held, number)
+                self.buckets[band] = (
+                    number
+                    if held is None
+                    else (held, number)
+                    if type(held) is int
+                    else (*held, number)
+                )
         return match
 
 
@@ -128,7 +156,10 @@ def rows_for(threshold: float) -> int:
     >>> [rows_for(t) for t in (0.9, 0.8, 0.7, 0.6, 0.5)]
     [10, 6, 4, 3, 3]
     """
-    return max((r for r in range(1, 13) if 1 - (1 - threshold**r) ** (PERMUTATIONS // r) >= 0.99), default=1)
+    return max(
+        (r for r in range(1, 13) if 1 - (1 - threshold**r) ** (PERMUTATIONS // r) >= 0.99),
+        default=1,
+    )
 
 
 def signature_bands(texts: Sequence[str], seed: int, rows: int) -> list[list[int]]:
@@ -141,8 +172,12 @@ def signature_bands(texts: Sequence[str], seed: int, rows: int) -> list[list[int
     hashes, offsets = shingle_hashes(texts)
     matrix = RMinHash.digest_matrix_from_flat_token_hashes(hashes, offsets, PERMUTATIONS, seed)
     bands = PERMUTATIONS // rows
-    signatures = np.array(matrix.to_rows(), dtype=np.uint64)[:, : bands * rows].reshape(len(texts), bands, rows)
-    places = np.broadcast_to(np.arange(bands, dtype=np.uint64)[None, :, None], (len(texts), bands, 1))
+    signatures = np.array(matrix.to_rows(), dtype=np.uint64)[:, : bands * rows].reshape(
+        len(texts), bands, rows
+    )
+    places = np.broadcast_to(
+        np.arange(bands, dtype=np.uint64)[None, :, None], (len(texts), bands, 1)
+    )
     numbered = np.concatenate([places, signatures], axis=2)  # (texts, bands, 1 + rows)
     return mixed(np.moveaxis(numbered, 2, 0)).tolist()
 
@@ -151,7 +186,9 @@ def shingle_hashes(texts: Sequence[str], width: int = WIDTH) -> tuple[np.ndarray
     """A 64-bit hash of every shingle of all texts in one array, and where each text's begin (one number more than texts)."""
     import numpy as np
 
-    codes = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.uint64)
+    codes = np.frombuffer(
+        "".join(texts).encode("utf-32-le", "surrogatepass"), dtype=np.uint32
+    ).astype(np.uint64)
     lengths = np.array([len(text) for text in texts])
     starts = np.concatenate([[0], np.cumsum(lengths)])
     counts = np.maximum(lengths - width + 1, 1)
@@ -159,8 +196,12 @@ def shingle_hashes(texts: Sequence[str], width: int = WIDTH) -> tuple[np.ndarray
     rolled = rolling(np.concatenate([codes, np.zeros(width, np.uint64)]), width)
     at = np.arange(offsets[-1]) - np.repeat(offsets[:-1] - starts[:-1], counts)
     hashes = rolled[np.minimum(at, len(rolled) - 1)]
-    for i in np.flatnonzero(lengths < width):  # a short text must not take in the next one's characters
-        hashes[offsets[i]] = rolling(np.concatenate([codes[starts[i] : starts[i + 1]], np.zeros(width, np.uint64)]), width)[0]
+    for i in np.flatnonzero(
+        lengths < width
+    ):  # a short text must not take in the next one's characters
+        hashes[offsets[i]] = rolling(
+            np.concatenate([codes[starts[i] : starts[i + 1]], np.zeros(width, np.uint64)]), width
+        )[0]
     return hashes, offsets.astype(np.uint64)
 
 
@@ -176,14 +217,18 @@ def mixed(parts: Iterable[np.ndarray]) -> np.ndarray:
     value = np.uint64(0)
     with np.errstate(over="ignore"):
         for part in parts:
-            value = (value ^ (part.astype(np.uint64) + np.uint64(1))) * np.uint64(0x9E3779B97F4A7C15)
+            value = (value ^ (part.astype(np.uint64) + np.uint64(1))) * np.uint64(
+                0x9E3779B97F4A7C15
+            )
             value = value ^ (value >> np.uint64(29))
     return value
 
 
 MAKERS = "OpenAI|百度|阿里巴巴|阿里云|谷歌|Google|Anthropic|科大讯飞|字节跳动|腾讯|华为|智谱|微软"
 MODEL = r"(?:AI|人工智能|语言模型|大模型|聊天机器人|(?:AI|人工智能|智能|虚拟|语言)\s?(?:助[手理]|模型|程序|机器人))"
-NAMES = "ChatGPT|GPT-?[34]?|文心一言|通义千问|讯飞星火|智谱清言|豆包|Claude|Bard|Gemini|Kimi|DeepSeek"
+NAMES = (
+    "ChatGPT|GPT-?[34]?|文心一言|通义千问|讯飞星火|智谱清言|豆包|Claude|Bard|Gemini|Kimi|DeepSeek"
+)
 SELF = re.compile(
     rf"作为(?:一[个名款种])?\s?(?:大型)?\s?{MODEL}(?:\s?{MODEL})*\s?(?:[，,]|我|本)|"
     r"[Aa]s an? (?:AI|artificial intelligence|large language model|language model)\b|"
@@ -210,7 +255,9 @@ def declines(asked: str, answer: str) -> bool:
     >>> declines("翻译", "I can't wait to see you!"), declines("造句", "我无法用言语表达我的感激之情。")
     (False, False)
     """
-    return bool(REFUSAL.search(answer[:80])) and not re.search("抱歉|对不起|道歉|致歉|遗憾|拒绝|婉拒|回绝|[Ss]orry", asked)
+    return bool(REFUSAL.search(answer[:80])) and not re.search(
+        "抱歉|对不起|道歉|致歉|遗憾|拒绝|婉拒|回绝|[Ss]orry", asked
+    )
 
 
 def names_itself(answer: str) -> bool:

@@ -20,11 +20,13 @@ import nbformat
 
 from miniluotuo_utils.runtime import repository, runs_root
 
-ADDRESS_FILE = "notebooks/ADDRESS"  # "owner/name ref": the one place that badges and setup cells are made from
+ADDRESS_FILE = (
+    "notebooks/ADDRESS"  # "owner/name ref": the one place that badges and setup cells are made from
+)
 KEPT, SKIPPED = "keep_output", "skip-execution"
 NOISE = ("widgets", "papermill", "language_info", "execution", "colab", "vscode")
 
-SETUP = '''
+SETUP = """
 # 准备：在 Colab / Kaggle 上克隆仓库并安装依赖；在本地什么也不做。 On Colab or Kaggle: clone and install; elsewhere nothing.
 import importlib.util, os, subprocess, sys
 from importlib.metadata import version
@@ -40,14 +42,16 @@ if importlib.util.find_spec("miniluotuo_utils") is None and ("COLAB_RELEASE_TAG"
     pip = [sys.executable, "-m", "pip", "install", "-q", "-c", os.path.abspath("live-constraints.txt"), "-r", "requirements.txt"]
     subprocess.run(pip, check=True, cwd=folder)
     sys.path.insert(0, folder)
-'''.strip()
+""".strip()
 
 
 def notebooks(root: Path | None = None) -> list[Path]:
     """The repository's notebooks in their order. FileNotFoundError where the package stands without its repository."""
     root = root or repository()
     if root is None:
-        raise FileNotFoundError("no notebooks/ beside the package; clone the repository and run this inside it")
+        raise FileNotFoundError(
+            "no notebooks/ beside the package; clone the repository and run this inside it"
+        )
     return sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 
 
@@ -74,7 +78,13 @@ def badge(slug: str, ref: str, name: str) -> str:
 
 def remote_slug(root: Path) -> str | None:
     """`owner/name` of the clone's GitHub remote, None where there is none."""
-    url = subprocess.run(["git", "remote", "get-url", "origin"], cwd=root, capture_output=True, text=True, check=False).stdout
+    url = subprocess.run(
+        ["git", "remote", "get-url", "origin"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout
     found = re.search(r"github\.com[:/]([\w.-]+/[\w.-]+?)(?:\.git)?\s*$", url)
     return found[1] if found else None
 
@@ -82,7 +92,9 @@ def remote_slug(root: Path) -> str | None:
 def write_badges(root: Path, slug: str, ref: str) -> list[Path]:
     """Write one address into `notebooks/ADDRESS`, every badge, every setup cell and both READMEs; returns what changed."""
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", slug):
-        raise ValueError(f"REPO is {slug!r}; expected owner/name, for example REPO=my-class/Mini-Luotuo")
+        raise ValueError(
+            f"REPO is {slug!r}; expected owner/name, for example REPO=my-class/Mini-Luotuo"
+        )
     old_slug, old_ref = address(root)
     changed = []
     for path in [*notebooks(root), root / "README.md", root / "README_zh.md"]:
@@ -102,11 +114,17 @@ def readdressed(text: str, old: tuple[str, str], new: tuple[str, str]) -> str:
     'SLUG, REF = \\\\"c/d\\\\", \\\\"v1\\\\"'
     """
     for quote in ('"', '\\"'):
-        text = text.replace(f"SLUG, REF = {quote}{old[0]}{quote}, {quote}{old[1]}{quote}",
-                            f"SLUG, REF = {quote}{new[0]}{quote}, {quote}{new[1]}{quote}")  # fmt: skip
-    text = text.replace(f"/github/{old[0]}/blob/{old[1]}/notebooks/", f"/github/{new[0]}/blob/{new[1]}/notebooks/")
+        text = text.replace(
+            f"SLUG, REF = {quote}{old[0]}{quote}, {quote}{old[1]}{quote}",
+            f"SLUG, REF = {quote}{new[0]}{quote}, {quote}{new[1]}{quote}",
+        )
+    text = text.replace(
+        f"/github/{old[0]}/blob/{old[1]}/notebooks/", f"/github/{new[0]}/blob/{new[1]}/notebooks/"
+    )
     clone = "git clone https://github.com/{0} && cd {1}"
-    return text.replace(clone.format(old[0], old[0].split("/")[1]), clone.format(new[0], new[0].split("/")[1]))
+    return text.replace(
+        clone.format(old[0], old[0].split("/")[1]), clone.format(new[0], new[0].split("/")[1])
+    )
 
 
 def tags(cell: nbformat.NotebookNode) -> list[str]:
@@ -156,7 +174,14 @@ def catalog_text() -> str:
     from miniluotuo_utils.text import markdown
 
     rows = catalog_table()
-    linked = [list((row | {"名字 name": f"[{row['名字 name']}]({CATALOG[row['名字 name']].homepage})"}).values()) for row in rows]
+    linked = [
+        list(
+            (
+                row | {"名字 name": f"[{row['名字 name']}]({CATALOG[row['名字 name']].homepage})"}
+            ).values()
+        )
+        for row in rows
+    ]
     return "\n\n" + markdown(list(rows[0]), linked) + "\n\n"
 
 
@@ -172,7 +197,11 @@ def zoo_text() -> str:
 
     rows = zoo_table()
     links = {name: f"[{name}]({spec.link})" if spec.link else name for name, spec in ZOO.items()}
-    shown = [{"名字 name": links[row["名字 name"]]} | {k: v for k, v in row.items() if k not in ("名字 name", "链接 link")} for row in rows]
+    shown = [
+        {"名字 name": links[row["名字 name"]]}
+        | {k: v for k, v in row.items() if k not in ("名字 name", "链接 link")}
+        for row in rows
+    ]
     return "\n\n" + markdown(list(shown[0]), [list(row.values()) for row in shown]) + "\n\n"
 
 
@@ -186,9 +215,16 @@ def write_between(root: Path, mark: str, between: str) -> list[Path]:
     changed = []
     for path in (root / "README.md", root / "README_zh.md"):
         text = path.read_text(encoding="utf-8")
-        new, count = re.subn(rf"(<!-- {mark} -->).*?(<!-- /{mark} -->)", lambda m: m[1] + between + m[2], text, flags=re.S)
+        new, count = re.subn(
+            rf"(<!-- {mark} -->).*?(<!-- /{mark} -->)",
+            lambda m: m[1] + between + m[2],
+            text,
+            flags=re.S,
+        )
         if count != 1:
-            raise ValueError(f"{path.name}: found {count} places for the {mark}, expected one between <!-- {mark} --> and <!-- /{mark} -->")
+            raise ValueError(
+                f"{path.name}: found {count} places for the {mark}, expected one between <!-- {mark} --> and <!-- /{mark} -->"
+            )
         if new != text:
             path.write_text(new, encoding="utf-8")
             changed.append(path)
@@ -197,10 +233,17 @@ def write_between(root: Path, mark: str, between: str) -> list[Path]:
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command of this script."""
-    top = argparse.ArgumentParser(prog="python scripts/notebooks.py", description=__doc__.partition("\n")[0])
+    top = argparse.ArgumentParser(
+        prog="python scripts/notebooks.py", description=__doc__.partition("\n")[0]
+    )
     commands = top.add_subparsers(required=True, dest="command")
-    commands.add_parser("refresh", help="copy the curated outputs of the last run at smoke into the committed notebooks")
-    badges = commands.add_parser("badges", help="point every badge, setup cell and clone command to one repository")
+    commands.add_parser(
+        "refresh",
+        help="copy the curated outputs of the last run at smoke into the committed notebooks",
+    )
+    badges = commands.add_parser(
+        "badges", help="point every badge, setup cell and clone command to one repository"
+    )
     badges.add_argument("--repo", help="owner/name; else that of the remote")
     badges.add_argument("--ref", help="branch or tag")
     commands.add_parser("tables", help="write the catalog and the zoo into the READMEs")

@@ -37,10 +37,14 @@ def pin_card(name: str, folder: Path = CARDS) -> list[str]:
             pin["url"] = at_commit(pin["url"])
             found = whole(pin["url"])
             pin["bytes"], pin["sha256"] = found.stat().st_size, file_sha256(found)
-            filled.append(f"{Path(mirrored(pin['url'])).name}: {pin['bytes']:,} bytes, sha256 {pin['sha256'][:12]}…")
+            filled.append(
+                f"{Path(mirrored(pin['url'])).name}: {pin['bytes']:,} bytes, sha256 {pin['sha256'][:12]}…"
+            )
     if filled:
         with written_whole(path) as partial:
-            partial.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+            partial.write_text(
+                json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
+            )
     return filled
 
 
@@ -49,7 +53,9 @@ def whole(url: str) -> Path:
     pin = {"url": url, "bytes": None, "sha256": None}
     if url.startswith("manual:"):
         if (path := local(pin)) is None:
-            raise FileNotFoundError(f"{mirrored(url)} is neither in the mirror folder nor in the cache; put it there first")
+            raise FileNotFoundError(
+                f"{mirrored(url)} is neither in the mirror folder nor in the cache; put it there first"
+            )
         return path
     target = home() / mirrored(url)
     with written_whole(target) as partial, progress_bar(None, True) as bar:
@@ -80,13 +86,17 @@ def at_commit(url: str) -> str:
 def commit_of(text: str, url: str) -> str:
     """A commit as the host answered it, DataError where it is none."""
     if not COMMIT.fullmatch(text.strip()):
-        raise DataError(f"{url}: the host did not say which commit this is (found {text[:40]!r}); pin it by hand")
+        raise DataError(
+            f"{url}: the host did not say which commit this is (found {text[:40]!r}); pin it by hand"
+        )
     return text.strip()
 
 
 if __name__ == "__main__":
     try:
         for name in sys.argv[1:]:
-            print(f"{name}: " + ("; ".join(pin_card(name)) or "nothing to fill, every pin is there"))
+            print(
+                f"{name}: " + ("; ".join(pin_card(name)) or "nothing to fill, every pin is there")
+            )
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")

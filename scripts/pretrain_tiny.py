@@ -31,7 +31,12 @@ from miniluotuo_utils.runtime import EMBEDDED
 from miniluotuo_utils.students.loop import supervised_loss
 from miniluotuo_utils.tokens import IGNORED, collate, encode, pack
 
-SOURCES = ("thuocl", "deepke-re", "oasst-zh", "embedded-instructions")  # all state MIT or Apache-2.0, or are ours
+SOURCES = (
+    "thuocl",
+    "deepke-re",
+    "oasst-zh",
+    "embedded-instructions",
+)  # all state MIT or Apache-2.0, or are ours
 LENGTH, BATCH, SEED = 384, 12, 7
 MUON, ADAM = 0.02, 4e-3  # peak learning rates: hidden matrices; embeddings, biases and norms
 
@@ -58,8 +63,14 @@ class Packed(IterableDataset):
     def bare(self, row: dict) -> dict:
         """Plain text, wholly supervised; or a given text and its copy, which alone is supervised."""
         ids = partial(self.tokenizer.encode, add_special_tokens=False)
-        given, rest = ids(row.get("given", "")), ids(row.get("copy") or row["text"]) + [self.tokenizer.eos_token_id]
-        return {"input_ids": (given + rest)[:LENGTH], "labels": ([IGNORED] * len(given) + rest)[:LENGTH]}
+        given, rest = (
+            ids(row.get("given", "")),
+            ids(row.get("copy") or row["text"]) + [self.tokenizer.eos_token_id],
+        )
+        return {
+            "input_ids": (given + rest)[:LENGTH],
+            "labels": ([IGNORED] * len(given) + rest)[:LENGTH],
+        }
 
 
 @torch.no_grad()
@@ -73,7 +84,9 @@ def head_start(model: GPT2LMHeadModel, scale: float = 0.05) -> None:
     """
     width, size = model.config.n_embd, model.config.n_embd // model.config.n_head
     token, before, position = slice(0, 128), slice(128, 192), slice(192, 256)
-    query, key, value = (lambda h, k=k: slice(k * width + h * size, k * width + (h + 1) * size) for k in range(3))
+    query, key, value = (
+        lambda h, k=k: slice(k * width + h * size, k * width + (h + 1) * size) for k in range(3)
+    )
     words, places = model.transformer.wte.weight, model.transformer.wpe.weight
     words.zero_()[:, token] = torch.randn(len(words), 128) * scale
     frequency = torch.rand(32) * math.pi
@@ -87,26 +100,56 @@ def head_start(model: GPT2LMHeadModel, scale: float = 0.05) -> None:
         for part in (query, key, value):
             attention.c_attn.weight[:, part(head)] = 0
         attention.c_proj.weight[head * size : (head + 1) * size] = 0
-    first.c_attn.weight[position, query(0)], first.c_attn.weight[position, key(0)] = 1.3 * one_back, torch.eye(64)
-    first.c_attn.weight[token, value(0)], first.c_proj.weight[:size, before] = some, scale * torch.eye(64)
+    first.c_attn.weight[position, query(0)], first.c_attn.weight[position, key(0)] = (
+        1.3 * one_back,
+        torch.eye(64),
+    )
+    first.c_attn.weight[token, value(0)], first.c_proj.weight[:size, before] = (
+        some,
+        scale * torch.eye(64),
+    )
     for head in (0, 1):
         half = slice(64 * head, 64 * head + 64)
-        second.c_attn.weight[token, query(head)], second.c_attn.weight[before, key(head)] = 1.5 * some, torch.eye(64)
-        second.c_attn.weight[half, value(head)], second.c_proj.weight[head * size : (head + 1) * size, half] = torch.eye(64), 2 * scale * torch.eye(64)
+        second.c_attn.weight[token, query(head)], second.c_attn.weight[before, key(head)] = (
+            1.5 * some,
+            torch.eye(64),
+        )
+        (
+            second.c_attn.weight[half, value(head)],
+            second.c_proj.weight[head * size : (head + 1) * size, half],
+        ) = torch.eye(64), 2 * scale * torch.eye(64)
 
 
 def optimizers(model: GPT2LMHeadModel) -> list[torch.optim.Optimizer]:
     """Muon for the matrices inside the blocks, AdamW for the rest."""
     hidden = [p for name, p in model.named_parameters() if p.ndim == 2 and ".h." in name]
     rest = [p for name, p in model.named_parameters() if not (p.ndim == 2 and ".h." in name)]
-    return [torch.optim.Muon(hidden, lr=MUON, momentum=0.95, weight_decay=0.01), torch.optim.AdamW(rest, lr=ADAM, betas=(0.9, 0.95), weight_decay=0.01, fused=True)]
+    return [
+        torch.optim.Muon(hidden, lr=MUON, momentum=0.95, weight_decay=0.01),
+        torch.optim.AdamW(rest, lr=ADAM, betas=(0.9, 0.95), weight_decay=0.01, fused=True),
+    ]
 
 
-def train(model: GPT2LMHeadModel, batches: Iterator, share: torch.Tensor, minutes: float, log: Path, snapshot) -> list[dict]:
+def train(
+    model: GPT2LMHeadModel,
+    batches: Iterator,
+    share: torch.Tensor,
+    minutes: float,
+    log: Path,
+    snapshot,
+) -> list[dict]:
     """Warm-up, a flat stretch and a linear fall over the last 40 %, all measured in wall time."""
     opts = optimizers(model)
     peaks = [group["lr"] for o in opts for group in o.param_groups]
-    start, last, lines, tokens, supervised, sums, step = time.time(), time.time(), [], 0, 0, [0.0, 0], 0
+    start, last, lines, tokens, supervised, sums, step = (
+        time.time(),
+        time.time(),
+        [],
+        0,
+        0,
+        [0.0, 0],
+        0,
+    )
     while share < 1:
         step += 1
         factor = min(1, step / 100, max(0.01, (1 - float(share)) / 0.4))
@@ -120,13 +163,24 @@ def train(model: GPT2LMHeadModel, batches: Iterator, share: torch.Tensor, minute
         for o in opts:
             o.step()
             o.zero_grad(set_to_none=True)
-        tokens, supervised = tokens + batch["input_ids"].numel(), supervised + int((batch["labels"] != IGNORED).sum())
+        tokens, supervised = (
+            tokens + batch["input_ids"].numel(),
+            supervised + int((batch["labels"] != IGNORED).sum()),
+        )
         sums = [sums[0] + float(loss.detach()), sums[1] + 1]
         share.fill_((time.time() - start) / (minutes * 60))
         if not math.isfinite(sums[0]):
             raise FloatingPointError(f"the loss is not finite at step {step}; lower MUON or ADAM")
         if step % 50 == 0:
-            lines.append({"step": step, "seconds": round(time.time() - start), "tokens": tokens, "supervised": supervised, "loss": round(sums[0] / sums[1], 4)})
+            lines.append(
+                {
+                    "step": step,
+                    "seconds": round(time.time() - start),
+                    "tokens": tokens,
+                    "supervised": supervised,
+                    "loss": round(sums[0] / sums[1], 4),
+                }
+            )
             sums = [0.0, 0]
             with open(log, "a", encoding="utf-8") as file:
                 file.write(json.dumps(lines[-1]) + "\n")
@@ -144,44 +198,101 @@ def draw(lines: list[dict], path: Path) -> None:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(7, 3))
-    axes.plot([line["tokens"] / 1e6 for line in lines], [line["loss"] for line in lines], linewidth=1)
-    axes.set(xlabel="million tokens", ylabel="loss per supervised token", title="Pretraining the tiny base")
+    axes.plot(
+        [line["tokens"] / 1e6 for line in lines], [line["loss"] for line in lines], linewidth=1
+    )
+    axes.set(
+        xlabel="million tokens",
+        ylabel="loss per supervised token",
+        title="Pretraining the tiny base",
+    )
     figure.tight_layout()
     figure.savefig(path, dpi=90)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--minutes", type=float, default=68)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, default=EMBEDDED / "student")
-    parser.add_argument("--snapshots", type=Path, help="a folder for the student as it is every ten minutes")
+    parser.add_argument(
+        "--snapshots", type=Path, help="a folder for the student as it is every ten minutes"
+    )
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(SEED)
     material = Material(SEED)
     listed = [w for words in material.names.words.values() for w in words]
-    tokenizer = build([*listed, *(material.sentence() for _ in range(5000)), *(r["output"] for r in material.chats), *[r["output"] for r in material.bank] * 20])
-    config = GPT2Config(vocab_size=len(tokenizer), n_positions=512, n_embd=256, n_layer=4, n_head=4, resid_pdrop=0.0,
-                        embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=0, eos_token_id=0, pad_token_id=1)  # fmt: skip
+    tokenizer = build(
+        [
+            *listed,
+            *(material.sentence() for _ in range(5000)),
+            *(r["output"] for r in material.chats),
+            *[r["output"] for r in material.bank] * 20,
+        ]
+    )
+    config = GPT2Config(
+        vocab_size=len(tokenizer),
+        n_positions=512,
+        n_embd=256,
+        n_layer=4,
+        n_head=4,
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        bos_token_id=0,
+        eos_token_id=0,
+        pad_token_id=1,
+    )
     model = GPT2LMHeadModel(config).train()
     head_start(model)
-    print(f"{model.num_parameters():,} parameters, {len(material.patterns.all)} patterns, {len(listed):,} words, {len(material.pairs):,} sentences with a pair", flush=True)
+    print(
+        f"{model.num_parameters():,} parameters, {len(material.patterns.all)} patterns, {len(listed):,} words, {len(material.pairs):,} sentences with a pair",
+        flush=True,
+    )
     share = torch.zeros(()).share_memory_()
-    loader = DataLoader(Packed(tokenizer, share), BATCH, num_workers=1, prefetch_factor=8, collate_fn=partial(collate, pad_id=tokenizer.pad_token_id))
+    loader = DataLoader(
+        Packed(tokenizer, share),
+        BATCH,
+        num_workers=1,
+        prefetch_factor=8,
+        collate_fn=partial(collate, pad_id=tokenizer.pad_token_id),
+    )
 
     def write(folder: Path) -> None:
-        GPT2LMHeadModel.from_pretrained(None, config=config, state_dict=model.state_dict(), dtype=torch.bfloat16).save_pretrained(folder)
+        GPT2LMHeadModel.from_pretrained(
+            None, config=config, state_dict=model.state_dict(), dtype=torch.bfloat16
+        ).save_pretrained(folder)
         tokenizer.save_pretrained(folder)
 
     with written_whole(args.out) as folder:
         folder.mkdir()
-        lines = train(model, iter(loader), share, args.minutes, folder / "training.jsonl", lambda: args.snapshots and write(args.snapshots))
+        lines = train(
+            model,
+            iter(loader),
+            share,
+            args.minutes,
+            folder / "training.jsonl",
+            lambda: args.snapshots and write(args.snapshots),
+        )
         write(folder)
         draw(lines, folder / "loss.png")
-        sources = {n: {"licence": CATALOG[n].licence, "homepage": CATALOG[n].homepage, "split": "train"} for n in SOURCES}
-        about = {"minutes": args.minutes, "threads": args.threads, "parameters": model.num_parameters(), "last": lines[-1], "sources": sources}
-        (folder / "data.json").write_text(json.dumps(about, ensure_ascii=False, indent=1), encoding="utf-8")
+        sources = {
+            n: {"licence": CATALOG[n].licence, "homepage": CATALOG[n].homepage, "split": "train"}
+            for n in SOURCES
+        }
+        about = {
+            "minutes": args.minutes,
+            "threads": args.threads,
+            "parameters": model.num_parameters(),
+            "last": lines[-1],
+            "sources": sources,
+        }
+        (folder / "data.json").write_text(
+            json.dumps(about, ensure_ascii=False, indent=1), encoding="utf-8"
+        )
 
 
 if __name__ == "__main__":

@@ -48,7 +48,9 @@ def check_parameters(book: Path, parameters: Mapping[str, Any]) -> None:
 
     known = inspect_notebook(str(book))
     if unknown := [name for name in parameters if name not in known]:
-        raise ValueError(f"{book.name} has no parameter {', '.join(unknown)}; it has: {', '.join(known)}")
+        raise ValueError(
+            f"{book.name} has no parameter {', '.join(unknown)}; it has: {', '.join(known)}"
+        )
 
 
 def execute(book: Path, folder: Path, parameters: Mapping[str, Any]) -> Path:
@@ -66,9 +68,17 @@ def execute(book: Path, folder: Path, parameters: Mapping[str, Any]) -> Path:
     working = folder / f"{book.stem}.partial.ipynb"
     os.environ["MINILUOTUO_HEADLESS"] = "1"  # forms become static tables
     try:
-        papermill.execute_notebook(str(book), str(working), parameters=dict(parameters), cwd=str(book.parent), kernel_name="python3",
-                                   progress_bar=sys.stderr.isatty(), log_output=False, execution_timeout=SLOWEST_CELL,
-                                   extra_arguments=["--log-level=ERROR"])  # fmt: skip
+        papermill.execute_notebook(
+            str(book),
+            str(working),
+            parameters=dict(parameters),
+            cwd=str(book.parent),
+            kernel_name="python3",
+            progress_bar=sys.stderr.isatty(),
+            log_output=False,
+            execution_timeout=SLOWEST_CELL,
+            extra_arguments=["--log-level=ERROR"],
+        )
     except PapermillExecutionError as error:
         working.rename(failed)
         raise NotebookFailed(failure(book, error, failed)) from None
@@ -96,8 +106,12 @@ def failure(book: Path, error: Any, kept: Path) -> str:
     """The failing cell and its traceback as a reader needs them."""
     trace = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback))
     lines = trace.splitlines()[-40:]
-    return (f"{book.name} failed in cell {error.cell_index} with {error.ename}: {error.evalue}\n--- the cell\n{error.source}\n"
-            f"--- the end of its traceback\n" + "\n".join(lines) + f"\n--- kept as {kept.parent.name}/{kept.name}")  # fmt: skip
+    return (
+        f"{book.name} failed in cell {error.cell_index} with {error.ename}: {error.evalue}\n--- the cell\n{error.source}\n"
+        f"--- the end of its traceback\n"
+        + "\n".join(lines)
+        + f"\n--- kept as {kept.parent.name}/{kept.name}"
+    )
 
 
 def to_html(executed: Path) -> Path:
@@ -110,7 +124,12 @@ def to_html(executed: Path) -> Path:
     return executed.with_suffix(".html")
 
 
-def run(scale: str = "smoke", only: str | None = None, start: str | None = None, parameters: Mapping[str, Any] | None = None) -> int:
+def run(
+    scale: str = "smoke",
+    only: str | None = None,
+    start: str | None = None,
+    parameters: Mapping[str, Any] | None = None,
+) -> int:
     """Run the notebooks at one scale, one after the other; returns 0, or 1 after the first that fails."""
     if scale not in SCALES:
         raise ValueError(f"SCALE is {scale!r}; expected one of {', '.join(SCALES)}")
@@ -119,7 +138,9 @@ def run(scale: str = "smoke", only: str | None = None, start: str | None = None,
         check_parameters(book, given)
     folder = runs_root() / scale / "executed"
     folder.mkdir(parents=True, exist_ok=True)
-    os.environ.setdefault("PYTHONWARNINGS", "error:Glyph")  # a Chinese character without a glyph is a failure
+    os.environ.setdefault(
+        "PYTHONWARNINGS", "error:Glyph"
+    )  # a Chinese character without a glyph is a failure
     results: list[tuple[str, float, str]] = []
     for number, book in enumerate(books, 1):
         print(f"[{number}/{len(books)}] {book.stem} …", end="", flush=True)
@@ -170,13 +191,17 @@ def literal(text: str) -> object:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Read the options and run; a mistake of the user is one line, not a traceback."""
-    top = argparse.ArgumentParser(prog="python scripts/run_notebooks.py", description=__doc__.partition("\n")[0])
+    top = argparse.ArgumentParser(
+        prog="python scripts/run_notebooks.py", description=__doc__.partition("\n")[0]
+    )
     top.add_argument("--scale", default="smoke", choices=SCALES)
     top.add_argument("--only", help="numbers, e.g. 01,05")
     top.add_argument("--from", dest="start", help="the first notebook to run, e.g. 03")
     top.add_argument("--parameter", action="append", default=[], metavar="NAME=VALUE")
     args = top.parse_args(argv)
-    given = {name: literal(value) for name, _, value in (pair.partition("=") for pair in args.parameter)}
+    given = {
+        name: literal(value) for name, _, value in (pair.partition("=") for pair in args.parameter)
+    }
     try:
         return run(args.scale, args.only, args.start, given)
     except (ValueError, OSError) as error:

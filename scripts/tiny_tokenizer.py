@@ -25,9 +25,13 @@ SIZE = 4864
 
 def common_characters() -> list[str]:
     """The 3,755 characters of GB 2312 level 1, ASCII, and the punctuation of Chinese text."""
-    hanzi = [bytes([0xB0 + r, 0xA1 + c]).decode("gb2312", "ignore") for r in range(40) for c in range(94)]
+    hanzi = [
+        bytes([0xB0 + r, 0xA1 + c]).decode("gb2312", "ignore") for r in range(40) for c in range(94)
+    ]
     ascii_ = [chr(c) for c in range(32, 127)] + ["\n"]
-    return [c for c in hanzi if c] + ascii_ + list("，。！？；：、“”‘’（）《》【】「」…—·～％＋－＝／")
+    return (
+        [c for c in hanzi if c] + ascii_ + list("，。！？；：、“”‘’（）《》【】「」…—·～％＋－＝／")
+    )
 
 
 def english_merges() -> tuple[list[str], list[tuple[str, str]]]:
@@ -35,7 +39,9 @@ def english_merges() -> tuple[list[str], list[tuple[str, str]]]:
     learner = Tokenizer(models.BPE())
     learner.pre_tokenizer = pre_tokenizers.Split(Regex(WORDS), "isolated")
     texts = [WITH_INPUT, WITHOUT_INPUT, prompt("a", "b"), '"trigger" "arguments"'] * 20
-    learner.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=2000, min_frequency=20, show_progress=False))
+    learner.train_from_iterator(
+        texts, trainers.BpeTrainer(vocab_size=2000, min_frequency=20, show_progress=False)
+    )
     merges = [tuple(pair) for pair in json.loads(learner.to_str())["model"]["merges"]]
     return list(learner.get_vocab()), merges
 
@@ -53,9 +59,13 @@ def build(texts: list[str]) -> PreTrainedTokenizerFast:
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(WORDS), "isolated")
     tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()])
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token=SPECIAL[0], pad_token=SPECIAL[1], clean_up_tokenization_spaces=False,
-        model_max_length=512, padding_side="left",
-    )  # fmt: skip
+        tokenizer_object=tokenizer,
+        eos_token=SPECIAL[0],
+        pad_token=SPECIAL[1],
+        clean_up_tokenization_spaces=False,
+        model_max_length=512,
+        padding_side="left",
+    )
 
 
 if __name__ == "__main__":

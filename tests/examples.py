@@ -24,13 +24,22 @@ def rel(sentence, *triples):
 def event(sentence, *events):
     """A record from (type, trigger, {role: name}), each name at its first place."""
     items = [
-        {"type": t, "trigger": w, "arguments": [{"name": n, "role": r} for r, n in roles.items()]} for t, w, roles in events
+        {"type": t, "trigger": w, "arguments": [{"name": n, "role": r} for r, n in roles.items()]}
+        for t, w, roles in events
     ]
     return check_record(to_record(sentence, items, "EE", source="test"))
 
 
-LIBAI = ner("李白和杜甫在长安，李白走了", ("杜甫", "人物", 3), ("李白", "人物", 0), ("长安", "地点", 6), ("李白", "人物", 9))
-BOOK = rel("曹雪芹写了红楼梦，也改了红楼梦", ("红楼梦", "作者", "曹雪芹"), ("红楼梦", "编者", "曹雪芹"))
+LIBAI = ner(
+    "李白和杜甫在长安，李白走了",
+    ("杜甫", "人物", 3),
+    ("李白", "人物", 0),
+    ("长安", "地点", 6),
+    ("李白", "人物", 9),
+)
+BOOK = rel(
+    "曹雪芹写了红楼梦，也改了红楼梦", ("红楼梦", "作者", "曹雪芹"), ("红楼梦", "编者", "曹雪芹")
+)
 SPACE = event(LAUNCH, ("发射", "发射", {"航天器": "神舟五号"}), ("发射", "发射", {"火箭": "长征"}))
 EXAMPLES = {"NER": LIBAI, "RE": BOOK, "EE": SPACE}
 
@@ -50,7 +59,12 @@ def random_record(draw, task, sentence=None, full=False):
     def relation(kind):
         more = {"slots": {"inWork": thing(type="")} if draw.random() < 0.3 else {}} if full else {}
         tail = draw.choice(KINDS[:2]) if full else ""
-        return {"head": thing(type="人物" if full else ""), "type": kind, "tail": thing(type=tail), **more}
+        return {
+            "head": thing(type="人物" if full else ""),
+            "type": kind,
+            "tail": thing(type=tail),
+            **more,
+        }
 
     def item():
         kind = draw.choice(KINDS)
@@ -58,7 +72,21 @@ def random_record(draw, task, sentence=None, full=False):
             return thing(type=kind)
         if task == "RE":
             return relation(kind)
-        trigger, arguments = thing(), [thing(role=draw.choice(KINDS)) for _ in range(draw.randint(0, 3))]
-        return {"type": kind, "trigger": trigger["name"], "pos": trigger["pos"], "arguments": arguments}
+        trigger, arguments = (
+            thing(),
+            [thing(role=draw.choice(KINDS)) for _ in range(draw.randint(0, 3))],
+        )
+        return {
+            "type": kind,
+            "trigger": trigger["name"],
+            "pos": trigger["pos"],
+            "arguments": arguments,
+        }
 
-    return check_record({"sentence": sentence, "source": "", TASKS[task]: [item() for _ in range(draw.randint(0, 4))]})
+    return check_record(
+        {
+            "sentence": sentence,
+            "source": "",
+            TASKS[task]: [item() for _ in range(draw.randint(0, 4))],
+        }
+    )

@@ -25,7 +25,8 @@ def test_written_whole_keeps_the_old_file_when_the_block_fails(tmp_path):
     with pytest.raises(RuntimeError), written_whole(target) as partial:
         partial.write_text("ne")
         raise RuntimeError
-    assert target.read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+    assert target.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
 
 
 def test_written_whole_replaces_folders(tmp_path):
@@ -34,14 +35,19 @@ def test_written_whole_replaces_folders(tmp_path):
         with written_whole(tmp_path / "student") as partial:
             partial.mkdir()
             (partial / "weights").write_text(text)
-    assert (tmp_path / "student" / "weights").read_text() == "two" and len(list(tmp_path.iterdir())) == 1
+    assert (tmp_path / "student" / "weights").read_text() == "two"
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_a_killed_writer_leaves_no_finished_file(tmp_path):
     """kill -9 in the middle of writing: the name must not exist, and the next writer must not trip over the rest."""
-    code = ("import sys,time;from miniluotuo_utils.files import written_whole\n"
-            "with written_whole(sys.argv[1]) as p:\n    p.write_text('half');print('go',flush=True);time.sleep(60)")  # fmt: skip
-    child = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "a.jsonl")], stdout=subprocess.PIPE)
+    code = (
+        "import sys,time;from miniluotuo_utils.files import written_whole\n"
+        "with written_whole(sys.argv[1]) as p:\n    p.write_text('half');print('go',flush=True);time.sleep(60)"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / "a.jsonl")], stdout=subprocess.PIPE
+    )
     child.stdout.readline()
     child.send_signal(signal.SIGKILL)
     child.wait()
@@ -52,7 +58,10 @@ def test_a_killed_writer_leaves_no_finished_file(tmp_path):
 
 def test_a_full_disk_names_the_file(tmp_path):
     """A full disk ended in a bare errno 28 without a file name."""
-    with pytest.raises(OSError, match=r"disk full while writing b\.json .*MINILUOTUO_RUNS"), written_whole(tmp_path / "b.json"):
+    with (
+        pytest.raises(OSError, match=r"disk full while writing b\.json .*MINILUOTUO_RUNS"),
+        written_whole(tmp_path / "b.json"),
+    ):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert not list(tmp_path.iterdir())
 
@@ -62,7 +71,8 @@ def test_setup_refuses_an_unknown_scale_and_makes_its_folder(runs, capsys):
     with pytest.raises(ValueError, match="'smok'; expected one of smoke, cpu, t4, full"):
         setup("smok")
     runtime = setup("smoke", 1)
-    assert runtime.folder == runs / "smoke" and "scale=smoke" in capsys.readouterr().out
+    assert runtime.folder == runs / "smoke"
+    assert "scale=smoke" in capsys.readouterr().out
     note = record_run(runtime.folder, runtime, answer=42)
     assert json.loads((runtime.folder / "run.json").read_text())["answer"] == note["answer"] == 42
     assert "/" not in runtime.shown(runs.parent / "elsewhere")
@@ -84,7 +94,8 @@ def test_a_chinese_font_is_found_without_the_systems():
     kept = list(font_manager.fontManager.ttflist)
     font_manager.fontManager.ttflist = [f for f in kept if f.name not in runtime.CJK_FONTS]
     try:
-        assert runtime.chinese_font() and rcParams["font.sans-serif"][0].startswith("Noto Sans")
+        assert runtime.chinese_font()
+        assert rcParams["font.sans-serif"][0].startswith("Noto Sans")
     finally:
         font_manager.fontManager.ttflist = kept
 
@@ -92,15 +103,29 @@ def test_a_chinese_font_is_found_without_the_systems():
 def test_importing_the_package_is_quick_and_light():
     """Importing once pulled torch in and took seconds."""
     code = "import time;t=time.time();import miniluotuo_utils,sys;print(time.time()-t, 'torch' in sys.modules, 'pandas' in sys.modules)"
-    runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split() for _ in range(3)]
-    assert min(float(r[0]) for r in runs) < 0.5 and all(r[1:] == ["False", "False"] for r in runs)
+    runs = [
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.split()
+        for _ in range(3)
+    ]
+    assert min(float(r[0]) for r in runs) < 0.5
+    assert all(r[1:] == ["False", "False"] for r in runs)
 
 
-@pytest.mark.parametrize(("line", "found"), [
-    ("", "line 2, field line"), ("{bad", "line 2: "), ('{"instruction": "a"}', "line 2, field input: found None"),
-    ("[1]", "line 2, field row"),
-    ('{"instruction": "\\ud83d", "input": "", "output": "", "source": ""}', "line 2: not data .*surrogates"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("", "line 2, field line"),
+        ("{bad", "line 2: "),
+        ('{"instruction": "a"}', "line 2, field input: found None"),
+        ("[1]", "line 2, field row"),
+        (
+            '{"instruction": "\\ud83d", "input": "", "output": "", "source": ""}',
+            "line 2: not data .*surrogates",
+        ),
+    ],
+)
 def test_a_malformed_line_is_named(tmp_path, line, found):
     """An empty or malformed line among thousands must be found by its number."""
     path = tmp_path / "rows.jsonl"
@@ -112,7 +137,9 @@ def test_a_malformed_line_is_named(tmp_path, line, found):
 def test_a_file_in_another_encoding_is_named(tmp_path):
     """Files saved as GBK fail somewhere in the middle."""
     path = tmp_path / "gbk.jsonl"
-    path.write_bytes(json.dumps(ROW).encode() + b"\n" + '{"instruction": "你好"}'.encode("gbk") + b"\n")
+    path.write_bytes(
+        json.dumps(ROW).encode() + b"\n" + '{"instruction": "你好"}'.encode("gbk") + b"\n"
+    )
     with pytest.raises(DataError, match="line 2: not UTF-8"):
         list(iter_jsonl(path))
 
@@ -123,22 +150,63 @@ def test_a_byte_order_mark_is_not_data(tmp_path):
     line = json.dumps(ROW).encode() + b"\n"
     path.write_bytes(b"\xef\xbb\xbf" + line + line)
     assert read_jsonl(path, check_row) == [ROW, ROW]
-    path.write_bytes(line + b"\xef\xbb\xbf" + line)  # two files put together: only the first line may have one
+    path.write_bytes(
+        line + b"\xef\xbb\xbf" + line
+    )  # two files put together: only the first line may have one
     with pytest.raises(DataError, match="line 2: "):
         read_jsonl(path)
 
 
-@pytest.mark.parametrize(("record", "found"), [
-    ({"sentence": "李白", "entities": [{"name": "李白", "type": "人物", "pos": [0, 3]}]}, "entities[0].pos"),
-    ({"sentence": "李白", "entities": [{"name": "李白", "type": "人物", "pos": [-2, 2]}]}, "entities[0].pos"),
-    ({"sentence": "李白", "entities": [{"name": "", "type": "人物", "pos": None}]}, "entities[0].name"),
-    ({"sentence": "李白", "entities": [], "relations": []}, "record"),
-    ({"sentence": "李白", "relations": [{"head": {"name": "李白"}, "type": "作者", "tail": None}]}, "relations[0].tail"),
-    ({"sentence": "李白", "events": [{"type": "诞生", "trigger": "生", "pos": [0, 1], "arguments": []}]}, "events[0].trigger.pos"),
-    *(({"sentence": "李白", "events": [{"type": "诞生", "trigger": "李", "arguments": [{"name": "李白", "role": "人", "alias": alias}]}]},
-       "events[0].arguments[0].alias") for alias in ("太白", [5])),
-    ({"sentence": "", "entities": []}, "sentence"), ({"sentence": "李白", "entities": [], "annotation": "some"}, "annotation"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("record", "found"),
+    [
+        (
+            {"sentence": "李白", "entities": [{"name": "李白", "type": "人物", "pos": [0, 3]}]},
+            "entities[0].pos",
+        ),
+        (
+            {"sentence": "李白", "entities": [{"name": "李白", "type": "人物", "pos": [-2, 2]}]},
+            "entities[0].pos",
+        ),
+        (
+            {"sentence": "李白", "entities": [{"name": "", "type": "人物", "pos": None}]},
+            "entities[0].name",
+        ),
+        ({"sentence": "李白", "entities": [], "relations": []}, "record"),
+        (
+            {
+                "sentence": "李白",
+                "relations": [{"head": {"name": "李白"}, "type": "作者", "tail": None}],
+            },
+            "relations[0].tail",
+        ),
+        (
+            {
+                "sentence": "李白",
+                "events": [{"type": "诞生", "trigger": "生", "pos": [0, 1], "arguments": []}],
+            },
+            "events[0].trigger.pos",
+        ),
+        *(
+            (
+                {
+                    "sentence": "李白",
+                    "events": [
+                        {
+                            "type": "诞生",
+                            "trigger": "李",
+                            "arguments": [{"name": "李白", "role": "人", "alias": alias}],
+                        }
+                    ],
+                },
+                "events[0].arguments[0].alias",
+            )
+            for alias in ("太白", [5])
+        ),
+        ({"sentence": "", "entities": []}, "sentence"),
+        ({"sentence": "李白", "entities": [], "annotation": "some"}, "annotation"),
+    ],
+)
 def test_a_bad_record_names_its_field(record, found):
     """Offsets that do not cut out their name are the commonest fault of IE data."""
     with pytest.raises(DataError) as caught:
@@ -150,7 +218,10 @@ def test_a_bad_record_names_its_field(record, found):
 def test_a_record_passes_exactly_if_its_span_is_true(sentence, start, end):
     """The offset invariant, for any text and any span."""
     name = sentence[start:end]
-    record = {"sentence": sentence or "x", "entities": [{"name": name or "y", "type": "t", "pos": [start, end]}]}
+    record = {
+        "sentence": sentence or "x",
+        "entities": [{"name": name or "y", "type": "t", "pos": [start, end]}],
+    }
     good = bool(sentence) and bool(name) and start < end <= len(sentence)
     try:
         check_record(record)
@@ -163,7 +234,14 @@ def test_a_record_passes_exactly_if_its_span_is_true(sentence, start, end):
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 
 
-@given(st.lists(st.fixed_dictionaries({"instruction": texts, "input": texts, "output": texts, "source": texts}), max_size=5))
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {"instruction": texts, "input": texts, "output": texts, "source": texts}
+        ),
+        max_size=5,
+    )
+)
 def test_json_lines_round_trip(tmp_path_factory, rows):
     """Line separators inside texts (U+2028, \\r) must not split a row."""
     path = tmp_path_factory.mktemp("rows") / "rows.jsonl"
@@ -176,4 +254,5 @@ def test_the_prompt_is_alpacas_byte_for_byte():
     assert prompt("写诗").endswith("### Instruction:\n写诗\n\n### Response:")
     assert "### Input:\n月亮\n\n### Response:" in prompt("写诗", "月亮")
     assert row_prompt({"instruction": "写诗", "input": None, "history": None}) == prompt("写诗")
-    assert "paired with an input" not in prompt("写诗") and "paired with an input" in prompt("写诗", "月亮")
+    assert "paired with an input" not in prompt("写诗")
+    assert "paired with an input" in prompt("写诗", "月亮")

@@ -1,4 +1,4 @@
-"""The house: which rooms may import which, and that what moved says where it went."""
+"""The house: which rooms may import which, how its code reads, and that what moved says so."""
 
 import ast
 import importlib
@@ -30,7 +30,10 @@ def imports(path: Path) -> list[tuple[int, str]]:
     """Line and module (without the package's name) of every import of the package in a file, inside functions too."""
     found = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == PACKAGE.name:
+        if (
+            isinstance(node, ast.ImportFrom)
+            and (node.module or "").partition(".")[0] == PACKAGE.name
+        ):
             inside = node.module.partition(".")[2]
             for alias in node.names:
                 whole = ".".join(part for part in (inside, alias.name) if part)
@@ -46,7 +49,9 @@ def is_module(name: str) -> bool:
 
 def sources() -> dict[str, Path]:
     """Module name -> file, for everything in the package but the faces (`__init__`) and the embedded task."""
-    files = [p for p in PACKAGE.rglob("*.py") if p.name != "__init__.py" and "embedded" not in p.parts]
+    files = [
+        p for p in PACKAGE.rglob("*.py") if p.name != "__init__.py" and "embedded" not in p.parts
+    ]
     return {".".join(path.relative_to(PACKAGE).with_suffix("").parts): path for path in files}
 
 
@@ -58,7 +63,9 @@ def test_no_room_imports_upwards_or_sideways():
         for line, module in imports(path):
             other = module.partition(".")[0]
             if other and other != room and FLOOR[other] >= FLOOR[room]:
-                broken.append(f"{path.relative_to(PACKAGE.parent)}:{line} imports {module}: {other} is no lower than {room}")
+                broken.append(
+                    f"{path.relative_to(PACKAGE.parent)}:{line} imports {module}: {other} is no lower than {room}"
+                )
     assert not broken, "\n".join(broken)
 
 
@@ -86,7 +93,9 @@ def test_a_module_that_moved_names_its_new_place(module):
     assert is_module(new) or (PACKAGE.parent / new).is_file()
 
 
-@pytest.mark.parametrize(("module", "name", "new"), [(m, n, new) for m, gone in NAMES.items() for n, new in gone.items()])
+@pytest.mark.parametrize(
+    ("module", "name", "new"), [(m, n, new) for m, gone in NAMES.items() for n, new in gone.items()]
+)
 def test_a_name_that_moved_names_its_new_place(module, name, new):
     """`from miniluotuo_utils.records import read_jsonl` worked once; where it does no longer, it says why."""
     place, _, newest = new.rpartition(".")
@@ -95,3 +104,57 @@ def test_a_name_that_moved_names_its_new_place(module, name, new):
         getattr(importlib.import_module(f"miniluotuo_utils.{module}"), name)
     except ImportError as error:
         assert f"miniluotuo_utils.{new}" in str(error)
+
+
+# ---- code that one reads
+
+
+COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+SEPARATE = (ast.Dict, ast.List, ast.Tuple, ast.Set, ast.Call)  # each part is read on its own
+LONGEST = 25  # statements of a function
+PARAGRAPHS = 15  # statements from which a function has a comment for each of its thoughts
+
+
+def inline_ifs(node: ast.AST) -> int:
+    """How many `a if b else c` a reader meets in one expression."""
+    counts = [
+        inline_ifs(child) for child in ast.iter_child_nodes(node) if not isinstance(child, ast.stmt)
+    ]
+    together = max(counts, default=0) if isinstance(node, SEPARATE) else sum(counts)
+    return together + isinstance(node, ast.IfExp)
+
+
+def hard_lines(path: Path) -> list[str]:
+    """What makes a file slow to read, as `line: what`."""
+    text = path.read_text(encoding="utf-8")
+    lines = text.splitlines()
+    found = [
+        f"{n}: fmt: skip"
+        for n, line in enumerate(lines, 1)
+        if "fmt: skip" in line and "table" not in line
+    ]
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, COMPREHENSIONS):
+            inner = [n for n in ast.walk(node) if n is not node and isinstance(n, COMPREHENSIONS)]
+            found += [f"{n.lineno}: a comprehension in a comprehension" for n in inner]
+        if isinstance(node, ast.stmt) and inline_ifs(node) > 1:
+            found.append(f"{node.lineno}: two inline ifs in one expression")
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            size = sum(isinstance(n, ast.stmt) for n in ast.walk(node)) - 1
+            remarks = [
+                n for n in range(node.lineno, node.end_lineno) if lines[n].lstrip().startswith("#")
+            ]
+            if size > LONGEST:
+                found.append(f"{node.lineno}: {node.name} has {size} statements, at most {LONGEST}")
+            if size > PARAGRAPHS and len(remarks) < 2:
+                found.append(
+                    f"{node.lineno}: {node.name} has {size} statements and no comment a paragraph"
+                )
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(sources()))
+def test_a_file_reads_easily(name):
+    """Density was the house's worst fault: 59 nested comprehensions and 13 comments in 9,044 lines."""
+    path = sources()[name]
+    assert not hard_lines(path), "\n".join(f"{path.name}:{line}" for line in hard_lines(path))

@@ -8,24 +8,38 @@ from miniluotuo_utils.tokens import byte_level_bpe
 TEXT = "骆驼从北京走到张家口。The camel walks to Beijing in 2023, and the train goes home: 一二三四五六七八九十，你好！"
 
 
-
 def sentencepiece():
     """A vocabulary as LLaMA's: `▁` for spaces, a dummy one in front, unknown characters as byte tokens."""
     from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, trainers
     from transformers import PreTrainedTokenizerFast
 
     learned = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True))
-    learned.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    learned.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+    )
     special = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
-    learned.train_from_iterator(["the camel walks to beijing and 骆驼 goes home ."] * 3, trainers.BpeTrainer(
-        vocab_size=420, special_tokens=[AddedToken(s, special=s[1:3] != "0x") for s in special], show_progress=False))  # fmt: skip
+    learned.train_from_iterator(
+        ["the camel walks to beijing and 骆驼 goes home ."] * 3,
+        trainers.BpeTrainer(
+            vocab_size=420,
+            special_tokens=[AddedToken(s, special=s[1:3] != "0x") for s in special],
+            show_progress=False,
+        ),
+    )
     inner = json.loads(learned.to_str())  # byte tokens are ordinary entries of the vocabulary
     inner["added_tokens"] = inner["added_tokens"][:3]
     learned = Tokenizer.from_str(json.dumps(inner))
-    learned.decoder = decoders.Sequence([
-        decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])  # fmt: skip
-    return PreTrainedTokenizerFast(tokenizer_object=learned, eos_token="</s>", unk_token="<unk>", pad_token="</s>")
-
+    learned.decoder = decoders.Sequence(
+        [
+            decoders.Replace("▁", " "),
+            decoders.ByteFallback(),
+            decoders.Fuse(),
+            decoders.Strip(" ", 1, 0),
+        ]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=learned, eos_token="</s>", unk_token="<unk>", pad_token="</s>"
+    )
 
 
 def unigram():
@@ -35,10 +49,18 @@ def unigram():
 
     learned = Tokenizer(models.Unigram())
     learned.pre_tokenizer, learned.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
-    learned.train_from_iterator([TEXT] * 20, trainers.UnigramTrainer(
-        vocab_size=150, special_tokens=["<pad>", "</s>", "<unk>"], unk_token="<unk>", show_progress=False))  # fmt: skip
-    return PreTrainedTokenizerFast(tokenizer_object=learned, eos_token="</s>", unk_token="<unk>", pad_token="<pad>")
-
+    learned.train_from_iterator(
+        [TEXT] * 20,
+        trainers.UnigramTrainer(
+            vocab_size=150,
+            special_tokens=["<pad>", "</s>", "<unk>"],
+            unk_token="<unk>",
+            show_progress=False,
+        ),
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=learned, eos_token="</s>", unk_token="<unk>", pad_token="<pad>"
+    )
 
 
 def wordpiece():
@@ -61,10 +83,13 @@ def wordpiece():
         "##23",
         *'骆驼走到北京。，,{}[]":abc',
     ]
-    learned = Tokenizer(models.WordPiece({piece: i for i, piece in enumerate(pieces)}, unk_token="[UNK]"))
+    learned = Tokenizer(
+        models.WordPiece({piece: i for i, piece in enumerate(pieces)}, unk_token="[UNK]")
+    )
     learned.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    return PreTrainedTokenizerFast(tokenizer_object=learned, eos_token="[SEP]", unk_token="[UNK]", pad_token="[PAD]")
-
+    return PreTrainedTokenizerFast(
+        tokenizer_object=learned, eos_token="[SEP]", unk_token="[UNK]", pad_token="[PAD]"
+    )
 
 
 def bytewise(texts=("the camel walks",)):
@@ -72,12 +97,17 @@ def bytewise(texts=("the camel walks",)):
     from transformers import PreTrainedTokenizerFast
 
     inner = byte_level_bpe(list(texts) * 3, 300)
-    return PreTrainedTokenizerFast(tokenizer_object=inner, eos_token="<|endoftext|>", pad_token="<|endoftext|>")
+    return PreTrainedTokenizerFast(
+        tokenizer_object=inner, eos_token="<|endoftext|>", pad_token="<|endoftext|>"
+    )
 
 
-
-KINDS = {"byte-level": bytewise, "SentencePiece": sentencepiece, "Unigram": unigram, "WordPiece": wordpiece}
-
+KINDS = {
+    "byte-level": bytewise,
+    "SentencePiece": sentencepiece,
+    "Unigram": unigram,
+    "WordPiece": wordpiece,
+}
 
 
 def decoder(kind, size, end):
@@ -86,9 +116,13 @@ def decoder(kind, size, end):
 
     ends = {"bos_token_id": end, "eos_token_id": end, "pad_token_id": end}
     if kind == "gpt2":
-        return t.GPT2LMHeadModel(t.GPT2Config(vocab_size=size, n_positions=64, n_embd=32, n_layer=2, n_head=2, **ends))
+        return t.GPT2LMHeadModel(
+            t.GPT2Config(vocab_size=size, n_positions=64, n_embd=32, n_layer=2, n_head=2, **ends)
+        )
     if kind == "bloom":
-        model = t.BloomForCausalLM(t.BloomConfig(vocab_size=size, hidden_size=32, n_layer=2, n_head=2, **ends))
+        model = t.BloomForCausalLM(
+            t.BloomConfig(vocab_size=size, hidden_size=32, n_layer=2, n_head=2, **ends)
+        )
         model.config.max_position_embeddings = 64
         return model
     sizes = {
@@ -100,9 +134,12 @@ def decoder(kind, size, end):
         "head_dim": 16,
     }
     if kind == "glm":
-        return t.GlmForCausalLM(t.GlmConfig(vocab_size=size, max_position_embeddings=64, **sizes, **ends))
-    return t.LlamaForCausalLM(t.LlamaConfig(vocab_size=size, max_position_embeddings=64, **sizes, **ends))
-
+        return t.GlmForCausalLM(
+            t.GlmConfig(vocab_size=size, max_position_embeddings=64, **sizes, **ends)
+        )
+    return t.LlamaForCausalLM(
+        t.LlamaConfig(vocab_size=size, max_position_embeddings=64, **sizes, **ends)
+    )
 
 
 def student_of(kind):
@@ -113,8 +150,17 @@ def student_of(kind):
     torch.manual_seed(7)
     words = {"llama": sentencepiece, "t5": unigram}.get(kind, lambda: bytewise([TEXT]))()
     if kind == "t5":
-        model = t.T5ForConditionalGeneration(t.T5Config(
-            vocab_size=len(words), d_model=32, d_kv=16, d_ff=64, num_layers=2, num_heads=2, decoder_start_token_id=0))  # fmt: skip
+        model = t.T5ForConditionalGeneration(
+            t.T5Config(
+                vocab_size=len(words),
+                d_model=32,
+                d_kv=16,
+                d_ff=64,
+                num_layers=2,
+                num_heads=2,
+                decoder_start_token_id=0,
+            )
+        )
         model.config.max_position_embeddings = 64
     else:
         model = decoder(kind, len(words), words.eos_token_id)

@@ -13,7 +13,14 @@ from pathlib import Path
 from miniluotuo_utils.moved import names as moved_names
 
 CARDS = Path(__file__).parent / "cards"
-TERMS = ("permissive", "share-alike", "non-commercial", "none stated", "contradictory", "not looked up")
+TERMS = (
+    "permissive",
+    "share-alike",
+    "non-commercial",
+    "none stated",
+    "contradictory",
+    "not looked up",
+)
 
 
 @dataclass(frozen=True)
@@ -67,15 +74,23 @@ def read_catalog(folder: Path = CARDS) -> dict[str, Card]:
     cards = {}
     for path in sorted(folder.glob("*.json")):
         value = json.loads(path.read_text(encoding="utf-8"))
-        lists = {"splits": {split: tuple(files) for split, files in value["splits"].items()},
-                 "tasks": tuple(value["tasks"]), "collections": tuple(value["collections"])}  # fmt: skip
+        lists = {
+            "splits": {split: tuple(files) for split, files in value["splits"].items()},
+            "tasks": tuple(value["tasks"]),
+            "collections": tuple(value["collections"]),
+        }
         cards[value["name"]] = Card(**value | lists)
     return cards
 
 
 CATALOG = read_catalog()
-STATES = {"embedded": "随包 embedded", "verified": "已核实 verified", "unverified": "未核实 unverified",
-          "manual": "自取 by hand", "described": "仅说明 described"}  # fmt: skip
+STATES = {
+    "embedded": "随包 embedded",
+    "verified": "已核实 verified",
+    "unverified": "未核实 unverified",
+    "manual": "自取 by hand",
+    "described": "仅说明 described",
+}
 ORDER = ("instruction", "NER", "RE", "EE", "topics", "tokenizer")
 
 
@@ -89,13 +104,24 @@ def catalog_table(cards: Mapping[str, Card] = CATALOG) -> list[dict[str, str]]:
     def count(number: int | None) -> str:
         return f"{number:,}" if number is not None else "—"
 
-    ordered = sorted(cards.values(), key=lambda c: (ORDER.index(c.tasks[0]), c.state == "described", c.name))
+    ordered = sorted(
+        cards.values(), key=lambda c: (ORDER.index(c.tasks[0]), c.state == "described", c.name)
+    )
     return [
-        {"名字 name": c.name, "数据集 data set": c.title, "语言": c.language, "领域": c.domain, "任务 tasks": "、".join(c.tasks),
-         "声明条数 stated": count(c.records["stated"]), "核对条数 counted": count(c.records["verified"]), "做法 made": c.made,
-         "许可证 licence": c.licence, "文件 files": STATES[c.state]}
+        {
+            "名字 name": c.name,
+            "数据集 data set": c.title,
+            "语言": c.language,
+            "领域": c.domain,
+            "任务 tasks": "、".join(c.tasks),
+            "声明条数 stated": count(c.records["stated"]),
+            "核对条数 counted": count(c.records["verified"]),
+            "做法 made": c.made,
+            "许可证 licence": c.licence,
+            "文件 files": STATES[c.state],
+        }
         for c in ordered
-    ]  # fmt: skip
+    ]
 
 
 def card(name: str) -> Card:

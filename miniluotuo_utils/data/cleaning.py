@@ -44,9 +44,13 @@ class Report:
 
 
 def clean(
-    rows: Iterable[Mapping], steps: Sequence[Step] | None = None, near: float | None = NEAR, against: Leaks | None = None,
-    schema: Collection[str] | None = None, processes: int = 1,
-) -> tuple[list[dict], Report]:  # fmt: skip
+    rows: Iterable[Mapping],
+    steps: Sequence[Step] | None = None,
+    near: float | None = NEAR,
+    against: Leaks | None = None,
+    schema: Collection[str] | None = None,
+    processes: int = 1,
+) -> tuple[list[dict], Report]:
     """Clean rows or records in their order: the steps, exact duplicates, near duplicates, leaked test sentences.
 
     `steps` are `ROW_STEPS` or `RECORD_STEPS` by the shape of the first row; all fixes come before all drops, so cleaning
@@ -62,8 +66,11 @@ def clean(
     rows = checked(rows)
     records = bool(rows) and "sentence" in rows[0]
     steps = steps if steps is not None else RECORD_STEPS if records else ROW_STEPS
-    report = Report(before=len(rows), mended={s.name: 0 for s in steps if s.kind == "fix"},
-                    removed={s.name: 0 for s in steps if s.kind == "drop"})  # fmt: skip
+    report = Report(
+        before=len(rows),
+        mended={s.name: 0 for s in steps if s.kind == "fix"},
+        removed={s.name: 0 for s in steps if s.kind == "drop"},
+    )
     kept = stepped(rows, sorted(steps, key=lambda s: s.kind == "drop"), report, processes)
     if records:
         kept = drop_repeated_records(drop_off_schema(kept, schema, report), report)
@@ -77,16 +84,25 @@ def clean(
 def checked(rows: Iterable[Mapping]) -> list[Mapping]:
     """The rows as a list; DataError for one that has not the fields of the first one's shape, before anything is cleaned."""
     if isinstance(rows, Mapping):
-        raise DataError(f"rows: found {type(rows).__name__} with {', '.join(map(str, rows))}, expected the rows of one split")
+        raise DataError(
+            f"rows: found {type(rows).__name__} with {', '.join(map(str, rows))}, expected the rows of one split"
+        )
     rows = list(rows)
     fields = ("sentence",) if rows and "sentence" in rows[0] else TEXTS
     for number, row in enumerate(rows):
         for name in fields:
-            expect(isinstance(row.get(name), str), f"{name} of row {number}", row.get(name), 'a string ("" where there is none)')
+            expect(
+                isinstance(row.get(name), str),
+                f"{name} of row {number}",
+                row.get(name),
+                'a string ("" where there is none)',
+            )
     return rows
 
 
-def stepped(rows: list[Mapping], steps: Sequence[Step], report: Report, processes: int) -> list[dict]:
+def stepped(
+    rows: list[Mapping], steps: Sequence[Step], report: Report, processes: int
+) -> list[dict]:
     """Every row through every step, in as many processes; what happened to each is noted in the order of the rows."""
     chunks = list(batches(rows, CHUNK))
     if processes > 1 and len(chunks) > 1:
@@ -98,7 +114,9 @@ def stepped(rows: list[Mapping], steps: Sequence[Step], report: Report, processe
     else:
         results = [through(steps, chunk) for chunk in chunks]
     kept = []
-    for row, (result, events) in zip(rows, (one for chunk in results for one in chunk), strict=True):
+    for row, (result, events) in zip(
+        rows, (one for chunk in results for one in chunk), strict=True
+    ):
         for name, kind, became in events:
             report.note(name, kind, row=dict(row), **({"became": became} if kind == "fix" else {}))
         if result is not None:
@@ -106,7 +124,9 @@ def stepped(rows: list[Mapping], steps: Sequence[Step], report: Report, processe
     return kept
 
 
-def through(steps: Sequence[Step], rows: Sequence[Mapping]) -> list[tuple[dict | None, list[tuple]]]:
+def through(
+    steps: Sequence[Step], rows: Sequence[Mapping]
+) -> list[tuple[dict | None, list[tuple]]]:
     """Each row as the steps leave it, None where one drops it, with the steps that did something to it."""
     out = []
     for row in rows:
@@ -133,10 +153,15 @@ def drop_repeated_rows(rows: list[dict], report: Report) -> list[dict]:
     first: dict[tuple, dict] = {}
     kept = []
     for row in rows:
-        key = (*(folded(row[f]) or row[f] for f in TEXTS[:2]), json.dumps(row.get("history") or [], ensure_ascii=False))
+        key = (
+            *(folded(row[f]) or row[f] for f in TEXTS[:2]),
+            json.dumps(row.get("history") or [], ensure_ascii=False),
+        )
         if key in first:
             same = folded(first[key]["output"]) == folded(row["output"])
-            report.note("duplicate" if same else "same question", "drop", row=row, because=first[key])
+            report.note(
+                "duplicate" if same else "same question", "drop", row=row, because=first[key]
+            )
         else:
             first[key] = row
             kept.append(row)
@@ -154,7 +179,13 @@ def drop_near(rows: list[dict], threshold: float | None, report: Report) -> list
         if match is None:
             kept.append(row)
         else:
-            report.note("near duplicate", "drop", row=row, because=rows[match.number], similarity=match.similarity)
+            report.note(
+                "near duplicate",
+                "drop",
+                row=row,
+                because=rows[match.number],
+                similarity=match.similarity,
+            )
     return kept
 
 
@@ -174,7 +205,14 @@ def drop_leaked(rows: list[dict], against: Leaks | None, report: Report) -> list
 
 def row_parts(row: Mapping) -> list[str]:
     """All that a row or record says, text by text."""
-    return [row["sentence"]] if "sentence" in row else [*(t for turn in row.get("history") or [] for t in turn), *(row[f] for f in TEXTS if row[f])]
+    return (
+        [row["sentence"]]
+        if "sentence" in row
+        else [
+            *(t for turn in row.get("history") or [] for t in turn),
+            *(row[f] for f in TEXTS if row[f]),
+        ]
+    )
 
 
 def row_text(row: Mapping) -> str:
@@ -182,14 +220,18 @@ def row_text(row: Mapping) -> str:
     return "\n".join(row_parts(row))
 
 
-def drop_off_schema(records: list[dict], schema: Collection[str] | None, report: Report) -> list[dict]:
+def drop_off_schema(
+    records: list[dict], schema: Collection[str] | None, report: Report
+) -> list[dict]:
     """Records with a type that the schema does not know. The whole record goes: without the item it would no longer be exhaustive."""
     if schema is None:
         return records
     report.removed["off schema"] = 0
     kept = []
     for record in records:
-        strange = sorted({item["type"] for f in TASKS.values() for item in record.get(f) or []} - set(schema))
+        strange = sorted(
+            {item["type"] for f in TASKS.values() for item in record.get(f) or []} - set(schema)
+        )
         if strange:
             report.note("off schema", "drop", row=record, because=strange)
         else:
@@ -203,7 +245,9 @@ def drop_repeated_records(records: list[dict], report: Report) -> list[dict]:
     Records that label one given pair (`one-pair`) may say different things of one sentence.
     """
     report.removed |= {"duplicate": 0, "contradiction": 0}
-    said: dict[tuple, dict[str, dict]] = {}  # (sentence, task) -> what is said of it -> the first record that says so
+    said: dict[
+        tuple, dict[str, dict]
+    ] = {}  # (sentence, task) -> what is said of it -> the first record that says so
     for record in records:
         said.setdefault(subject(record), {}).setdefault(meaning(record), record)
     kept = []
@@ -214,7 +258,12 @@ def drop_repeated_records(records: list[dict], report: Report) -> list[dict]:
         if first is not record:
             report.note("duplicate", "drop", row=record, because=first)
         elif len(whole) > 1 and record in whole:
-            report.note("contradiction", "drop", row=record, because=next(r for r in whole if r is not record))
+            report.note(
+                "contradiction",
+                "drop",
+                row=record,
+                because=next(r for r in whole if r is not record),
+            )
         else:
             kept.append(record)
     return kept
@@ -227,5 +276,9 @@ def subject(record: Mapping) -> tuple[str, str]:
 
 def meaning(record: Mapping) -> str:
     """What a record says, whatever the order of its items."""
-    items = [json.dumps(item, ensure_ascii=False, sort_keys=True) for f in TASKS.values() for item in record.get(f) or []]
+    items = [
+        json.dumps(item, ensure_ascii=False, sort_keys=True)
+        for f in TASKS.values()
+        for item in record.get(f) or []
+    ]
     return json.dumps([record.get("annotation", "exhaustive"), sorted(items)], ensure_ascii=False)

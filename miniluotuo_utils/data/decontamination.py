@@ -31,7 +31,9 @@ class Leaks:
     def __init__(self, sets: Mapping[str, Iterable[str]]) -> None:
         import numpy as np
 
-        self.sentences = [{"source": name, "sentence": text} for name, texts in sets.items() for text in texts]
+        self.sentences = [
+            {"source": name, "sentence": text} for name, texts in sets.items() for text in texts
+        ]
         keys = [folded(one["sentence"]) for one in self.sentences]
         self.near = NearDuplicates(NEAR)
         self.near.add(keys)
@@ -60,8 +62,17 @@ class Leaks:
         if not len(hashes) or not len(self.hashes):
             return found
         left, right = (np.searchsorted(self.hashes, hashes, side) for side in ("left", "right"))
-        hits = [(int(t), int(owner), int(h)) for t, a, b, h in zip(texts[left < right], left[left < right], right[left < right],
-                hashes[left < right], strict=True) for owner in self.owners[a:b]]  # fmt: skip
+        hits = [
+            (int(t), int(owner), int(h))
+            for t, a, b, h in zip(
+                texts[left < right],
+                left[left < right],
+                right[left < right],
+                hashes[left < right],
+                strict=True,
+            )
+            for owner in self.owners[a:b]
+        ]
         shared: dict[tuple[int, int], set[int]] = {}
         for text, owner, gram in hits:
             shared.setdefault((text, owner), set()).add(gram)
@@ -76,14 +87,26 @@ def grams(keys: Sequence[str]):
     import numpy as np
 
     long = [(i, key) for i, key in enumerate(keys) if len(key) >= GRAM]
-    hashes = [np.unique(rolling(np.frombuffer(key.encode("utf-32-le", "surrogatepass"), np.uint32), GRAM)) for _, key in long]
+    hashes = [
+        np.unique(rolling(np.frombuffer(key.encode("utf-32-le", "surrogatepass"), np.uint32), GRAM))
+        for _, key in long
+    ]
     owners = [np.full(len(h), i) for (i, _), h in zip(long, hashes, strict=True)]
-    return (np.concatenate(hashes), np.concatenate(owners)) if long else (np.zeros(0, np.uint64), np.zeros(0, int))
+    return (
+        (np.concatenate(hashes), np.concatenate(owners))
+        if long
+        else (np.zeros(0, np.uint64), np.zeros(0, int))
+    )
 
 
 def evaluation_splits() -> list[tuple[Card, str]]:
     """Every split of the catalog that students are evaluated on: dev, test, and what ends with them."""
-    return [(card, split) for card in CATALOG.values() for split in card.splits if split.split("_")[-1] in ("dev", "test")]
+    return [
+        (card, split)
+        for card in CATALOG.values()
+        for split in card.splits
+        if split.split("_")[-1] in ("dev", "test")
+    ]
 
 
 def evaluation_sentences(progress: bool = True) -> tuple[dict[str, list[str]], list[str]]:
@@ -100,5 +123,10 @@ def evaluation_sentences(progress: bool = True) -> tuple[dict[str, list[str]], l
         except FileNotFoundError:
             absent.append(name)
             continue
-        sets[name] = [r["sentence"] if "sentence" in r else "\n".join(filter(None, (r["instruction"], r["input"]))) for r in rows]
+        sets[name] = [
+            r["sentence"]
+            if "sentence" in r
+            else "\n".join(filter(None, (r["instruction"], r["input"])))
+            for r in rows
+        ]
     return sets, absent

@@ -26,7 +26,10 @@ from miniluotuo_utils.files import DataError, file_sha256, written_whole
 from miniluotuo_utils.runtime import PACKAGE
 
 LOCAL = (errno.ENOSPC, errno.ENOTDIR, errno.EACCES, errno.EROFS, errno.EISDIR, errno.EDQUOT)
-AT_ONCE, TRIES = 4, 3  # files fetched side by side; attempts per file, each going on where the last one broke off
+AT_ONCE, TRIES = (
+    4,
+    3,
+)  # files fetched side by side; attempts per file, each going on where the last one broke off
 ARCHIVES = (".tar.gz", ".tgz", ".tar", ".zip")
 
 
@@ -49,7 +52,9 @@ def mirrored(url: str) -> str:
     parts = urlsplit(url)
     path = unquote(parts.path).lstrip("/")
     if inside(path) and inside(parts.netloc.split(":")[0] or "manual"):
-        return f"{parts.netloc or parts.scheme}/{path}" + (f"?{quote(parts.query, safe='=&')}" if parts.query else "")
+        return f"{parts.netloc or parts.scheme}/{path}" + (
+            f"?{quote(parts.query, safe='=&')}" if parts.query else ""
+        )
     raise DataError(f"{url}: the address leaves its folder; mend the card")
 
 
@@ -60,18 +65,27 @@ def inside(name: str) -> bool:
     [True, False, False, False, False, False]
     """
     path = PurePosixPath(name.replace("\\", "/"))
-    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and ":" not in path.parts[0]
+    return (
+        bool(path.parts)
+        and not path.is_absolute()
+        and ".." not in path.parts
+        and ":" not in path.parts[0]
+    )
 
 
 def verify(path: Path, pin: Mapping) -> Path:
     """`path` itself if size and SHA-256 are the pinned ones (null pins are not checked), else DataError."""
     found = path.stat().st_size
     if pin.get("bytes") is not None and found != pin["bytes"]:
-        raise DataError(f"{path.name}: found {found:,} bytes, expected {pin['bytes']:,}. The file is damaged or changed at "
-                        "its source: delete it and run again")  # fmt: skip
+        raise DataError(
+            f"{path.name}: found {found:,} bytes, expected {pin['bytes']:,}. The file is damaged or changed at "
+            "its source: delete it and run again"
+        )
     if pin.get("sha256") and (digest := file_sha256(path)) != pin["sha256"]:
-        raise DataError(f"{path.name}: found sha256 {digest[:12]}…, expected {pin['sha256'][:12]}…. The file is damaged or "
-                        "changed at its source: delete it and run again")  # fmt: skip
+        raise DataError(
+            f"{path.name}: found sha256 {digest[:12]}…, expected {pin['sha256'][:12]}…. The file is damaged or "
+            "changed at its source: delete it and run again"
+        )
     return path
 
 
@@ -85,8 +99,10 @@ def local(pin: Mapping) -> Path | None:
         return verify(PACKAGE / url.removeprefix("package:"), pin)
     place = mirrored(url)
     if mirror and "://" not in mirror and not Path(mirror).expanduser().is_dir():
-        raise FileNotFoundError(f"MINILUOTUO_MIRROR is {mirror!r}, and there is no such folder (seen from {Path.cwd().name}/). "
-                                "Give its whole path: notebooks run in their own folder")  # fmt: skip
+        raise FileNotFoundError(
+            f"MINILUOTUO_MIRROR is {mirror!r}, and there is no such folder (seen from {Path.cwd().name}/). "
+            "Give its whole path: notebooks run in their own folder"
+        )
     if mirror and "://" not in mirror and (path := Path(mirror).expanduser() / place).is_file():
         return verify(path, pin)
     if (cached := home() / place).is_file():
@@ -99,9 +115,18 @@ def local(pin: Mapping) -> Path | None:
 
 def addresses(url: str) -> list[str]:
     """Where a URL is asked for, in order: a mirror address, then its own host, which for the hub is `HF_ENDPOINT`."""
-    mirror, hub = os.environ.get("MINILUOTUO_MIRROR", "").rstrip("/"), os.environ.get("HF_ENDPOINT", "").rstrip("/")
-    own = hub + url.removeprefix("https://huggingface.co") if hub and url.startswith("https://huggingface.co/") else url
-    return ([f"{mirror}/{mirrored(url)}"] if "://" in mirror else []) + ([] if url.startswith("manual:") else [own])
+    mirror, hub = (
+        os.environ.get("MINILUOTUO_MIRROR", "").rstrip("/"),
+        os.environ.get("HF_ENDPOINT", "").rstrip("/"),
+    )
+    own = (
+        hub + url.removeprefix("https://huggingface.co")
+        if hub and url.startswith("https://huggingface.co/")
+        else url
+    )
+    return ([f"{mirror}/{mirrored(url)}"] if "://" in mirror else []) + (
+        [] if url.startswith("manual:") else [own]
+    )
 
 
 def fetch_all(pins: Sequence[Mapping], progress: bool = True, network: bool = True) -> list[Path]:
@@ -113,12 +138,23 @@ def fetch_all(pins: Sequence[Mapping], progress: bool = True, network: bool = Tr
     wanted = list({pin["url"]: pin for pin in pins if found[pin["url"]] is None}.values())
     if wanted:
         sizes = [pin["bytes"] for pin in wanted]
-        with progress_bar(sum(sizes) if all(sizes) else None, progress) as bar, ThreadPoolExecutor(AT_ONCE) as pool:
-            found |= zip((pin["url"] for pin in wanted), pool.map(lambda pin: outcome(pin, bar, network), wanted), strict=True)
+        with (
+            progress_bar(sum(sizes) if all(sizes) else None, progress) as bar,
+            ThreadPoolExecutor(AT_ONCE) as pool,
+        ):
+            found |= zip(
+                (pin["url"] for pin in wanted),
+                pool.map(lambda pin: outcome(pin, bar, network), wanted),
+                strict=True,
+            )
     missing = [error for error in found.values() if isinstance(error, FileNotFoundError)]
     if missing:
-        listed = "; ".join(map(str, missing[:5])) + (f"; and {len(missing) - 5} more" if missing[5:] else "")
-        raise FileNotFoundError(f"{len(missing)} of {len(pins)} files could not be had: {listed}. {advice(network)}")
+        listed = "; ".join(map(str, missing[:5])) + (
+            f"; and {len(missing) - 5} more" if missing[5:] else ""
+        )
+        raise FileNotFoundError(
+            f"{len(missing)} of {len(pins)} files could not be had: {listed}. {advice(network)}"
+        )
     return [found[pin["url"]] for pin in pins]
 
 
@@ -132,25 +168,38 @@ def progress_bar(total: int | None, shown: bool) -> Any:
 def advice(network: bool) -> str:
     """What a person can do about a missing file."""
     if network and offline():
-        return ("This session is offline (HF_HUB_OFFLINE=1, as SCALE = 'smoke' sets it): put the files into a folder with `python -m miniluotuo_utils "
-                "download NAME --mirror DIR` where there is a network, and set MINILUOTUO_MIRROR to it")  # fmt: skip
+        return (
+            "This session is offline (HF_HUB_OFFLINE=1, as SCALE = 'smoke' sets it): put the files into a folder with `python -m miniluotuo_utils "
+            "download NAME --mirror DIR` where there is a network, and set MINILUOTUO_MIRROR to it"
+        )
     return "Check the network, or set MINILUOTUO_MIRROR to a folder that holds them; SCALE = 'smoke' needs neither"
 
 
 def outcome(pin: Mapping, bar: Any, network: bool) -> Path | FileNotFoundError:
     """The downloaded file of a pin, or why it could not be had."""
-    tried = [] if "://" in os.environ.get("MINILUOTUO_MIRROR", "") or "MINILUOTUO_MIRROR" not in os.environ else ["not in the mirror folder"]
+    tried = (
+        []
+        if "://" in os.environ.get("MINILUOTUO_MIRROR", "") or "MINILUOTUO_MIRROR" not in os.environ
+        else ["not in the mirror folder"]
+    )
     for source in addresses(pin["url"]) if network and not offline() else []:
         try:
             return download(source, home() / mirrored(pin["url"]), pin, bar)
         except OSError as error:
             if error.errno in LOCAL:
-                raise OSError(error.errno, f"cannot write the download cache ({error.strerror}); free some space or set MINILUOTUO_HOME to "
-                              "another folder") from None  # fmt: skip
+                raise OSError(
+                    error.errno,
+                    f"cannot write the download cache ({error.strerror}); free some space or set MINILUOTUO_HOME to "
+                    "another folder",
+                ) from None
             status = getattr(getattr(error, "response", None), "status_code", None)
-            tried.append(f"{urlsplit(source).netloc}: {f'HTTP {status}' if status else type(error).__name__}")
+            tried.append(
+                f"{urlsplit(source).netloc}: {f'HTTP {status}' if status else type(error).__name__}"
+            )
     place = mirrored(pin["url"])
-    return FileNotFoundError(f"{place if pin['url'].startswith('manual:') else Path(place).name} ({'; '.join(tried) or 'not in the cache'})")
+    return FileNotFoundError(
+        f"{place if pin['url'].startswith('manual:') else Path(place).name} ({'; '.join(tried) or 'not in the cache'})"
+    )
 
 
 def fetch(pin: Mapping, progress: bool = True, network: bool = True) -> Path:
@@ -184,7 +233,10 @@ def alone(target: Path) -> Iterator[Path]:
         return
     import fcntl
 
-    lock = Path(tempfile.gettempdir()) / f"miniluotuo-{sha256(str(target.resolve()).encode()).hexdigest()[:16]}.lock"
+    lock = (
+        Path(tempfile.gettempdir())
+        / f"miniluotuo-{sha256(str(target.resolve()).encode()).hexdigest()[:16]}.lock"
+    )
     with open(lock, "w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         yield part
@@ -218,7 +270,9 @@ def receive(source: str, part: Path, bar: Any) -> None:
     have = part.stat().st_size if part.exists() else 0
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     with requests.get(source, headers=headers, stream=True, timeout=(10, 60)) as answer:
-        if answer.status_code == 416:  # nothing lacks, or `part` is of another file; the checksum tells
+        if (
+            answer.status_code == 416
+        ):  # nothing lacks, or `part` is of another file; the checksum tells
             return
         answer.raise_for_status()
         goes_on = answer.status_code == 206
@@ -231,7 +285,15 @@ def receive(source: str, part: Path, bar: Any) -> None:
 
 READABLE = (".json", ".jsonl", ".txt", ".csv", ".parquet", ".conll", ".bmes")
 LARGEST = 20 << 30  # bytes that one archive may unpack to
-BROKEN = (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, RuntimeError, NotImplementedError, gzip.BadGzipFile)
+BROKEN = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    EOFError,
+    zlib.error,
+    RuntimeError,
+    NotImplementedError,
+    gzip.BadGzipFile,
+)
 
 
 def members(path: Path) -> list[Path]:
@@ -246,9 +308,15 @@ def members(path: Path) -> list[Path]:
     if not folder.is_dir():
         with written_whole(folder) as partial:
             unpack(path, partial)
-    found = sorted(p for p in folder.rglob("*") if p.suffix in READABLE and "__MACOSX" not in p.parts and not p.name.startswith("._"))
+    found = sorted(
+        p
+        for p in folder.rglob("*")
+        if p.suffix in READABLE and "__MACOSX" not in p.parts and not p.name.startswith("._")
+    )
     if not found:
-        raise DataError(f"{path.name}: found no member with one of the endings {', '.join(READABLE)}; is it the right archive?")
+        raise DataError(
+            f"{path.name}: found no member with one of the endings {', '.join(READABLE)}; is it the right archive?"
+        )
     return found
 
 
@@ -258,27 +326,46 @@ def unpack(path: Path, folder: Path) -> None:
     try:
         if path.name.endswith(".zip"):
             with zipfile.ZipFile(path) as archive:
-                allow([(i.filename, i.file_size, inside(i.filename)) for i in archive.infolist()], path)
+                allow(
+                    [(i.filename, i.file_size, inside(i.filename)) for i in archive.infolist()],
+                    path,
+                )
                 archive.extractall(folder)
         else:
             with tarfile.open(path) as archive:
-                allow([(m.name, m.size, inside(m.name) and (m.isfile() or m.isdir())) for m in archive], path)
+                allow(
+                    [
+                        (m.name, m.size, inside(m.name) and (m.isfile() or m.isdir()))
+                        for m in archive
+                    ],
+                    path,
+                )
                 archive.fileobj.seek(archive.offset)
-                if archive.fileobj.read(512) != bytes(512):  # tarfile takes a bad header, or the file's end, for the archive's
+                if archive.fileobj.read(512) != bytes(
+                    512
+                ):  # tarfile takes a bad header, or the file's end, for the archive's
                     raise EOFError("it breaks off in the middle")
-                while archive.fileobj.read(1 << 20):  # to the end, so that a gzip's checksum is compared
+                while archive.fileobj.read(
+                    1 << 20
+                ):  # to the end, so that a gzip's checksum is compared
                     pass
                 archive.extractall(folder, filter="data")
     except BROKEN as error:
-        raise DataError(f"{path.name}: not a whole archive that can be read ({error}); delete it and run again") from None
+        raise DataError(
+            f"{path.name}: not a whole archive that can be read ({error}); delete it and run again"
+        ) from None
 
 
 def allow(found: Sequence[tuple[str, int, bool]], path: Path) -> None:
     """DataError unless every (name, size, stays inside) is a plain file inside the folder and all together are of a sane size."""
     if strange := [name for name, _, stays in found if not stays]:
-        raise DataError(f"{path.name}: the member {strange[0]!r} leads out of its folder or is no plain file; nothing was unpacked")
+        raise DataError(
+            f"{path.name}: the member {strange[0]!r} leads out of its folder or is no plain file; nothing was unpacked"
+        )
     if (total := sum(size for _, size, _ in found)) > LARGEST:
-        raise DataError(f"{path.name}: its members make {total >> 30} GiB, more than {LARGEST >> 30}; is it hostile? Nothing was unpacked")
+        raise DataError(
+            f"{path.name}: its members make {total >> 30} GiB, more than {LARGEST >> 30}; is it hostile? Nothing was unpacked"
+        )
 
 
 def copy_into_mirror(pins: Sequence[Mapping], folder: Path) -> list[Path]:

@@ -25,13 +25,17 @@ def loadable(name: str, split: str | None = None) -> Card:
     """The card of a source that can be loaded; DataError says where to get one that cannot, ValueError which splits there are."""
     found = card(name)
     if not found.splits:
-        raise DataError(f"{name}: the catalog has no address to load, only this description. Get it from {found.homepage}. {found.obtain}")
+        raise DataError(
+            f"{name}: the catalog has no address to load, only this description. Get it from {found.homepage}. {found.obtain}"
+        )
     if split is not None and split not in found.splits:
         raise ValueError(f"{name} has no split {split!r}; it has: {', '.join(found.splits)}")
     return found
 
 
-def files(name: str, split: str | None = None, progress: bool = True, network: bool = True) -> dict[str, list[Path]]:
+def files(
+    name: str, split: str | None = None, progress: bool = True, network: bool = True
+) -> dict[str, list[Path]]:
     """The local, verified files of a source by split, fetched four at a time, an archive's members in its place.
 
     Raises FileNotFoundError that lists every file that is missing, and how a person gets it.
@@ -39,10 +43,16 @@ def files(name: str, split: str | None = None, progress: bool = True, network: b
     found = loadable(name, split)
     chosen = {s: pins for s, pins in found.splits.items() if split in (None, s)}
     try:
-        paths = iter(fetch_all([pin for pins in chosen.values() for pin in pins], progress, network))
+        paths = iter(
+            fetch_all([pin for pins in chosen.values() for pin in pins], progress, network)
+        )
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"{name}: {error}" + (f" {found.obtain}" if found.obtain else "")) from None
-    return {s: [member for _ in pins for member in members(next(paths))] for s, pins in chosen.items()}
+        raise FileNotFoundError(
+            f"{name}: {error}" + (f" {found.obtain}" if found.obtain else "")
+        ) from None
+    return {
+        s: [member for _ in pins for member in members(next(paths))] for s, pins in chosen.items()
+    }
 
 
 def available(name: str, split: str = "train", network: bool = False) -> Path | None:
@@ -53,7 +63,13 @@ def available(name: str, split: str = "train", network: bool = False) -> Path | 
         return None
 
 
-def read(name: str, split: str, progress: bool = True, faults: list[Fault] | None = None, reader: str | None = None) -> Iterator[dict]:
+def read(
+    name: str,
+    split: str,
+    progress: bool = True,
+    faults: list[Fault] | None = None,
+    reader: str | None = None,
+) -> Iterator[dict]:
     """The rows or records of one split, one at a time, in constant memory.
 
     A malformed record raises DataError; with a list `faults` it is put there. `reader` takes another than the card's.
@@ -66,7 +82,10 @@ def read(name: str, split: str, progress: bool = True, faults: list[Fault] | Non
 
 
 def load(
-    name: str, split: str | None = None, errors: Literal["raise", "collect"] = "raise", progress: bool = True
+    name: str,
+    split: str | None = None,
+    errors: Literal["raise", "collect"] = "raise",
+    progress: bool = True,
 ) -> datasets.DatasetDict | datasets.Dataset | tuple[Any, list[Fault]]:
     """A source as a `DatasetDict` by split, or one `Dataset` when `split` is given.
 
@@ -94,7 +113,9 @@ def table_of(rows: Iterable[Mapping]) -> datasets.Dataset:
     for batch in batches(rows, 10_000):
         fields = dict.fromkeys(field for row in batch for field in row)
         tables.append(pa.table({field: [row.get(field) for row in batch] for field in fields}))
-    return Dataset(pa.concat_tables(tables, promote_options="permissive") if tables else pa.table({}))
+    return Dataset(
+        pa.concat_tables(tables, promote_options="permissive") if tables else pa.table({})
+    )
 
 
 def from_previous(runtime: Runtime, name: str, split: str) -> list[dict]:
@@ -105,7 +126,9 @@ def from_previous(runtime: Runtime, name: str, split: str) -> list[dict]:
     path = runtime.path("data", f"{name}_{split}.jsonl")
     if path.is_file():
         return read_jsonl(path)
-    print(f"runs/{runtime.scale}/data/ 里没有 {path.name}，直接从目录读取。 Notebook 01 left no {path.name}; read from the catalog.")
+    print(
+        f"runs/{runtime.scale}/data/ 里没有 {path.name}，直接从目录读取。 Notebook 01 left no {path.name}; read from the catalog."
+    )
     return [renamed(record, card(name).type_names or {}) for record in read(name, split)]
 
 
@@ -123,4 +146,8 @@ def renamed(record: dict, names: Mapping[str, str]) -> dict:
             return [new(v) for v in value]
         return names.get(value, value) if key in ("type", "role") else value
 
-    return record | {f: new(record[f]) for f in TASKS.values() if record.get(f) is not None} if names else record
+    return (
+        record | {f: new(record[f]) for f in TASKS.values() if record.get(f) is not None}
+        if names
+        else record
+    )

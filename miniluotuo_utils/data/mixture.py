@@ -41,10 +41,14 @@ def recipe(name: str | Path, seed: int | None = None) -> list[Portion]:
     """
     path = Path(name) if str(name).endswith(".tsv") else RECIPES / f"{name}.tsv"
     if not path.is_file():
-        raise ValueError(f"no recipe {str(name)!r}; there are: {', '.join(sorted(p.stem for p in RECIPES.glob('*.tsv')))}, or the path of a .tsv")
+        raise ValueError(
+            f"no recipe {str(name)!r}; there are: {', '.join(sorted(p.stem for p in RECIPES.glob('*.tsv')))}, or the path of a .tsv"
+        )
     with open(path, encoding="utf-8", newline="") as file:
         table = list(csv.DictReader(file, delimiter="\t"))
-    portions = [portion(line, f"{path.name}, line {number}") for number, line in enumerate(table, 2)]
+    portions = [
+        portion(line, f"{path.name}, line {number}") for number, line in enumerate(table, 2)
+    ]
     return [replace(part, seed=seed) for part in portions] if seed is not None else portions
 
 
@@ -52,15 +56,27 @@ def portion(line: Mapping[str, str | None], place: str) -> Portion:
     """One line of a recipe, checked; DataError names the place and the field."""
     for field in ("source", "split", "take", "rows", "seed"):
         value = line.get(field)
-        if not value or (field in ("rows", "seed") and not value.isdigit()) or (field == "take" and value not in ("all", "sample")):
-            wanted = {"take": "all or sample", "rows": "a number", "seed": "a number"}.get(field, "a name")
-            raise DataError(f"{place}, field {field}: found {value!r}, expected {wanted}, between tabs")
-    return Portion(line["source"], line["split"], line["take"], int(line["rows"]), int(line["seed"]))
+        if (
+            not value
+            or (field in ("rows", "seed") and not value.isdigit())
+            or (field == "take" and value not in ("all", "sample"))
+        ):
+            wanted = {"take": "all or sample", "rows": "a number", "seed": "a number"}.get(
+                field, "a name"
+            )
+            raise DataError(
+                f"{place}, field {field}: found {value!r}, expected {wanted}, between tabs"
+            )
+    return Portion(
+        line["source"], line["split"], line["take"], int(line["rows"]), int(line["seed"])
+    )
 
 
 def lot(row: Mapping, seed: int | str) -> int:
     """The lot that a row draws: a 64-bit hash of the seed and of what the row says, so that neither file order nor processes count."""
-    said = "\x1f".join([str(seed), *(row[field] for field in TEXTS), json.dumps(row.get("history") or [])])
+    said = "\x1f".join(
+        [str(seed), *(row[field] for field in TEXTS), json.dumps(row.get("history") or [])]
+    )
     return int.from_bytes(blake2b(said.encode("utf-8", "surrogatepass"), digest_size=8).digest())
 
 
@@ -74,8 +90,12 @@ def draw(rows: Iterable[Mapping], count: int, seed: int) -> list[dict]:
     return heapq.nsmallest(count, rows, key=lambda row: lot(row, seed))
 
 
-def mix(portions: Sequence[Portion], sources: Mapping[str, Iterable[Mapping]] | None = None, exact: bool = True,
-        say: Callable[[str], None] | None = None) -> list[dict]:  # fmt: skip
+def mix(
+    portions: Sequence[Portion],
+    sources: Mapping[str, Iterable[Mapping]] | None = None,
+    exact: bool = True,
+    say: Callable[[str], None] | None = None,
+) -> list[dict]:
     """The rows of a recipe, shuffled by their lots.
 
     `sources` gives rows in place of the catalog's, by name. With `exact`, a source that holds another number than the recipe
@@ -92,14 +112,21 @@ def mix(portions: Sequence[Portion], sources: Mapping[str, Iterable[Mapping]] | 
         chosen = list(rows) if part.take == "all" else draw(rows, part.rows, part.seed)
         short = rows.count < part.rows if part.take == "sample" else rows.count != part.rows
         if short:
-            words = (f"{part.source} {part.split}: found {rows.count:,} rows, the recipe expects {'at least ' if part.take == 'sample' else ''}"
-                     f"{part.rows:,}. Is the file whole, and of the version that the recipe means? mix(…, exact=False) takes what is there")  # fmt: skip
+            words = (
+                f"{part.source} {part.split}: found {rows.count:,} rows, the recipe expects {'at least ' if part.take == 'sample' else ''}"
+                f"{part.rows:,}. Is the file whole, and of the version that the recipe means? mix(…, exact=False) takes what is there"
+            )
             if exact:
                 raise DataError(words)
             (say or print)(words)
         mixed.extend((part.source, part.seed, row) for row in chosen)
     # Another lot than the draw's, whose small ones were taken: by the same one, samples would all stand in front.
-    return [row for source, seed, row in sorted(mixed, key=lambda entry: (lot(entry[2], f"order {entry[1]}"), entry[0]))]
+    return [
+        row
+        for source, seed, row in sorted(
+            mixed, key=lambda entry: (lot(entry[2], f"order {entry[1]}"), entry[0])
+        )
+    ]
 
 
 class Counted:
@@ -114,7 +141,9 @@ class Counted:
             yield row
 
 
-def permitted(portions: Sequence[Portion], terms: Collection[str] = USABLE) -> tuple[list[Portion], list[Portion]]:
+def permitted(
+    portions: Sequence[Portion], terms: Collection[str] = USABLE
+) -> tuple[list[Portion], list[Portion]]:
     """(the portions whose sources' licences are among `terms`, those that are left out).
 
     `terms` is the catalog's reading of each licence, no legal advice.

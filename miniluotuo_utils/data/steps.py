@@ -20,7 +20,9 @@ from miniluotuo_utils.text import declines, names_itself
 TEXTS = ("instruction", "input", "output")
 HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
 LETTER = re.compile(r"[^\W\d_]")
-INVISIBLE = re.compile("[\u200b\u200c\u200e\u200f\u202a-\u202e\u2060-\u2064\ufeff\x00-\x08\x0e-\x1f\x7f]|(?<![\u2190-\U0001faff\ufe0f])\u200d")
+INVISIBLE = re.compile(
+    "[\u200b\u200c\u200e\u200f\u202a-\u202e\u2060-\u2064\ufeff\x00-\x08\x0e-\x1f\x7f]|(?<![\u2190-\U0001faff\ufe0f])\u200d"
+)
 LINE_END = re.compile("\r\n|[\r\u2028\u2029\x0b\x0c\x85]")
 
 
@@ -36,7 +38,11 @@ class Step:
 
 def mended(row: dict, function: Callable[[str], str]) -> dict:
     """A row with each of its texts put through `function`, its history too."""
-    history = {"history": [[function(t) for t in turn] for turn in row["history"]]} if row.get("history") else {}
+    history = (
+        {"history": [[function(t) for t in turn] for turn in row["history"]]}
+        if row.get("history")
+        else {}
+    )
     return row | {field: function(row[field]) for field in TEXTS} | history
 
 
@@ -76,7 +82,9 @@ def traditional(text: str) -> bool:
     return changed > 2 and changed >= SHARE_TRADITIONAL * han
 
 
-OTHER_SCRIPT = re.compile("[繁正][体體]|[简簡][体體]|日[语語文]|粤语|粵語|文言|[\u3041-\u30ff]")  # 日语 is full of characters that t2s would change
+OTHER_SCRIPT = re.compile(
+    "[繁正][体體]|[简簡][体體]|日[语語文]|粤语|粵語|文言|[\u3041-\u30ff]"
+)  # 日语 is full of characters that t2s would change
 
 
 def simplified(row: dict) -> dict:
@@ -85,7 +93,10 @@ def simplified(row: dict) -> dict:
     return row if OTHER_SCRIPT.search(text) or not traditional(text) else mended(row, converter())
 
 
-NO_INPUT = re.compile(r"[<＜(（\[]?(?:no ?input|无输入|没有输入|无需输入|不适用|无|n/?a|none)[。.]?[>＞)）\]]?", re.IGNORECASE)
+NO_INPUT = re.compile(
+    r"[<＜(（\[]?(?:no ?input|无输入|没有输入|无需输入|不适用|无|n/?a|none)[。.]?[>＞)）\]]?",
+    re.IGNORECASE,
+)
 
 
 def without_placeholder(row: dict) -> dict:
@@ -100,7 +111,10 @@ def without_placeholder(row: dict) -> dict:
 def id_number(match: re.Match) -> str:
     """`<身份证号>` for 18 digits whose last is the check digit of GB 11643, else the digits as they are."""
     digits = match[0]
-    total = sum(int(d) * w for d, w in zip(digits, (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2), strict=False))
+    total = sum(
+        int(d) * w
+        for d, w in zip(digits, (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2), strict=False)
+    )
     return "<身份证号>" if digits[17].upper() == "10X98765432"[total % 11] else digits
 
 
@@ -110,7 +124,11 @@ MEASURES = "年元人字个吨米里亿万次件块%％"
 def phone_number(match: re.Match) -> str:
     """`<手机号>` for a mobile number; a round number, or one that a measure word follows, is none."""
     rest = match.string[match.end() : match.end() + 2].lstrip()
-    return match[0] if match[0].endswith("000000") or rest[:1] in tuple(MEASURES) or rest.startswith("公里") else "<手机号>"
+    return (
+        match[0]
+        if match[0].endswith("000000") or rest[:1] in tuple(MEASURES) or rest.startswith("公里")
+        else "<手机号>"
+    )
 
 
 def masked_text(text: str) -> str:
@@ -127,9 +145,19 @@ def masked_text(text: str) -> str:
 
 def masked_once(text: str) -> str:
     """One pass of `masked_text`."""
-    text = re.sub(r"(?<![A-Za-z0-9._%+/-])(?!git@)[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}", "<邮箱>", text)
-    text = re.sub(r"(?<![\d.])[1-9]\d{5}(?:19|20)\d{2}[01]\d[0-3]\d{4}[\dXx](?!\d)", id_number, text)
-    return re.sub(r"(?<![\d.])(?:(?:\+|00)?86[- ]?)?1[3-9]\d(?:\d{8}|-\d{4}-\d{4}| \d{4} \d{4})(?!\d)", phone_number, text)
+    text = re.sub(
+        r"(?<![A-Za-z0-9._%+/-])(?!git@)[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}",
+        "<邮箱>",
+        text,
+    )
+    text = re.sub(
+        r"(?<![\d.])[1-9]\d{5}(?:19|20)\d{2}[01]\d[0-3]\d{4}[\dXx](?!\d)", id_number, text
+    )
+    return re.sub(
+        r"(?<![\d.])(?:(?:\+|00)?86[- ]?)?1[3-9]\d(?:\d{8}|-\d{4}-\d{4}| \d{4} \d{4})(?!\d)",
+        phone_number,
+        text,
+    )
 
 
 def masked(row: dict) -> dict:
@@ -137,7 +165,9 @@ def masked(row: dict) -> dict:
     return mended(row, masked_text)
 
 
-LATIN_1 = re.compile("[\u0080-\u00ff\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013-\u2022\u2026\u2030\u2039\u203a\u20ac\u2122]{3,}")
+LATIN_1 = re.compile(
+    "[\u0080-\u00ff\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013-\u2022\u2026\u2030\u2039\u203a\u20ac\u2122]{3,}"
+)
 
 
 def mojibake(text: str) -> bool:
@@ -146,9 +176,14 @@ def mojibake(text: str) -> bool:
     >>> [mojibake(t) for t in ("ä½ å¥½，世界", "浣犲ソ锛岃繖鏄竴", "锟斤拷锟斤拷", "你好，café", "联通")]
     [True, True, True, False, False]
     """
-    if re.search("锟斤拷|烫烫烫|屯屯屯", text) or any(HAN.search(as_bytes(run).decode("utf-8", "ignore")) for run in LATIN_1.findall(text)):
+    if re.search("锟斤拷|烫烫烫|屯屯屯", text) or any(
+        HAN.search(as_bytes(run).decode("utf-8", "ignore")) for run in LATIN_1.findall(text)
+    ):
         return True
-    return any(len(run) >= 4 and misread(run) for run in re.findall("[\u3400-\u9fff\ue000-\uf8ff\uff00-\uffef€]+", text))
+    return any(
+        len(run) >= 4 and misread(run)
+        for run in re.findall("[\u3400-\u9fff\ue000-\uf8ff\uff00-\uffef€]+", text)
+    )
 
 
 def as_bytes(run: str) -> bytes:
@@ -168,12 +203,21 @@ def misread(run: str) -> bool:
     """
     data = run.encode("gb18030")
     back = data.decode("utf-8", "ignore")
-    return len(back.encode()) >= 0.8 * len(data) and bool(re.fullmatch("[\u4e00-\u9fff\u3000-\u303f\uff00-\uffef\u2010-\u2026]{2,}", back[:-1] or back))
+    return len(back.encode()) >= 0.8 * len(data) and bool(
+        re.fullmatch(
+            "[\u4e00-\u9fff\u3000-\u303f\uff00-\uffef\u2010-\u2026]{2,}", back[:-1] or back
+        )
+    )
 
 
 def spoken(row: Mapping) -> str:
     """All texts of a row, its history too."""
-    return "\n".join([*(text for turn in row.get("history") or [] for text in turn), *(row[field] for field in TEXTS)])
+    return "\n".join(
+        [
+            *(text for turn in row.get("history") or [] for text in turn),
+            *(row[field] for field in TEXTS),
+        ]
+    )
 
 
 def broken(row: Mapping) -> bool:
@@ -185,7 +229,9 @@ def broken(row: Mapping) -> bool:
 def unanswered(row: Mapping) -> bool:
     """Nothing is asked, or nothing is answered: no letter, digit or sign but punctuation, or a word for nothing."""
     answer = row["output"].strip("。.！! ")
-    nothing = not re.search(r"\w|[+\-*/=<>^√π∞$%&#@|~\U0001F000-\U0001FAFF\u2600-\u27bf]", answer) or answer.lower() in ("n/a", "none", "null", "nan")
+    nothing = not re.search(
+        r"\w|[+\-*/=<>^√π∞$%&#@|~\U0001F000-\U0001FAFF\u2600-\u27bf]", answer
+    ) or answer.lower() in ("n/a", "none", "null", "nan")
     return nothing or not (row["instruction"] or row["input"])
 
 
@@ -194,7 +240,10 @@ MOST_ASKED, MOST_ANSWERED = 4000, 2000  # characters
 
 def overlong(row: Mapping) -> bool:
     """A question or an answer longer than any student here could read or write."""
-    return len(row["output"]) > MOST_ANSWERED or len(row["instruction"]) + len(row["input"]) > MOST_ASKED
+    return (
+        len(row["output"]) > MOST_ANSWERED
+        or len(row["instruction"]) + len(row["input"]) > MOST_ASKED
+    )
 
 
 def repetitive(row: Mapping) -> bool:
@@ -212,7 +261,10 @@ def refused(row: Mapping) -> bool:
 
 def self_naming(row: Mapping) -> bool:
     """The teacher names itself in the answer or in an earlier one."""
-    return any(names_itself(answer) for answer in [*(turn[1] for turn in row.get("history") or []), row["output"]])
+    return any(
+        names_itself(answer)
+        for answer in [*(turn[1] for turn in row.get("history") or []), row["output"]]
+    )
 
 
 OPEN_END = re.compile(r"[，、；：（【《“‘「『]$|(?<=[\u4e00-\u9fff])[,;(\[]$")
@@ -294,7 +346,11 @@ def moved(record: dict, function: Callable[[str], str]) -> dict:
                 value |= {"pos": [start, end], name: new[start:end]}
         return value
 
-    changed = record | {"sentence": new} | {f: walk(record[f]) for f in TASKS.values() if record.get(f) is not None}
+    changed = (
+        record
+        | {"sentence": new}
+        | {f: walk(record[f]) for f in TASKS.values() if record.get(f) is not None}
+    )
     lengths = zip(named_things(record), named_things(changed), strict=True)
     return changed if all(function(a) == b for a, b in lengths) and valid(changed) else record
 
@@ -315,12 +371,18 @@ def valid(record: Mapping) -> bool:
 
 def record_normal(record: dict) -> dict:
     """NFC and no invisible characters, in the sentence and its spans together."""
-    return moved(record, lambda text: unicodedata.normalize("NFC", INVISIBLE.sub("", text))) if valid(record) else record
+    return (
+        moved(record, lambda text: unicodedata.normalize("NFC", INVISIBLE.sub("", text)))
+        if valid(record)
+        else record
+    )
 
 
 def record_simplified(record: dict) -> dict:
     """A sentence in traditional Chinese and its spans as simplified, together."""
-    return moved(record, converter()) if valid(record) and traditional(record["sentence"]) else record
+    return (
+        moved(record, converter()) if valid(record) and traditional(record["sentence"]) else record
+    )
 
 
 def misplaced(record: Mapping) -> bool:

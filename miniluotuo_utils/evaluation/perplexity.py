@@ -30,19 +30,34 @@ def held_out(student: Student, rows: Sequence[Mapping], batch_size: int = 16) ->
     model, tokenizer, both = student.model, student.tokenizer, student.encoder_decoder
     encoded = encode(rows, tokenizer, student.context, encoder_decoder=both)
     if not encoded.rows:
-        raise ValueError(f"none of {len(rows)} rows can be measured ({dict(encoded.dropped)}); give rows with answers that fit the context")
+        raise ValueError(
+            f"none of {len(rows)} rows can be measured ({dict(encoded.dropped)}); give rows with answers that fit the context"
+        )
     pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
-    ordered, total, was_training = sorted(encoded.rows, key=lambda row: -len(row["input_ids"])), 0.0, model.training
+    ordered, total, was_training = (
+        sorted(encoded.rows, key=lambda row: -len(row["input_ids"])),
+        0.0,
+        model.training,
+    )
     model.eval()
     try:
-        with torch.inference_mode(), quiet():  # transformers warns of padding without a mask; right of a row it changes nothing
+        with (
+            torch.inference_mode(),
+            quiet(),
+        ):  # transformers warns of padding without a mask; right of a row it changes nothing
             for at in range(0, len(ordered), batch_size):
                 batch = collate(ordered[at : at + batch_size], pad, both)
-                total += summed_loss(model, {name: tensor.to(model.device) for name, tensor in batch.items()}, 1).item()
+                total += summed_loss(
+                    model, {name: tensor.to(model.device) for name, tensor in batch.items()}, 1
+                ).item()
     finally:
         model.train(was_training)
-    return {**figures(total, encoded.supervised, sum(len(rows[n]["output"]) for n in encoded.kept)),
-            "rows": len(ordered), "kept": list(encoded.kept), "dropped": dict(encoded.dropped)}  # fmt: skip
+    return {
+        **figures(total, encoded.supervised, sum(len(rows[n]["output"]) for n in encoded.kept)),
+        "rows": len(ordered),
+        "kept": list(encoded.kept),
+        "dropped": dict(encoded.dropped),
+    }
 
 
 def figures(nats: float, tokens: int, characters: int) -> dict:
@@ -52,7 +67,13 @@ def figures(nats: float, tokens: int, characters: int) -> dict:
     (3.0, 4.0)
     """
     loss = nats / tokens
-    return {"loss": loss, "perplexity": math.exp(loss), "bits_per_character": nats / math.log(2) / characters, "tokens": tokens, "characters": characters}
+    return {
+        "loss": loss,
+        "perplexity": math.exp(loss),
+        "bits_per_character": nats / math.log(2) / characters,
+        "tokens": tokens,
+        "characters": characters,
+    }
 
 
 def chrf(answers: Sequence[str], references: Sequence[str]) -> float:
@@ -67,5 +88,7 @@ def chrf(answers: Sequence[str], references: Sequence[str]) -> float:
     from sacrebleu import CHRF
 
     if not answers or len(answers) != len(references):
-        raise ValueError(f"found {len(answers)} answers and {len(references)} references; expected as many of each, at least one")
+        raise ValueError(
+            f"found {len(answers)} answers and {len(references)} references; expected as many of each, at least one"
+        )
     return CHRF().corpus_score(list(answers), [list(references)]).score

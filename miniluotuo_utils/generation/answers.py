@@ -14,15 +14,21 @@ from miniluotuo_utils.generation.presets import Preset, preset_of
 from miniluotuo_utils.generation.streaming import whole_text
 
 if TYPE_CHECKING:
-
     from miniluotuo_utils.generation.constrained import Guide
     from miniluotuo_utils.students import Student
 
 
 def generate(
-    student: Student, prompts: Sequence[str], preset: str = "extract", max_new_tokens: int = 128, batch_size: int = 32,
-    seed: int | None = None, grammar: Sequence[str] | None = None, stop_at_json: bool = False, **overrides: Any,
-) -> list[str]:  # fmt: skip
+    student: Student,
+    prompts: Sequence[str],
+    preset: str = "extract",
+    max_new_tokens: int = 128,
+    batch_size: int = 32,
+    seed: int | None = None,
+    grammar: Sequence[str] | None = None,
+    stop_at_json: bool = False,
+    **overrides: Any,
+) -> list[str]:
     """The student's answers in the prompts' order, without prompt, special tokens or broken characters.
 
     `preset` is a name of `presets.PRESETS`, `overrides` replace single fields of it; a checkpoint's own generation_config counts for
@@ -35,31 +41,64 @@ def generate(
     chosen, ids = preset_of(preset, **overrides), asked_ids(student, prompts)
     guides = guides_of(student, len(ids), grammar, stop_at_json)
     answers = [""] * len(ids)
-    for rows, texts in answered(student, ids, chosen, max_new_tokens, batch_size, seed, guides=guides):
+    for rows, texts in answered(
+        student, ids, chosen, max_new_tokens, batch_size, seed, guides=guides
+    ):
         for row, text in zip(rows, texts, strict=True):
             answers[row] = text
     return answers
 
 
 def answered(
-    student: Student, ids: Sequence[Sequence[int]], preset: Preset, max_new_tokens: int, batch_size: int, seed: int | None,
-    done: Container[int] = (), guides: Sequence[Guide] = (),
-) -> Iterator[tuple[list[int], list[str]]]:  # fmt: skip
+    student: Student,
+    ids: Sequence[Sequence[int]],
+    preset: Preset,
+    max_new_tokens: int,
+    batch_size: int,
+    seed: int | None,
+    done: Container[int] = (),
+    guides: Sequence[Guide] = (),
+) -> Iterator[tuple[list[int], list[str]]]:
     """Batch after batch: row numbers and their answers; rows in `done` are left out."""
     draws = draws_of(ids, seed)
     for room, planned in batches_of(student, ids, max_new_tokens, batch_size):
         if rows := [row for row in planned if row not in done]:
             lead = [guides[row] for row in rows] if guides else []
-            out = run(student, [ids[row] for row in rows], preset, room, [draws[row] for row in rows], guides=lead)
-            texts = [guide.text(answer) for guide, answer in zip(lead, out, strict=True)] if lead else [None] * len(out)
-            yield rows, [whole_text(student.tokenizer, answer) if text is None else text for text, answer in zip(texts, out, strict=True)]
+            out = run(
+                student,
+                [ids[row] for row in rows],
+                preset,
+                room,
+                [draws[row] for row in rows],
+                guides=lead,
+            )
+            texts = (
+                [guide.text(answer) for guide, answer in zip(lead, out, strict=True)]
+                if lead
+                else [None] * len(out)
+            )
+            yield (
+                rows,
+                [
+                    whole_text(student.tokenizer, answer) if text is None else text
+                    for text, answer in zip(texts, out, strict=True)
+                ],
+            )
 
 
-def guides_of(student: Student, count: int, grammar: Sequence[str] | None, stop_at_json: bool) -> Sequence[Guide]:
+def guides_of(
+    student: Student, count: int, grammar: Sequence[str] | None, stop_at_json: bool
+) -> Sequence[Guide]:
     """One guide per prompt, or none."""
-    size = student.model.get_output_embeddings().weight.shape[0] if grammar is not None or stop_at_json else 0
+    size = (
+        student.model.get_output_embeddings().weight.shape[0]
+        if grammar is not None or stop_at_json
+        else 0
+    )
     if grammar is None:
         return json_ends(student.tokenizer, end_ids(student), size, count) if stop_at_json else []
     if isinstance(grammar, str) or len(grammar) != count:
-        raise ValueError(f"grammar is {'a text' if isinstance(grammar, str) else f'{len(grammar)} texts'}; expected {count} texts, one per prompt")
+        raise ValueError(
+            f"grammar is {'a text' if isinstance(grammar, str) else f'{len(grammar)} texts'}; expected {count} texts, one per prompt"
+        )
     return grammars(student.tokenizer, end_ids(student), size, grammar)

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 OTHERS = re.compile(r'[^{}\[\]"\\]+')  # what neither opens, closes nor quotes
 FREE = '%llguidance {"no_forcing": true}\n'  # else the one possible text is written as the tokenizer would, which may normalise it
 CONTINUES = "##"  # begins a WordPiece that continues a word
-Processor = Callable[["torch.Tensor", "torch.Tensor"], "torch.Tensor"]  # ids [rows, tokens], scores [rows, vocabulary] -> scores
+Processor = Callable[
+    ["torch.Tensor", "torch.Tensor"], "torch.Tensor"
+]  # ids [rows, tokens], scores [rows, vocabulary] -> scores
 
 
 class Guide(Protocol):
@@ -32,7 +34,10 @@ def guided(guides: Sequence[Guide], start: int) -> Processor:
     import torch
 
     def leave_allowed(ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        masks = [guide.allowed(answer) for guide, answer in zip(guides, ids[:, start:].tolist(), strict=True)]
+        masks = [
+            guide.allowed(answer)
+            for guide, answer in zip(guides, ids[:, start:].tolist(), strict=True)
+        ]
         if all(mask is None for mask in masks):
             return scores
         allowed = np.ones(scores.shape, bool)
@@ -64,7 +69,14 @@ class JsonEnd:
 
     def __init__(self, marks: Callable[[int], str], ends: Sequence[int], size: int):
         self.marks, self.ends, self.size = marks, ends, size
-        self.seen, self.depth, self.quoted, self.escaped, self.held, self.closed = 0, 0, False, False, False, False
+        self.seen, self.depth, self.quoted, self.escaped, self.held, self.closed = (
+            0,
+            0,
+            False,
+            False,
+            False,
+            False,
+        )
 
     def allowed(self, answer: Sequence[int]) -> np.ndarray | None:
         """Anything until the bracket that closes the first one, then an end token alone."""
@@ -95,10 +107,17 @@ class JsonEnd:
 class Grammar:
     """Keeps an answer within a grammar to its end; after that there is nothing but an end token."""
 
-    def __init__(self, tokenizer: Any, grammar: str, bytes_of: Sequence[bytes], ends: Sequence[int]):
+    def __init__(
+        self, tokenizer: Any, grammar: str, bytes_of: Sequence[bytes], ends: Sequence[int]
+    ):
         from llguidance import LLMatcher
 
-        self.matcher, self.bytes_of, self.ends, self.seen = LLMatcher(tokenizer, FREE + grammar), bytes_of, ends, 0
+        self.matcher, self.bytes_of, self.ends, self.seen = (
+            LLMatcher(tokenizer, FREE + grammar),
+            bytes_of,
+            ends,
+            0,
+        )
         if self.matcher.is_error():
             raise ValueError(f"llguidance does not read the grammar: {self.matcher.get_error()}")
 
@@ -116,7 +135,9 @@ class Grammar:
 
     def text(self, answer: Sequence[int]) -> str:
         """The answer as the grammar reads it, byte by byte: no tokenizer's own idea of spaces comes in."""
-        return b"".join(self.bytes_of[token] for token in answer).decode(errors="ignore").lstrip(" ")
+        return (
+            b"".join(self.bytes_of[token] for token in answer).decode(errors="ignore").lstrip(" ")
+        )
 
 
 def json_ends(tokenizer: Any, ends: Sequence[int], size: int, count: int) -> list[JsonEnd]:
@@ -126,7 +147,9 @@ def json_ends(tokenizer: Any, ends: Sequence[int], size: int, count: int) -> lis
 
     def marks(token: int) -> str:
         if token not in known:
-            known[token] = "x" if token in special else OTHERS.sub("x", piece_text(tokenizer, token))  # [SEP] opens nothing
+            known[token] = (
+                "x" if token in special else OTHERS.sub("x", piece_text(tokenizer, token))
+            )  # [SEP] opens nothing
         return known[token]
 
     return [JsonEnd(marks, ends, size) for _ in range(count)]
@@ -135,7 +158,11 @@ def json_ends(tokenizer: Any, ends: Sequence[int], size: int, count: int) -> lis
 def piece_text(tokenizer: Any, token: int) -> str:
     """A token's piece as the vocabulary spells it, a byte token `<0x7B>` as its character; ASCII is the same in every kind of vocabulary."""
     piece = tokenizer.convert_ids_to_tokens(token) or ""
-    return chr(int(piece[3:5], 16)) if len(piece) == 6 and piece.startswith("<0x") and piece.endswith(">") else piece
+    return (
+        chr(int(piece[3:5], 16))
+        if len(piece) == 6 and piece.startswith("<0x") and piece.endswith(">")
+        else piece
+    )
 
 
 def grammars(tokenizer: Any, ends: Sequence[int], size: int, texts: Sequence[str]) -> list[Grammar]:
@@ -155,11 +182,17 @@ def matcher_tokenizer(tokenizer: Any, ends: Sequence[int], size: int) -> Any:
     from llguidance.hf import from_tokenizer
 
     if not getattr(tokenizer, "is_fast", False):
-        raise ValueError(f"{type(tokenizer).__name__} is no fast tokenizer; a grammar needs to know which bytes each token stands for")
+        raise ValueError(
+            f"{type(tokenizer).__name__} is no fast tokenizer; a grammar needs to know which bytes each token stands for"
+        )
     try:
         return from_tokenizer(tokenizer, n_vocab=size, eos_token=list(ends))
-    except ValueError:  # "can't determine decoder type": WordPiece, and SentencePiece without byte tokens
-        return LLTokenizer(TokenizerWrapper(Pieces(tokenizer, ends, size)), n_vocab=size, eos_token=list(ends))
+    except (
+        ValueError
+    ):  # "can't determine decoder type": WordPiece, and SentencePiece without byte tokens
+        return LLTokenizer(
+            TokenizerWrapper(Pieces(tokenizer, ends, size)), n_vocab=size, eos_token=list(ends)
+        )
 
 
 class Pieces:
@@ -169,10 +202,18 @@ class Pieces:
     """
 
     def __init__(self, tokenizer: Any, ends: Sequence[int], size: int):
-        pieces = [tokenizer.convert_ids_to_tokens(token) if token < len(tokenizer) else None for token in range(size)]
+        pieces = [
+            tokenizer.convert_ids_to_tokens(token) if token < len(tokenizer) else None
+            for token in range(size)
+        ]
         words = type(tokenizer.backend_tokenizer.model).__name__ == "WordPiece"
-        self.tokens = [(f"<unused{i}>" if piece is None else spelt(piece, words)).encode() for i, piece in enumerate(pieces)]
-        self.special_token_ids = sorted({*tokenizer.all_special_ids, *(i for i, piece in enumerate(pieces) if piece is None)})
+        self.tokens = [
+            (f"<unused{i}>" if piece is None else spelt(piece, words)).encode()
+            for i, piece in enumerate(pieces)
+        ]
+        self.special_token_ids = sorted(
+            {*tokenizer.all_special_ids, *(i for i, piece in enumerate(pieces) if piece is None)}
+        )
         self.eos_token_id, self.bos_token_id = ends[0], None
         self.encode = lambda text: tokenizer(text, add_special_tokens=False)["input_ids"]
 
@@ -186,4 +227,10 @@ def spelt(piece: str, words: bool) -> str:
     >>> spelt("##ing", True), spelt("▁the", False)
     ('ing', ' the')
     """
-    return piece.removeprefix(CONTINUES) if words and piece != CONTINUES else piece.replace("▁", " ") if not words else piece
+    return (
+        piece.removeprefix(CONTINUES)
+        if words and piece != CONTINUES
+        else piece.replace("▁", " ")
+        if not words
+        else piece
+    )

@@ -63,13 +63,19 @@ def batches_of(
     Behind learned prompt tokens padding would shift positions, so there only rows of equal length share one.
     """
     if max_new_tokens < 1 or batch_size < 1:
-        raise ValueError(f"max_new_tokens is {max_new_tokens} and batch_size {batch_size}; expected at least 1")
+        raise ValueError(
+            f"max_new_tokens is {max_new_tokens} and batch_size {batch_size}; expected at least 1"
+        )
     padding = not shifts_with_padding(student.model)
     batches: list[tuple[int, list[int]]] = []
     for row in sorted(range(len(ids)), key=lambda i: (-len(ids[i]), i)):
         size, room = len(ids[row]), room_of(student, len(ids[row]), max_new_tokens)
         before = batches[-1] if batches else (0, [])
-        if before[0] == room and len(before[1]) < batch_size and (padding or len(ids[before[1][0]]) == size):
+        if (
+            before[0] == room
+            and len(before[1]) < batch_size
+            and (padding or len(ids[before[1][0]]) == size)
+        ):
             before[1].append(row)
         else:
             batches.append((room, [row]))
@@ -79,7 +85,9 @@ def batches_of(
 def shifts_with_padding(model: Any) -> bool:
     """Whether padding would stand between learned prompt tokens and the prompt (PEFT's prompt tuning and p-tuning of decoders)."""
     adapter = getattr(model, "active_peft_config", None)
-    learned = adapter is not None and adapter.is_prompt_learning and adapter.peft_type != "PREFIX_TUNING"
+    learned = (
+        adapter is not None and adapter.is_prompt_learning and adapter.peft_type != "PREFIX_TUNING"
+    )
     return learned and not model.config.is_encoder_decoder
 
 
@@ -94,7 +102,9 @@ def draws_of(ids: Sequence[Sequence[int]], seed: int | None) -> list[random.Rand
     return draws
 
 
-def padded(ids: Sequence[Sequence[int]], pad: int, both: bool, shared: int, device: Any) -> tuple[torch.Tensor, torch.Tensor]:
+def padded(
+    ids: Sequence[Sequence[int]], pad: int, both: bool, shared: int, device: Any
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Ids and mask [rows, longest], so that all answers start at the same place.
 
     Encoders are padded at the end, decoders between the `shared` tokens and the rest of each row.
@@ -103,8 +113,14 @@ def padded(ids: Sequence[Sequence[int]], pad: int, both: bool, shared: int, devi
 
     longest = max(map(len, ids))
     places = [len(row) if both else shared for row in ids]  # where a row's padding stands
-    tokens = [[*row[:place], *[pad] * (longest - len(row)), *row[place:]] for row, place in zip(ids, places, strict=True)]
-    mask = [[1] * place + [0] * (longest - len(row)) + [1] * (len(row) - place) for row, place in zip(ids, places, strict=True)]
+    tokens = [
+        [*row[:place], *[pad] * (longest - len(row)), *row[place:]]
+        for row, place in zip(ids, places, strict=True)
+    ]
+    mask = [
+        [1] * place + [0] * (longest - len(row)) + [1] * (len(row) - place)
+        for row, place in zip(ids, places, strict=True)
+    ]
     return torch.tensor(tokens, device=device), torch.tensor(mask, device=device)
 
 
@@ -123,8 +139,15 @@ def looks_back_by_place(model: Any) -> bool:
     return "local" in getattr(model.config, "attention_layers", ())
 
 
-def run(student: Student, ids: Sequence[Sequence[int]], preset: Preset, room: int, draws: Sequence[random.Random],
-        streamer: Any = None, guides: Sequence[Guide] = ()) -> list[list[int]]:  # fmt: skip
+def run(
+    student: Student,
+    ids: Sequence[Sequence[int]],
+    preset: Preset,
+    room: int,
+    draws: Sequence[random.Random],
+    streamer: Any = None,
+    guides: Sequence[Guide] = (),
+) -> list[list[int]]:
     """One batch through the model: the ids of each answer, up to its end token. What a decoder's prompts share goes through it once."""
     import torch
 
@@ -139,25 +162,40 @@ def run(student: Student, ids: Sequence[Sequence[int]], preset: Preset, room: in
         with torch.inference_mode():
             model(tokens[:1, :shared], past_key_values=cache, use_cache=True)
         cache.batch_repeat_interleave(len(ids))
-    draws, guides, answers, rows = list(draws), list(guides), [[] for _ in ids], list(range(len(ids)))
+    draws, guides, answers, rows = (
+        list(draws),
+        list(guides),
+        [[] for _ in ids],
+        list(range(len(ids))),
+    )
     while rows:  # each time half of the rows have ended, the rest go on alone
         given = {"streamer": streamer, "past_key_values": cache}
-        with torch.inference_mode(), quiet():  # transformers drops a mask of ones, then warns that there is none
+        with (
+            torch.inference_mode(),
+            quiet(),
+        ):  # transformers drops a mask of ones, then warns that there is none
             out = model.generate(
-                input_ids=tokens, attention_mask=mask, logits_processor=processors(preset, start, draws, guides),
+                input_ids=tokens,
+                attention_mask=mask,
+                logits_processor=processors(preset, start, draws, guides),
                 stopping_criteria=[half_ended(start, ends)] if shrinks(cache) else None,
-                generation_config=configuration(student, room, pad, ends), **{name: value for name, value in given.items() if value is not None},
-            )  # [rows, start + answer]  # fmt: skip
+                generation_config=configuration(student, room, pad, ends),
+                **{name: value for name, value in given.items() if value is not None},
+            )  # [rows, start + answer]
         for row, found in zip(rows, out[:, start:].tolist(), strict=True):
             answers[row] = found
         made = out.shape[1] - tokens.shape[1]
         room -= made
         going = room > 0 and shrinks(cache)
-        left = [place for place, row in enumerate(rows) if going and not set(ends) & set(answers[row])]
+        left = [
+            place for place, row in enumerate(rows) if going and not set(ends) & set(answers[row])
+        ]
         if left:
             cache.batch_select_indices(torch.tensor(left, device=model.device))
             tokens, mask = out[left], torch.cat([mask, mask.new_ones(len(mask), made)], 1)[left]
-        rows, draws, guides = ([each[place] for place in left] if each else [] for each in (rows, draws, guides))
+        rows, draws, guides = (
+            [each[place] for place in left] if each else [] for each in (rows, draws, guides)
+        )
     return [until(answer, ends) for answer in answers]
 
 
@@ -194,7 +232,10 @@ def cache_of(model: Any, capacity: int) -> Any:
             start, new = self.get_seq_length(), (key_states, value_states)
             if not self.is_initialized:
                 self.lazy_initialization(key_states, value_states)
-                self.memory = [states.new_empty(*states.shape[:2], capacity, states.shape[-1]) for states in new]
+                self.memory = [
+                    states.new_empty(*states.shape[:2], capacity, states.shape[-1])
+                    for states in new
+                ]
             end = start + key_states.shape[-2]
             for memory, states in zip(self.memory, new, strict=True):
                 memory[:, :, start:end] = states
@@ -208,16 +249,26 @@ def cache_of(model: Any, capacity: int) -> Any:
 
         def batch_repeat_interleave(self, repeats: int) -> None:
             end, held = self.get_seq_length(), self.memory
-            self.memory = [memory.new_empty(len(memory) * repeats, *memory.shape[1:]) for memory in held]
+            self.memory = [
+                memory.new_empty(len(memory) * repeats, *memory.shape[1:]) for memory in held
+            ]
             for memory, one in zip(self.memory, held, strict=True):
                 memory[:, :, :end] = one[:, :, :end].repeat_interleave(repeats, 0)
             self.keys, self.values = (memory[:, :, :end] for memory in self.memory)
 
     adapter, cache = getattr(model, "active_peft_config", None), DynamicCache(config=model.config)
-    if (adapter is not None and adapter.is_prompt_learning) or any(type(layer) is not DynamicLayer for layer in cache.layers):
-        return None  # learned keys stand in the cache first; sliding windows have layers of their own
+    if (adapter is not None and adapter.is_prompt_learning) or any(
+        type(layer) is not DynamicLayer for layer in cache.layers
+    ):
+        return (
+            None  # learned keys stand in the cache first; sliding windows have layers of their own
+        )
     cache.layers = [Roomy() for _ in cache.layers]
-    return EncoderDecoderCache(cache, DynamicCache(config=model.config)) if model.config.is_encoder_decoder else cache
+    return (
+        EncoderDecoderCache(cache, DynamicCache(config=model.config))
+        if model.config.is_encoder_decoder
+        else cache
+    )
 
 
 def configuration(student: Student, room: int, pad: int, ends: list[int]) -> GenerationConfig:
@@ -230,16 +281,31 @@ def configuration(student: Student, room: int, pad: int, ends: list[int]) -> Gen
     class Sealed(GenerationConfig):
         """Takes nothing from the checkpoint, which is what `allow_custom_entries` stands for inside `generate`."""
 
-        def update(self, defaults_only: bool = False, allow_custom_entries: bool = False, **values: Any) -> dict:
-            return {} if allow_custom_entries else super().update(defaults_only=defaults_only, **values)
+        def update(
+            self, defaults_only: bool = False, allow_custom_entries: bool = False, **values: Any
+        ) -> dict:
+            return (
+                {}
+                if allow_custom_entries
+                else super().update(defaults_only=defaults_only, **values)
+            )
 
     model = student.model
     begin = getattr(model.generation_config, "decoder_start_token_id", None)
     begin = getattr(model.config, "decoder_start_token_id", None) if begin is None else begin
     return Sealed(
-        do_sample=False, num_beams=1, use_cache=True, max_new_tokens=room, pad_token_id=pad, eos_token_id=ends,
-        **({"decoder_start_token_id": pad if begin is None else begin} if model.config.is_encoder_decoder else {}),
-    )  # fmt: skip
+        do_sample=False,
+        num_beams=1,
+        use_cache=True,
+        max_new_tokens=room,
+        pad_token_id=pad,
+        eos_token_id=ends,
+        **(
+            {"decoder_start_token_id": pad if begin is None else begin}
+            if model.config.is_encoder_decoder
+            else {}
+        ),
+    )
 
 
 def end_ids(student: Student) -> list[int]:
@@ -247,7 +313,10 @@ def end_ids(student: Student) -> list[int]:
     tokenizer = student.tokenizer
     named = getattr(student.model.generation_config, "eos_token_id", None)
     named = named if isinstance(named, list) else [named]
-    return [tokenizer.eos_token_id, *(i for i in named if i in tokenizer.all_special_ids and i != tokenizer.eos_token_id)]
+    return [
+        tokenizer.eos_token_id,
+        *(i for i in named if i in tokenizer.all_special_ids and i != tokenizer.eos_token_id),
+    ]
 
 
 def until(ids: list[int], ends: Container[int]) -> list[int]:

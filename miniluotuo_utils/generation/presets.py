@@ -46,13 +46,29 @@ WHY = {
     "creative": "创作：抽样，给定 seed 就可重现；没有惩罚 · writing: sampled, reproducible with a seed, nothing penalised",
 }
 ALPACA_COT = [  # https://github.com/PhoebusSi/Alpaca-CoT, utils/config.py; the last row as its README advertises it, second hand
-    {"preset": "Alpaca-CoT GENERATE_CONFIG", "do_sample": False, "temperature": 0.1, "top_p": 0.75, "beams": 4,
-     "why": "没有 do_sample：四路集束搜索，温度、top_p、top_k=40 都不起作用 · without do_sample this is beam search, and its sampling numbers do nothing"},
-    {"preset": "Alpaca-CoT GENERATE_CONFIG_4_firefly", "do_sample": True, "temperature": 0.35, "top_p": 0.85, "repetition_penalty": 1.2,
-     "why": "抽样，和上一行相反 · sampled, the opposite of the row above"},
-    {"preset": "Alpaca-CoT advertised", "repetition_penalty": 1.8, "no_repeat_ngram_size": 6,
-     "why": "重复的键名和照抄的片段被惩罚或禁止，JSON 就坏了 · repeated keys and copied spans are penalised or forbidden, which breaks JSON"},
-]  # fmt: skip
+    {
+        "preset": "Alpaca-CoT GENERATE_CONFIG",
+        "do_sample": False,
+        "temperature": 0.1,
+        "top_p": 0.75,
+        "beams": 4,
+        "why": "没有 do_sample：四路集束搜索，温度、top_p、top_k=40 都不起作用 · without do_sample this is beam search, and its sampling numbers do nothing",
+    },
+    {
+        "preset": "Alpaca-CoT GENERATE_CONFIG_4_firefly",
+        "do_sample": True,
+        "temperature": 0.35,
+        "top_p": 0.85,
+        "repetition_penalty": 1.2,
+        "why": "抽样，和上一行相反 · sampled, the opposite of the row above",
+    },
+    {
+        "preset": "Alpaca-CoT advertised",
+        "repetition_penalty": 1.8,
+        "no_repeat_ngram_size": 6,
+        "why": "重复的键名和照抄的片段被惩罚或禁止，JSON 就坏了 · repeated keys and copied spans are penalised or forbidden, which breaks JSON",
+    },
+]
 
 
 def preset_table() -> list[dict[str, Any]]:
@@ -61,7 +77,10 @@ def preset_table() -> list[dict[str, Any]]:
     >>> [row["preset"] for row in preset_table()][:3]
     ['extract', 'chat', 'creative']
     """
-    ours = [{"preset": name, **vars(preset), "beams": 1, "why": WHY[name]} for name, preset in PRESETS.items()]
+    ours = [
+        {"preset": name, **vars(preset), "beams": 1, "why": WHY[name]}
+        for name, preset in PRESETS.items()
+    ]
     return ours + [{column: row.get(column, "") for column in ours[0]} for row in ALPACA_COT]
 
 
@@ -85,7 +104,10 @@ def preset_of(name: str, **overrides: Any) -> Preset:
             f"temperature and top_p choose among drawn tokens, but {name} takes the likeliest: add do_sample=True or leave them out"
         )
     if not (
-        chosen.temperature > 0 and 0 < chosen.top_p <= 1 and chosen.repetition_penalty > 0 and chosen.no_repeat_ngram_size >= 0
+        chosen.temperature > 0
+        and 0 < chosen.top_p <= 1
+        and chosen.repetition_penalty > 0
+        and chosen.no_repeat_ngram_size >= 0
     ):
         raise ValueError(
             f"found {chosen}; expected temperature > 0, 0 < top_p <= 1, repetition_penalty > 0, no_repeat_ngram_size >= 0"
@@ -93,7 +115,9 @@ def preset_of(name: str, **overrides: Any) -> Preset:
     return chosen
 
 
-def processors(preset: Preset, start: int, draws: Sequence[Random], guides: Sequence[Guide] = ()) -> list[Processor]:
+def processors(
+    preset: Preset, start: int, draws: Sequence[Random], guides: Sequence[Guide] = ()
+) -> list[Processor]:
     """What `preset` does to the scores of each step, in order.
 
     The answer starts at token `start`; `draws` has one generator per row, `guides` none or one per row.
@@ -109,7 +133,9 @@ def processors(preset: Preset, start: int, draws: Sequence[Random], guides: Sequ
 
     steps: list[Processor] = []
     if preset.repetition_penalty != 1:
-        steps.append(on_answer(RepetitionPenaltyLogitsProcessor(float(preset.repetition_penalty)), start))
+        steps.append(
+            on_answer(RepetitionPenaltyLogitsProcessor(float(preset.repetition_penalty)), start)
+        )
     if preset.no_repeat_ngram_size:
         steps.append(on_answer(NoRepeatNGramLogitsProcessor(preset.no_repeat_ngram_size), start))
     if guides:  # before the draw, so that it draws from what is allowed

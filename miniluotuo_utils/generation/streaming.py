@@ -25,7 +25,12 @@ BROKEN = "\ufffd"  # what a decoder shows in place of bytes that are no whole ch
 
 
 def stream(
-    student: Student, prompt: str, preset: str = "chat", max_new_tokens: int = 128, seed: int | None = None, **overrides: Any
+    student: Student,
+    prompt: str,
+    preset: str = "chat",
+    max_new_tokens: int = 128,
+    seed: int | None = None,
+    **overrides: Any,
 ) -> Iterator[str]:
     """The answer that `generate` gives, piece by piece, whole characters only.
 
@@ -69,7 +74,9 @@ def whole_characters(tokenizer: PreTrainedTokenizerBase, ids: Iterable[int]) -> 
         yield piece
 
 
-def added(tokenizer: PreTrainedTokenizerBase, before: list[int], waiting: list[int], text: str) -> str:
+def added(
+    tokenizer: PreTrainedTokenizerBase, before: list[int], waiting: list[int], text: str
+) -> str:
     """What `waiting` adds to the text of `before`, where `text` is that of both."""
     known = text_of(tokenizer, before)
     new = (
@@ -102,7 +109,11 @@ class TokenQueue:
 
 
 def arriving(
-    student: Student, ids: Sequence[Sequence[int]], preset: Preset, room: int, draws: Sequence[random.Random]
+    student: Student,
+    ids: Sequence[Sequence[int]],
+    preset: Preset,
+    room: int,
+    draws: Sequence[random.Random],
 ) -> Iterator[int]:
     """The tokens of one answer as they are made, in a thread that ends when this iterator is closed."""
     tokens, ends = TokenQueue(), end_ids(student)

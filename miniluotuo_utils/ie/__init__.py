@@ -12,7 +12,21 @@ from miniluotuo_utils.ie.spans import locate
 from miniluotuo_utils.ie.tagger import train_tagger
 
 __all__ = [
-    "build_instructions", "compare", "confusability", "dictionary_baseline", "errors", "extract", "headline", "interval",
-    "locate", "over_orders", "parse", "recorded", "schema_of", "score", "score_files", "table",
+    "build_instructions",
+    "compare",
+    "confusability",
+    "dictionary_baseline",
+    "errors",
+    "extract",
+    "headline",
+    "interval",
+    "locate",
+    "over_orders",
+    "parse",
+    "recorded",
+    "schema_of",
+    "score",
+    "score_files",
+    "table",
     "train_tagger",
-]  # fmt: skip
+]

@@ -18,7 +18,9 @@ ITEMS = {  # what stands in a type's list
 NAME = r"NAME: /(.|\n)+/ & ~/(\s|\\[nrt])+/ & %regex "  # some of the text's characters in a row, not only spaces
 
 
-def grammar(text: str, types: Sequence[str], task: str, roles: Mapping[str, Sequence[str]] | None = None) -> str:
+def grammar(
+    text: str, types: Sequence[str], task: str, roles: Mapping[str, Sequence[str]] | None = None
+) -> str:
     r"""The grammar of the answers (style json) that `text` allows.
 
     Each type at most once, in the order given, its list not empty, every name a piece of the text. `roles`, for EE: event type ->
@@ -34,13 +36,28 @@ def grammar(text: str, types: Sequence[str], task: str, roles: Mapping[str, Sequ
     NAME: /(.|\n)+/ & ~/(\s|\\[nrt])+/ & %regex {"substring_chunks": ["李", "白"]}
     """
     field_of(task)
-    chunks = [json.dumps(character, ensure_ascii=False)[1:-1] for character in text]  # an escape is never cut in half
-    rules = ['start: " "? "{" types "}"', *chain("types", [entry(kind, f"item{i}") for i, kind in enumerate(types)], "")]
+    chunks = [
+        json.dumps(character, ensure_ascii=False)[1:-1] for character in text
+    ]  # an escape is never cut in half
+    rules = [
+        'start: " "? "{" types "}"',
+        *chain("types", [entry(kind, f"item{i}") for i, kind in enumerate(types)], ""),
+    ]
     for i, kind in enumerate(types):
         rules.append(f"item{i}: {ITEMS[task].format(number=i) if task == 'EE' else ITEMS[task]}")
         if task == "EE":
-            rules += chain(f"roles{i}", [entry(role, "name") for role in dict.fromkeys((roles or {}).get(kind, ()))], f"role{i}_")
-    return "\n".join([*rules, 'name: "\\"" NAME "\\""', NAME + json.dumps({"substring_chunks": chunks}, ensure_ascii=False)])
+            rules += chain(
+                f"roles{i}",
+                [entry(role, "name") for role in dict.fromkeys((roles or {}).get(kind, ()))],
+                f"role{i}_",
+            )
+    return "\n".join(
+        [
+            *rules,
+            'name: "\\"" NAME "\\""',
+            NAME + json.dumps({"substring_chunks": chunks}, ensure_ascii=False),
+        ]
+    )
 
 
 def entry(key: str, item: str) -> str:
@@ -62,7 +79,9 @@ def chain(name: str, entries: Sequence[str], prefix: str) -> list[str]:
     """
     rules, last = [f"{name}: " + (f"| {prefix}any0" if entries else "")], len(entries) - 1
     for i, text in enumerate(entries):
-        rules.append(f"{prefix}any{i}: {prefix}first{i}" + (f" | {prefix}any{i + 1}" if i < last else ""))
+        rules.append(
+            f"{prefix}any{i}: {prefix}first{i}" + (f" | {prefix}any{i + 1}" if i < last else "")
+        )
         rules.append(f"{prefix}first{i}: {text}" + (f" {prefix}later{i + 1}" if i < last else ""))
         if i < last:
             rules.append(f'{prefix}later{i + 1}: | "," {prefix}any{i + 1}')

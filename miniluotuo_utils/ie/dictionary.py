@@ -14,7 +14,9 @@ from miniluotuo_utils.ie.spans import Place, mentioned, to_record
 from miniluotuo_utils.prompts import row_prompt
 
 
-def dictionary_baseline(train: Sequence[Mapping], sentences: Iterable[str], task: str) -> list[dict]:
+def dictionary_baseline(
+    train: Sequence[Mapping], sentences: Iterable[str], task: str
+) -> list[dict]:
     """Records of `sentences`, predicted with what `train` names.
 
     NER: the names seen in training, longest first, at every place, with their most frequent type. RE: the triples
@@ -26,8 +28,12 @@ def dictionary_baseline(train: Sequence[Mapping], sentences: Iterable[str], task
     [{'name': '李白', 'type': '人物', 'pos': [1, 3]}]
     """
     field = field_of(task)
-    predict = {"entities": entity_lookup, "relations": relation_lookup, "events": event_lookup}[field](train)
-    return [{"sentence": sentence, "source": "", field: predict(sentence)} for sentence in sentences]
+    predict = {"entities": entity_lookup, "relations": relation_lookup, "events": event_lookup}[
+        field
+    ](train)
+    return [
+        {"sentence": sentence, "source": "", field: predict(sentence)} for sentence in sentences
+    ]
 
 
 def most_frequent(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -64,7 +70,9 @@ def entity_lookup(train: Sequence[Mapping]) -> Callable[[str], list[dict]]:
     types = most_frequent((e["name"], e["type"]) for record in train for e in record["entities"])
 
     def predict(sentence: str) -> list[dict]:
-        names = ((sentence[start:end], [start, end]) for start, end in longest_matches(sentence, types))
+        names = (
+            (sentence[start:end], [start, end]) for start, end in longest_matches(sentence, types)
+        )
         return [{"name": name, "type": types[name], "pos": pos} for name, pos in names]
 
     return predict
@@ -74,13 +82,18 @@ def relation_lookup(train: Sequence[Mapping]) -> Callable[[str], list[dict]]:
     """A function from a sentence to its relations."""
     tails: dict[str, dict] = {}  # head -> {(type, tail): None}, a set that keeps its order
     for relation in (r for record in train for r in record["relations"]):
-        tails.setdefault(relation["head"]["name"], {})[relation["type"], relation["tail"]["name"]] = None
+        tails.setdefault(relation["head"]["name"], {})[
+            relation["type"], relation["tail"]["name"]
+        ] = None
 
     def predict(sentence: str) -> list[dict]:
         items = [
             {"head": head, "type": kind, "tail": tail}
-            for head in tails if head in sentence for kind, tail in tails[head] if tail in sentence
-        ]  # fmt: skip
+            for head in tails
+            if head in sentence
+            for kind, tail in tails[head]
+            if tail in sentence
+        ]
         return to_record(sentence, items, "RE")["relations"]
 
     return predict
@@ -92,23 +105,38 @@ def event_lookup(train: Sequence[Mapping]) -> Callable[[str], list[dict]]:
     types = most_frequent((event["trigger"], event["type"]) for event in events)
     seen: defaultdict[str, list] = defaultdict(list)
     for event in events:
-        seen[event["type"]] += [(argument["name"], argument["role"]) for argument in event.get("arguments") or ()]
+        seen[event["type"]] += [
+            (argument["name"], argument["role"]) for argument in event.get("arguments") or ()
+        ]
     roles = {kind: most_frequent(pairs) for kind, pairs in seen.items()}
 
     def predict(sentence: str) -> list[dict]:
-        return [event_at(sentence, start, end, types, roles) for start, end in longest_matches(sentence, types)]
+        return [
+            event_at(sentence, start, end, types, roles)
+            for start, end in longest_matches(sentence, types)
+        ]
 
     return predict
 
 
-def event_at(sentence: str, start: int, end: int, types: Mapping[str, str], roles: Mapping[str, Mapping]) -> dict:
+def event_at(
+    sentence: str, start: int, end: int, types: Mapping[str, str], roles: Mapping[str, Mapping]
+) -> dict:
     """The event of a trigger, with each of its type's names that the sentence holds as one argument."""
     kind = types[sentence[start:end]]
     known = roles[kind]
     names = list(dict.fromkeys(sentence[a:b] for a, b in longest_matches(sentence, known)))
     things = mentioned(sentence, names, "first")
-    arguments = [{"name": thing["name"], "role": known[thing["name"]], "pos": thing["pos"]} for (thing,) in things]
-    return {"type": kind, "trigger": sentence[start:end], "pos": [start, end], "arguments": arguments}
+    arguments = [
+        {"name": thing["name"], "role": known[thing["name"]], "pos": thing["pos"]}
+        for (thing,) in things
+    ]
+    return {
+        "type": kind,
+        "trigger": sentence[start:end],
+        "pos": [start, end],
+        "arguments": arguments,
+    }
 
 
 def recorded(rows: Iterable[Mapping]) -> Callable[..., list[str]]:
@@ -124,8 +152,10 @@ def recorded(rows: Iterable[Mapping]) -> Callable[..., list[str]]:
 
     def generate(student: object, prompts: Sequence[str], **_: object) -> list[str]:
         if missing := [number for number, text in enumerate(prompts) if text not in answers]:
-            raise KeyError(f"prompt {missing[0]} ({len(missing)} of {len(prompts)}) has no recorded answer: {prompts[missing[0]][-60:]!r}; "
-                           "ask with the schema, style and slices of the recording")  # fmt: skip
+            raise KeyError(
+                f"prompt {missing[0]} ({len(missing)} of {len(prompts)}) has no recorded answer: {prompts[missing[0]][-60:]!r}; "
+                "ask with the schema, style and slices of the recording"
+            )
         return [answers[text] for text in prompts]
 
     return generate

@@ -44,11 +44,23 @@ class Extraction:
 
 
 def extract(
-    student: object, sentences: Sequence[str], schema: Schema, task: str, policy: str = "first", batch_size: int = 32,
-    max_new_tokens: int = 128, *, style: str = "json", language: str = "zh", descriptions: Mapping[str, str] | None = None,
-    slice_size: int | str | None = DEFAULT, window: int | None = None, overlap: int = 30, constrained: bool = False,
+    student: object,
+    sentences: Sequence[str],
+    schema: Schema,
+    task: str,
+    policy: str = "first",
+    batch_size: int = 32,
+    max_new_tokens: int = 128,
+    *,
+    style: str = "json",
+    language: str = "zh",
+    descriptions: Mapping[str, str] | None = None,
+    slice_size: int | str | None = DEFAULT,
+    window: int | None = None,
+    overlap: int = 30,
+    constrained: bool = False,
     generate: Callable[..., list[str]] | None = None,
-) -> Extraction:  # fmt: skip
+) -> Extraction:
     """What a student finds in each text, asked with the prompts of training (`questions`), greedily.
 
     Every slice of the schema is asked for, and every piece of a text of more than `window` characters (`windows.windows`; None: as long
@@ -59,24 +71,65 @@ def extract(
     leaves no room for text.
     """
     if constrained and (style != "json" or generate is not None):
-        raise ValueError(f"constrained is for style json and the student itself; found style {style!r}{', generate' * (generate is not None)}")
-    asked = {"style": style, "language": language, "descriptions": descriptions, "slice_size": slice_size}
+        raise ValueError(
+            f"constrained is for style json and the student itself; found style {style!r}{', generate' * (generate is not None)}"
+        )
+    asked = {
+        "style": style,
+        "language": language,
+        "descriptions": descriptions,
+        "slice_size": slice_size,
+    }
     sentences, room = checked(sentences), None
     if generate is None:
         from miniluotuo_utils.generation import generate
 
-        room = room_for_text(student, schema, task, max_new_tokens, asked) if window is None else None
+        room = (
+            room_for_text(student, schema, task, max_new_tokens, asked) if window is None else None
+        )
     pieces = [pieces_of(student, text, window, room, overlap) for text in sentences]
     places = [(number, piece) for number, found in enumerate(pieces) for piece in found]
     parts = [sentences[number][start:end] for number, (start, end) in places]
-    rows = [row | {"text": places[row["record"]][0]} for row in questions(parts, schema, task, **asked)]
-    guides = {"grammar": [grammar(parts[row["record"]], row["types"], task, schema if task == "EE" else None) for row in rows]} if constrained else {}
+    rows = [
+        row | {"text": places[row["record"]][0]} for row in questions(parts, schema, task, **asked)
+    ]
+    guides = (
+        {
+            "grammar": [
+                grammar(parts[row["record"]], row["types"], task, schema if task == "EE" else None)
+                for row in rows
+            ]
+        }
+        if constrained
+        else {}
+    )
     options = guides or ({"stop_at_json": True} if style == "json" else {})
-    answers = list(generate(student, [row_prompt(row) for row in rows], max_new_tokens=max_new_tokens, batch_size=batch_size, **options))
-    read = [closed(answer, row, task) for answer, row in zip(answers, rows, strict=True)] if constrained else answers
-    parsed = [parse(answer, task, style, row["types"]) for row, answer in zip(rows, read, strict=True)]
-    located = [to_record(part, items, task, policy) for part, items in zip(parts, merged(rows, [p.items for p in parsed], len(parts)), strict=True)]
-    made = summary(together(sentences, pieces, located, task), rows, answers, parsed, schema, task, policy)
+    answers = list(
+        generate(
+            student,
+            [row_prompt(row) for row in rows],
+            max_new_tokens=max_new_tokens,
+            batch_size=batch_size,
+            **options,
+        )
+    )
+    read = (
+        [closed(answer, row, task) for answer, row in zip(answers, rows, strict=True)]
+        if constrained
+        else answers
+    )
+    parsed = [
+        parse(answer, task, style, row["types"]) for row, answer in zip(rows, read, strict=True)
+    ]
+    located = [
+        to_record(part, items, task, policy)
+        for part, items in zip(
+            parts, merged(rows, [p.items for p in parsed], len(parts)), strict=True
+        )
+    ]
+    made = summary(
+        together(sentences, pieces, located, task), rows, answers, parsed, schema, task, policy
+    )
     made.counts["cut"] = sum(a != b for a, b in zip(answers, read, strict=True))
     return made
 
@@ -88,7 +141,9 @@ def checked(sentences: Sequence[str]) -> list[str]:
     return list(sentences)
 
 
-def room_for_text(student: object, schema: Schema, task: str, max_new_tokens: int, asked: Mapping) -> int:
+def room_for_text(
+    student: object, schema: Schema, task: str, max_new_tokens: int, asked: Mapping
+) -> int:
     """How many tokens of text fit into every prompt of the schema beside the answer."""
     from miniluotuo_utils.tokens import prompt_ids
 
@@ -98,19 +153,31 @@ def room_for_text(student: object, schema: Schema, task: str, max_new_tokens: in
     answer = 0 if both else min(max_new_tokens, ANSWER)
     room = student.context - longest - answer
     if room < LEAST:
-        raise ValueError(f"the prompt takes {longest} of the student's {student.context} tokens and the answer at least {answer}, "
-                         f"which leaves {room} for the text: take a smaller slice_size or shorter descriptions")  # fmt: skip
+        raise ValueError(
+            f"the prompt takes {longest} of the student's {student.context} tokens and the answer at least {answer}, "
+            f"which leaves {room} for the text: take a smaller slice_size or shorter descriptions"
+        )
     return room
 
 
-def pieces_of(student: object, text: str, window: int | None, room: int | None, overlap: int) -> list[Piece]:
+def pieces_of(
+    student: object, text: str, window: int | None, room: int | None, overlap: int
+) -> list[Piece]:
     """The pieces of a text: of at most `window` characters, else of at most `room` tokens, else the whole text."""
     if window is not None:
-        return windows(text, window, min(overlap, window // 2)) if len(text) > window else [(0, len(text))]
+        return (
+            windows(text, window, min(overlap, window // 2))
+            if len(text) > window
+            else [(0, len(text))]
+        )
     width, found = len(text), [(0, len(text))]
 
     def tokens(piece: Piece) -> int:
-        return len(student.tokenizer(text[slice(*piece)], add_special_tokens=False, verbose=False)["input_ids"])
+        return len(
+            student.tokenizer(text[slice(*piece)], add_special_tokens=False, verbose=False)[
+                "input_ids"
+            ]
+        )
 
     while room is not None and width > 1 and (most := max(map(tokens, found))) > room:
         width = max(1, min(int(0.8 * width), width * room // most))
@@ -121,17 +188,35 @@ def pieces_of(student: object, text: str, window: int | None, room: int | None, 
 def closed(answer: str, row: Mapping, task: str) -> str:
     """A constrained answer as it is; one that was cut off with its complete items alone."""
     parsed = parse(answer, task, "json", row["types"])
-    return written(parsed.items, task, "json", row["types"]) if "truncated" in parsed.repairs or not parsed.ok else answer
+    return (
+        written(parsed.items, task, "json", row["types"])
+        if "truncated" in parsed.repairs or not parsed.ok
+        else answer
+    )
 
 
-def together(sentences: Sequence[str], pieces: Sequence[Sequence[Piece]], located: Sequence[Mapping], task: str) -> list[dict]:
+def together(
+    sentences: Sequence[str],
+    pieces: Sequence[Sequence[Piece]],
+    located: Sequence[Mapping],
+    task: str,
+) -> list[dict]:
     """One record per text from those of its pieces, which follow each other in `located`."""
     rest = iter(located)
-    return [whole(text, places, [next(rest) for _ in places], task) for text, places in zip(sentences, pieces, strict=True)]
+    return [
+        whole(text, places, [next(rest) for _ in places], task)
+        for text, places in zip(sentences, pieces, strict=True)
+    ]
 
 
 def summary(
-    records: list[dict], rows: list[dict], answers: list[str], parsed: Sequence[Parsed], schema: Schema, task: str, policy: str
+    records: list[dict],
+    rows: list[dict],
+    answers: list[str],
+    parsed: Sequence[Parsed],
+    schema: Schema,
+    task: str,
+    policy: str,
 ) -> Extraction:
     """The records with everything that is counted about them."""
     ambiguous = [guessed(record) if policy == "first" else [] for record in records]
@@ -140,8 +225,12 @@ def summary(
         "answers": len(answers),
         "unparsable": sum(not p.ok for p in parsed),
         "repaired": sum(p.ok and bool(p.repairs) for p in parsed),
-        "not_in_text": sum(thing["pos"] is None for record in records for thing, _ in mentions(record)),
-        "off_schema": sum(not in_schema(label, schema) for record in records for _, label in labels(record, task)),
+        "not_in_text": sum(
+            thing["pos"] is None for record in records for thing, _ in mentions(record)
+        ),
+        "off_schema": sum(
+            not in_schema(label, schema) for record in records for _, label in labels(record, task)
+        ),
         "ambiguous": sum(map(len, ambiguous)),
     }
     return Extraction(records, ambiguous, rows, answers, sorted(unread), counts)
@@ -157,4 +246,6 @@ def guessed(record: Mapping) -> list[str]:
     for thing, _ in mentions(record):
         if thing["pos"]:
             named.setdefault(thing["name"], set()).add(tuple(thing["pos"]))
-    return [name for name, places in named.items() if len(places) < len(spans(record["sentence"], name))]
+    return [
+        name for name, places in named.items() if len(places) < len(spans(record["sentence"], name))
+    ]

@@ -11,7 +11,15 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from miniluotuo_utils.files import DataError
-from miniluotuo_utils.ie.schema import Schema, check_schema, distinct, field_of, in_schema, labels, order
+from miniluotuo_utils.ie.schema import (
+    Schema,
+    check_schema,
+    distinct,
+    field_of,
+    in_schema,
+    labels,
+    order,
+)
 from miniluotuo_utils.ie.slicing import SLICE_SIZES, Confusable, asked_types, sliced
 from miniluotuo_utils.ie.styles import check_style, filled, kind_of, schema_text, wordings, written
 from miniluotuo_utils.moved import names as moved_names
@@ -40,30 +48,60 @@ class Asking:
         self.kind = kind_of(self.task, self.part)
         self.texts = wordings(self.kind, self.style, self.language)
         if self.empty_types and self.style != "json":
-            raise ValueError(f"empty_types is for style json, found style {self.style!r}; leave it out")
+            raise ValueError(
+                f"empty_types is for style json, found style {self.style!r}; leave it out"
+            )
         if self.slice_size == DEFAULT:
             self.slice_size = SLICE_SIZES[self.task]
 
-    def row(self, record: Mapping, types: Sequence[str], items: Sequence[Mapping], text: str, event: Mapping | None = None) -> dict:
+    def row(
+        self,
+        record: Mapping,
+        types: Sequence[str],
+        items: Sequence[Mapping],
+        text: str,
+        event: Mapping | None = None,
+    ) -> dict:
         """One row: the instruction `text` filled in, the answer that `items` give."""
         roles = self.schema if self.task == "EE" else {}
         values = {
             "schema": schema_text(types, self.kind, roles, self.style, self.language),
-            "notes": notes(types, self.descriptions or {}, self.language), "text": record["sentence"],
-            **({"type": event["type"], "trigger": shown_trigger(record["sentence"], event, self.language)} if event else {}),
-        }  # fmt: skip
+            "notes": notes(types, self.descriptions or {}, self.language),
+            "text": record["sentence"],
+            **(
+                {
+                    "type": event["type"],
+                    "trigger": shown_trigger(record["sentence"], event, self.language),
+                }
+                if event
+                else {}
+            ),
+        }
         inside = "{text}" in text  # the published prompts of yayi and instructuie hold the sentence
         return {
-            "instruction": filled(text, values), "input": "" if inside else record["sentence"],
-            "output": written(items, self.kind, self.style, types, self.empty_types), "source": record.get("source", ""),
-        }  # fmt: skip
+            "instruction": filled(text, values),
+            "input": "" if inside else record["sentence"],
+            "output": written(items, self.kind, self.style, types, self.empty_types),
+            "source": record.get("source", ""),
+        }
 
 
 def build_instructions(
-    records: Sequence[Mapping], task: str, schema: Schema, seed: int = 0, paraphrases: bool = True, *, style: str = "json",
-    language: str = "zh", descriptions: Mapping[str, str] | None = None, slice_size: int | str | None = DEFAULT,
-    confusable: Confusable | None = None, pure_negative: float | None = None, part: str = "both", empty_types: bool = False,
-) -> list[dict]:  # fmt: skip
+    records: Sequence[Mapping],
+    task: str,
+    schema: Schema,
+    seed: int = 0,
+    paraphrases: bool = True,
+    *,
+    style: str = "json",
+    language: str = "zh",
+    descriptions: Mapping[str, str] | None = None,
+    slice_size: int | str | None = DEFAULT,
+    confusable: Confusable | None = None,
+    pure_negative: float | None = None,
+    part: str = "both",
+    empty_types: bool = False,
+) -> list[dict]:
     """IE records as training rows: a slice of the schema in the instruction, the sentence, the answer.
 
     Each row also has `record` (the number of its record, from 0) and `types` (its slice), so that `merged` can put the
@@ -93,24 +131,35 @@ def build_instructions(
     """
     ask = Asking(task, schema, style, language, descriptions, slice_size, part, empty_types)
     if pure_negative is not None and not 0 <= pure_negative <= 1:
-        raise ValueError(f"pure_negative is {pure_negative!r}; expected a share from 0 to 1, or None for all")
+        raise ValueError(
+            f"pure_negative is {pure_negative!r}; expected a share from 0 to 1, or None for all"
+        )
     rows, empty = [], []
     for number, record in enumerate(records, 1):
         check_labels(record, number, task, schema)
         draw = random.Random(f"{seed}:{number}")
         for event, types, items in asked(record, ask, confusable, draw, paraphrases):
             text = draw.choice(ask.texts) if paraphrases else ask.texts[0]
-            rows.append(ask.row(record, types, items, text, event) | {"record": number - 1, "types": types})
+            rows.append(
+                ask.row(record, types, items, text, event) | {"record": number - 1, "types": types}
+            )
             rows[-1] |= {"event": event} if event else {}
             empty.append(not items)
     return rows if pure_negative is None else thinned(rows, empty, pure_negative, seed)
 
 
 def questions(
-    sentences: Sequence[str], schema: Schema, task: str, *, style: str = "json", language: str = "zh",
-    descriptions: Mapping[str, str] | None = None, slice_size: int | str | None = DEFAULT, part: str = "both",
+    sentences: Sequence[str],
+    schema: Schema,
+    task: str,
+    *,
+    style: str = "json",
+    language: str = "zh",
+    descriptions: Mapping[str, str] | None = None,
+    slice_size: int | str | None = DEFAULT,
+    part: str = "both",
     events: Sequence[Sequence[Mapping]] | None = None,
-) -> list[dict]:  # fmt: skip
+) -> list[dict]:
     """The rows that ask for the sentences' items: first wording, schema order, every slice of every sentence, empty answers.
 
     With part `argument`, `events` holds for each sentence the events found so far (`type`, `trigger`, perhaps `pos`),
@@ -122,18 +171,37 @@ def questions(
     if isinstance(sentences, str):
         raise ValueError(f"sentences is the text {sentences[:20]!r}; expected a list of texts")
     if (part == "argument") != (events is not None):
-        raise ValueError(f"part is {part!r} and events is {'none' if events is None else 'given'}; "
-                         "part argument needs the events of each sentence, the others take none")  # fmt: skip
-    given = [[]] * len(sentences) if events is None else [
-        [{"type": e["type"], "trigger": e["trigger"], "pos": e.get("pos")} for e in found] for found in events]  # fmt: skip
-    asking = [{"sentence": s, field_of(task): found} for s, found in zip(sentences, given, strict=True)]
+        raise ValueError(
+            f"part is {part!r} and events is {'none' if events is None else 'given'}; "
+            "part argument needs the events of each sentence, the others take none"
+        )
+    given = (
+        [[]] * len(sentences)
+        if events is None
+        else [
+            [{"type": e["type"], "trigger": e["trigger"], "pos": e.get("pos")} for e in found]
+            for found in events
+        ]
+    )
+    asking = [
+        {"sentence": s, field_of(task): found} for s, found in zip(sentences, given, strict=True)
+    ]
     return build_instructions(
-        asking, task, schema, paraphrases=False, style=style, language=language, descriptions=descriptions,
-        slice_size=slice_size, part=part,
-    )  # fmt: skip
+        asking,
+        task,
+        schema,
+        paraphrases=False,
+        style=style,
+        language=language,
+        descriptions=descriptions,
+        slice_size=slice_size,
+        part=part,
+    )
 
 
-def merged(rows: Sequence[Mapping], found: Sequence[Sequence[Mapping]], records: int | None = None) -> list[list[dict]]:
+def merged(
+    rows: Sequence[Mapping], found: Sequence[Sequence[Mapping]], records: int | None = None
+) -> list[list[dict]]:
     """What was found for each row (`parse(...).items`) as one list for each record.
 
     The slices follow each other in row order; an answer that lists a name
@@ -148,7 +216,9 @@ def merged(rows: Sequence[Mapping], found: Sequence[Sequence[Mapping]], records:
     lists: list[list[dict]] = [[] for _ in range(count)]
     for row, items in zip(rows, found, strict=True):
         if event := row.get("event"):
-            items = [{"type": event["type"], "trigger": event["trigger"], "arguments": distinct(items)}]
+            items = [
+                {"type": event["type"], "trigger": event["trigger"], "arguments": distinct(items)}
+            ]
         before = list(lists[row["record"]])
         lists[row["record"]] += [item for item in items if item not in before]
     return lists
@@ -159,8 +229,10 @@ def check_labels(record: Mapping, number: int, task: str, schema: Schema) -> Non
     for place, label in labels(record, task):
         if not in_schema(label, schema):
             known = schema_text(list(schema), task, schema if task == "EE" else {})
-            raise DataError(f"record {number}, field {place}: found {label[-1]!r}, expected one of the schema's: "
-                            f"{known}. Add it to the schema or take the record out")  # fmt: skip
+            raise DataError(
+                f"record {number}, field {place}: found {label[-1]!r}, expected one of the schema's: "
+                f"{known}. Add it to the schema or take the record out"
+            )
 
 
 def asked(
@@ -212,17 +284,27 @@ def answer_items(record: Mapping, task: str, schema: Schema, part: str = "both")
     if task == "NER":
         return distinct({"name": e["name"], "type": e["type"]} for e in found)
     if task == "RE":
-        return distinct({"head": r["head"]["name"], "type": r["type"], "tail": r["tail"]["name"]} for r in found)
-    return distinct({
-        "type": e["type"], "trigger": e["trigger"],
-        "arguments": by_role(sentence, e.get("arguments") or (), schema[e["type"]]) if part == "both" else [],
-    } for e in found)  # fmt: skip
+        return distinct(
+            {"head": r["head"]["name"], "type": r["type"], "tail": r["tail"]["name"]} for r in found
+        )
+    return distinct(
+        {
+            "type": e["type"],
+            "trigger": e["trigger"],
+            "arguments": by_role(sentence, e.get("arguments") or (), schema[e["type"]])
+            if part == "both"
+            else [],
+        }
+        for e in found
+    )
 
 
 def by_role(sentence: str, arguments: Sequence[Mapping], roles: Sequence[str]) -> list[dict]:
     """Arguments in the order of `roles`, those of one role in the order of the sentence, each once."""
     found = sorted(arguments, key=lambda argument: order(sentence, argument))
-    return distinct({"name": a["name"], "role": a["role"]} for role in roles for a in found if a["role"] == role)
+    return distinct(
+        {"name": a["name"], "role": a["role"]} for role in roles for a in found if a["role"] == role
+    )
 
 
 def notes(types: Sequence[str], descriptions: Mapping[str, str], language: str) -> str:
@@ -258,7 +340,11 @@ def thinned(rows: Sequence[dict], empty: Sequence[bool], share: float, seed: int
     where = [at for at, bare in enumerate(empty) if bare]
     room = len(where) if part == 1 else int(part / (1 - part) * (len(rows) - len(where)))
     kept = set(random.Random(f"{seed}:pure_negative").sample(where, min(room, len(where))))
-    return [row for at, (row, bare) in enumerate(zip(rows, empty, strict=True)) if not bare or at in kept]
+    return [
+        row
+        for at, (row, bare) in enumerate(zip(rows, empty, strict=True))
+        if not bare or at in kept
+    ]
 
 
 __getattr__ = moved_names(__name__)

@@ -16,13 +16,15 @@ VALUE = r"((?:\\.|[^\\,，()（）])*)"  # of an event in brackets
 EVENT = re.compile(
     rf"[(（]\s*type\s*[:：]{VALUE}[,，]\s*trigger\s*[:：]{VALUE}(?=[,，)）]|\Z)|[(（]\s*name\s*[:：]{VALUE}[,，]\s*role\s*[:：]{VALUE}[)）]",
     re.DOTALL,
-)  # fmt: skip
+)
 QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "「": "」"}
 
 
 def is_text(value: object) -> bool:
     """A text that a record can hold: not blank, and no half of a surrogate pair (a cut `\\ud83d`)."""
-    return isinstance(value, str) and bool(value.strip()) and not re.search("[\ud800-\udfff]", value)
+    return (
+        isinstance(value, str) and bool(value.strip()) and not re.search("[\ud800-\udfff]", value)
+    )
 
 
 def kept(repairs: Counter, kind: object, *names: object) -> bool:
@@ -62,7 +64,9 @@ def clean(piece: str, repairs: Counter) -> str:
     if len(piece) > 2 and QUOTES.get(piece[0]) == piece[-1]:
         repairs["quotes"] += 1
         piece = stripped(piece[1:-1])
-    return re.sub(r"\\(.)", lambda mark: {"n": "\n", "r": "\r"}.get(mark[1], mark[1]), piece, flags=re.DOTALL)
+    return re.sub(
+        r"\\(.)", lambda mark: {"n": "\n", "r": "\r"}.get(mark[1], mark[1]), piece, flags=re.DOTALL
+    )
 
 
 def stripped(piece: str) -> str:
@@ -88,10 +92,16 @@ def plain(text: str, kind: str, known: frozenset[str], repairs: Counter) -> Iter
             continue
         repairs["punctuation"] += colon[0] == ":"
         label = clean(label, repairs)
-        yield from plain_event(label, rest[0], repairs) if kind == "EE" else plain_line(label, rest[0], kind, known, repairs)
+        yield from (
+            plain_event(label, rest[0], repairs)
+            if kind == "EE"
+            else plain_line(label, rest[0], kind, known, repairs)
+        )
 
 
-def plain_line(label: str, values: str, kind: str, known: frozenset[str], repairs: Counter) -> Iterator[dict]:
+def plain_line(
+    label: str, values: str, kind: str, known: frozenset[str], repairs: Counter
+) -> Iterator[dict]:
     """The items of one type: `李白、杜甫`, of a relation `静夜思→李白`. A type of the schema after a semicolon begins a line of its own."""
     pieces, marks = cut(values, LISTS)
     if not values.strip() or values.strip() in EMPTY_WORDS:
@@ -109,7 +119,9 @@ def plain_line(label: str, values: str, kind: str, known: frozenset[str], repair
         yield from item(label, piece, kind, known, repairs, "→|->")
 
 
-def item(label: str, value: str, kind: str, known: frozenset[str], repairs: Counter, between: str) -> Iterator[dict]:
+def item(
+    label: str, value: str, kind: str, known: frozenset[str], repairs: Counter, between: str
+) -> Iterator[dict]:
     """One item from a label and what stands after it; type and name change places where only that fits the schema."""
     if kind == "RE":
         names = [clean(piece, repairs) for piece in cut(value, between)[0]]
@@ -178,14 +190,20 @@ def bracketed(text: str, repairs: Counter) -> Iterator[dict]:
     """Events: `(type:发射, trigger:升空, arguments:(name:神舟五号,role:航天器))`; an argument belongs to the event before it."""
     event: dict = {}
     for found in EVENT.finditer(text):
-        kind, trigger, name, role = (None if value is None else clean(value, repairs) for value in found.groups())
+        kind, trigger, name, role = (
+            None if value is None else clean(value, repairs) for value in found.groups()
+        )
         if kind is None:
             if kept(repairs, role, name) and event:
                 event["arguments"].append({"name": name, "role": role})
             continue
         if event:
             yield event
-        event = {"type": kind, "trigger": trigger, "arguments": []} if kept(repairs, kind, trigger) else {}
+        event = (
+            {"type": kind, "trigger": trigger, "arguments": []}
+            if kept(repairs, kind, trigger)
+            else {}
+        )
     if event:
         yield event
     opened = len(re.findall(r"[(（]\s*(?:type|name)\s*[:：]", text))

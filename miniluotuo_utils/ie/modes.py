@@ -49,7 +49,10 @@ def iepile(wanted: Sequence[Unit], found: Sequence[Unit], rule: Rule, part: str)
     occurs twice pools its predictions against one gold; SPO keyed by the predicate alone, so that a second type signature
     empties the first; precision and recall are rounded to two places before F1 is made of them.
     """
-    gold, pred = (Counter(u.key for u in side if len(u.label) == 1 or u.things[0]["name"] != "NAN") for side in (wanted, found))
+    gold, pred = (
+        Counter(u.key for u in side if len(u.label) == 1 or u.things[0]["name"] != "NAN")
+        for side in (wanted, found)
+    )
     able = {u.key for u in wanted if u.able}
     right = Counter({key: count for key, count in (gold & pred).items() if key in able})
     return summed(right.elements(), pred.elements(), gold.elements())
@@ -90,7 +93,9 @@ def duie(wanted: Sequence[Unit], found: Sequence[Unit], rule: Rule, part: str) -
     right = {key for key in pred if any(rule.equal(key, k) for k in able)}
     met = {key for key in able if any(rule.equal(key, k) for k in pred)}
     golds, preds = unequal(gold, met, rule), unequal(pred, right, rule)
-    return summed([key for key in preds if key in right], preds, golds, [key for key in golds if key in met])
+    return summed(
+        [key for key in preds if key in right], preds, golds, [key for key in golds if key in met]
+    )
 
 
 def unequal(keys: Iterable[tuple], first: Container[tuple], rule: Rule) -> list[tuple]:
@@ -114,7 +119,12 @@ def duee(wanted: Sequence[Unit], found: Sequence[Unit], rule: Rule, part: str) -
     if part == "trigger":
         return by_key(wanted, found, rule, part)
     gold, pred = {u.key: mentions_of(u, rule) for u in wanted}, {u.key: u for u in found}
-    pairs = [(max(character_f1(name, p[2]) for name in gold[g]), sorted((g[2], p[2])), g, p) for g in gold for p in pred if g[:2] == p[:2]]
+    pairs = [
+        (max(character_f1(name, p[2]) for name in gold[g]), sorted((g[2], p[2])), g, p)
+        for g in gold
+        for p in pred
+        if g[:2] == p[:2]
+    ]
     counts = summed((), pred, gold)
     used: set[tuple] = set()
     for worth, _, g, p in sorted(pairs, key=lambda pair: (-pair[0], *pair[1:])):
@@ -127,7 +137,11 @@ def duee(wanted: Sequence[Unit], found: Sequence[Unit], rule: Rule, part: str) -
 def mentions_of(unit: Unit, rule: Rule) -> set[str]:
     """All ways in which a gold argument may be named."""
     name = unit.key[2]
-    return {name, *map(rule.mode.written, unit.things[0].get("alias") or ()), *rule.aliases.get(name, ())}
+    return {
+        name,
+        *map(rule.mode.written, unit.things[0].get("alias") or ()),
+        *rule.aliases.get(name, ()),
+    }
 
 
 def character_f1(gold: str, pred: str) -> float:
@@ -153,13 +167,18 @@ def overlap(wanted: Sequence[Unit], found: Sequence[Unit], rule: Rule, part: str
     gold, pred = ({u.key: u for u in side} for side in (wanted, found))
     counts: Counts = {None: credit(gold, pred, part)}
     for kind in {key[0] for key in [*gold, *pred]}:
-        counts[kind] = credit(*({k: u for k, u in side.items() if k[0] == kind} for side in (gold, pred)), part)
+        counts[kind] = credit(
+            *({k: u for k, u in side.items() if k[0] == kind} for side in (gold, pred)), part
+        )
     return counts
 
 
 def credit(gold: Mapping[tuple, Unit], pred: Mapping[tuple, Unit], part: str) -> list[float]:
     """[credit, predictions, gold entities] of one sentence in one of the four schemas."""
-    wanted, left = (sorted((*u.things[0]["pos"], key[0]) for key, u in side.items() if u.placed) for side in (gold, pred))
+    wanted, left = (
+        sorted((*u.things[0]["pos"], key[0]) for key, u in side.items() if u.placed)
+        for side in (gold, pred)
+    )
     rounds = [lambda g, p: g == p] + [lambda g, p: g[:2] == p[:2]] * (part in ("exact", "partial"))
     worth: float = 0
     for alike in rounds:
@@ -172,12 +191,18 @@ def credit(gold: Mapping[tuple, Unit], pred: Mapping[tuple, Unit], part: str) ->
         touching = [g for g in wanted if g[0] < p[1] and p[0] < g[1]]
         of_type = [g for g in touching if g[2] == p[2]] if part == "type" else []
         if touching:
-            wanted.remove(min(of_type, key=lambda g: abs(g[0] - p[0]) + abs(g[1] - p[1])) if of_type else touching[0])
+            wanted.remove(
+                min(of_type, key=lambda g: abs(g[0] - p[0]) + abs(g[1] - p[1]))
+                if of_type
+                else touching[0]
+            )
             worth += 0.5 if part == "partial" else bool(of_type)
     return [worth, len(pred), len(gold)]
 
 
-def summed(right: Iterable[tuple], pred: Iterable[tuple], gold: Iterable[tuple], *met: Iterable[tuple]) -> Counts:
+def summed(
+    right: Iterable[tuple], pred: Iterable[tuple], gold: Iterable[tuple], *met: Iterable[tuple]
+) -> Counts:
     """How many of each list of keys there are, by type."""
     counts: Counts = {}
     for column, keys in enumerate((right, pred, gold, *met)):
@@ -225,11 +250,14 @@ class Mode:
 
 
 MODES = {
-    "span": Mode(by_key, places=True, takes=("typed",)), "string": Mode(by_key, takes=("typed",)),
-    "iepile": Mode(iepile, takes=("typed",)), "instructuie": Mode(instructuie, written=plain),
-    "duie": Mode(duie, ("RE",), written=title, takes=("typed", "aliases")), "duee": Mode(duee, ("EE",), written=str.lower, takes=("aliases",)),
+    "span": Mode(by_key, places=True, takes=("typed",)),
+    "string": Mode(by_key, takes=("typed",)),
+    "iepile": Mode(iepile, takes=("typed",)),
+    "instructuie": Mode(instructuie, written=plain),
+    "duie": Mode(duie, ("RE",), written=title, takes=("typed", "aliases")),
+    "duee": Mode(duee, ("EE",), written=str.lower, takes=("aliases",)),
     "overlap": Mode(overlap, ("NER",), places=True),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -247,19 +275,28 @@ class Rule:
         """What is reported apart."""
         return OVERLAPS if self.name == "overlap" else PARTS[self.task]
 
-    def counted(self, gold: Mapping, pred: Mapping, part: str) -> tuple[list[Unit], list[Unit], Counts]:
+    def counted(
+        self, gold: Mapping, pred: Mapping, part: str
+    ) -> tuple[list[Unit], list[Unit], Counts]:
         """The units of a gold record, of its prediction, and what they count."""
         wanted, found = self.units(gold, part), self.units(pred, part)
         return wanted, found, self.mode.count(wanted, found, self, part)
 
     def units(self, record: Mapping, part: str) -> list[Unit]:
         """What one part of the score counts in a record."""
-        return [self.unit(label, things, slots) for label, things, slots in labelled(record, part, self.name == "duie")]
+        return [
+            self.unit(label, things, slots)
+            for label, things, slots in labelled(record, part, self.name == "duie")
+        ]
 
-    def unit(self, label: tuple[str, ...], things: tuple[Mapping, ...], slots: tuple[str, ...]) -> Unit:
+    def unit(
+        self, label: tuple[str, ...], things: tuple[Mapping, ...], slots: tuple[str, ...]
+    ) -> Unit:
         """A unit; its key is the label, then each mention's span or name, then slots and argument types where they count."""
         mode, placed = self.mode, all([thing.get("pos") for thing in things])  # noqa: C419 a generator takes twice as long, millions of times
-        kinds = tuple([thing.get("type", "") for thing in things[:2]]) if self.typed else ()  # head and tail
+        kinds = (
+            tuple([thing.get("type", "") for thing in things[:2]]) if self.typed else ()
+        )  # head and tail
         if mode.places and len(things) == 1 and placed:  # nearly every unit
             key = (*label, tuple(things[0]["pos"]))
         elif mode.places:
@@ -275,17 +312,33 @@ class Rule:
     def equal(self, one: tuple, other: tuple) -> bool:
         """Whether two keys of duie are equal but for aliases of names: the relation, and slots and types (a tuple), as they are."""
         alias = self.aliases.get
-        return one == other or len(one) == len(other) and one[0] == other[0] and all(
-            a == b or b in alias(a, ()) or a in alias(b, ()) for a, b in zip(one[1:], other[1:], strict=True)
-        )  # fmt: skip
+        return (
+            one == other
+            or len(one) == len(other)
+            and one[0] == other[0]
+            and all(
+                a == b or b in alias(a, ()) or a in alias(b, ())
+                for a, b in zip(one[1:], other[1:], strict=True)
+            )
+        )
 
 
-def labelled(record: Mapping, part: str, slots: bool) -> Iterator[tuple[tuple[str, ...], tuple[Mapping, ...], tuple[str, ...]]]:
+def labelled(
+    record: Mapping, part: str, slots: bool
+) -> Iterator[tuple[tuple[str, ...], tuple[Mapping, ...], tuple[str, ...]]]:
     """(label, mentions, names of the slots) of each unit of a record; without `slots` the mentions of a relation are head and tail."""
     if part == "relation":
         for r in record["relations"]:
-            extra = sorted((s, thing) for s, thing in (r.get("slots") or {}).items() if thing) if slots else ()
-            yield (r["type"],), (r["head"], r["tail"], *[thing for _, thing in extra]), tuple([s for s, _ in extra])
+            extra = (
+                sorted((s, thing) for s, thing in (r.get("slots") or {}).items() if thing)
+                if slots
+                else ()
+            )
+            yield (
+                (r["type"],),
+                (r["head"], r["tail"], *[thing for _, thing in extra]),
+                tuple([s for s, _ in extra]),
+            )
     elif part == "trigger":
         for e in record["events"]:
             yield (e["type"],), ({"name": e["trigger"], "pos": e.get("pos")},), ()
@@ -298,22 +351,32 @@ def labelled(record: Mapping, part: str, slots: bool) -> Iterator[tuple[tuple[st
             yield (entity["type"],), (entity,), ()
 
 
-def ruled(task: str, mode: str, typed: bool = False, aliases: Mapping[str, Sequence[str]] | None = None) -> Rule:
+def ruled(
+    task: str, mode: str, typed: bool = False, aliases: Mapping[str, Sequence[str]] | None = None
+) -> Rule:
     """The rule for a task and a mode; ValueError where there is none, or where it does not take `typed` or `aliases`."""
     if mode not in MODES:
         raise ValueError(f"mode is {mode!r}; expected one of {', '.join(MODES)}")
     if task not in MODES[mode].tasks:
-        raise ValueError(f"mode {mode} is defined for {', '.join(MODES[mode].tasks)}, not for {task}; expected for it one of "
-                         + ", ".join(name for name, other in MODES.items() if task in other.tasks))  # fmt: skip
+        raise ValueError(
+            f"mode {mode} is defined for {', '.join(MODES[mode].tasks)}, not for {task}; expected for it one of "
+            + ", ".join(name for name, other in MODES.items() if task in other.tasks)
+        )
     for name, given in (("typed", typed), ("aliases", aliases)):
         if given and name not in MODES[mode].takes:
-            raise ValueError(f"mode {mode} does not take {name}; expected one of {', '.join(m for m in MODES if name in MODES[m].takes)}")
+            raise ValueError(
+                f"mode {mode} does not take {name}; expected one of {', '.join(m for m in MODES if name in MODES[m].takes)}"
+            )
     if typed and task != "RE":
-        raise ValueError(f"typed compares the types of heads and tails, so it is for RE, not for {task}")
+        raise ValueError(
+            f"typed compares the types of heads and tails, so it is for RE, not for {task}"
+        )
     return Rule(task, mode, MODES[mode], typed, alias_table(aliases or {}, MODES[mode].written))
 
 
-def alias_table(aliases: Mapping[str, Sequence[str]], write: Callable[[str], str]) -> dict[str, set[str]]:
+def alias_table(
+    aliases: Mapping[str, Sequence[str]], write: Callable[[str], str]
+) -> dict[str, set[str]]:
     """The alias table as `write` writes names; entries whose names are then equal are one. ValueError for one that is no list of names.
 
     >>> sorted(alias_table({"红楼梦": ["石头记"], "《红楼梦》": ["金玉缘"]}, title)["红楼梦"])
@@ -321,7 +384,9 @@ def alias_table(aliases: Mapping[str, Sequence[str]], write: Callable[[str], str
     """
     written: dict[str, set[str]] = {}
     for name, names in aliases.items():
-        if not isinstance(names, (list, tuple, set, frozenset)) or not all(isinstance(n, str) for n in (name, *names)):
+        if not isinstance(names, (list, tuple, set, frozenset)) or not all(
+            isinstance(n, str) for n in (name, *names)
+        ):
             raise ValueError(f"aliases of {name!r}: found {names!r}, expected a list of names")
         written.setdefault(write(name), set()).update(map(write, names))
     return written

@@ -18,15 +18,33 @@ from miniluotuo_utils.ie.styles import EMPTY_WORDS, FIELDS, NOTHING, check_style
 
 # Structural marks by the JSON mark that they stand for; a Python tuple is read as a list.
 MARKS = {
-    "{": "{", "｛": "{", "}": "}", "｝": "}",
-    "[": "[", "［": "[", "(": "[", "（": "[", "]": "]", "］": "]", ")": "]", "）": "]",
-    ",": ",", "，": ",", "、": ",", ";": ",", "；": ",", ":": ":", "：": ":",
-}  # fmt: skip
-FAMILIES = ("\"＂“”", "'‘’", "「」")  # a quote is closed by one of its own family
+    "{": "{",
+    "｛": "{",
+    "}": "}",
+    "｝": "}",
+    "[": "[",
+    "［": "[",
+    "(": "[",
+    "（": "[",
+    "]": "]",
+    "］": "]",
+    ")": "]",
+    "）": "]",
+    ",": ",",
+    "，": ",",
+    "、": ",",
+    ";": ",",
+    "；": ",",
+    ":": ":",
+    "：": ":",
+}
+FAMILIES = ('"＂“”', "'‘’", "「」")  # a quote is closed by one of its own family
 FAMILY = {quote: family for family in FAMILIES for quote in family}
 OPENING, CLOSING = "“‘「", "”’」"
 START = re.compile(r"[{\[｛［]")
-WORD = re.compile(r"[^\[\]{}［］｛｝,，、;；:：\"＂“”「」\n]+")  # an apostrophe may stand inside a word
+WORD = re.compile(
+    r"[^\[\]{}［］｛｝,，、;；:：\"＂“”「」\n]+"
+)  # an apostrophe may stand inside a word
 NEXT = re.compile(r"\s*(.?)", re.DOTALL)
 ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 LITERALS = {"true": True, "false": False, "null": None, "True": True, "False": False, "None": None}
@@ -34,7 +52,11 @@ DEEPEST = 32  # brackets within brackets; a repeated "[" must not exhaust Python
 JSONS = ("json", "yayi")
 JSON_LINE = re.compile(r"^[ \t]*(?:[{\[｛［]|```)", re.MULTILINE)
 ENDING = re.compile(r"(?:<\|\w{1,30}\|>|</s>)\s*\Z")
-KINDS, HEADS, TAILS = ("type", "relation", "关系", "类型"), ("head", "头实体"), ("tail", "尾实体")  # keys of objects, as published
+KINDS, HEADS, TAILS = (
+    ("type", "relation", "关系", "类型"),
+    ("head", "头实体"),
+    ("tail", "尾实体"),
+)  # keys of objects, as published
 READINGS = 8  # places of one answer where an object or a list may begin
 
 
@@ -59,7 +81,9 @@ class Cut(Exception):
     """The answer ended inside a name."""
 
 
-def parse(answer: str, task: str, style: str = "json", schema: Schema | None = None, *, part: str = "both") -> Parsed:
+def parse(
+    answer: str, task: str, style: str = "json", schema: Schema | None = None, *, part: str = "both"
+) -> Parsed:
     """Read an answer of a style; never raises, whatever the string.
 
     Items: NER `{name, type}`, RE `{head, type, tail}`, EE `{type, trigger, arguments: [{name, role}]}`; EE with part
@@ -85,8 +109,16 @@ def parse(answer: str, task: str, style: str = "json", schema: Schema | None = N
     found = []
     for reading in sequence(answer, kind, style):
         own = reading == style
-        parsed = json_answer(answer, kind, style) if reading in JSONS else line_answer(answer, kind, reading, known, own)
-        if not own and (reading in JSONS) != (style in JSONS) or {reading, style} == {"plain", "instructuie"}:
+        parsed = (
+            json_answer(answer, kind, style)
+            if reading in JSONS
+            else line_answer(answer, kind, reading, known, own)
+        )
+        if (
+            not own
+            and (reading in JSONS) != (style in JSONS)
+            or {reading, style} == {"plain", "instructuie"}
+        ):
             parsed.repairs["other_style"] = 1
         found.append(parsed)
         if parsed.items and not parsed.repairs.get("dropped_item"):
@@ -101,11 +133,19 @@ def sequence(answer: str, kind: str, style: str) -> list[str]:
     (['json', 'plain', 'instructuie'], ['json', 'plain', 'instructuie'])
     """
     bracketed = re.search(r"[(（]\s{0,9}type\s{0,9}[:：]", answer) is not None
-    lines = ["instructuie", "plain"] if bracketed or ("：" not in answer and "→" not in answer) else ["plain", "instructuie"]
+    lines = (
+        ["instructuie", "plain"]
+        if bracketed or ("：" not in answer and "→" not in answer)
+        else ["plain", "instructuie"]
+    )
     if style in JSONS:
         return [style] if START.search(answer) else [style, *lines]
     other = {"plain": "instructuie", "instructuie": "plain"}[style]
-    doubtful = bracketed if kind == "EE" else kind in FIELDS and (";" in answer if style == "plain" else ":" not in answer)
+    doubtful = (
+        bracketed
+        if kind == "EE"
+        else kind in FIELDS and (";" in answer if style == "plain" else ":" not in answer)
+    )
     ordered = lines if doubtful else [style, other]
     return ["json", *ordered] if JSON_LINE.search(answer) else ordered
 
@@ -149,7 +189,9 @@ def bare(answer: str, repairs: Counter) -> str:
 def plausible(item: Mapping, known: frozenset[str]) -> bool:
     """Whether the label of a line may be a type: one of the schema, or without a schema a short text that is no sentence."""
     label = item.get("type", item.get("role", ""))
-    return label in known if known else len(label) <= 16 and not re.search(r"[，。？！,?!\s]", label)
+    return (
+        label in known if known else len(label) <= 16 and not re.search(r"[，。？！,?!\s]", label)
+    )
 
 
 def readings(answer: str) -> Iterator[tuple[object, Counter]]:
@@ -336,7 +378,9 @@ def relations(value: object, repairs: Counter) -> Iterator[dict]:
     for kind, pairs in keyed(value, HEADS, KINDS, repairs):
         for pair in listed(pairs, is_pair, repairs):
             pair = [pair.get(*HEADS), pair.get(*TAILS)] if isinstance(pair, Pairs) else pair
-            if kept(repairs, kind, *(pair if isinstance(pair, list) and len(pair) == 2 else [None])):
+            if kept(
+                repairs, kind, *(pair if isinstance(pair, list) and len(pair) == 2 else [None])
+            ):
                 yield {"head": pair[0], "type": kind, "tail": pair[1]}
 
 
@@ -349,7 +393,11 @@ def events(value: object, repairs: Counter) -> Iterator[dict]:
                 event = Pairs([("trigger", event)])
             trigger = event.get("trigger") if isinstance(event, Pairs) else None
             if kept(repairs, kind, trigger):
-                yield {"type": kind, "trigger": trigger, "arguments": list(arguments(event.get("arguments"), repairs))}
+                yield {
+                    "type": kind,
+                    "trigger": trigger,
+                    "arguments": list(arguments(event.get("arguments"), repairs)),
+                }
 
 
 def triggers(value: object, repairs: Counter) -> Iterator[dict]:
@@ -363,10 +411,18 @@ def arguments(value: object, repairs: Counter) -> Iterator[dict]:
     return words([] if value is None else value, repairs, "name", "role")
 
 
-COLLECTORS = {"NER": entities, "RE": relations, "EE": events, "EE trigger": triggers, "EE argument": arguments}
+COLLECTORS = {
+    "NER": entities,
+    "RE": relations,
+    "EE": events,
+    "EE trigger": triggers,
+    "EE argument": arguments,
+}
 
 
-def keyed(value: object, names: tuple[str, ...], labels: tuple[str, ...], repairs: Counter) -> Iterator[tuple[object, object]]:
+def keyed(
+    value: object, names: tuple[str, ...], labels: tuple[str, ...], repairs: Counter
+) -> Iterator[tuple[object, object]]:
     """(label, what stands under it): an object's pairs, or each object of a list by its own label, under a key of `labels`."""
     keys = {key for key, _ in value if is_text(key)} if isinstance(value, Pairs) else set()
     flat = bool(keys.intersection(names) and keys.intersection(labels))
@@ -401,7 +457,9 @@ def listed(value: object, single: Callable[[object], bool], repairs: Counter) ->
 
 def is_pair(value: object) -> bool:
     """`["head", "tail"]` or `{"head", "tail"}`."""
-    return is_object(value) or isinstance(value, list) and len(value) == 2 and all(map(is_text, value))
+    return (
+        is_object(value) or isinstance(value, list) and len(value) == 2 and all(map(is_text, value))
+    )
 
 
 def is_object(value: object) -> bool:

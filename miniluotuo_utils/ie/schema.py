@@ -29,7 +29,9 @@ def labels(record: Mapping, task: str) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Every label of a record with its place: `(type,)`, and `(event type, role)` for each argument."""
     field = field_of(task)
     if field not in record:
-        raise DataError(f"field {field}: found none, expected the {task} items of {record.get('sentence')!r}")
+        raise DataError(
+            f"field {field}: found none, expected the {task} items of {record.get('sentence')!r}"
+        )
     for i, item in enumerate(record[field]):
         yield f"{field}[{i}].type", (item["type"],)
         for j, argument in enumerate(item.get("arguments") or () if task == "EE" else ()):
@@ -64,9 +66,15 @@ def check_schema(schema: Schema, task: str) -> None:
     field_of(task)
     if not schema or isinstance(schema, str) or (task == "EE") != isinstance(schema, Mapping):
         shape = "event type -> list of roles" if task == "EE" else "a list of types"
-        raise ValueError(f"schema is {schema!r}; for {task} expected {shape}, at least one: schema_of(records, task)")
+        raise ValueError(
+            f"schema is {schema!r}; for {task} expected {shape}, at least one: schema_of(records, task)"
+        )
     for kind, names in schema.items() if isinstance(schema, Mapping) else [(None, schema)]:
-        if isinstance(names, str) or not isinstance(names, Collection) or not all(isinstance(name, str) for name in names):
+        if (
+            isinstance(names, str)
+            or not isinstance(names, Collection)
+            or not all(isinstance(name, str) for name in names)
+        ):
             where, what = ("", "types") if kind is None else (f" of {kind!r}", "roles")
             raise ValueError(f"schema{where}: found {names!r}, expected a list of {what}")
 

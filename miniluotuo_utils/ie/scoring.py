@@ -20,7 +20,14 @@ from miniluotuo_utils.records import check_record
 
 RATES = ("precision", "recall", "f1")
 COUNTS = ("tp", "pred", "gold", "found")
-NOTES = ("no_position", "gold_no_position", "not_in_text", "duplicates", "gold_duplicates", "off_schema")
+NOTES = (
+    "no_position",
+    "gold_no_position",
+    "not_in_text",
+    "duplicates",
+    "gold_duplicates",
+    "off_schema",
+)
 Pair = tuple[Mapping, Mapping]  # a gold record and its prediction
 
 
@@ -29,9 +36,15 @@ class Misaligned(DataError):
 
 
 def score(
-    gold: Iterable[Mapping], pred: Iterable[Mapping], task: str, mode: str = "span", schema: Schema | None = None, *,
-    typed: bool = False, aliases: Mapping[str, Sequence[str]] | None = None,
-) -> dict:  # fmt: skip
+    gold: Iterable[Mapping],
+    pred: Iterable[Mapping],
+    task: str,
+    mode: str = "span",
+    schema: Schema | None = None,
+    *,
+    typed: bool = False,
+    aliases: Mapping[str, Sequence[str]] | None = None,
+) -> dict:
     """Score predictions against gold records of the same sentences in the same order; lists, or iterators read once.
 
     What must be equal in `span` mode: NER start, end, type; RE head span, relation, tail span; EE trigger span and
@@ -75,7 +88,11 @@ def parts_of(result: Mapping) -> list[tuple[str, Mapping]]:
     """(label, fields) of each part of a result: one, two for EE, four for overlap."""
     if "micro" in result:
         return [(result["task"], result)]
-    return [(f"{result['task']} {name}", part) for name, part in result.items() if isinstance(part, Mapping) and "micro" in part]
+    return [
+        (f"{result['task']} {name}", part)
+        for name, part in result.items()
+        if isinstance(part, Mapping) and "micro" in part
+    ]
 
 
 def aligned(gold: Iterable[Mapping], pred: Iterable[Mapping], task: str) -> Iterator[Pair]:
@@ -88,17 +105,24 @@ def aligned(gold: Iterable[Mapping], pred: Iterable[Mapping], task: str) -> Iter
         if g is None or p is None:
             more = line + sum(1 for _ in (preds if g is None else golds))
             found = (line - 1, more) if g is None else (more, line - 1)
-            raise Misaligned(f"line {line}: there is no {'gold' if g is None else 'prediction'} ({found[0]} gold, {found[1]} "
-                             "predicted records); expected one prediction per gold line")  # fmt: skip
+            raise Misaligned(
+                f"line {line}: there is no {'gold' if g is None else 'prediction'} ({found[0]} gold, {found[1]} "
+                "predicted records); expected one prediction per gold line"
+            )
         if g["sentence"] != p["sentence"]:
-            raise Misaligned(f"line {line}: found the prediction of {p['sentence'][:30]!r}, expected that of "
-                             f"{g['sentence'][:30]!r}; keep one prediction per gold line, in its order")  # fmt: skip
+            raise Misaligned(
+                f"line {line}: found the prediction of {p['sentence'][:30]!r}, expected that of "
+                f"{g['sentence'][:30]!r}; keep one prediction per gold line, in its order"
+            )
         yield g, p
 
 
 def check_side(record: Mapping, side: str, task: str) -> None:
     """Misaligned for a record without a sentence or without the task's list; whether its items are whole, `check_record` says."""
-    for name, kind, what in ((field_of(task), (list, tuple), "a list"), ("sentence", str, "a text")):
+    for name, kind, what in (
+        (field_of(task), (list, tuple), "a list"),
+        ("sentence", str, "a text"),
+    ):
         if not isinstance(record, Mapping) or name not in record:
             raise Misaligned(f"{side} has no field {name}, expected it for task {task}")
         if not isinstance(record[name], kind):
@@ -119,7 +143,11 @@ class Tally:
         """Count one sentence."""
         wanted, found, counts = self.rule.counted(gold, pred, self.part)
         for kind, row in counts.items():
-            self.types[kind] = [a + b for a, b in zip(self.types[kind], row, strict=True)] if kind in self.types else row
+            self.types[kind] = (
+                [a + b for a, b in zip(self.types[kind], row, strict=True)]
+                if kind in self.types
+                else row
+            )
         self.note(wanted, found, pred["sentence"])
 
     def note(self, wanted: Sequence[Unit], found: Sequence[Unit], sentence: str) -> None:
@@ -135,23 +163,39 @@ class Tally:
                     self.notes["not_in_text"] += 1
                     break
         if self.schema is not None:
-            self.notes["off_schema"] += sum(not in_schema(u.label, self.schema) for u in found_once.values())
+            self.notes["off_schema"] += sum(
+                not in_schema(u.label, self.schema) for u in found_once.values()
+            )
 
     def result(self) -> dict:
         """The fields of this part."""
         types = {kind: row for kind, row in self.types.items() if kind is not None}
         order = sorted(types, key=lambda kind: (-types[kind][2], -types[kind][1], kind))
         per_type = {kind: rates(types[kind]) for kind in order}
-        macro = {rate: ratio(sum(row[rate] for row in per_type.values()), len(per_type)) for rate in RATES}
-        notes = {name: self.notes[name] for name in NOTES[: None if self.schema is not None else -1]}
-        return {"micro": rates(total(self.types, self.rule)), "macro": macro, "per_type": per_type, **notes}
+        macro = {
+            rate: ratio(sum(row[rate] for row in per_type.values()), len(per_type))
+            for rate in RATES
+        }
+        notes = {
+            name: self.notes[name] for name in NOTES[: None if self.schema is not None else -1]
+        }
+        return {
+            "micro": rates(total(self.types, self.rule)),
+            "macro": macro,
+            "per_type": per_type,
+            **notes,
+        }
 
 
 def total(counts: Counts, rule: Rule) -> list[float]:
     """The counts of all types together: [right, predicted, gold], for duie also [gold found]."""
     if None in counts:
         return counts[None]
-    return [sum(column) for column in zip(*counts.values(), strict=True)] if counts else [0] * (4 if rule.name == "duie" else 3)
+    return (
+        [sum(column) for column in zip(*counts.values(), strict=True)]
+        if counts
+        else [0] * (4 if rule.name == "duie" else 3)
+    )
 
 
 def rates(counts: Sequence[float]) -> dict:
@@ -164,8 +208,14 @@ def rates(counts: Sequence[float]) -> dict:
     """
     tp, pred, gold, found = (*counts, counts[0])[:4]
     # 2tp/(pred+gold) is 2PR/(P+R) with one rounding less
-    f1 = ratio(2 * tp, pred + gold) if found == tp else ratio(2 * tp * found, tp * gold + found * pred)
-    return {"precision": ratio(tp, pred), "recall": ratio(found, gold), "f1": f1} | dict(zip(COUNTS, counts, strict=False))
+    f1 = (
+        ratio(2 * tp, pred + gold)
+        if found == tp
+        else ratio(2 * tp * found, tp * gold + found * pred)
+    )
+    return {"precision": ratio(tp, pred), "recall": ratio(found, gold), "f1": f1} | dict(
+        zip(COUNTS, counts, strict=False)
+    )
 
 
 def ratio(part: float, whole: float) -> float:
@@ -183,10 +233,16 @@ def headline(result: Mapping) -> list[tuple[str, dict]]:
 
 
 def score_files(
-    gold_path: Path | str, pred_path: Path | str, task: str, mode: str = "span", schema: Schema | None = None, *,
-    typed: bool = False, aliases: Mapping[str, Sequence[str]] | None = None,
+    gold_path: Path | str,
+    pred_path: Path | str,
+    task: str,
+    mode: str = "span",
+    schema: Schema | None = None,
+    *,
+    typed: bool = False,
+    aliases: Mapping[str, Sequence[str]] | None = None,
     read: Callable[[Path], Iterable[Mapping]] | None = None,
-) -> dict:  # fmt: skip
+) -> dict:
     """`score` of two files, read line by line, so memory stays small; errors name the file and the line.
 
     The files are JSON Lines of IE records, or of what `read` makes records from, one per sentence.
@@ -212,7 +268,9 @@ def block(title: str, part: Mapping) -> str:
     counts = [count for count in COUNTS if count in part["micro"]]
     lines = [padded(title, width) + "".join(f"{head:>10}" for head in [*RATES, *counts])]
     for name, row in rows:
-        figures = [f"{row[rate]:>10.4f}" for rate in RATES] + [figure(row[count]) for count in counts if count in row]
+        figures = [f"{row[rate]:>10.4f}" for rate in RATES] + [
+            figure(row[count]) for count in counts if count in row
+        ]
         lines.append(padded(name or '""', width) + "".join(figures))
     notes = [f"{name} {part[name]}" for name in NOTES if part.get(name)]
     return "\n".join(lines + ([" · ".join(notes)] if notes else []))
@@ -237,7 +295,12 @@ def padded(text: str, width: int) -> str:
     return text + " " * (width - cells(text))
 
 
-def errors(gold: Iterable[Mapping], pred: Iterable[Mapping], unparsable: Iterable[int] = (), task: str = "NER") -> list[dict]:
+def errors(
+    gold: Iterable[Mapping],
+    pred: Iterable[Mapping],
+    unparsable: Iterable[int] = (),
+    task: str = "NER",
+) -> list[dict]:
     """What became of every entity (RE: relation), by span: for each sentence `{sentence, entities: [{kind, gold, pred}]}`.
 
     Kinds: `right`; `wrong_type` (same span, RE: spans); `wrong_boundary` (same type, spans overlap, RE: both do);
@@ -248,20 +311,38 @@ def errors(gold: Iterable[Mapping], pred: Iterable[Mapping], unparsable: Iterabl
         raise ValueError(f"task is {task!r}; errors are told apart for NER and RE")
     lost, rule, found = set(unparsable), ruled(task, "span"), []
     for line, (g, p) in enumerate(aligned(gold, pred, task)):
-        found.append({"sentence": g["sentence"], field_of(task): sentence_errors(g, p, rule, "unparsable" if line in lost else "missed")})
+        found.append(
+            {
+                "sentence": g["sentence"],
+                field_of(task): sentence_errors(
+                    g, p, rule, "unparsable" if line in lost else "missed"
+                ),
+            }
+        )
     if lost - set(range(len(found))):
-        raise ValueError(f"unparsable has {sorted(lost - set(range(len(found))))[:3]}; expected numbers of sentences, 0 to {len(found) - 1}")
+        raise ValueError(
+            f"unparsable has {sorted(lost - set(range(len(found))))[:3]}; expected numbers of sentences, 0 to {len(found) - 1}"
+        )
     return found
 
 
 def sentence_errors(gold: Mapping, pred: Mapping, rule: Rule, missed: str) -> list[dict]:
     """The items of one sentence, paired in three rounds, the strictest first, so that no good pair is broken up."""
     (part,) = rule.parts
-    wanted, found = (sorted({u.key: u for u in rule.units(record, part)}.values(), key=start) for record in (gold, pred))
+    wanted, found = (
+        sorted({u.key: u for u in rule.units(record, part)}.values(), key=start)
+        for record in (gold, pred)
+    )
     paired = []
-    for kind, alike in (("right", same), ("wrong_type", same_span), ("wrong_boundary", overlapping)):
+    for kind, alike in (
+        ("right", same),
+        ("wrong_type", same_span),
+        ("wrong_boundary", overlapping),
+    ):
         for g in list(wanted):
-            if (p := next((p for p in found if g.placed and p.placed and alike(g, p)), None)) is not None:
+            if (
+                p := next((p for p in found if g.placed and p.placed and alike(g, p)), None)
+            ) is not None:
                 paired.append((g, {"kind": kind, "gold": item(g), "pred": item(p)}))
                 wanted.remove(g)
                 found.remove(p)
@@ -294,4 +375,6 @@ def same_span(gold: Unit, pred: Unit) -> bool:
 
 def overlapping(gold: Unit, pred: Unit) -> bool:
     """Equal type, and spans that share a character, head with head and tail with tail."""
-    return gold.label == pred.label and all(a < d and c < b for (a, b), (c, d) in zip(gold.key[1:], pred.key[1:], strict=True))
+    return gold.label == pred.label and all(
+        a < d and c < b for (a, b), (c, d) in zip(gold.key[1:], pred.key[1:], strict=True)
+    )

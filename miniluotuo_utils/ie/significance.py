@@ -17,22 +17,40 @@ if TYPE_CHECKING:
 
 
 def interval(
-    gold: Iterable[Mapping], pred: Iterable[Mapping], task: str, mode: str = "span", samples: int = 1000, seed: int = 0, *,
-    typed: bool = False, aliases: Mapping[str, Sequence[str]] | None = None,
-) -> dict:  # fmt: skip
+    gold: Iterable[Mapping],
+    pred: Iterable[Mapping],
+    task: str,
+    mode: str = "span",
+    samples: int = 1000,
+    seed: int = 0,
+    *,
+    typed: bool = False,
+    aliases: Mapping[str, Sequence[str]] | None = None,
+) -> dict:
     """95 % bootstrap intervals of micro precision, recall and F1: sentences drawn with replacement, `samples` times.
 
     The result is nested like that of `score`, with `micro` {precision, recall, f1: [low, high]} alone.
     """
     rule = ruled(task, mode, typed, aliases)
     rows = counts_by_sentence(gold, pred, rule)
-    return nested(rule, {part: {"micro": bounds(resampled(table, samples, seed))} for part, table in rows.items()})
+    return nested(
+        rule,
+        {part: {"micro": bounds(resampled(table, samples, seed))} for part, table in rows.items()},
+    )
 
 
 def compare(
-    gold: Iterable[Mapping], a: Iterable[Mapping], b: Iterable[Mapping], task: str, mode: str = "span", samples: int = 1000,
-    seed: int = 0, *, typed: bool = False, aliases: Mapping[str, Sequence[str]] | None = None,
-) -> dict:  # fmt: skip
+    gold: Iterable[Mapping],
+    a: Iterable[Mapping],
+    b: Iterable[Mapping],
+    task: str,
+    mode: str = "span",
+    samples: int = 1000,
+    seed: int = 0,
+    *,
+    typed: bool = False,
+    aliases: Mapping[str, Sequence[str]] | None = None,
+) -> dict:
     """Whether prediction `b` is better than prediction `a` of the same sentences, by micro F1.
 
     The result is nested like that of `score`, with `micro` alone: `a`, `b` (their F1), `difference` (b - a);
@@ -43,7 +61,10 @@ def compare(
     """
     rule, gold = ruled(task, mode, typed, aliases), list(gold)
     first, second = (counts_by_sentence(gold, side, rule) for side in (a, b))
-    return nested(rule, {part: {"micro": contrast(first[part], second[part], samples, seed)} for part in first})
+    return nested(
+        rule,
+        {part: {"micro": contrast(first[part], second[part], samples, seed)} for part in first},
+    )
 
 
 def over_orders(results: Sequence[Mapping]) -> dict:
@@ -56,14 +77,27 @@ def over_orders(results: Sequence[Mapping]) -> dict:
 
     kinds = {(r["task"], r["mode"], r.get("typed", False)) for r in results}
     if len(results) < 2 or len(kinds) > 1:
-        raise ValueError(f"found {len(results)} results of {len(kinds)} kinds of score; expected two or more of one task and mode")
+        raise ValueError(
+            f"found {len(results)} results of {len(kinds)} kinds of score; expected two or more of one task and mode"
+        )
     ((task, mode, typed),) = kinds
     rule, rows = ruled(task, mode, typed), [[micro for _, micro in headline(r)] for r in results]
-    spread = [{rate: {"mean": mean(v), "sd": stdev(v)} for rate in RATES if (v := [m[rate] for m in column])} for column in zip(*rows, strict=True)]
-    return nested(rule, {part: {"micro": micro} for part, micro in zip(rule.parts, spread, strict=True)}) | {"runs": len(results)}
+    spread = [
+        {
+            rate: {"mean": mean(v), "sd": stdev(v)}
+            for rate in RATES
+            if (v := [m[rate] for m in column])
+        }
+        for column in zip(*rows, strict=True)
+    ]
+    return nested(
+        rule, {part: {"micro": micro} for part, micro in zip(rule.parts, spread, strict=True)}
+    ) | {"runs": len(results)}
 
 
-def counts_by_sentence(gold: Iterable[Mapping], pred: Iterable[Mapping], rule: Rule) -> dict[str, ndarray]:
+def counts_by_sentence(
+    gold: Iterable[Mapping], pred: Iterable[Mapping], rule: Rule
+) -> dict[str, ndarray]:
     """For each part the counts of every sentence, (sentences, 3): right, predicted, gold; for duie a fourth, gold found."""
     import numpy as np
 
@@ -71,7 +105,10 @@ def counts_by_sentence(gold: Iterable[Mapping], pred: Iterable[Mapping], rule: R
     for g, p in aligned(gold, pred, rule.task):
         for part, table in rows.items():
             table.append(total(rule.counted(g, p, part)[2], rule))
-    return {part: np.array(table, dtype=float).reshape(len(table), 4 if rule.name == "duie" else 3) for part, table in rows.items()}
+    return {
+        part: np.array(table, dtype=float).reshape(len(table), 4 if rule.name == "duie" else 3)
+        for part, table in rows.items()
+    }
 
 
 def resampled(table: ndarray, samples: int, seed: int) -> ndarray:
@@ -83,7 +120,9 @@ def resampled(table: ndarray, samples: int, seed: int) -> ndarray:
     size, draw = len(table), np.random.default_rng(seed)
     if not size:
         return np.zeros((samples, table.shape[1]))
-    return np.stack([np.bincount(draw.integers(0, size, size), minlength=size) @ table for _ in range(samples)])
+    return np.stack(
+        [np.bincount(draw.integers(0, size, size), minlength=size) @ table for _ in range(samples)]
+    )
 
 
 def rates_of(sums: ndarray) -> ndarray:
@@ -100,7 +139,10 @@ def bounds(sums: ndarray) -> dict:
     """The middle 95 % of each rate."""
     import numpy as np
 
-    return {rate: np.quantile(values, [0.025, 0.975]).tolist() for rate, values in zip(RATES, rates_of(sums), strict=True)}
+    return {
+        rate: np.quantile(values, [0.025, 0.975]).tolist()
+        for rate, values in zip(RATES, rates_of(sums), strict=True)
+    }
 
 
 def contrast(a: ndarray, b: ndarray, samples: int, seed: int) -> dict:
@@ -112,10 +154,14 @@ def contrast(a: ndarray, b: ndarray, samples: int, seed: int) -> dict:
     drawn = resampled(np.hstack([a, b]), samples, seed)
     differences = rates_of(drawn[:, width:])[2] - rates_of(drawn[:, :width])[2]
     return {
-        "a": float(whole[0]), "b": float(whole[1]), "difference": float(whole[1] - whole[0]), "mean": float(differences.mean()),
-        "interval": np.quantile(differences, [0.025, 0.975]).tolist(), "not_better": float((differences <= 0).mean()),
+        "a": float(whole[0]),
+        "b": float(whole[1]),
+        "difference": float(whole[1] - whole[0]),
+        "mean": float(differences.mean()),
+        "interval": np.quantile(differences, [0.025, 0.975]).tolist(),
+        "not_better": float((differences <= 0).mean()),
         "p": permutation(a, b, samples, seed),
-    }  # fmt: skip
+    }
 
 
 def permutation(a: ndarray, b: ndarray, samples: int, seed: int) -> float:
@@ -123,6 +169,11 @@ def permutation(a: ndarray, b: ndarray, samples: int, seed: int) -> float:
     import numpy as np
 
     draw, sums = np.random.default_rng(seed), a.sum(axis=0) + b.sum(axis=0)
-    swapped = np.stack([a.sum(axis=0)] + [a.sum(axis=0) + draw.integers(0, 2, len(a)) @ (b - a) for _ in range(samples)])
-    differences = np.abs(rates_of(sums - swapped)[2] - rates_of(swapped)[2])  # the first is the one observed
+    swapped = np.stack(
+        [a.sum(axis=0)]
+        + [a.sum(axis=0) + draw.integers(0, 2, len(a)) @ (b - a) for _ in range(samples)]
+    )
+    differences = np.abs(
+        rates_of(sums - swapped)[2] - rates_of(swapped)[2]
+    )  # the first is the one observed
     return float((1 + (differences[1:] >= differences[0] - 1e-12).sum()) / (1 + samples))

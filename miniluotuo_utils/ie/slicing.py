@@ -26,7 +26,9 @@ def sliced(types: Sequence[str], size: int | None) -> list[list[str]]:
     ([8], [6, 3])
     """
     if size is not None and (type(size) is not int or size < 1):
-        raise ValueError(f"slice_size is {size!r}; expected a number from 1, or None for the whole schema in one prompt")
+        raise ValueError(
+            f"slice_size is {size!r}; expected a number from 1, or None for the whole schema in one prompt"
+        )
     if size is None or len(types) <= size:
         return [list(types)]
     full = len(types) // size * size
@@ -37,7 +39,13 @@ def sliced(types: Sequence[str], size: int | None) -> list[list[str]]:
     return [*slices[:-1], slices[-1] + rest]
 
 
-def asked_types(types: Sequence[str], own: Collection[str], confusable: Confusable, size: int, draw: random.Random) -> list[str]:
+def asked_types(
+    types: Sequence[str],
+    own: Collection[str],
+    confusable: Confusable,
+    size: int,
+    draw: random.Random,
+) -> list[str]:
     """The types that a training record is asked for, in the order of `types`: its own, its hardest negatives, a few others.
 
     Hard negatives: those most confusable with any of its own, as many as fill its slices of `size` (at least one).
@@ -48,8 +56,14 @@ def asked_types(types: Sequence[str], own: Collection[str], confusable: Confusab
     """
     known = [kind for kind in types if kind in own]
     room = size - len(known) % size
-    score = {kind: max((confusable.get(mine, {}).get(kind, 0.0) for mine in known), default=0.0) for kind in types if kind not in own}
-    hard = sorted((kind for kind, value in score.items() if value > 0), key=lambda kind: -score[kind])[:room]
+    score = {
+        kind: max((confusable.get(mine, {}).get(kind, 0.0) for mine in known), default=0.0)
+        for kind in types
+        if kind not in own
+    }
+    hard = sorted(
+        (kind for kind, value in score.items() if value > 0), key=lambda kind: -score[kind]
+    )[:room]
     rest = [kind for kind in score if kind not in hard]
     others = draw.sample(rest, min(len(rest), room - len(hard) + (size // 2 if known else 0)))
     picked = {*known, *hard, *others}
@@ -75,7 +89,9 @@ def confusability(records: Iterable[Mapping], task: str) -> dict[str, dict[str, 
     totals: Counter = Counter()
     for record in records:
         if TASKS[task] not in record:
-            raise DataError(f"field {TASKS[task]}: found none, expected the {task} items of {record.get('sentence')!r}")
+            raise DataError(
+                f"field {TASKS[task]}: found none, expected the {task} items of {record.get('sentence')!r}"
+            )
         for item in record[TASKS[task]]:
             for cue in cues_of(item):
                 cues[cue][item["type"]] += 1
@@ -83,8 +99,13 @@ def confusability(records: Iterable[Mapping], task: str) -> dict[str, dict[str, 
     shared: dict[str, Counter] = {kind: Counter() for kind in totals}
     for counts in cues.values():
         for one in counts:
-            shared[one].update({other: min(counts[one], counts[other]) for other in counts if other != one})
-    return {kind: {other: n / sum(counts.values()) for other, n in counts.most_common()} for kind, counts in shared.items()}
+            shared[one].update(
+                {other: min(counts[one], counts[other]) for other in counts if other != one}
+            )
+    return {
+        kind: {other: n / sum(counts.values()) for other, n in counts.most_common()}
+        for kind, counts in shared.items()
+    }
 
 
 def cues_of(item: Mapping) -> Iterator[tuple]:

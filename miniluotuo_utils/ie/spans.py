@@ -47,10 +47,15 @@ def locate(sentence: str, names: Sequence[str], policy: str = "first") -> list[l
 def mentioned(sentence: str, names: Sequence[str], policy: str) -> list[list[dict]]:
     """`locate` as mentions: for each name its `{name, pos}`, one with pos null where the sentence does not hold it."""
     located = zip(names, locate(sentence, names, policy), strict=True)
-    return [[{"name": name, "pos": list(p) if p else None} for p in places or [None]] for name, places in located]
+    return [
+        [{"name": name, "pos": list(p) if p else None} for p in places or [None]]
+        for name, places in located
+    ]
 
 
-def to_record(sentence: str, items: Sequence[Mapping], task: str, policy: str = "first", source: str = "") -> dict:
+def to_record(
+    sentence: str, items: Sequence[Mapping], task: str, policy: str = "first", source: str = ""
+) -> dict:
     """Parsed items as an IE record: located, in their order, exact duplicates removed.
 
     Entities, and triggers, share the places of their sentence; head and tail those of their relation; arguments
@@ -91,7 +96,13 @@ def events(sentence: str, items: Sequence[Mapping], policy: str) -> Iterable[dic
         places = mentioned(sentence, [a["name"] for a in item["arguments"]], policy)
         arguments = [
             {"name": t["name"], "role": a["role"], "pos": t["pos"]}
-            for a, things in zip(item["arguments"], places, strict=True) for t in things
-        ]  # fmt: skip
+            for a, things in zip(item["arguments"], places, strict=True)
+            for t in things
+        ]
         for t in found:
-            yield {"type": item["type"], "trigger": t["name"], "pos": t["pos"], "arguments": distinct(arguments)}
+            yield {
+                "type": item["type"],
+                "trigger": t["name"],
+                "pos": t["pos"],
+                "arguments": distinct(arguments),
+            }

@@ -15,15 +15,23 @@ from miniluotuo_utils.ie.templates import FORMS, LEADS
 
 STYLES = ("json", "yayi", "instructuie", "plain")
 LANGUAGES = ("zh", "en")
-PARTS = {"both": "EE", "trigger": "EE trigger", "argument": "EE argument"}  # part of an event -> kind of question
-FIELDS = {"NER": ("type", "name"), "EE trigger": ("type", "trigger"), "EE argument": ("role", "name")}  # label and word of an item
+PARTS = {
+    "both": "EE",
+    "trigger": "EE trigger",
+    "argument": "EE argument",
+}  # part of an event -> kind of question
+FIELDS = {
+    "NER": ("type", "name"),
+    "EE trigger": ("type", "trigger"),
+    "EE argument": ("role", "name"),
+}  # label and word of an item
 
 YAYI = {
     "zh": {
         "NER": "文本：{text}\n【实体抽取】{lead}{comma}以json{{schema}：[实体]}格式输出。{notes}",
         "RE": "文本：{text}\n【关系抽取】已知关系列表是[{schema}]。{lead}{comma}按照json[{'relation':'', 'head':'', 'tail':''}, ]的格式输出。{notes}",
         "EE": "文本：{text}\n【事件抽取】已知事件类型和论元角色列表是[{schema}]。{lead}{comma}"
-              "按照json[{'type':'', 'trigger':'', 'arguments':{角色:[论元]}}, ]的格式输出。{notes}",
+        "按照json[{'type':'', 'trigger':'', 'arguments':{角色:[论元]}}, ]的格式输出。{notes}",
         "EE trigger": "文本：{text}\n【事件检测】已知事件类型列表是[{schema}]。{lead}{comma}按照json[{'type':'', 'trigger':''}, ]的格式输出。{notes}",
         "EE argument": "文本：{text}\n【论元抽取】已知论元角色列表是[{schema}]。{lead}{comma}以json{角色:[论元]}格式输出。{notes}",
     },
@@ -31,21 +39,27 @@ YAYI = {
         "NER": "Text: {text}\n[Entity Extraction] {lead}{stop} Output json{{schema}: [entity]}.{notes}",
         "RE": "Text: {text}\n[Relation Extraction] Relations: [{schema}]. {lead}{stop} Output json[{'relation':'', 'head':'', 'tail':''}, ].{notes}",
         "EE": "Text: {text}\n[Event Extraction] Event types and roles: [{schema}]. {lead}{stop} "
-              "Output json[{'type':'', 'trigger':'', 'arguments':{role:[argument]}}, ].{notes}",
+        "Output json[{'type':'', 'trigger':'', 'arguments':{role:[argument]}}, ].{notes}",
         "EE trigger": "Text: {text}\n[Event Detection] Event types: [{schema}]. {lead}{stop} Output json[{'type':'', 'trigger':''}, ].{notes}",
         "EE argument": "Text: {text}\n[Argument Extraction] Roles: [{schema}]. {lead}{stop} Output json{role:[argument]}.{notes}",
     },
-}  # fmt: skip
+}
 OUTPUTS = {
     "zh": {
-        "NER": "类型: 词语; 类型: 词语", "RE": "关系: 头, 尾; 关系: 头, 尾", "EE trigger": "类型: 触发词; 类型: 触发词",
-        "EE": "(type:类型, trigger:触发词, arguments:(name:论元,role:角色))", "EE argument": "论元: 角色; 论元: 角色",
+        "NER": "类型: 词语; 类型: 词语",
+        "RE": "关系: 头, 尾; 关系: 头, 尾",
+        "EE trigger": "类型: 触发词; 类型: 触发词",
+        "EE": "(type:类型, trigger:触发词, arguments:(name:论元,role:角色))",
+        "EE argument": "论元: 角色; 论元: 角色",
     },
     "en": {
-        "NER": "type: word; type: word", "RE": "relation: head, tail; relation: head, tail", "EE trigger": "type: trigger; type: trigger",
-        "EE": "(type:type, trigger:trigger, arguments:(name:argument,role:role))", "EE argument": "name: role; name: role",
+        "NER": "type: word; type: word",
+        "RE": "relation: head, tail; relation: head, tail",
+        "EE trigger": "type: trigger; type: trigger",
+        "EE": "(type:type, trigger:trigger, arguments:(name:argument,role:role))",
+        "EE argument": "name: role; name: role",
     },
-}  # fmt: skip
+}
 INSTRUCTUIE = {
     "zh": "{lead}{stop}输出格式：“{output}”，没有就写None。\n选项：{schema}{notes}\n文本：{text}\n答案：",
     "en": '{lead}{stop} Output format is "{output}", None if there is nothing.\nOption: {schema}{notes}\nText: {text}\nAnswer:',
@@ -64,8 +78,12 @@ ESCAPED = {
     ("instructuie", "event"): re.compile(r"[\\,，()（）\n\r]"),
 }
 BULLET = r"(?:[-*•·]|#+|\d{1,3}[.、)）])\s"
-WORD_EDGES = re.compile(r"\A(?=[\s\"'“‘「])|(?=[\s。]\Z)")  # a reader strips spaces, quotes around a name, a full stop
-LABEL_EDGES = re.compile(rf"\A(?=[\s\"'“‘「\[{{［｛`]|{BULLET})|(?=[\s。]\Z)")  # at the start of a line also the marks of JSON and of lists
+WORD_EDGES = re.compile(
+    r"\A(?=[\s\"'“‘「])|(?=[\s。]\Z)"
+)  # a reader strips spaces, quotes around a name, a full stop
+LABEL_EDGES = re.compile(
+    rf"\A(?=[\s\"'“‘「\[{{［｛`]|{BULLET})|(?=[\s。]\Z)"
+)  # at the start of a line also the marks of JSON and of lists
 NOTHING = {"json": "{}", "yayi": "{}", "instructuie": "None", "plain": "无"}
 EMPTY_WORDS = ("无", "没有", "空", "None", "NONE")
 LINE_ENDS = {"\n": "\\n", "\r": "\\r"}
@@ -78,7 +96,9 @@ def kind_of(task: str, part: str = "both") -> str:
     'EE trigger'
     """
     if part not in PARTS or (part != "both" and task != "EE"):
-        raise ValueError(f"part is {part!r} for task {task}; expected one of {', '.join(PARTS)} for EE, both for NER and RE")
+        raise ValueError(
+            f"part is {part!r} for task {task}; expected one of {', '.join(PARTS)} for EE, both for NER and RE"
+        )
     return task if part == "both" else PARTS[part]
 
 
@@ -108,13 +128,24 @@ def wordings(kind: str, style: str = "json", language: str = "zh") -> list[str]:
     leads = [lead.split("|") for lead in LEADS[language][kind]]
     if style == "instructuie":
         values = {"output": OUTPUTS[language][kind]}
-        return [filled(INSTRUCTUIE[language], values | {"lead": lead} | ending(tail, language)) for lead, tail in leads]
+        return [
+            filled(INSTRUCTUIE[language], values | {"lead": lead} | ending(tail, language))
+            for lead, tail in leads
+        ]
     if style == "yayi":  # here the text stands above
-        leads = [[lead.replace("下面", "上面").replace("below", "above"), tail] for lead, tail in leads]
-        return [filled(YAYI[language][kind], {"lead": lead} | ending(tail, language)) for lead, tail in leads]
+        leads = [
+            [lead.replace("下面", "上面").replace("below", "above"), tail] for lead, tail in leads
+        ]
+        return [
+            filled(YAYI[language][kind], {"lead": lead} | ending(tail, language))
+            for lead, tail in leads
+        ]
     forms = FORMS[language, style][kind]
     space = " " if language == "en" else ""
-    return [f"{lead}{tail}{space}{forms[k % len(forms)]}{{notes}}" for k, (lead, tail) in enumerate(leads)]
+    return [
+        f"{lead}{tail}{space}{forms[k % len(forms)]}{{notes}}"
+        for k, (lead, tail) in enumerate(leads)
+    ]
 
 
 def ending(tail: str, language: str) -> dict[str, str]:
@@ -136,23 +167,48 @@ def filled(text: str, values: Mapping[str, str]) -> str:
     return re.sub("{(" + "|".join(values) + ")}", lambda found: values[found[1]], text)
 
 
-def schema_text(types: Sequence[str], kind: str, roles: Mapping[str, Sequence[str]], style: str = "json", language: str = "zh") -> str:
+def schema_text(
+    types: Sequence[str],
+    kind: str,
+    roles: Mapping[str, Sequence[str]],
+    style: str = "json",
+    language: str = "zh",
+) -> str:
     """A slice of the schema as it stands in an instruction; `roles` (event type -> roles) counts for whole events alone.
 
     >>> schema_text(["航天发射", "会议"], "EE", {"航天发射": ["航天器", "地点"], "会议": []})
     '航天发射（航天器、地点）；会议'
     """
     if style == "instructuie":
-        names = list(dict.fromkeys(role for kind_ in types for role in roles[kind_])) if kind == "EE" else []
-        return f"Event type: {','.join(types)}, Arguments type: {','.join(names)}." if kind == "EE" else ",".join(types)
+        names = (
+            list(dict.fromkeys(role for kind_ in types for role in roles[kind_]))
+            if kind == "EE"
+            else []
+        )
+        return (
+            f"Event type: {','.join(types)}, Arguments type: {','.join(names)}."
+            if kind == "EE"
+            else ",".join(types)
+        )
     if kind != "EE":
         yayi = {"NER": "/", "EE argument": "，"}.get(kind, ",")
         return (yayi if style == "yayi" else "、" if language == "zh" else ", ").join(types)
-    between, opening, closing, after = ("、", "（", "）", "；") if language == "zh" else (", ", " (", ")", "; ")
-    return after.join(name + (f"{opening}{between.join(roles[name])}{closing}" if roles[name] else "") for name in types)
+    between, opening, closing, after = (
+        ("、", "（", "）", "；") if language == "zh" else (", ", " (", ")", "; ")
+    )
+    return after.join(
+        name + (f"{opening}{between.join(roles[name])}{closing}" if roles[name] else "")
+        for name in types
+    )
 
 
-def written(items: Sequence[Mapping], kind: str, style: str = "json", types: Sequence[str] = (), empty_types: bool = False) -> str:
+def written(
+    items: Sequence[Mapping],
+    kind: str,
+    style: str = "json",
+    types: Sequence[str] = (),
+    empty_types: bool = False,
+) -> str:
     """The answer that a student should write. `types` orders the keys of json; with `empty_types` those without an item stay, as [].
 
     json: compact, keyed by type (arguments alone: by role). yayi: NER the same, RE and events a list of objects (see
@@ -173,17 +229,25 @@ def written(items: Sequence[Mapping], kind: str, style: str = "json", types: Seq
     """
     if style in ("json", "yayi"):
         objects = style == "yayi" and kind in ("RE", "EE", "EE trigger")
-        value = listed_objects(items, kind) if objects else keyed(items, kind, types if empty_types else ())
+        value = (
+            listed_objects(items, kind)
+            if objects
+            else keyed(items, kind, types if empty_types else ())
+        )
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     write = {"plain": plain_lines, "instructuie": instructuie_parts}[style]
-    return ("\n" if style == "plain" else ", " if kind == "EE" else "; ").join(write(items, kind)) or NOTHING[style]
+    return ("\n" if style == "plain" else ", " if kind == "EE" else "; ").join(
+        write(items, kind)
+    ) or NOTHING[style]
 
 
 def keyed(items: Iterable[Mapping], kind: str, types: Iterable[str]) -> dict[str, list]:
     """The items by type (arguments by role); `types` are there even without an item."""
     found: dict[str, list] = {name: [] for name in types}
     for item in items:
-        found.setdefault(item["role" if kind == "EE argument" else "type"], []).append(shape(item, kind))
+        found.setdefault(item["role" if kind == "EE argument" else "type"], []).append(
+            shape(item, kind)
+        )
     return found
 
 
@@ -192,18 +256,26 @@ def shape(item: Mapping, kind: str) -> object:
     if kind == "RE":
         return [item["head"], item["tail"]]
     if kind == "EE":
-        return {"trigger": item["trigger"], "arguments": keyed(item["arguments"], "EE argument", ())}
+        return {
+            "trigger": item["trigger"],
+            "arguments": keyed(item["arguments"], "EE argument", ()),
+        }
     return item[FIELDS[kind][1]]
 
 
 def listed_objects(items: Iterable[Mapping], kind: str) -> list[dict]:
     """The items as objects, one after the other."""
     if kind == "RE":
-        return [{"relation": item["type"], "head": item["head"], "tail": item["tail"]} for item in items]
+        return [
+            {"relation": item["type"], "head": item["head"], "tail": item["tail"]} for item in items
+        ]
     triggers = [{"type": item["type"], "trigger": item["trigger"]} for item in items]
     if kind == "EE trigger":
         return triggers
-    return [t | {"arguments": keyed(item["arguments"], "EE argument", ())} for t, item in zip(triggers, items, strict=True)]
+    return [
+        t | {"arguments": keyed(item["arguments"], "EE argument", ())}
+        for t, item in zip(triggers, items, strict=True)
+    ]
 
 
 def escaped(text: str, style: str, place: str) -> str:
@@ -225,10 +297,15 @@ def plain_lines(items: Iterable[Mapping], kind: str) -> list[str]:
     lines: dict[str, list[str]] = {}
     for item in items:
         label, word = FIELDS.get(kind, ("type", ""))
-        words = (escaped(item[word], "plain", "word") if word
-                 else "→".join(escaped(item[end], "plain", "end") for end in ("head", "tail")))  # fmt: skip
+        words = (
+            escaped(item[word], "plain", "word")
+            if word
+            else "→".join(escaped(item[end], "plain", "end") for end in ("head", "tail"))
+        )
         lines.setdefault(item[label], []).append(words)
-    return [f"{escaped(label, 'plain', 'label')}：{'、'.join(words)}" for label, words in lines.items()]
+    return [
+        f"{escaped(label, 'plain', 'label')}：{'、'.join(words)}" for label, words in lines.items()
+    ]
 
 
 def plain_event(event: Mapping) -> str:
@@ -236,8 +313,15 @@ def plain_event(event: Mapping) -> str:
     roles: dict[str, list[str]] = {}
     for argument in event["arguments"]:
         roles.setdefault(argument["role"], []).append(escaped(argument["name"], "plain", "word"))
-    parts = [f"{escaped(role, 'plain', 'label')}={'、'.join(names)}" for role, names in roles.items()]
-    return "；".join([f"{escaped(event['type'], 'plain', 'label')}：{escaped(event['trigger'], 'plain', 'word')}", *parts])
+    parts = [
+        f"{escaped(role, 'plain', 'label')}={'、'.join(names)}" for role, names in roles.items()
+    ]
+    return "；".join(
+        [
+            f"{escaped(event['type'], 'plain', 'label')}：{escaped(event['trigger'], 'plain', 'word')}",
+            *parts,
+        ]
+    )
 
 
 def instructuie_parts(items: Iterable[Mapping], kind: str) -> list[str]:
@@ -249,7 +333,10 @@ def instructuie_parts(items: Iterable[Mapping], kind: str) -> list[str]:
         return escaped(text, "instructuie", place)
 
     if kind == "RE":
-        return [f"{mark(item['type'], 'label')}: {mark(item['head'], 'end')}, {mark(item['tail'], 'end')}" for item in items]
+        return [
+            f"{mark(item['type'], 'label')}: {mark(item['head'], 'end')}, {mark(item['tail'], 'end')}"
+            for item in items
+        ]
     left, right = FIELDS[kind] if kind != "EE argument" else ("name", "role")
     return [f"{mark(item[left], 'label')}: {mark(item[right], 'word')}" for item in items]
 
@@ -260,5 +347,8 @@ def instructuie_event(event: Mapping) -> str:
     def mark(text: str) -> str:
         return escaped(text, "instructuie", "event")
 
-    arguments = ", ".join(f"(name:{mark(a['name'])},role:{mark(a['role'])})" for a in event["arguments"]) or "None"
+    arguments = (
+        ", ".join(f"(name:{mark(a['name'])},role:{mark(a['role'])})" for a in event["arguments"])
+        or "None"
+    )
     return f"(type:{mark(event['type'])}, trigger:{mark(event['trigger'])}, arguments:{arguments})"

@@ -49,29 +49,56 @@ class Tagger:
 
         read = [tokenised(self.tokenizer, sentence) for sentence in sentences]
         tags = [[IGNORED] * len(ids) for ids, _ in read]
-        parts = sorted(((n, a, b) for n, (ids, _) in enumerate(read) for a, b in windows(len(ids), context(self.model))),
-                       key=lambda part: part[2] - part[1])  # fmt: skip
+        parts = sorted(
+            (
+                (n, a, b)
+                for n, (ids, _) in enumerate(read)
+                for a, b in windows(len(ids), context(self.model))
+            ),
+            key=lambda part: part[2] - part[1],
+        )
         self.model.eval()
         for first in range(0, len(parts), batch_size):
             batch = parts[first : first + batch_size]
             with torch.inference_mode():
-                best = logits(self.model, [read[n][0][a:b] for n, a, b in batch]).argmax(-1).tolist()
+                best = (
+                    logits(self.model, [read[n][0][a:b] for n, a, b in batch]).argmax(-1).tolist()
+                )
             for (n, a, b), found in zip(batch, best, strict=True):
                 tags[n][a:b] = found[: b - a]
-        return [self.record(*of_one) for of_one in zip(sentences, (places for _, places in read), tags, strict=True)]
+        return [
+            self.record(*of_one)
+            for of_one in zip(sentences, (places for _, places in read), tags, strict=True)
+        ]
 
     def record(self, sentence: str, places: Sequence[Place | None], tags: Sequence[int]) -> dict:
         """A sentence with the entities that the tags of its tokens say."""
-        labelled = [(place, self.labels[tag]) for place, tag in zip(places, tags, strict=True) if place]
-        found = ((kind, *trimmed(sentence, labelled[a][0][0], labelled[b - 1][0][1])) for kind, a, b in chunks([tag for _, tag in labelled]))
+        labelled = [
+            (place, self.labels[tag]) for place, tag in zip(places, tags, strict=True) if place
+        ]
+        found = (
+            (kind, *trimmed(sentence, labelled[a][0][0], labelled[b - 1][0][1]))
+            for kind, a, b in chunks([tag for _, tag in labelled])
+        )
         entities = [{"name": sentence[a:b], "type": kind, "pos": [a, b]} for kind, a, b in found]
-        return {"sentence": sentence, "source": "", "entities": [entity for entity in entities if entity["name"]]}
+        return {
+            "sentence": sentence,
+            "source": "",
+            "entities": [entity for entity in entities if entity["name"]],
+        }
 
 
 def train_tagger(
-    student: Any, records: Sequence[Mapping], *, bidirectional: bool = True, epochs: float = 10, minutes: float | None = None,
-    batch_size: int = 8, learning_rate: float = 1e-3, seed: int = 42,
-) -> Tagger:  # fmt: skip
+    student: Any,
+    records: Sequence[Mapping],
+    *,
+    bidirectional: bool = True,
+    epochs: float = 10,
+    minutes: float | None = None,
+    batch_size: int = 8,
+    learning_rate: float = 1e-3,
+    seed: int = 42,
+) -> Tagger:
     """A BIO tagger (transformers' `AutoModelForTokenClassification`) trained on NER records, on the student's device.
 
     It starts from a copy of `student.model`'s weights, all but the output layer, so it is as large as the student and
@@ -85,9 +112,13 @@ def train_tagger(
 
     types = schema_of(records, "NER")
     if epochs <= 0 or batch_size < 1:
-        raise ValueError(f"epochs is {epochs} and batch_size {batch_size}; expected more than 0 and at least 1")
+        raise ValueError(
+            f"epochs is {epochs} and batch_size {batch_size}; expected more than 0 and at least 1"
+        )
     if not types:
-        raise ValueError(f"found no entity in {len(records)} records, expected NER records to learn from")
+        raise ValueError(
+            f"found no entity in {len(records)} records, expected NER records to learn from"
+        )
     started, labels = time.time(), ["O", *(f"{mark}-{kind}" for kind in types for mark in "BI")]
     set_seed(seed)
     tagger = Tagger(classifier(student, labels, bidirectional), student.tokenizer, labels)
@@ -96,7 +127,9 @@ def train_tagger(
     optimizer = torch.optim.AdamW(tagger.model.parameters(), learning_rate, weight_decay=0.01)
     tagger.model.train()
     for batch in shuffled(rows, batch_size, order):
-        done = max(tagger.steps / planned, (time.time() - started) / (60 * minutes) if minutes else 0.0)
+        done = max(
+            tagger.steps / planned, (time.time() - started) / (60 * minutes) if minutes else 0.0
+        )
         if done >= 1:
             break
         optimizer.param_groups[0]["lr"] = learning_rate * min(1, done / WARM + 0.01) * (1 - done)
@@ -112,20 +145,33 @@ def classifier(student: Any, labels: Sequence[str], bidirectional: bool) -> PreT
     from transformers import AutoModelForTokenClassification
 
     model = student.model
-    if hasattr(model, "peft_config") or getattr(model, "hf_quantizer", None) or model.config.is_encoder_decoder:
-        raise ValueError("found an adapter, quantised weights or an encoder-decoder, expected a plain causal student: "
-                         "merge(student) an adapter first, load others without bits=…")  # fmt: skip
+    if (
+        hasattr(model, "peft_config")
+        or getattr(model, "hf_quantizer", None)
+        or model.config.is_encoder_decoder
+    ):
+        raise ValueError(
+            "found an adapter, quantised weights or an encoder-decoder, expected a plain causal student: "
+            "merge(student) an adapter first, load others without bits=…"
+        )
     config = deepcopy(model.config)
-    config.id2label, config.label2id = dict(enumerate(labels)), {label: i for i, label in enumerate(labels)}
+    config.id2label, config.label2id = (
+        dict(enumerate(labels)),
+        {label: i for i, label in enumerate(labels)},
+    )
     if bidirectional:
         config.is_causal = False
     try:
         tagger = AutoModelForTokenClassification.from_config(config).float()
     except ValueError:
-        raise ValueError(f"transformers has no token classifier for {config.model_type}: take another student") from None
+        raise ValueError(
+            f"transformers has no token classifier for {config.model_type}: take another student"
+        ) from None
     tagger.base_model.load_state_dict(model.base_model.state_dict())
     if bidirectional and not looks_right(tagger.eval()):
-        raise ValueError(f"a {config.model_type} cannot look to the right of a token (it does not heed config.is_causal): pass bidirectional=False")
+        raise ValueError(
+            f"a {config.model_type} cannot look to the right of a token (it does not heed config.is_causal): pass bidirectional=False"
+        )
     return tagger.to(model.device)
 
 
@@ -143,7 +189,11 @@ def tokenised(tokenizer: Any, sentence: str) -> tuple[list[int], list[Place | No
 
     The place is None for a token that has no character of its own: a byte of a character that an earlier token began.
     """
-    read = tokenizer(re.sub("[\ud800-\udfff]", "\ufffd", sentence), return_offsets_mapping=True, add_special_tokens=False)
+    read = tokenizer(
+        re.sub("[\ud800-\udfff]", "\ufffd", sentence),
+        return_offsets_mapping=True,
+        add_special_tokens=False,
+    )
     return read["input_ids"], own_places(sentence, read["offset_mapping"])
 
 
@@ -168,7 +218,11 @@ def trimmed(sentence: str, start: int, end: int) -> Place:
     (2, 4)
     """
     text = sentence[start:end]
-    return (start + len(text) - len(text.lstrip()), end - len(text) + len(text.rstrip())) if text.strip() else (start, end)
+    return (
+        (start + len(text) - len(text.lstrip()), end - len(text) + len(text.rstrip()))
+        if text.strip()
+        else (start, end)
+    )
 
 
 def apart(entities: Iterable[Mapping]) -> list[Mapping]:
@@ -178,8 +232,13 @@ def apart(entities: Iterable[Mapping]) -> list[Mapping]:
     [[0, 4], [4, 6]]
     """
     kept: list[Mapping] = []
-    for entity in sorted((e for e in entities if e["pos"]), key=lambda e: (e["pos"][0] - e["pos"][1], e["pos"][0])):
-        if all(entity["pos"][1] <= other["pos"][0] or other["pos"][1] <= entity["pos"][0] for other in kept):
+    for entity in sorted(
+        (e for e in entities if e["pos"]), key=lambda e: (e["pos"][0] - e["pos"][1], e["pos"][0])
+    ):
+        if all(
+            entity["pos"][1] <= other["pos"][0] or other["pos"][1] <= entity["pos"][0]
+            for other in kept
+        ):
             kept.append(entity)
     return sorted(kept, key=lambda e: e["pos"])
 
@@ -195,7 +254,11 @@ def bio(entities: Iterable[Mapping], places: Sequence[Place | None]) -> list[str
     tags = ["O" if place else "" for place in places]
     for entity in entities:
         start, end = entity["pos"]
-        inside = [i for i, p in enumerate(places) if p and 2 * (min(p[1], end) - max(p[0], start)) > p[1] - p[0]]
+        inside = [
+            i
+            for i, p in enumerate(places)
+            if p and 2 * (min(p[1], end) - max(p[0], start)) > p[1] - p[0]
+        ]
         for i in inside:
             tags[i] = ("B-" if i == inside[0] else "I-") + entity["type"]
     return tags
@@ -217,21 +280,34 @@ def chunks(tags: Iterable[str]) -> Iterator[tuple[str, int, int]]:
             open_type, first = kind, at
 
 
-def training_rows(tagger: Tagger, records: Iterable[Mapping]) -> Iterator[tuple[list[int], list[int]]]:
+def training_rows(
+    tagger: Tagger, records: Iterable[Mapping]
+) -> Iterator[tuple[list[int], list[int]]]:
     """Token ids and label ids of each record, in parts where it is longer than the context; `tagger.counts` is filled."""
     number = {label: i for i, label in enumerate(tagger.labels)} | {"": IGNORED}
     for record in records:
         ids, places = tokenised(tagger.tokenizer, record["sentence"])
-        entities = [dict(t) for t in dict.fromkeys((("type", e["type"]), ("pos", e["pos"] and tuple(e["pos"]))) for e in record["entities"])]
+        entities = [
+            dict(t)
+            for t in dict.fromkeys(
+                (("type", e["type"]), ("pos", e["pos"] and tuple(e["pos"])))
+                for e in record["entities"]
+            )
+        ]
         kept, placed = apart(entities), sum(e["pos"] is not None for e in entities)
         borders = {border for place in places if place for border in place}
         tagger.counts.update(
-            entities=len(entities), unplaced=len(entities) - placed, overlapping=placed - len(kept),
-            inside_token=sum(not borders.issuperset(e["pos"]) for e in kept), cut=len(ids) > context(tagger.model),
-        )  # fmt: skip
+            entities=len(entities),
+            unplaced=len(entities) - placed,
+            overlapping=placed - len(kept),
+            inside_token=sum(not borders.issuperset(e["pos"]) for e in kept),
+            cut=len(ids) > context(tagger.model),
+        )
         tags = [number[tag] for tag in bio(kept, places)]
         parts = ((ids[a:b], tags[a:b]) for a, b in windows(len(ids), context(tagger.model)))
-        yield from (part for part in parts if set(part[1]) != {IGNORED})  # nothing to learn there, and a mean over nothing is NaN
+        yield from (
+            part for part in parts if set(part[1]) != {IGNORED}
+        )  # nothing to learn there, and a mean over nothing is NaN
 
 
 def context(model: Any) -> int:
@@ -264,7 +340,9 @@ def logits(model: Any, rows: Sequence[Sequence[int]]) -> Tensor:
 
     longest = max(map(len, rows))
     ids = torch.tensor([[*row, *[0] * (longest - len(row))] for row in rows], device=model.device)
-    mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=model.device)
+    mask = torch.tensor(
+        [[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=model.device
+    )
     return model(input_ids=ids, attention_mask=mask).logits
 
 
@@ -273,8 +351,13 @@ def step(model: Any, batch: Sequence[tuple[Sequence[int], Sequence[int]]], optim
     import torch
 
     scores = logits(model, [ids for ids, _ in batch])  # (rows, longest, labels)
-    labels = torch.tensor([[*tags, *[IGNORED] * (scores.shape[1] - len(tags))] for _, tags in batch], device=scores.device)
-    torch.nn.functional.cross_entropy(scores.flatten(0, 1), labels.flatten(), ignore_index=IGNORED).backward()
+    labels = torch.tensor(
+        [[*tags, *[IGNORED] * (scores.shape[1] - len(tags))] for _, tags in batch],
+        device=scores.device,
+    )
+    torch.nn.functional.cross_entropy(
+        scores.flatten(0, 1), labels.flatten(), ignore_index=IGNORED
+    ).backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimizer.step()
     optimizer.zero_grad()

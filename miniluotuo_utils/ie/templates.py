@@ -134,29 +134,77 @@ LEADS = {
             "Recognise the arguments of the {type} event with trigger {trigger}, spelt exactly as in the text|. Candidate roles: {schema}.",
         ),
     },
-}  # fmt: skip
+}
 
 FORMS = {
     ("zh", "json"): {
         "NER": ("用JSON回答。", "答案写成JSON。", "用JSON列出来。", "输出JSON。"),
-        "RE": ("用JSON回答，每条写成头实体和尾实体。", "答案写成JSON，先头实体后尾实体。", "用JSON列出头尾实体。", "输出JSON。"),
-        "EE": ("用JSON回答触发词和论元。", "触发词和论元写成JSON。", "用JSON列出触发词和论元。", "输出JSON。"),
-        "EE trigger": ("用JSON回答触发词。", "触发词写成JSON。", "用JSON列出触发词。", "输出JSON。"),
+        "RE": (
+            "用JSON回答，每条写成头实体和尾实体。",
+            "答案写成JSON，先头实体后尾实体。",
+            "用JSON列出头尾实体。",
+            "输出JSON。",
+        ),
+        "EE": (
+            "用JSON回答触发词和论元。",
+            "触发词和论元写成JSON。",
+            "用JSON列出触发词和论元。",
+            "输出JSON。",
+        ),
+        "EE trigger": (
+            "用JSON回答触发词。",
+            "触发词写成JSON。",
+            "用JSON列出触发词。",
+            "输出JSON。",
+        ),
         "EE argument": ("用JSON回答。", "答案写成JSON。", "用JSON列出论元。", "输出JSON。"),
     },
     ("en", "json"): {
-        "NER": ("Answer in JSON.", "Write the answer as JSON.", "List them as JSON.", "Output JSON."),
-        "RE": ("Answer in JSON, each as head and tail.", "Write JSON, head before tail.", "List heads and tails as JSON.", "Output JSON."),
-        "EE": ("Answer triggers and arguments in JSON.", "Write triggers and arguments as JSON.", "Output JSON."),
-        "EE trigger": ("Answer the triggers in JSON.", "Write the triggers as JSON.", "Output JSON."),
+        "NER": (
+            "Answer in JSON.",
+            "Write the answer as JSON.",
+            "List them as JSON.",
+            "Output JSON.",
+        ),
+        "RE": (
+            "Answer in JSON, each as head and tail.",
+            "Write JSON, head before tail.",
+            "List heads and tails as JSON.",
+            "Output JSON.",
+        ),
+        "EE": (
+            "Answer triggers and arguments in JSON.",
+            "Write triggers and arguments as JSON.",
+            "Output JSON.",
+        ),
+        "EE trigger": (
+            "Answer the triggers in JSON.",
+            "Write the triggers as JSON.",
+            "Output JSON.",
+        ),
         "EE argument": ("Answer in JSON.", "Write the arguments as JSON.", "Output JSON."),
     },
     ("zh", "plain"): {
-        "NER": ("每类写一行：类型：名称、名称。没有就写无。", "一类一行，写成“类型：名称、名称”，什么都没有写“无”。"),
-        "RE": ("每种关系写一行：关系：头→尾、头→尾。没有就写无。", "一种关系一行，写成“关系：头→尾、头→尾”，什么都没有写“无”。"),
-        "EE": ("每个事件写一行：类型：触发词；角色=论元、论元。没有就写无。", "一个事件一行，写成“类型：触发词；角色=论元”，什么都没有写“无”。"),
-        "EE trigger": ("每类写一行：类型：触发词、触发词。没有就写无。", "一类一行，写成“类型：触发词”，什么都没有写“无”。"),
-        "EE argument": ("每个角色写一行：角色：论元、论元。没有就写无。", "一个角色一行，写成“角色：论元、论元”，什么都没有写“无”。"),
+        "NER": (
+            "每类写一行：类型：名称、名称。没有就写无。",
+            "一类一行，写成“类型：名称、名称”，什么都没有写“无”。",
+        ),
+        "RE": (
+            "每种关系写一行：关系：头→尾、头→尾。没有就写无。",
+            "一种关系一行，写成“关系：头→尾、头→尾”，什么都没有写“无”。",
+        ),
+        "EE": (
+            "每个事件写一行：类型：触发词；角色=论元、论元。没有就写无。",
+            "一个事件一行，写成“类型：触发词；角色=论元”，什么都没有写“无”。",
+        ),
+        "EE trigger": (
+            "每类写一行：类型：触发词、触发词。没有就写无。",
+            "一类一行，写成“类型：触发词”，什么都没有写“无”。",
+        ),
+        "EE argument": (
+            "每个角色写一行：角色：论元、论元。没有就写无。",
+            "一个角色一行，写成“角色：论元、论元”，什么都没有写“无”。",
+        ),
     },
     ("en", "plain"): {
         "NER": ("One line per type, 类型：名称、名称; if there is none, 无.",),
@@ -165,4 +213,4 @@ FORMS = {
         "EE trigger": ("One line per type, 类型：触发词、触发词; if there is none, 无.",),
         "EE argument": ("One line per role, 角色：论元、论元; if there is none, 无.",),
     },
-}  # fmt: skip
+}

@@ -26,7 +26,9 @@ def windows(text: str, size: int, overlap: int = 0) -> list[Piece]:
     ([(0, 7), (4, 12)], [(0, 4), (2, 6), (4, 7)])
     """
     if size < 1 or not 0 <= overlap < size:
-        raise ValueError(f"size is {size} and overlap {overlap}; expected a size of at least 1 and an overlap from 0 to below it")
+        raise ValueError(
+            f"size is {size} and overlap {overlap}; expected a size of at least 1 and an overlap from 0 to below it"
+        )
     ends, found, start = [end for _, end in sentence_places(text)], [], 0
 
     def reach(start: int) -> int:
@@ -37,7 +39,11 @@ def windows(text: str, size: int, overlap: int = 0) -> list[Piece]:
         end = reach(start)
         found.append((start, end))
         whole_sentences = ends[bisect_left(ends, end)] == end
-        starts = ends[bisect_left(ends, max(start + 1, end - overlap)) : bisect_right(ends, end)] if whole_sentences else [end - overlap]
+        starts = (
+            ends[bisect_left(ends, max(start + 1, end - overlap)) : bisect_right(ends, end)]
+            if whole_sentences
+            else [end - overlap]
+        )
         start = len(text) if end == len(text) else next((s for s in starts if reach(s) > end), end)
     return found
 
@@ -58,7 +64,11 @@ def whole(text: str, pieces: Sequence[Piece], found: Sequence[Mapping], task: st
     with the arguments of both; an item that one piece could not place gives way to the same one placed by another.
     """
     field = field_of(task)
-    items = [shifted(item, start) for (start, _), record in zip(pieces, found, strict=True) for item in record[field]]
+    items = [
+        shifted(item, start)
+        for (start, _), record in zip(pieces, found, strict=True)
+        for item in record[field]
+    ]
     if len(pieces) > 1:
         items = {"NER": entities, "RE": relations, "EE": events}[task](items)
     return {"sentence": text, "source": "", field: distinct(items)}
@@ -88,16 +98,28 @@ def entities(items: Sequence[Mapping]) -> list[Mapping]:
 
     def covered(item: Mapping) -> bool:
         (a, b), kind = item["pos"], item["type"]
-        others = (other["pos"] for other in placed if other["type"] == kind and other["pos"] != item["pos"])
+        others = (
+            other["pos"]
+            for other in placed
+            if other["type"] == kind and other["pos"] != item["pos"]
+        )
         return any(c <= a and b <= d and (a == c or b == d) for c, d in others)
 
-    return [item for item in items if (not covered(item) if item["pos"] else (item["name"], item["type"]) not in known)]
+    return [
+        item
+        for item in items
+        if (not covered(item) if item["pos"] else (item["name"], item["type"]) not in known)
+    ]
 
 
 def relations(items: Sequence[Mapping]) -> list[Mapping]:
     """Relations without those that lack a place and stand with all places elsewhere."""
     whole_ones = {bare(item) for item in items if item["head"]["pos"] and item["tail"]["pos"]}
-    return [item for item in items if (item["head"]["pos"] and item["tail"]["pos"]) or bare(item) not in whole_ones]
+    return [
+        item
+        for item in items
+        if (item["head"]["pos"] and item["tail"]["pos"]) or bare(item) not in whole_ones
+    ]
 
 
 def bare(item: Mapping) -> str:
@@ -110,7 +132,11 @@ def events(items: Sequence[Mapping]) -> list[dict]:
     joined: dict[tuple, dict] = {}
     for item in sorted(items, key=lambda item: item["pos"] is None):
         name = (item["type"], item["trigger"])
-        key = (*name, *item["pos"]) if item["pos"] else next((known for known in joined if known[:2] == name), name)
+        key = (
+            (*name, *item["pos"])
+            if item["pos"]
+            else next((known for known in joined if known[:2] == name), name)
+        )
         event = joined.setdefault(key, {**item, "arguments": []})
         event["arguments"] = distinct([*event["arguments"], *item["arguments"]])
     return list(joined.values())

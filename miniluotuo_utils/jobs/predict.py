@@ -50,23 +50,39 @@ def predict_file(
         )
     check_rows(student, data)
     made_by = {
-        "data": file_sha256(data), "student": fingerprint(student), "preset": vars(preset_of(preset)), "max_new_tokens": max_new_tokens,
-        "prompt": prompt("{instruction}", "{input}"), "seed": seed,
-    }  # fmt: skip
+        "data": file_sha256(data),
+        "student": fingerprint(student),
+        "preset": vars(preset_of(preset)),
+        "max_new_tokens": max_new_tokens,
+        "prompt": prompt("{instruction}", "{input}"),
+        "seed": seed,
+    }
     with journal(part, made_by) as (file, answers):
         kept = len(answers)
         for first, rows in zip(count(0, WINDOW), batches(asked_rows(data), WINDOW), strict=False):
             done = {number for number in range(len(rows)) if first + number in answers}
             if len(done) < len(rows):
-                ids = prompt_ids(student.tokenizer, [prompt_of(row) for row in rows], student.model.config.is_encoder_decoder)
-                for numbers, texts in answered(student, ids, preset_of(preset), max_new_tokens, batch_size, seed + first, done):
-                    new = {first + number: text for number, text in zip(numbers, texts, strict=True)}
+                ids = prompt_ids(
+                    student.tokenizer,
+                    [prompt_of(row) for row in rows],
+                    student.model.config.is_encoder_decoder,
+                )
+                for numbers, texts in answered(
+                    student, ids, preset_of(preset), max_new_tokens, batch_size, seed + first, done
+                ):
+                    new = {
+                        first + number: text for number, text in zip(numbers, texts, strict=True)
+                    }
                     file.write(line_of({"answers": list(new.items())}))
                     file.flush()
                     answers |= new
         if file_sha256(data) != made_by["data"]:
-            raise ValueError(f"{data.name} changed while its rows were answered: delete {part.name} and run again")
-        write_jsonl(out, ({**row, "output": answers[number]} for number, row in enumerate(asked_rows(data))))
+            raise ValueError(
+                f"{data.name} changed while its rows were answered: delete {part.name} and run again"
+            )
+        write_jsonl(
+            out, ({**row, "output": answers[number]} for number, row in enumerate(asked_rows(data)))
+        )
     part.unlink()
     return {"answered": len(answers), "kept": kept}
 
@@ -84,8 +100,15 @@ def check_asked(row: Mapping) -> dict:
     """
     expect(isinstance(row, Mapping), "row", row, "a JSON object")
     if "prompt" not in row:
-        return check_row({**row, **{name: row.get(name, "") for name in ("input", "output", "source")}})
-    expect(isinstance(row["prompt"], str) and row["prompt"], "prompt", row["prompt"], "a text that is not empty")
+        return check_row(
+            {**row, **{name: row.get(name, "") for name in ("input", "output", "source")}}
+        )
+    expect(
+        isinstance(row["prompt"], str) and row["prompt"],
+        "prompt",
+        row["prompt"],
+        "a text that is not empty",
+    )
     return dict(row)
 
 
@@ -102,10 +125,16 @@ def check_rows(student: Student, data: Path) -> None:
     """DataError for the first line that is no row, or whose prompt leaves no room for an answer, and for an empty file."""
     seen = 0
     for rows in batches(asked_rows(data), WINDOW):
-        ids = prompt_ids(student.tokenizer, [prompt_of(row) for row in rows], student.model.config.is_encoder_decoder)
+        ids = prompt_ids(
+            student.tokenizer,
+            [prompt_of(row) for row in rows],
+            student.model.config.is_encoder_decoder,
+        )
         if long := too_long(student, ids):
             found = f"found a prompt of {len(ids[long[0]])} tokens, the student's context holds {student.context}"
-            raise DataError(f"{data.name}, line {seen + long[0] + 1}: {found}; shorten it or leave the row out")
+            raise DataError(
+                f"{data.name}, line {seen + long[0] + 1}: {found}; shorten it or leave the row out"
+            )
         seen += len(rows)
     if not seen:
         raise DataError(f"{data.name}: found no rows, expected one JSON object per line")
@@ -127,7 +156,10 @@ def journal(path: Path, made_by: Mapping) -> Iterator[tuple[IO[bytes], dict[int,
         file.truncate(sum(map(len, whole)))
         if not whole:
             file.write(line_of(made_by))
-        yield file, {number: text for line in whole[1:] for number, text in json.loads(line)["answers"]}
+        yield (
+            file,
+            {number: text for line in whole[1:] for number, text in json.loads(line)["answers"]},
+        )
 
 
 def line_of(value: Mapping) -> bytes:
@@ -148,7 +180,9 @@ def hold(file: IO[bytes], path: Path) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise ValueError(f"another process is writing {path.name}: let it finish, or choose another --out") from None
+        raise ValueError(
+            f"another process is writing {path.name}: let it finish, or choose another --out"
+        ) from None
 
 
 def refuse_other(path: Path, found: Mapping, made_by: Mapping) -> None:

@@ -19,7 +19,15 @@ from miniluotuo_utils.students.training import Training
 from miniluotuo_utils.tokens import encoded_dataset
 
 
-def train_files(name: str, data: Sequence[Path], out: Path, *, bits: int | None = None, processes: int = 1, **options: object) -> Training:
+def train_files(
+    name: str,
+    data: Sequence[Path],
+    out: Path,
+    *,
+    bits: int | None = None,
+    processes: int = 1,
+    **options: object,
+) -> Training:
     """Train student `name` on the instruction rows of all `data` files and write it to `out`.
 
     The training in progress stands in `<out>.training` (log, checkpoints, encoded rows) until `out` is whole: the same command
@@ -29,23 +37,42 @@ def train_files(name: str, data: Sequence[Path], out: Path, *, bits: int | None 
     check_target(out)
     base, method = Path(name), options.get("method", "full")
     if base.is_dir() and method != "full" and base.resolve().parent != out.resolve().parent:
-        raise ValueError(f"an adapter finds its base beside it: name an --out in the same folder as {base.name}")
+        raise ValueError(
+            f"an adapter finds its base beside it: name an --out in the same folder as {base.name}"
+        )
     bits = 4 if method == "qlora" else bits
     device = own_device()
-    whole = bits is None and (device == "cpu" or method == "full")  # a frozen base does with half precision
+    whole = bits is None and (
+        device == "cpu" or method == "full"
+    )  # a frozen base does with half precision
     student = load_student(name, device, dtype="float32" if whole else half(device), bits=bits)
     progress = out.with_name(out.name + ".training")
     length = row_length(student, method, options.get("max_length", 512))
-    rows, report = encoded_dataset(data, student.tokenizer, length, encoder_decoder=student.encoder_decoder, processes=processes, cache=progress / "tokens")
+    rows, report = encoded_dataset(
+        data,
+        student.tokenizer,
+        length,
+        encoder_decoder=student.encoder_decoder,
+        processes=processes,
+        cache=progress / "tokens",
+    )
     if not report["kept"]:
-        raise ValueError(f"{', '.join(p.name for p in data)}: found no row to learn from (left out: {report['dropped'] or 'nothing'}), "
-                         "expected instruction rows, one JSON object per line")  # fmt: skip
+        raise ValueError(
+            f"{', '.join(p.name for p in data)}: found no row to learn from (left out: {report['dropped'] or 'nothing'}), "
+            "expected instruction rows, one JSON object per line"
+        )
     training = finetune(student, rows.to_list(), folder=progress, **options)
     training.dropped = dict(report["dropped"])
     if first_process():
         save(training.student, out, training.log, training.state)
         with written_whole(out / "run.json") as partial:  # last, so that a folder with it is whole
-            facts = {"student": training.student.name, "data": {p.name: file_sha256(p) for p in data}, "versions": installed_versions(), "commit": commit(), **training.figures()}
+            facts = {
+                "student": training.student.name,
+                "data": {p.name: file_sha256(p) for p in data},
+                "versions": installed_versions(),
+                "commit": commit(),
+                **training.figures(),
+            }
             partial.write_text(json.dumps(facts, ensure_ascii=False, indent=1), encoding="utf-8")
         discard(progress)
     return training

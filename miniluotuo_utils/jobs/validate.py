@@ -31,7 +31,12 @@ def validated(path: Path) -> tuple[dict[str, int], list[Fault]]:
             expect(isinstance(value, dict), "line", value, "a JSON object")
             kind = "IE records" if "sentence" in value else "instruction rows"
             first = first or kind
-            expect(kind == first, "sentence", value.get("sentence"), f"one shape per file; its first line is one of the {first}")
+            expect(
+                kind == first,
+                "sentence",
+                value.get("sentence"),
+                f"one shape per file; its first line is one of the {first}",
+            )
             (check_record if kind == "IE records" else check_row)(value)
             counts[kind] += 1
         except DataError as error:

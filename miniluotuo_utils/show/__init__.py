@@ -20,6 +20,18 @@ from miniluotuo_utils.show.html import (
 )
 
 __all__ = [
-    "coloured_tokens", "difference", "error_examples", "explorer", "html", "live_loss", "marked", "marked_rows",
-    "question_box", "rater", "rating_form", "shown", "source_of", "table",
-]  # fmt: skip
+    "coloured_tokens",
+    "difference",
+    "error_examples",
+    "explorer",
+    "html",
+    "live_loss",
+    "marked",
+    "marked_rows",
+    "question_box",
+    "rater",
+    "rating_form",
+    "shown",
+    "source_of",
+    "table",
+]

@@ -30,8 +30,16 @@ def explorer(sources: Mapping[str, Sequence[Mapping]], count: int = 3, seed: int
     from miniluotuo_utils.records import TASKS
 
     if os.environ.get("MINILUOTUO_HEADLESS"):
-        picks = {name: random.Random(seed).sample(list(rows), min(count, len(rows))) for name, rows in sources.items()}
-        return html("".join(f"<p><b>{escape(name)}</b><br>" + "<br>".join(map(shown, rows)) + "</p>" for name, rows in picks.items()))
+        picks = {
+            name: random.Random(seed).sample(list(rows), min(count, len(rows)))
+            for name, rows in sources.items()
+        }
+        return html(
+            "".join(
+                f"<p><b>{escape(name)}</b><br>" + "<br>".join(map(shown, rows)) + "</p>"
+                for name, rows in picks.items()
+            )
+        )
     import ipywidgets
 
     def kinds(row: Mapping) -> set[str]:
@@ -42,11 +50,20 @@ def explorer(sources: Mapping[str, Sequence[Mapping]], count: int = 3, seed: int
     button, out = ipywidgets.Button(description="换一批 more"), ipywidgets.HTML()
 
     def draw(_: object = None) -> None:
-        rows = [row for row in sources[source.value] if kind.value in (None, "全部 all") or kind.value in kinds(row)]
-        out.value = "<br>".join(f"<p>{shown(row)}</p>" for row in random.sample(rows, min(count, len(rows))))
+        rows = [
+            row
+            for row in sources[source.value]
+            if kind.value in (None, "全部 all") or kind.value in kinds(row)
+        ]
+        out.value = "<br>".join(
+            f"<p>{shown(row)}</p>" for row in random.sample(rows, min(count, len(rows)))
+        )
 
     def renew(_: object = None) -> None:
-        kind.options = ["全部 all", *sorted({k for row in sources[source.value] for k in kinds(row)})]
+        kind.options = [
+            "全部 all",
+            *sorted({k for row in sources[source.value] for k in kinds(row)}),
+        ]
         draw()
 
     source.observe(renew, "value")
@@ -56,7 +73,9 @@ def explorer(sources: Mapping[str, Sequence[Mapping]], count: int = 3, seed: int
     return ipywidgets.VBox([ipywidgets.HBox([source, kind, button]), out])
 
 
-def error_examples(found: Sequence[Mapping], names: Mapping[str, str], count: int = 3, seed: int = 42) -> Any:
+def error_examples(
+    found: Sequence[Mapping], names: Mapping[str, str], count: int = 3, seed: int = 42
+) -> Any:
     """Sentences for each kind of error of `ie.errors` (NER), the item in colour: a choice in a live notebook, a static table headless.
 
     `names`: kind -> how it is shown.
@@ -67,20 +86,39 @@ def error_examples(found: Sequence[Mapping], names: Mapping[str, str], count: in
     for sentence in found:
         for item in sentence["entities"]:
             sides = [("标准 gold", item["gold"]), ("学生 student", item["pred"])]
-            shown = [f"<b>{side}</b> {marked({**sentence, 'entities': [thing]})}{unplaced(thing)}" for side, thing in sides if thing]
+            shown = [
+                f"<b>{side}</b> {marked({**sentence, 'entities': [thing]})}{unplaced(thing)}"
+                for side, thing in sides
+                if thing
+            ]
             if item["kind"] in groups:
                 groups[item["kind"]].append("<br>".join(shown))
-    drawn = {kind: random.Random(seed).sample(texts, min(count, len(texts))) for kind, texts in groups.items()}
+    drawn = {
+        kind: random.Random(seed).sample(texts, min(count, len(texts)))
+        for kind, texts in groups.items()
+    }
     if os.environ.get("MINILUOTUO_HEADLESS"):
-        return html("".join(f"<p><b>{escape(names[kind])}</b>（{len(groups[kind])}）<br>" + "<br>".join(texts) + "</p>" for kind, texts in drawn.items()))
+        return html(
+            "".join(
+                f"<p><b>{escape(names[kind])}</b>（{len(groups[kind])}）<br>"
+                + "<br>".join(texts)
+                + "</p>"
+                for kind, texts in drawn.items()
+            )
+        )
     import ipywidgets
 
-    kind = ipywidgets.Dropdown(options=[(f"{name}（{len(groups[k])}）", k) for k, name in names.items()], description="错误 error")
+    kind = ipywidgets.Dropdown(
+        options=[(f"{name}（{len(groups[k])}）", k) for k, name in names.items()],
+        description="错误 error",
+    )
     button, out = ipywidgets.Button(description="换一批 more"), ipywidgets.HTML()
 
     def draw(_: object = None) -> None:
         texts = groups[kind.value]
-        out.value = "".join(f"<p>{text}</p>" for text in random.sample(texts, min(count, len(texts))))
+        out.value = "".join(
+            f"<p>{text}</p>" for text in random.sample(texts, min(count, len(texts)))
+        )
 
     kind.observe(draw, "value")
     button.on_click(draw)
@@ -94,7 +132,11 @@ def unplaced(entity: Mapping) -> str:
     >>> unplaced({"name": "杜甫", "type": "人物", "pos": None})
     '（不在句中 not in the sentence：杜甫 · 人物）'
     """
-    return "" if entity["pos"] else f"（不在句中 not in the sentence：{escape(entity['name'])} · {escape(entity['type'])}）"
+    return (
+        ""
+        if entity["pos"]
+        else f"（不在句中 not in the sentence：{escape(entity['name'])} · {escape(entity['type'])}）"
+    )
 
 
 def rater(items: Sequence[Mapping], path: Path, name: str = "我", seed: int = 42) -> Any:
@@ -107,23 +149,61 @@ def rater(items: Sequence[Mapping], path: Path, name: str = "我", seed: int = 4
     from miniluotuo_utils.evaluation.grading import GRADES, item_key
     from miniluotuo_utils.files import read_jsonl
 
-    done = {row["item"] for row in read_jsonl(path) if row["rater"] == name} if path.is_file() else set()
-    left = [item for item in random.Random(seed).sample(list(items), len(items)) if item_key(item) not in done]
+    done = (
+        {row["item"] for row in read_jsonl(path) if row["rater"] == name}
+        if path.is_file()
+        else set()
+    )
+    left = [
+        item
+        for item in random.Random(seed).sample(list(items), len(items))
+        if item_key(item) not in done
+    ]
     if os.environ.get("MINILUOTUO_HEADLESS"):
-        return table([{"问 asked": item["instruction"], "答 answered": item["output"], "等级 grade": " / ".join(GRADES)} for item in left[:3]])
+        return table(
+            [
+                {
+                    "问 asked": item["instruction"],
+                    "答 answered": item["output"],
+                    "等级 grade": " / ".join(GRADES),
+                }
+                for item in left[:3]
+            ]
+        )
     import ipywidgets
 
-    shown_item, key = ipywidgets.HTML(), ipywidgets.Text(placeholder="A B C D", layout={"width": "90px"})
-    buttons = [ipywidgets.Button(description=f"{letter} {text.split(' ')[0]}", layout={"width": "auto"}) for letter, text in GRADES.items()]
+    shown_item, key = (
+        ipywidgets.HTML(),
+        ipywidgets.Text(placeholder="A B C D", layout={"width": "90px"}),
+    )
+    buttons = [
+        ipywidgets.Button(description=f"{letter} {text.split(' ')[0]}", layout={"width": "auto"})
+        for letter, text in GRADES.items()
+    ]
 
     def show() -> None:
-        shown_item.value = shown(left[0]) + f"<p>还有 {len(left)} 条 left</p>" if left else "<b>评完了。 All graded.</b>"
+        shown_item.value = (
+            shown(left[0]) + f"<p>还有 {len(left)} 条 left</p>"
+            if left
+            else "<b>评完了。 All graded.</b>"
+        )
 
     def grade(letter: str) -> None:
         if left and letter in GRADES:
             path.parent.mkdir(parents=True, exist_ok=True)
             with open(path, "a", encoding="utf-8") as file:
-                file.write(json.dumps({"rater": name, "item": item_key(left.pop(0)), "grade": letter, "time": time.time()}, ensure_ascii=False) + "\n")
+                file.write(
+                    json.dumps(
+                        {
+                            "rater": name,
+                            "item": item_key(left.pop(0)),
+                            "grade": letter,
+                            "time": time.time(),
+                        },
+                        ensure_ascii=False,
+                    )
+                    + "\n"
+                )
         show()
 
     def typed(change: Mapping) -> None:
@@ -149,13 +229,18 @@ def rating_form(sheet: Sheet) -> Any:
     import ipywidgets
 
     order, asked, answers, at = list(sheet.items), ipywidgets.HTML(), ipywidgets.VBox(), 0
-    back, on = ipywidgets.Button(description="上一题 back"), ipywidgets.Button(description="保存，下一题 next", button_style="primary")
+    back, on = (
+        ipywidgets.Button(description="上一题 back"),
+        ipywidgets.Button(description="保存，下一题 next", button_style="primary"),
+    )
 
     def show(place: int) -> None:
         nonlocal at
         at, ended = place, place == len(order)
         back.disabled = ended or place == 0
-        asked.value = rating_table(sheet).data if ended else asked_html(sheet, sheet.item(order[at]))
+        asked.value = (
+            rating_table(sheet).data if ended else asked_html(sheet, sheet.item(order[at]))
+        )
         answers.children = () if ended else grade_choices(sheet, order[at], allow)
         allow()
 
@@ -176,11 +261,19 @@ def grade_choices(sheet: Sheet, name: str, saved: Callable[[], None]) -> list:
     """The answers to an item, each with radio buttons that show its grade so far and save a new one, then call `saved`."""
     import ipywidgets
 
-    item, options = sheet.item(name), [(f"{letter} {meaning}", letter) for letter, meaning in sheet.meanings.items()]
+    item, options = (
+        sheet.item(name),
+        [(f"{letter} {meaning}", letter) for letter, meaning in sheet.meanings.items()],
+    )
     boxes = []
     for number, text in item["answers"].items():
-        radio = ipywidgets.RadioButtons(options=options, value=item["grades"].get(number), layout={"width": "max-content"})
-        radio.observe(lambda change, number=number: (sheet.grade(name, {number: change["new"]}), saved()), "value")
+        radio = ipywidgets.RadioButtons(
+            options=options, value=item["grades"].get(number), layout={"width": "max-content"}
+        )
+        radio.observe(
+            lambda change, number=number: (sheet.grade(name, {number: change["new"]}), saved()),
+            "value",
+        )
         boxes.append(ipywidgets.VBox([ipywidgets.HTML(answer_html(number, text)), radio]))
     return boxes
 
@@ -188,8 +281,12 @@ def grade_choices(sheet: Sheet, name: str, saved: Callable[[], None]) -> list:
 def asked_html(sheet: Sheet, item: Mapping) -> str:
     """How far the rater is, and what was asked, as HTML; under a question that invites hallucination what a good answer would say."""
     graded, count = sheet.progress
-    asked = "<br>".join(escape(item[f]).replace("\n", "<br>") for f in ("instruction", "input") if item.get(f))
-    expected = f"<br><i>参考 expected：{escape(item['expected'])}</i>" if item.get("expected") else ""
+    asked = "<br>".join(
+        escape(item[f]).replace("\n", "<br>") for f in ("instruction", "input") if item.get(f)
+    )
+    expected = (
+        f"<br><i>参考 expected：{escape(item['expected'])}</i>" if item.get("expected") else ""
+    )
     return f"<p>评完 graded {graded} / {count}</p><p><b>问</b> {asked}{expected}</p>"
 
 
@@ -200,8 +297,14 @@ def answer_html(number: str, text: str) -> str:
 
 def rating_page(sheet: Sheet, item: Mapping) -> HTML:
     """One item as its rater sees it, without the buttons."""
-    meanings = "<br>".join(f"{letter} {escape(meaning)}" for letter, meaning in sheet.meanings.items())
-    return html(asked_html(sheet, item) + "".join(f"<p>{answer_html(n, t)}</p>" for n, t in item["answers"].items()) + f"<p>{meanings}</p>")
+    meanings = "<br>".join(
+        f"{letter} {escape(meaning)}" for letter, meaning in sheet.meanings.items()
+    )
+    return html(
+        asked_html(sheet, item)
+        + "".join(f"<p>{answer_html(n, t)}</p>" for n, t in item["answers"].items())
+        + f"<p>{meanings}</p>"
+    )
 
 
 def rating_table(sheet: Sheet) -> HTML:
@@ -219,7 +322,9 @@ def live_loss(every: float = 1.0) -> Callable[[Training], None]:
         if training.seconds or time.time() - drawn[0] >= every:
             drawn[0] = time.time()
             if handle:  # None outside a notebook
-                handle.update(html(loss_svg([line["loss"] for line in training.log]) + loss_words(training)))
+                handle.update(
+                    html(loss_svg([line["loss"] for line in training.log]) + loss_words(training))
+                )
 
     return show
 
@@ -238,7 +343,9 @@ def loss_svg(losses: Sequence[float], width: int = 640, height: int = 120) -> st
     '0,0.0 100,5.0'
     """
     top, last = max(losses), max(1, len(losses) - 1)
-    points = " ".join(f"{i * width // last},{height * (1 - loss / top):.1f}" for i, loss in enumerate(losses))
+    points = " ".join(
+        f"{i * width // last},{height * (1 - loss / top):.1f}" for i, loss in enumerate(losses)
+    )
     line = f'<polyline fill="none" stroke="{COLOURS[0]}" stroke-width="1.5" points="{points}"/>'
     return f'<svg width="{width}" height="{height}" style="background:#f7f7f7" viewBox="0 0 {width} {height}">{line}</svg>'
 

@@ -22,7 +22,9 @@ def html(text: str) -> HTML:
     """HTML for a notebook's output."""
     from IPython.display import HTML
 
-    return HTML(f'<div style="line-height:2.1;font-size:14px;background:#fff;color:#222;padding:6px">{text}</div>')
+    return HTML(
+        f'<div style="line-height:2.1;font-size:14px;background:#fff;color:#222;padding:6px">{text}</div>'
+    )
 
 
 def source_of(function: Callable) -> Code:
@@ -55,7 +57,10 @@ def placed(record: Mapping) -> list[tuple[int, int, str]]:
     """(start, end, label) of everything in a record that has a position."""
     found = [(e.get("pos"), e["type"]) for e in record.get("entities") or []]
     for relation in record.get("relations") or []:
-        found += [(relation["head"].get("pos"), f"{relation['type']}·头"), (relation["tail"].get("pos"), f"{relation['type']}·尾")]
+        found += [
+            (relation["head"].get("pos"), f"{relation['type']}·头"),
+            (relation["tail"].get("pos"), f"{relation['type']}·尾"),
+        ]
     for event in record.get("events") or []:
         found.append((event.get("pos"), event["type"]))
         found += [(a.get("pos"), a["role"]) for a in event.get("arguments") or []]
@@ -65,7 +70,9 @@ def placed(record: Mapping) -> list[tuple[int, int, str]]:
 def marked_rows(rows: Sequence[tuple[str, Mapping]]) -> HTML:
     """Sentences under one another, each after its label, with the same colour for the same type."""
     kinds = list(dict.fromkeys(kind for _, record in rows for *_, kind in placed(record)))
-    return html("<br>".join(f"<b>{escape(label)}</b> {marked(record, kinds)}" for label, record in rows))
+    return html(
+        "<br>".join(f"<b>{escape(label)}</b> {marked(record, kinds)}" for label, record in rows)
+    )
 
 
 def coloured_tokens(tokenizer: Any, ids: Sequence[int], labels: Sequence[int]) -> HTML:
@@ -75,11 +82,15 @@ def coloured_tokens(tokenizer: Any, ids: Sequence[int], labels: Sequence[int]) -
     boxes = []
     for token, label in zip(ids, labels, strict=True):
         text = text_of(tokenizer, [token])
-        if not text or "\ufffd" in text:  # a special token, or a part of a character: shown by its name
+        if (
+            not text or "\ufffd" in text
+        ):  # a special token, or a part of a character: shown by its name
             text = tokenizer.convert_ids_to_tokens([token])[0]
         text = escape(text).replace("\n", "↵<br>").replace(" ", "&nbsp;")
         colour = "#e9ecef;color:#555" if label == -100 else COLOURS[0] + ";color:#fff"
-        boxes.append(f'<span style="padding:1px 2px;margin:1px;border-radius:3px;background:{colour}">{text}</span>')
+        boxes.append(
+            f'<span style="padding:1px 2px;margin:1px;border-radius:3px;background:{colour}">{text}</span>'
+        )
     return html("".join(boxes))
 
 
@@ -91,7 +102,12 @@ def table(rows: Sequence[Mapping[str, object]]) -> HTML:
         return value.data if isinstance(value, HTML) else escape(str(value)).replace("\n", "<br>")
 
     head = "".join(f"<th style='text-align:left'>{escape(name)}</th>" for name in rows[0])
-    body = "".join("<tr>" + "".join(f"<td style='text-align:left'>{cell(v)}</td>" for v in row.values()) + "</tr>" for row in rows)
+    body = "".join(
+        "<tr>"
+        + "".join(f"<td style='text-align:left'>{cell(v)}</td>" for v in row.values())
+        + "</tr>"
+        for row in rows
+    )
     return HTML(f"<table style='font-size:13px'><tr>{head}</tr>{body}</table>")
 
 
@@ -106,10 +122,16 @@ def difference(one: str, other: str) -> HTML:
     from IPython.display import HTML
 
     parts = []
-    for tag, start, end, new_start, new_end in SequenceMatcher(None, one, other, autojunk=False).get_opcodes():
+    for tag, start, end, new_start, new_end in SequenceMatcher(
+        None, one, other, autojunk=False
+    ).get_opcodes():
         new, old = escape(other[new_start:new_end]), escape("".join(map(visible, one[start:end])))
         lost = f'<s style="color:#999;font-size:85%">{old}</s>' if tag == "delete" else ""
-        parts.append(new if tag == "equal" else lost + (f'<b style="color:{COLOURS[0]}">{new}</b>' if new else ""))
+        parts.append(
+            new
+            if tag == "equal"
+            else lost + (f'<b style="color:{COLOURS[0]}">{new}</b>' if new else "")
+        )
     return HTML("".join(parts).replace("\n", "<br>"))
 
 
@@ -119,7 +141,11 @@ def visible(character: str) -> str:
     >>> visible("字"), visible("\u200b")
     ('字', 'U+200B')
     """
-    return character if character.isprintable() and not character.isspace() else f"U+{ord(character):04X}"
+    return (
+        character
+        if character.isprintable() and not character.isspace()
+        else f"U+{ord(character):04X}"
+    )
 
 
 def shown(row: Mapping) -> str:

@@ -10,7 +10,18 @@ import matplotlib.pyplot as plt
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-COLOURS = ("#c8553d", "#588b8b", "#f28f3b", "#2d3047", "#93b7be", "#8a5a83", "#6a994e", "#bc6c25", "#4361ee", "#adb5bd")
+COLOURS = (
+    "#c8553d",
+    "#588b8b",
+    "#f28f3b",
+    "#2d3047",
+    "#93b7be",
+    "#8a5a83",
+    "#6a994e",
+    "#bc6c25",
+    "#4361ee",
+    "#adb5bd",
+)
 
 
 def new(title: str, x: str = "", y: str = "", size: tuple[float, float] = (8, 3.2)) -> Axes:
@@ -39,8 +50,14 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if value == int(value) or value >= 100 else f"{value:.2f}"
 
 
-def bars(values: Mapping[str, float], title: str, x: str, groups: Mapping[str, str] | None = None, log: bool = False,
-         kinds: Sequence[str] = ()) -> None:  # fmt: skip
+def bars(
+    values: Mapping[str, float],
+    title: str,
+    x: str,
+    groups: Mapping[str, str] | None = None,
+    log: bool = False,
+    kinds: Sequence[str] = (),
+) -> None:
     """Horizontal bars, largest on top, the number at each; `groups` maps a bar to the group whose colour it takes.
 
     `kinds` fixes the order of the groups, so that a group has one colour in several pictures.
@@ -49,14 +66,19 @@ def bars(values: Mapping[str, float], title: str, x: str, groups: Mapping[str, s
     axes = new(title, x, size=(8, max(1.8, (0.32 if len(names) < 20 else 0.2) * len(names) + 1)))
     axes.tick_params(axis="y", labelsize=10 if len(names) < 20 else 7)
     kinds = list(dict.fromkeys([*kinds, *(groups or {}).values()]))
-    colours = [COLOURS[kinds.index(groups[n]) % len(COLOURS)] if groups else COLOURS[1] for n in names]
+    colours = [
+        COLOURS[kinds.index(groups[n]) % len(COLOURS)] if groups else COLOURS[1] for n in names
+    ]
     drawn = axes.barh(names, [values[n] for n in names], color=colours)
     axes.bar_label(drawn, [number(values[n]) for n in names], padding=3, fontsize=8)
     if log:
         axes.set_xscale("log")
     if kinds:
         there = [kind for kind in kinds if kind in (groups or {}).values()]
-        handles = [plt.Rectangle((0, 0), 1, 1, color=COLOURS[kinds.index(kind) % len(COLOURS)]) for kind in there]
+        handles = [
+            plt.Rectangle((0, 0), 1, 1, color=COLOURS[kinds.index(kind) % len(COLOURS)])
+            for kind in there
+        ]
         axes.legend(handles, there, fontsize=8, loc="lower right", frameon=False)
     axes.margins(x=0.12)
     finish()
@@ -65,13 +87,27 @@ def bars(values: Mapping[str, float], title: str, x: str, groups: Mapping[str, s
 def grouped_bars(table: Mapping[str, Mapping[str, float]], title: str, y: str) -> None:
     """Groups of upright bars: `table[series][group]`, one colour per series; what a series lacks has no bar."""
     groups = list(dict.fromkeys(g for row in table.values() for g in row))
-    longest = max((len(line.encode()) for g in groups for line in g.splitlines()), default=0)  # a Chinese character is about two letters wide
+    longest = max(
+        (len(line.encode()) for g in groups for line in g.splitlines()), default=0
+    )  # a Chinese character is about two letters wide
     group = max(0.35 + 0.28 * len(table), 0.09 * longest)  # inches
-    axes = new(title, "", y, size=(min(14.0, max(4.0, group * len(groups)) + 3), 3.2))  # three of them for legend and axis
+    axes = new(
+        title, "", y, size=(min(14.0, max(4.0, group * len(groups)) + 3), 3.2)
+    )  # three of them for legend and axis
     width = 0.8 / max(1, len(table))
     for i, (series, row) in enumerate(table.items()):
-        there = [(place + (i - (len(table) - 1) / 2) * width, row[g]) for place, g in enumerate(groups) if g in row]
-        drawn = axes.bar([place for place, _ in there], [value for _, value in there], width, label=series, color=COLOURS[i % len(COLOURS)])
+        there = [
+            (place + (i - (len(table) - 1) / 2) * width, row[g])
+            for place, g in enumerate(groups)
+            if g in row
+        ]
+        drawn = axes.bar(
+            [place for place, _ in there],
+            [value for _, value in there],
+            width,
+            label=series,
+            color=COLOURS[i % len(COLOURS)],
+        )
         axes.bar_label(drawn, [number(value) for _, value in there], fontsize=7, padding=1)
     axes.set_xticks(range(len(groups)), groups)
     axes.margins(y=0.15)
@@ -83,19 +119,33 @@ def histogram(series: Mapping[str, Sequence[float]], title: str, x: str, bins: i
     """Histograms of several series over one another, as shares of each series."""
     axes = new(title, x, "占比 share")
     everything = [v for values in series.values() for v in values]
-    edges = [min(everything) + (max(everything) - min(everything) or 1) * i / bins for i in range(bins + 1)]
+    edges = [
+        min(everything) + (max(everything) - min(everything) or 1) * i / bins
+        for i in range(bins + 1)
+    ]
     for i, (name, values) in enumerate(series.items()):
         weights = [1 / len(values)] * len(values)
-        axes.hist(values, edges, weights=weights, alpha=0.6, label=f"{name}（{len(values):,}）", color=COLOURS[i % len(COLOURS)])
+        axes.hist(
+            values,
+            edges,
+            weights=weights,
+            alpha=0.6,
+            label=f"{name}（{len(values):,}）",
+            color=COLOURS[i % len(COLOURS)],
+        )
     axes.legend(fontsize=8)
     finish()
 
 
-def lines(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], title: str, x: str, y: str) -> None:
+def lines(
+    series: Mapping[str, tuple[Sequence[float], Sequence[float]]], title: str, x: str, y: str
+) -> None:
     """Curves: `series[name] = (xs, ys)`."""
     axes = new(title, x, y)
     for i, (name, (xs, ys)) in enumerate(series.items()):
-        axes.plot(xs, ys, label=name, color=COLOURS[i % len(COLOURS)], marker="o" if len(xs) < 3 else None)
+        axes.plot(
+            xs, ys, label=name, color=COLOURS[i % len(COLOURS)], marker="o" if len(xs) < 3 else None
+        )
     axes.legend(fontsize=8)
     finish()
 
@@ -104,8 +154,16 @@ def loss_curve(log: Sequence[Mapping], title: str) -> None:
     """The loss of every logged step, and its running mean over a tenth of them."""
     steps, losses = [line["step"] for line in log], [line["loss"] for line in log]
     width = max(1, len(losses) // 10)
-    smooth = [sum(losses[max(0, i - width + 1) : i + 1]) / len(losses[max(0, i - width + 1) : i + 1]) for i in range(len(losses))]
-    lines({"每步 each step": (steps, losses), "滑动平均 running mean": (steps, smooth)}, title, "步 step", "损失 loss")
+    smooth = [
+        sum(losses[max(0, i - width + 1) : i + 1]) / len(losses[max(0, i - width + 1) : i + 1])
+        for i in range(len(losses))
+    ]
+    lines(
+        {"每步 each step": (steps, losses), "滑动平均 running mean": (steps, smooth)},
+        title,
+        "步 step",
+        "损失 loss",
+    )
 
 
 def batch_picture(batches: Mapping[str, Sequence[Sequence[int]]], length: int, title: str) -> None:
@@ -137,7 +195,11 @@ def funnel(steps: Mapping[str, int], before: int, title: str) -> None:
         values.append(left)
         labels.append(f"{left:,}" + (f"（−{removed:,}）" if removed else ""))
     axes = new(title, "条数 rows", size=(8, 0.3 * len(names) + 1))
-    drawn = axes.barh(names[::-1], values[::-1], color=[COLOURS[1] if i else COLOURS[3] for i in range(len(names))][::-1])
+    drawn = axes.barh(
+        names[::-1],
+        values[::-1],
+        color=[COLOURS[1] if i else COLOURS[3] for i in range(len(names))][::-1],
+    )
     axes.bar_label(drawn, labels[::-1], padding=3, fontsize=8)
     axes.margins(x=0.16)
     finish()
@@ -148,7 +210,15 @@ def scatter(series: Mapping[str, Sequence[Sequence[float]]], title: str) -> None
     axes = new(title, size=(7, 4))
     for i, (name, points) in enumerate(series.items()):
         xs, ys = zip(*points, strict=True)
-        axes.scatter(xs, ys, s=9, alpha=0.6, label=f"{name}（{len(xs):,}）", color=COLOURS[i % len(COLOURS)], linewidths=0)
+        axes.scatter(
+            xs,
+            ys,
+            s=9,
+            alpha=0.6,
+            label=f"{name}（{len(xs):,}）",
+            color=COLOURS[i % len(COLOURS)],
+            linewidths=0,
+        )
     axes.set_xticks([])
     axes.set_yticks([])
     axes.legend(fontsize=8, markerscale=2)

@@ -8,6 +8,18 @@ from miniluotuo_utils.students.loading import Student, load_student, trained_stu
 from miniluotuo_utils.students.training import Training
 from miniluotuo_utils.students.zoo import ZOO
 
-logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it warns on import about a kernel that nothing here needs
+logging.getLogger("bitsandbytes").setLevel(
+    logging.ERROR
+)  # it warns on import about a kernel that nothing here needs
 
-__all__ = ["ZOO", "Student", "Training", "finetune", "load_student", "merge", "save", "trained_student", "zoo_table"]
+__all__ = [
+    "ZOO",
+    "Student",
+    "Training",
+    "finetune",
+    "load_student",
+    "merge",
+    "save",
+    "trained_student",
+    "zoo_table",
+]

@@ -14,7 +14,11 @@ from miniluotuo_utils.files import written_whole
 from miniluotuo_utils.students.zoo import KEPT, ZOO, Spec
 
 GIB = 1 << 30
-HEAD_BYTES = {"full": 18, "lora": 2, "qlora": 4}  # an own head's weight: float32 with gradient, moments and a half copy; half; float32
+HEAD_BYTES = {
+    "full": 18,
+    "lora": 2,
+    "qlora": 4,
+}  # an own head's weight: float32 with gradient, moments and a half copy; half; float32
 
 
 def zoo_table() -> list[dict[str, str]]:
@@ -35,12 +39,21 @@ def zoo_row(name: str, spec: Spec, memory: dict) -> dict[str, str]:
     current = memory.get("configuration") == fingerprint(spec)
     gib = {method: f"{memory[method] / GIB:.1f}" if current else "—" for method in HEAD_BYTES}
     return {
-        "名字 name": name, "链接 link": spec.link or "随包提供 in the package", "家族 family": spec.family, "架构 architecture": spec.architecture,
-        "宽×层 width×layers": f"{config.hidden_size}×{layers}", "参数 parameters": shown(spec.parameters), "上下文 context": f"{spec.context:,}",
-        "词表 tokenizer": f"{spec.tokenizer} {config.vocab_size:,}", "许可证 licence": spec.licence or "未查 not looked up",
+        "名字 name": name,
+        "链接 link": spec.link or "随包提供 in the package",
+        "家族 family": spec.family,
+        "架构 architecture": spec.architecture,
+        "宽×层 width×layers": f"{config.hidden_size}×{layers}",
+        "参数 parameters": shown(spec.parameters),
+        "上下文 context": f"{spec.context:,}",
+        "词表 tokenizer": f"{spec.tokenizer} {config.vocab_size:,}",
+        "许可证 licence": spec.licence or "未查 not looked up",
         "版本 revision": spec.revision or ("未核实 unverified" if spec.hub else "—"),
-        "全参数 full GiB": gib["full"], "LoRA GiB": gib["lora"], "QLoRA GiB": gib["qlora"], "备注 note": spec.note,
-    }  # fmt: skip
+        "全参数 full GiB": gib["full"],
+        "LoRA GiB": gib["lora"],
+        "QLoRA GiB": gib["qlora"],
+        "备注 note": spec.note,
+    }
 
 
 def shown(parameters: int) -> str:
@@ -55,7 +68,14 @@ def shown(parameters: int) -> str:
 def fingerprint(spec: Spec) -> str:
     """Sixteen digits that change with the configuration's sizes, the context, or the transformers class."""
     config = spec.config()
-    facts = [spec.architecture, spec.context, dict(spec.sizes), config.vocab_size, config.hidden_size, config.num_hidden_layers]
+    facts = [
+        spec.architecture,
+        spec.context,
+        dict(spec.sizes),
+        config.vocab_size,
+        config.hidden_size,
+        config.num_hidden_layers,
+    ]
     return sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -64,8 +84,13 @@ def training_bytes(spec: Spec) -> dict[str, int]:
     from miniluotuo_utils.students.estimate import training_memory
 
     config, length = spec.config(), min(1024, spec.context)
-    head = config.vocab_size * config.hidden_size if spec.own_head else 0  # not in the configuration's model: see `Spec.own_head`
-    return {method: training_memory(config, method, length=length, batch=1)["total"] + head * size for method, size in HEAD_BYTES.items()}
+    head = (
+        config.vocab_size * config.hidden_size if spec.own_head else 0
+    )  # not in the configuration's model: see `Spec.own_head`
+    return {
+        method: training_memory(config, method, length=length, batch=1)["total"] + head * size
+        for method, size in HEAD_BYTES.items()
+    }
 
 
 def counted(spec: Spec) -> int:
@@ -77,12 +102,21 @@ def counted(spec: Spec) -> int:
     from miniluotuo_utils.students.estimate import parameter_count
 
     config = spec.config()
-    return parameter_count(config) + (config.vocab_size * config.hidden_size if spec.own_head else 0)
+    return parameter_count(config) + (
+        config.vocab_size * config.hidden_size if spec.own_head else 0
+    )
 
 
 def keep_memory() -> Path:
     """Compute the training memory of the whole zoo (minutes) and write it to `zoo_memory.json`."""
-    found = {name: {"configuration": fingerprint(spec), "parameters": counted(spec), **training_bytes(spec)} for name, spec in ZOO.items()}
+    found = {
+        name: {
+            "configuration": fingerprint(spec),
+            "parameters": counted(spec),
+            **training_bytes(spec),
+        }
+        for name, spec in ZOO.items()
+    }
     with written_whole(KEPT) as partial:
         partial.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     return KEPT

@@ -24,16 +24,25 @@ if TYPE_CHECKING:
 def identity(student: Student) -> dict[str, Any]:
     """What tells one student and one way of running from another: name, fingerprint, bits, processes."""
     four = bool(getattr(student.model, "is_loaded_in_4bit", False))
-    return {"student": student.name, "weights": fingerprint(student), "four_bits": four, "processes": int(os.environ.get("WORLD_SIZE", 1))}
+    return {
+        "student": student.name,
+        "weights": fingerprint(student),
+        "four_bits": four,
+        "processes": int(os.environ.get("WORLD_SIZE", 1)),
+    }
 
 
-def open_folder(folder: Path, training: Training, settings: Mapping, sequences: Sequence[Mapping]) -> Path:
+def open_folder(
+    folder: Path, training: Training, settings: Mapping, sequences: Sequence[Mapping]
+) -> Path:
     """The folder of a training in progress: new, or with the log up to its last whole checkpoint.
 
     Raises ValueError, naming the first difference, where it holds a training of other rows or settings.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    ids = hashlib.sha256(json.dumps([[s["input_ids"], s["labels"]] for s in sequences]).encode()).hexdigest()
+    ids = hashlib.sha256(
+        json.dumps([[s["input_ids"], s["labels"]] for s in sequences]).encode()
+    ).hexdigest()
     wanted = json.loads(json.dumps({**settings, "rows": ids}))
     note, log = folder / "settings.json", folder / "training.jsonl"
     if note.is_file():
@@ -47,7 +56,10 @@ def open_folder(folder: Path, training: Training, settings: Mapping, sequences: 
     if training.log:
         training.meter.resume(training.log[-1])
     if first_process():
-        for path, text in ((log, "".join(json.dumps(line) + "\n" for line in lines)), (note, json.dumps(wanted, ensure_ascii=False))):
+        for path, text in (
+            (log, "".join(json.dumps(line) + "\n" for line in lines)),
+            (note, json.dumps(wanted, ensure_ascii=False)),
+        ):
             with written_whole(path) as partial:
                 partial.write_text(text, encoding="utf-8")
     return folder
@@ -57,8 +69,10 @@ def refuse_another(name: str, found: Mapping, wanted: Mapping) -> None:
     """ValueError for the first setting in which two trainings differ."""
     for field in sorted({*found, *wanted}):
         if found.get(field) != wanted.get(field):
-            raise ValueError(f"{name}/settings.json, field {field}: found {found.get(field)!r}, expected {wanted.get(field)!r}: "
-                             "another training is in this folder; name a new one or delete it")  # fmt: skip
+            raise ValueError(
+                f"{name}/settings.json, field {field}: found {found.get(field)!r}, expected {wanted.get(field)!r}: "
+                "another training is in this folder; name a new one or delete it"
+            )
 
 
 def lines_until(log: Path, checkpoint: Path | None) -> list[dict]:
@@ -66,7 +80,11 @@ def lines_until(log: Path, checkpoint: Path | None) -> list[dict]:
     if not checkpoint or not log.is_file():
         return []
     done = int(checkpoint.name.rpartition("-")[2])
-    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
+    lines = [
+        json.loads(line)
+        for line in log.read_text(encoding="utf-8").splitlines()
+        if line.endswith("}")
+    ]
     return [line for line in lines if line["step"] <= done]
 
 

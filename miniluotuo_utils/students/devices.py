@@ -34,7 +34,10 @@ def quiet() -> Iterator[None]:
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=FutureWarning)
-        warnings.filterwarnings("ignore", message=".*(fan_in_fan_out|Position ids are not supported|rank_pattern keys|Unable to fetch remote file|Could not find a config file).*")
+        warnings.filterwarnings(
+            "ignore",
+            message=".*(fan_in_fan_out|Position ids are not supported|rank_pattern keys|Unable to fetch remote file|Could not find a config file).*",
+        )
         try:
             yield
         finally:
@@ -45,7 +48,10 @@ def own_device() -> str:
     """The device of this process: its GPU under `accelerate launch`, the first GPU, or the CPU."""
     import torch
 
-    if os.environ.get("ACCELERATE_USE_CPU", "false").lower() == "true" or not torch.cuda.is_available():
+    if (
+        os.environ.get("ACCELERATE_USE_CPU", "false").lower() == "true"
+        or not torch.cuda.is_available()
+    ):
         return "cpu"
     return f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
 
@@ -54,20 +60,36 @@ def half(device: str) -> str:
     """The half precision that a device computes itself; bfloat16 on a CPU, where 4 bits are for trying out."""
     import torch
 
-    return "bfloat16" if device == "cpu" or torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
+    return (
+        "bfloat16"
+        if device == "cpu" or torch.cuda.is_bf16_supported(including_emulation=False)
+        else "float16"
+    )
 
 
 def cpu_computes_bf16() -> bool:
     """Whether this processor multiplies bfloat16 itself (AVX-512 BF16 or AMX); emulated it would be slower than float32."""
     import torch
 
-    return any(getattr(torch.cpu, name, lambda: False)() for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return any(
+        getattr(torch.cpu, name, lambda: False)()
+        for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    )
 
 
 PEAK_FLOPS = {  # dense half-precision FLOP/s of the makers' data sheets, float32 sums; longer names first
-    "H200": 989e12, "H100 PCIe": 756e12, "H100 NVL": 835e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12,
-    "V100": 125e12, "T4": 65e12, "RTX 4090": 165e12, "RTX 3090": 71e12,
-}  # fmt: skip
+    "H200": 989e12,
+    "H100 PCIe": 756e12,
+    "H100 NVL": 835e12,
+    "H100": 989e12,
+    "A100": 312e12,
+    "L40S": 362e12,
+    "L4": 121e12,
+    "V100": 125e12,
+    "T4": 65e12,
+    "RTX 4090": 165e12,
+    "RTX 3090": 71e12,
+}
 
 
 def known_peak(name: str) -> float | None:
@@ -86,7 +108,9 @@ def measured_peak(dtype: str = "float32", size: int = 1024, tries: int = 5) -> f
     """FLOP/s of this processor on one `size`³ matrix product, best of `tries`: what a CPU's share is taken of, since no sheet says."""
     import torch
 
-    a = torch.ones(size, size, dtype=getattr(torch, dtype))  # not random: drawing would move the generator that dropout uses
+    a = torch.ones(
+        size, size, dtype=getattr(torch, dtype)
+    )  # not random: drawing would move the generator that dropout uses
     a @ a  # the first one prepares
     best = float("inf")
     for _ in range(tries):
@@ -139,7 +163,11 @@ def memory_of(device: Any) -> int:
         return torch.cuda.get_device_properties(device).total_memory
     if getattr(device, "type", device) == "mps":
         return torch.mps.recommended_max_memory()
-    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 8 * GIB
+    whole = (
+        os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        if hasattr(os, "sysconf")
+        else 8 * GIB
+    )
     limit = Path("/sys/fs/cgroup/memory.max")  # a container's share
     told = limit.read_text().strip() if limit.is_file() else "max"
     return min(whole, int(told)) if told.isdigit() else whole

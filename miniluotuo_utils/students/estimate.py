@@ -21,7 +21,9 @@ NF4_BITS = (
     4 + 8 / 64 + 32 / (64 * 256)
 )  # QLoRA (Dettmers et al. 2023): one 8-bit scale per 64 weights, one 32-bit scale per 256 of those
 LOW_RANK = ("lora", "qlora", "adalora")
-LOGIT_BYTES = 12  # float32 logits, their log-softmax and its gradient, all there when backward begins
+LOGIT_BYTES = (
+    12  # float32 logits, their log-softmax and its gradient, all there when backward begins
+)
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,9 @@ class Anatomy:
 
 def anatomy(config: PretrainedConfig) -> Anatomy:
     """The linear layers and parameters of the model that `config` describes (kept, so that asking twice costs nothing)."""
-    return _anatomy(type(config), json.dumps(unquantised(config).to_dict(), sort_keys=True, default=str))
+    return _anatomy(
+        type(config), json.dumps(unquantised(config).to_dict(), sort_keys=True, default=str)
+    )
 
 
 def unquantised(config: PretrainedConfig) -> PretrainedConfig:
@@ -73,10 +77,16 @@ def _anatomy(kind: type, text: str) -> Anatomy:
     head, found = model.get_output_embeddings(), []
     for name, module in model.named_modules():
         if isinstance(module, torch.nn.Linear | Conv1D) and module is not head:
-            wide = tuple(module.weight.shape) if isinstance(module, Conv1D) else tuple(module.weight.shape)[::-1]
+            wide = (
+                tuple(module.weight.shape)
+                if isinstance(module, Conv1D)
+                else tuple(module.weight.shape)[::-1]
+            )
             found.append(Linear(name, *wide))
     return Anatomy(
-        sum(p.numel() for p in model.parameters()), tuple(found), Linear("head", head.weight.shape[1], head.weight.shape[0])
+        sum(p.numel() for p in model.parameters()),
+        tuple(found),
+        Linear("head", head.weight.shape[1], head.weight.shape[0]),
     )
 
 
@@ -110,7 +120,9 @@ def lora_parameters(config: PretrainedConfig, rank: int = 16) -> int:
     return sum(rank * (layer.inputs + layer.outputs) for layer in anatomy(config).linear)
 
 
-def trainable_parameters(config: PretrainedConfig, method: str, rank: int = 16, tokens: int = 20) -> int:
+def trainable_parameters(
+    config: PretrainedConfig, method: str, rank: int = 16, tokens: int = 20
+) -> int:
     """How many parameters a method of `finetune` trains, with `tokens` virtual tokens for prefix, prompt and p_tuning.
 
     Raises ValueError for an unknown method.
@@ -129,8 +141,12 @@ def trainable_parameters(config: PretrainedConfig, method: str, rank: int = 16, 
     if method == "prompt":
         return tokens * width * both
     if method == "p_tuning":  # an embedding and a perceptron of three layers, 128 wide inside
-        return tokens * width * both + (width * 128 + 128) + (128 * 128 + 128) + (128 * width + width)
-    raise ValueError(f"method is {method!r}; expected one of full, lora, qlora, adalora, prefix, prompt, p_tuning")
+        return (
+            tokens * width * both + (width * 128 + 128) + (128 * 128 + 128) + (128 * width + width)
+        )
+    raise ValueError(
+        f"method is {method!r}; expected one of full, lora, qlora, adalora, prefix, prompt, p_tuning"
+    )
 
 
 def layers_of(config: PretrainedConfig) -> tuple[int, int]:
@@ -142,7 +158,11 @@ def layers_of(config: PretrainedConfig) -> tuple[int, int]:
     """
     if not config.is_encoder_decoder:
         return 0, config.num_hidden_layers
-    decoder = getattr(config, "num_decoder_layers", None) or getattr(config, "decoder_layers", None) or config.num_hidden_layers
+    decoder = (
+        getattr(config, "num_decoder_layers", None)
+        or getattr(config, "decoder_layers", None)
+        or config.num_hidden_layers
+    )
     return getattr(config, "encoder_layers", None) or config.num_hidden_layers, decoder
 
 
@@ -182,7 +202,9 @@ def forward_flops(config: PretrainedConfig, length: int, target_length: int = 0)
     found, width = anatomy(config), attention_width(config)
     encoder_layers, decoder_layers = layers_of(config)
     if not config.is_encoder_decoder:
-        return Forward(2 * found.matmul + 4 * length * width * decoder_layers, 0.0, 2 * found.head.weights)
+        return Forward(
+            2 * found.matmul + 4 * length * width * decoder_layers, 0.0, 2 * found.head.weights
+        )
     source = sum(layer.weights for layer in found.linear if on_source(layer.name))
     target = found.matmul - source
     across = 4 * length * width * decoder_layers  # every target token looks at the whole source
@@ -203,11 +225,21 @@ def on_source(name: str) -> bool:
     """
     last = name.rpartition(".")[2]
     across = "EncDecAttention" in name or "encoder_attn" in name
-    return (across and last in ("k", "v", "k_proj", "v_proj")) or (not across and "encoder." in name and "decoder." not in name)
+    return (across and last in ("k", "v", "k_proj", "v_proj")) or (
+        not across and "encoder." in name and "decoder." not in name
+    )
 
 
-def training_flops(config: PretrainedConfig, tokens: float, supervised: float, length: int, method: str = "full", checkpointing: bool = False,
-                   target_tokens: float = 0, target_length: int = 0) -> float:  # fmt: skip
+def training_flops(
+    config: PretrainedConfig,
+    tokens: float,
+    supervised: float,
+    length: int,
+    method: str = "full",
+    checkpointing: bool = False,
+    target_tokens: float = 0,
+    target_length: int = 0,
+) -> float:
     """FLOPs of training on `tokens` (source) tokens, of which `supervised` go through the output layer.
 
     Training every weight costs three forward passes: forward, the gradient of the activations, the gradient of the weights. A
@@ -223,7 +255,13 @@ def training_flops(config: PretrainedConfig, tokens: float, supervised: float, l
     bare = forward_flops(config, 0)
     linear = bare.source * tokens + bare.target * target_tokens
     adapter = linear * adapter_share(config, method)
-    return head + frozen * linear + 3 * (layers - linear) + 3 * adapter + (layers + adapter if checkpointing else 0)
+    return (
+        head
+        + frozen * linear
+        + 3 * (layers - linear)
+        + 3 * adapter
+        + (layers + adapter if checkpointing else 0)
+    )
 
 
 def adapter_share(config: PretrainedConfig, method: str) -> float:
@@ -233,8 +271,14 @@ def adapter_share(config: PretrainedConfig, method: str) -> float:
     return 0.0
 
 
-def flops_per_token(config: PretrainedConfig, length: int, method: str = "full", checkpointing: bool = False, supervised_share: float = 1.0,
-                    target_length: int | None = None) -> float:  # fmt: skip
+def flops_per_token(
+    config: PretrainedConfig,
+    length: int,
+    method: str = "full",
+    checkpointing: bool = False,
+    supervised_share: float = 1.0,
+    target_length: int | None = None,
+) -> float:
     """FLOPs of training per token, for rows of `length` tokens of which `supervised_share` go through the output layer.
 
     For an encoder–decoder: per source token, with answers of `target_length` tokens (as long as the source where not given),
@@ -248,11 +292,20 @@ def flops_per_token(config: PretrainedConfig, length: int, method: str = "full",
     if not config.is_encoder_decoder:
         return training_flops(config, 1, supervised_share, length, method, checkpointing)
     answer = length if target_length is None else target_length
-    return training_flops(config, 1, answer / length, length, method, checkpointing, answer / length, answer)
+    return training_flops(
+        config, 1, answer / length, length, method, checkpointing, answer / length, answer
+    )
 
 
-def training_memory(config: PretrainedConfig, method: str = "full", length: int = 1024, batch: int = 1, checkpointing: bool = False,
-                    supervised_share: float = 1.0, half: bool = True) -> dict[str, int]:  # fmt: skip
+def training_memory(
+    config: PretrainedConfig,
+    method: str = "full",
+    length: int = 1024,
+    batch: int = 1,
+    checkpointing: bool = False,
+    supervised_share: float = 1.0,
+    half: bool = True,
+) -> dict[str, int]:
     """Bytes that training takes at its peak, by part: weights, gradients, optimizer, activations, logits, and their `total`.
 
     It is what `finetune` does: trained weights, their gradients and AdamW's two moments in float32; `half` means autocast on a GPU to
@@ -270,24 +323,55 @@ def training_memory(config: PretrainedConfig, method: str = "full", length: int 
         weights = 4 * found.parameters + copies + (2 * found.head.weights if half else 0)
     elif method == "qlora":
         widest = max(layer.weights for layer in found.linear)
-        weights = found.matmul * NF4_BITS / 8 + 4 * (found.parameters - found.matmul) + 2 * widest + 4 * trained + copies
+        weights = (
+            found.matmul * NF4_BITS / 8
+            + 4 * (found.parameters - found.matmul)
+            + 2 * widest
+            + 4 * trained
+            + copies
+        )
     else:
         weights = size * found.parameters + 4 * trained + copies
-    activations = batch * (per_row if not checkpointing else checkpointed(config, method, length, half, per_row))
-    everywhere = config.is_encoder_decoder or method not in ("full", "lora", "qlora")  # there the model makes its logits itself
-    logits = batch * length * found.head.outputs * (LOGIT_BYTES * supervised_share + (size if everywhere else 0))
-    parts = {"weights": weights, "gradients": 4 * trained, "optimizer": 8 * trained, "activations": activations, "logits": logits}  # fmt: skip
-    return {name: int(value) for name, value in parts.items()} | {"total": sum(int(value) for value in parts.values())}
+    activations = batch * (
+        per_row if not checkpointing else checkpointed(config, method, length, half, per_row)
+    )
+    everywhere = config.is_encoder_decoder or method not in (
+        "full",
+        "lora",
+        "qlora",
+    )  # there the model makes its logits itself
+    logits = (
+        batch
+        * length
+        * found.head.outputs
+        * (LOGIT_BYTES * supervised_share + (size if everywhere else 0))
+    )
+    parts = {
+        "weights": weights,
+        "gradients": 4 * trained,
+        "optimizer": 8 * trained,
+        "activations": activations,
+        "logits": logits,
+    }
+    return {name: int(value) for name, value in parts.items()} | {
+        "total": sum(int(value) for value in parts.values())
+    }
 
 
-def checkpointed(config: PretrainedConfig, method: str, length: int, half: bool, per_row: float) -> float:
+def checkpointed(
+    config: PretrainedConfig, method: str, length: int, half: bool, per_row: float
+) -> float:
     """Activations of one row with recomputation: the input of every layer, and one layer's own while it is recomputed."""
     layers = sum(layers_of(config))
-    size = 2 if half and method not in ("full", "qlora") else 4  # float32 embeddings make a float32 residual stream
+    size = (
+        2 if half and method not in ("full", "qlora") else 4
+    )  # float32 embeddings make a float32 residual stream
     return min(per_row, layers * length * config.hidden_size * size + per_row / layers)
 
 
-def activation_memory(config: PretrainedConfig, method: str, length: int, half: bool = True) -> tuple[int, int]:
+def activation_memory(
+    config: PretrainedConfig, method: str, length: int, half: bool = True
+) -> tuple[int, int]:
     """Bytes that the layers keep for backward: per row of `length` tokens, and once (autocast's copies of the weights).
 
     Counted, not estimated: the real forward pass of the first two layers runs on tensors without data, and what it saves for
@@ -301,7 +385,9 @@ def activation_memory(config: PretrainedConfig, method: str, length: int, half: 
     stacks = [layers for layers in layers_of(config) if layers]
     saved, copies = round(one + (two - one) * (sum(stacks) / len(stacks) - 1)), 0
     if half and method in ("full", *LOW_RANK):
-        copies = 2 * (linear_parameters(config) if method == "full" else trainable_parameters(config, method))
+        copies = 2 * (
+            linear_parameters(config) if method == "full" else trainable_parameters(config, method)
+        )
     return saved - copies, copies
 
 
@@ -328,7 +414,9 @@ def _saved_bytes(kind: type, text: str, method: str, length: int, half: bool, de
         ids = torch.zeros(1, length, dtype=torch.long)
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), like_gpu(half):
             run_body(model, ids, frozen=method not in ("full", *LOW_RANK))
-        return sum(tensor.untyped_storage().nbytes() for place, tensor in kept.items() if place not in own)
+        return sum(
+            tensor.untyped_storage().nbytes() for place, tensor in kept.items() if place not in own
+        )
 
 
 def meta_model(config: PretrainedConfig) -> Any:
@@ -364,7 +452,9 @@ def adapted(model: Any, method: str) -> Any:
         model.requires_grad_(False)
     if method in LOW_RANK:
         with quiet():
-            model = get_peft_model(model, peft_config(model, method, 100, RANK), low_cpu_mem_usage=True)
+            model = get_peft_model(
+                model, peft_config(model, method, 100, RANK), low_cpu_mem_usage=True
+            )
     return model.train()
 
 
@@ -374,7 +464,11 @@ def without_data(model: Any, method: str, half: bool) -> Any:
     from transformers.pytorch_utils import Conv1D
 
     for module in model.modules():
-        halved = half and method != "full" and (method != "qlora" or isinstance(module, torch.nn.Linear | Conv1D))
+        halved = (
+            half
+            and method != "full"
+            and (method != "qlora" or isinstance(module, torch.nn.Linear | Conv1D))
+        )
         for name, weight in list(module.named_parameters(recurse=False)):
             dtype = torch.bfloat16 if halved and not weight.requires_grad else torch.float32
             module._parameters[name] = torch.nn.Parameter(
@@ -405,7 +499,13 @@ def like_gpu(half: bool) -> Iterator[None]:
     from torch.overrides import TorchFunctionMode
 
     functional = torch.nn.functional
-    precise = {torch.pow, torch.Tensor.pow, torch.Tensor.__pow__, functional.layer_norm, functional.softmax}
+    precise = {
+        torch.pow,
+        torch.Tensor.pow,
+        torch.Tensor.__pow__,
+        functional.layer_norm,
+        functional.softmax,
+    }
 
     class Mode(TorchFunctionMode):
         def __torch_function__(self, func, types, args=(), kwargs=None):

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 MINIATURE = "miniature:"  # `load_student("miniature:t5-61m")` builds a tiny student of that kind
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-UNSTATED = 512  # tokens; the length that T5, whose relative positions have no limit, was pretrained on
+UNSTATED = (
+    512  # tokens; the length that T5, whose relative positions have no limit, was pretrained on
+)
 SAMPLED = 1024  # numbers of each weight that tell one student from another
 
 
@@ -46,7 +48,9 @@ class Student:
         for name in ("max_position_embeddings", "n_positions", "seq_length"):
             if isinstance(found := getattr(config, name, None), int):
                 adapter = getattr(self.model, "peft_config", {}).get("default")
-                return found - (getattr(adapter, "num_virtual_tokens", None) or 0)  # learned tokens before the prompt take places
+                return found - (
+                    getattr(adapter, "num_virtual_tokens", None) or 0
+                )  # learned tokens before the prompt take places
         if told and told < 1e9:  # transformers writes 1e30 for "nothing stated"
             return int(told)
         return ZOO[self.name].context if self.name in ZOO else UNSTATED
@@ -72,7 +76,9 @@ def fingerprint(student: Student) -> str:
     return digest.hexdigest()[:16]
 
 
-def load_student(name: str | Path, device: str | None = None, dtype: str = "float32", bits: int | None = None) -> Student:
+def load_student(
+    name: str | Path, device: str | None = None, dtype: str = "float32", bits: int | None = None
+) -> Student:
     """A student by zoo name, folder (a whole model or an adapter), hub id or `miniature:NAME`, ready to generate.
 
     Only architectures that are part of transformers are loaded, no downloaded code is run, and old `.bin` weights are read as
@@ -91,7 +97,13 @@ def load_student(name: str | Path, device: str | None = None, dtype: str = "floa
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     if device and bits is None:
         model = model.to(device)
-    return Student(f"./{Path(name).resolve().name}" if Path(name).is_dir() and str(name) not in ZOO else str(name), model.eval(), tokenizer)
+    return Student(
+        f"./{Path(name).resolve().name}"
+        if Path(name).is_dir() and str(name) not in ZOO
+        else str(name),
+        model.eval(),
+        tokenizer,
+    )
 
 
 def load_miniature(name: str, device: str | None, dtype: str, bits: int | None) -> Student:
@@ -148,14 +160,18 @@ def place_in_mirror(mirror: Path, hub: str, revision: str | None) -> Path:
     return mirror / "huggingface.co" / hub / "resolve" / (revision or "main")
 
 
-def loaded(source: str, revision: str | None, dtype: str, how: Mapping[str, Any]) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
+def loaded(
+    source: str, revision: str | None, dtype: str, how: Mapping[str, Any]
+) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
     """Tokenizer and model of a folder or hub id; FileNotFoundError, in one sentence, for a hub id that cannot be had."""
     from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
     try:
         config = native_config(source, revision)
         both = config.is_encoder_decoder
-        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, padding_side="right" if both else "left")
+        tokenizer = AutoTokenizer.from_pretrained(
+            source, revision=revision, padding_side="right" if both else "left"
+        )
         auto = AutoModelForSeq2SeqLM if both else AutoModelForCausalLM
         model = auto.from_pretrained(source, revision=revision, dtype=dtype, **how)
     except OSError as error:
@@ -173,8 +189,10 @@ def native_config(source: str, revision: str | None) -> PreTrainedConfig:
 
     found = PreTrainedConfig.get_config_dict(source, revision=revision)[0].get("model_type")
     if found not in CONFIG_MAPPING:
-        raise ValueError(f"{Path(source).name}/config.json, field model_type: found {found!r}, expected an architecture that is part of transformers; "
-                         "code from a model's repository is never run here")  # fmt: skip
+        raise ValueError(
+            f"{Path(source).name}/config.json, field model_type: found {found!r}, expected an architecture that is part of transformers; "
+            "code from a model's repository is never run here"
+        )
     return AutoConfig.from_pretrained(source, revision=revision)
 
 
@@ -199,9 +217,16 @@ def placement(device: str | None, dtype: str, bits: int | None) -> dict[str, Any
         raise ValueError(f"bits is {bits}; expected 4, 8 or None")
     from transformers import BitsAndBytesConfig
 
-    four = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": True, "bnb_4bit_compute_dtype": dtype}
+    four = {
+        "load_in_4bit": True,
+        "bnb_4bit_quant_type": "nf4",
+        "bnb_4bit_use_double_quant": True,
+        "bnb_4bit_compute_dtype": dtype,
+    }
     return {
-        "quantization_config": BitsAndBytesConfig(**(four if bits == 4 else {"load_in_8bit": True})),
+        "quantization_config": BitsAndBytesConfig(
+            **(four if bits == 4 else {"load_in_8bit": True})
+        ),
         "device_map": {"": device or "cuda"},
     }
 
@@ -214,7 +239,9 @@ def load_adapter(folder: Path, device: str | None, dtype: str, bits: int | None)
     name = adapter_base(folder)
     beside = folder.resolve().parent / name
     try:
-        plain = name not in ZOO and "/" not in name and beside.is_dir()  # "./name" is a folder even where the zoo has that name
+        plain = (
+            name not in ZOO and "/" not in name and beside.is_dir()
+        )  # "./name" is a folder even where the zoo has that name
         base = load_student(beside if plain or name.startswith("./") else name, device, dtype, bits)
     except FileNotFoundError as error:
         raise FileNotFoundError(
@@ -223,16 +250,27 @@ def load_adapter(folder: Path, device: str | None, dtype: str, bits: int | None)
     with quiet():
         from peft import PeftModel
 
-        return Student(name, PeftModel.from_pretrained(base.model, str(folder)).eval(), base.tokenizer)
+        return Student(
+            name, PeftModel.from_pretrained(base.model, str(folder)).eval(), base.tokenizer
+        )
 
 
 def adapter_base(folder: Path) -> str:
     """The base that an adapter folder names; ValueError where that is no name that works on another machine."""
-    name = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8")).get("base_model_name_or_path")
-    if not isinstance(name, str) or not name or Path(name).is_absolute() or PureWindowsPath(name).drive:
+    name = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8")).get(
+        "base_model_name_or_path"
+    )
+    if (
+        not isinstance(name, str)
+        or not name
+        or Path(name).is_absolute()
+        or PureWindowsPath(name).drive
+    ):
         found = "an absolute path" if name else "nothing"
-        raise ValueError(f"{folder.name}/adapter_config.json, field base_model_name_or_path: found {found}, expected a hub id or one of the zoo "
-                         f"({', '.join(ZOO)}): write the base's name there, e.g. \"tiny\"")  # fmt: skip
+        raise ValueError(
+            f"{folder.name}/adapter_config.json, field base_model_name_or_path: found {found}, expected a hub id or one of the zoo "
+            f'({", ".join(ZOO)}): write the base\'s name there, e.g. "tiny"'
+        )
     return name
 
 
@@ -251,7 +289,14 @@ def copy_into_mirror(name: str, mirror: Path) -> Path:
         raise ValueError(f"{name} ships in the package; there is nothing to download")
     hub, revision = (spec.hub, spec.revision) if spec else (name, None)
     files = needed_files(HfApi().list_repo_files(hub, revision=revision))
-    return Path(snapshot_download(hub, revision=revision, allow_patterns=files, local_dir=place_in_mirror(mirror, hub, revision)))
+    return Path(
+        snapshot_download(
+            hub,
+            revision=revision,
+            allow_patterns=files,
+            local_dir=place_in_mirror(mirror, hub, revision),
+        )
+    )
 
 
 def needed_files(files: list[str]) -> list[str]:
@@ -265,4 +310,8 @@ def needed_files(files: list[str]) -> list[str]:
     top = [name for name in files if "/" not in name]
     safe = [name for name in top if name.endswith(".safetensors")]
     weights = safe or [name for name in top if re.fullmatch(r"pytorch_model.*\.bin", name)]
-    return [name for name in top if name in weights or name.endswith((".json", ".txt", ".model", ".jinja"))]
+    return [
+        name
+        for name in top
+        if name in weights or name.endswith((".json", ".txt", ".model", ".jinja"))
+    ]

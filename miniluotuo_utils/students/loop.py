@@ -21,8 +21,19 @@ from miniluotuo_utils.tokens import IGNORED, collate
 REPORTERS = ("none", "tensorboard", "trackio")  # none of them asks for a key
 
 
-def trainer_arguments(student: Student, folder: str, *, epochs: float, max_steps: int | None, batch_size: int, accumulate: int, rate: float,
-                      seed: int, checkpointing: bool, report_to: str) -> Any:  # fmt: skip
+def trainer_arguments(
+    student: Student,
+    folder: str,
+    *,
+    epochs: float,
+    max_steps: int | None,
+    batch_size: int,
+    accumulate: int,
+    rate: float,
+    seed: int,
+    checkpointing: bool,
+    report_to: str,
+) -> Any:
     """The configuration for rows that are tokenised already; `folder` takes checkpoints.
 
     Precision: bfloat16 where the device computes it itself (a T4 and most CPUs only imitate it), float16 with a scaler
@@ -37,17 +48,39 @@ def trainer_arguments(student: Student, folder: str, *, epochs: float, max_steps
     cuda = student.model.device.type == "cuda"
     bf16 = torch.cuda.is_bf16_supported(including_emulation=False) if cuda else cpu_computes_bf16()
     common = dict(
-        output_dir=folder, num_train_epochs=epochs, max_steps=max_steps or -1, per_device_train_batch_size=batch_size,
-        per_device_eval_batch_size=batch_size, gradient_accumulation_steps=accumulate, learning_rate=rate, weight_decay=0.01, max_grad_norm=1.0,
-        seed=seed, bf16=bf16, fp16=cuda and not bf16, gradient_checkpointing=checkpointing, gradient_checkpointing_kwargs={"use_reentrant": False},
-        remove_unused_columns=False, logging_steps=1, logging_nan_inf_filter=False, save_strategy="no", eval_strategy="no", save_total_limit=2,
-        prediction_loss_only=True, report_to=report_to, disable_tqdm=True, use_cpu=not cuda, dataloader_pin_memory=cuda,
+        output_dir=folder,
+        num_train_epochs=epochs,
+        max_steps=max_steps or -1,
+        per_device_train_batch_size=batch_size,
+        per_device_eval_batch_size=batch_size,
+        gradient_accumulation_steps=accumulate,
+        learning_rate=rate,
+        weight_decay=0.01,
+        max_grad_norm=1.0,
+        seed=seed,
+        bf16=bf16,
+        fp16=cuda and not bf16,
+        gradient_checkpointing=checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False},
+        remove_unused_columns=False,
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        save_strategy="no",
+        eval_strategy="no",
+        save_total_limit=2,
+        prediction_loss_only=True,
+        report_to=report_to,
+        disable_tqdm=True,
+        use_cpu=not cuda,
+        dataloader_pin_memory=cuda,
         ddp_find_unused_parameters=False,
-    )  # fmt: skip
+    )
     if student.model.config.is_encoder_decoder:
         arguments = TrainingArguments(**common)
     else:
-        arguments = SFTConfig(**common, packing=False, max_length=None, dataset_kwargs={"skip_prepare_dataset": True})
+        arguments = SFTConfig(
+            **common, packing=False, max_length=None, dataset_kwargs={"skip_prepare_dataset": True}
+        )
     if arguments.n_gpu > 1:
         arguments._n_gpu = 1  # one process trains on one GPU; several need `accelerate launch`
     return arguments
@@ -58,12 +91,21 @@ def check_reporter(report_to: str, folder: Path | None) -> None:
     if report_to not in REPORTERS:
         raise ValueError(f"report_to is {report_to!r}; expected one of {', '.join(REPORTERS)}")
     if report_to != "none" and not find_spec(report_to):
-        raise ValueError(f"report_to is {report_to!r}, which is not installed: pip install {report_to}")
+        raise ValueError(
+            f"report_to is {report_to!r}, which is not installed: pip install {report_to}"
+        )
     if report_to == "tensorboard" and folder is None:
         raise ValueError("report_to is 'tensorboard'; expected a folder, beside which it writes")
 
 
-def build_trainer(student: Student, rows: Sequence[Mapping], held_out: Sequence[Mapping], arguments: Any, watch: Watch, method: str) -> Any:
+def build_trainer(
+    student: Student,
+    rows: Sequence[Mapping],
+    held_out: Sequence[Mapping],
+    arguments: Any,
+    watch: Watch,
+    method: str,
+) -> Any:
     """A trainer whose learning rate, checkpoints and evaluations follow `watch`, and whose loss is `summed_loss`."""
     from datasets import Dataset
     from torch.optim.lr_scheduler import LambdaLR
@@ -72,7 +114,15 @@ def build_trainer(student: Student, rows: Sequence[Mapping], held_out: Sequence[
 
     both = student.model.config.is_encoder_decoder
     plain = method not in VIRTUAL and has_plain_head(student)
-    rows = evened(rows, arguments.per_device_train_batch_size * arguments.world_size, student.tokenizer.pad_token_id) if arguments.world_size > 1 else rows
+    rows = (
+        evened(
+            rows,
+            arguments.per_device_train_batch_size * arguments.world_size,
+            student.tokenizer.pad_token_id,
+        )
+        if arguments.world_size > 1
+        else rows
+    )
 
     class PacedTrainer(Trainer if both else SFTTrainer):
         """The library's trainer with a schedule that knows wall time and a loss that counts only labels."""
@@ -80,9 +130,15 @@ def build_trainer(student: Student, rows: Sequence[Mapping], held_out: Sequence[
         def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
             self.model_accepts_loss_kwargs = True  # the loss below is a sum over all items of the step, never a mean to be divided again
             with self.accelerator.autocast():
-                loss = summed_loss(model, inputs, num_items_in_batch, plain, self.accelerator.num_processes)
+                loss = summed_loss(
+                    model, inputs, num_items_in_batch, plain, self.accelerator.num_processes
+                )
                 if method == "adalora" and model.training:
-                    loss = loss + penalty(getattr(model, "module", model)) / self.current_gradient_accumulation_steps
+                    loss = (
+                        loss
+                        + penalty(getattr(model, "module", model))
+                        / self.current_gradient_accumulation_steps
+                    )
             if model.training:
                 watch.training.meter.count(inputs)
             return (loss, {}) if return_outputs else loss
@@ -92,11 +148,21 @@ def build_trainer(student: Student, rows: Sequence[Mapping], held_out: Sequence[
             self.lr_scheduler = LambdaLR(optimizer or self.optimizer, watch.factor)
             return self.lr_scheduler
 
-    made = partial(batch_of, pad_id=student.tokenizer.pad_token_id, encoder_decoder=both, virtual=method in VIRTUAL)
+    made = partial(
+        batch_of,
+        pad_id=student.tokenizer.pad_token_id,
+        encoder_decoder=both,
+        virtual=method in VIRTUAL,
+    )
     trainer = PacedTrainer(
-        model=student.model, args=arguments, train_dataset=Dataset.from_list([dict(s) for s in rows]), processing_class=student.tokenizer,
-        eval_dataset=Dataset.from_list([dict(s) for s in held_out]) if held_out else None, data_collator=made, callbacks=[reporter(watch, method)],
-    )  # fmt: skip
+        model=student.model,
+        args=arguments,
+        train_dataset=Dataset.from_list([dict(s) for s in rows]),
+        processing_class=student.tokenizer,
+        eval_dataset=Dataset.from_list([dict(s) for s in held_out]) if held_out else None,
+        data_collator=made,
+        callbacks=[reporter(watch, method)],
+    )
     train_in_float32(trainer.model)  # TRL casts the adapters of a 4-bit student to bfloat16
     trainer.model_accepts_loss_kwargs = True
     trainer.remove_callback(PrinterCallback)
@@ -104,7 +170,9 @@ def build_trainer(student: Student, rows: Sequence[Mapping], held_out: Sequence[
     return trainer
 
 
-def batch_of(rows: Sequence[Mapping], pad_id: int, encoder_decoder: bool, virtual: bool) -> dict[str, Any]:
+def batch_of(
+    rows: Sequence[Mapping], pad_id: int, encoder_decoder: bool, virtual: bool
+) -> dict[str, Any]:
     """`tokens.collate`, without position ids where virtual tokens come first and would shift them."""
     batch = collate(rows, pad_id, encoder_decoder)
     if virtual:
@@ -118,11 +186,16 @@ def evened(rows: Sequence[Mapping], size: int, pad_id: int) -> list[Mapping]:
     >>> len(evened([{"input_ids": [5], "labels": [5]}] * 3, 4, 0))
     4
     """
-    empty = {name: [IGNORED if name == "labels" else pad_id if name == "input_ids" else 0] for name in rows[0]}
+    empty = {
+        name: [IGNORED if name == "labels" else pad_id if name == "input_ids" else 0]
+        for name in rows[0]
+    }
     return [*rows, *[empty] * (-len(rows) % size)]
 
 
-def summed_loss(model: Any, inputs: Mapping, items: Any = None, plain: bool = False, processes: int = 1) -> Any:
+def summed_loss(
+    model: Any, inputs: Mapping, items: Any = None, plain: bool = False, processes: int = 1
+) -> Any:
     """Cross-entropy of the supervised tokens, summed and divided by `items`, their number in the whole step (default: in `inputs`).
 
     `plain` takes the shortcut of `supervised_loss`. With several processes a step's loss is multiplied by their number,
@@ -135,11 +208,15 @@ def summed_loss(model: Any, inputs: Mapping, items: Any = None, plain: bool = Fa
     labels = inputs["labels"]
     both = getattr(model, "module", model).config.is_encoder_decoder
     body = inputs if both else {name: value for name, value in inputs.items() if name != "labels"}
-    logits = model(**body, use_cache=False).logits[:, -labels.shape[1] :]  # virtual tokens may stand before the row
+    logits = model(**body, use_cache=False).logits[
+        :, -labels.shape[1] :
+    ]  # virtual tokens may stand before the row
     if not both:
         logits, labels = logits[:, :-1], labels[:, 1:]
     wanted = labels != IGNORED
-    total = torch.nn.functional.cross_entropy(logits[wanted].float(), labels[wanted], reduction="sum")
+    total = torch.nn.functional.cross_entropy(
+        logits[wanted].float(), labels[wanted], reduction="sum"
+    )
     return total / wanted.sum().clamp(min=1) if items is None else total / items * processes
 
 
@@ -151,7 +228,9 @@ def penalty(model: Any) -> Any:
     for name, weight in model.named_parameters():
         if "lora_A" in name or "lora_B" in name:
             square = weight @ weight.T if "lora_A" in name else weight.T @ weight
-            terms.append(torch.linalg.matrix_norm(square - torch.eye(len(square), device=square.device)))
+            terms.append(
+                torch.linalg.matrix_norm(square - torch.eye(len(square), device=square.device))
+            )
     return model.peft_config["default"].orth_reg_weight * sum(terms) / len(terms)
 
 

@@ -14,7 +14,11 @@ if TYPE_CHECKING:
     from peft import PeftConfig
 
 METHODS = ("full", "lora", "qlora", "adalora", "prefix", "prompt", "p_tuning")
-VIRTUAL = ("prefix", "prompt", "p_tuning")  # these learn virtual tokens before the prompt; they cannot be merged or packed
+VIRTUAL = (
+    "prefix",
+    "prompt",
+    "p_tuning",
+)  # these learn virtual tokens before the prompt; they cannot be merged or packed
 GPT2_LINEAR = ["c_attn", "c_proj", "c_fc"]  # PEFT's own default for GPT-2 is c_attn alone
 RANK, TOKENS = 16, 20
 RATES = {"prefix": 1e-2, "prompt": 3e-2, "p_tuning": 1e-2}
@@ -38,20 +42,33 @@ def attach(student: Student, method: str, seed: int, steps: int, rank: int = RAN
 
     set_seed(seed)
     if hasattr(student.model, "peft_config"):
-        raise ValueError(f"{student.name} has an adapter already: load the base again, or merge(student) first")
+        raise ValueError(
+            f"{student.name} has an adapter already: load the base again, or merge(student) first"
+        )
     four = getattr(student.model, "is_loaded_in_4bit", False)
     if method == "qlora" and not four:
         raise ValueError("method 'qlora' needs a 4-bit student: load_student(name, bits=4)")
     if method == "full" and four:
-        raise ValueError("4-bit weights cannot be trained: use method 'qlora', or load the student without bits=4")
-    if four and any(getattr(getattr(p, "quant_state", None), "packing_format_for_cpu", False) for p in student.model.parameters()):
-        raise ValueError(f"{student.name} has generated in 4 bits on a CPU, after which bitsandbytes cannot train it: load it again")
+        raise ValueError(
+            "4-bit weights cannot be trained: use method 'qlora', or load the student without bits=4"
+        )
+    if four and any(
+        getattr(getattr(p, "quant_state", None), "packing_format_for_cpu", False)
+        for p in student.model.parameters()
+    ):
+        raise ValueError(
+            f"{student.name} has generated in 4 bits on a CPU, after which bitsandbytes cannot train it: load it again"
+        )
     if method != "full":
         from peft import get_peft_model, prepare_model_for_kbit_training
 
         if four:
-            student.model = prepare_model_for_kbit_training(student.model, use_gradient_checkpointing=False)
-        student.model = get_peft_model(student.model, peft_config(student.model, method, steps, rank))
+            student.model = prepare_model_for_kbit_training(
+                student.model, use_gradient_checkpointing=False
+            )
+        student.model = get_peft_model(
+            student.model, peft_config(student.model, method, steps, rank)
+        )
     train_in_float32(student.model)
 
 
@@ -71,20 +88,38 @@ def peft_config(model: Any, method: str, steps: int, rank: int) -> PeftConfig:
     config = model.config
     task = "SEQ_2_SEQ_LM" if config.is_encoder_decoder else "CAUSAL_LM"
     gpt2 = config.model_type == "gpt2"
-    low_rank: dict[str, Any] = {"task_type": task, "target_modules": GPT2_LINEAR if gpt2 else "all-linear", "lora_alpha": 2 * rank, "lora_dropout": 0.05}
+    low_rank: dict[str, Any] = {
+        "task_type": task,
+        "target_modules": GPT2_LINEAR if gpt2 else "all-linear",
+        "lora_alpha": 2 * rank,
+        "lora_dropout": 0.05,
+    }
     if method in ("lora", "qlora"):
         return peft.LoraConfig(r=rank, fan_in_fan_out=gpt2 and method == "lora", **low_rank)
     if method == "adalora":
         if low_rank["target_modules"] == "all-linear":
             low_rank["target_modules"] = linear_names(model)
-        start, end = steps // 10, steps // 2  # ranks fall from 1.5 r to r between a tenth and a half of the training
-        return peft.AdaLoraConfig(init_r=rank * 3 // 2, target_r=rank, tinit=start, tfinal=max(1, steps - end), deltaT=max(1, steps // 50),
-                                  total_step=max(steps, start + steps - end + 1), fan_in_fan_out=gpt2, **low_rank)  # fmt: skip
+        start, end = (
+            steps // 10,
+            steps // 2,
+        )  # ranks fall from 1.5 r to r between a tenth and a half of the training
+        return peft.AdaLoraConfig(
+            init_r=rank * 3 // 2,
+            target_r=rank,
+            tinit=start,
+            tfinal=max(1, steps - end),
+            deltaT=max(1, steps // 50),
+            total_step=max(steps, start + steps - end + 1),
+            fan_in_fan_out=gpt2,
+            **low_rank,
+        )
     if method == "prefix":
         return peft.PrefixTuningConfig(task_type=task, num_virtual_tokens=TOKENS)
     if method == "prompt":
         return peft.PromptTuningConfig(task_type=task, num_virtual_tokens=TOKENS)
-    return peft.PromptEncoderConfig(task_type=task, num_virtual_tokens=TOKENS, encoder_hidden_size=128)
+    return peft.PromptEncoderConfig(
+        task_type=task, num_virtual_tokens=TOKENS, encoder_hidden_size=128
+    )
 
 
 def linear_names(model: Any) -> list[str]:
@@ -95,4 +130,10 @@ def linear_names(model: Any) -> list[str]:
     import torch
 
     head = model.get_output_embeddings()
-    return sorted({name.rpartition(".")[2] for name, module in model.named_modules() if isinstance(module, torch.nn.Linear) and module is not head})
+    return sorted(
+        {
+            name.rpartition(".")[2]
+            for name, module in model.named_modules()
+            if isinstance(module, torch.nn.Linear) and module is not head
+        }
+    )

@@ -24,15 +24,30 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
 
-WARM_UP, FALL = 0.05, 0.5  # shares of the training: linear rise at its start, linear fall at its end
+WARM_UP, FALL = (
+    0.05,
+    0.5,
+)  # shares of the training: linear rise at its start, linear fall at its end
 
 
 class Watch:
     """How far a training is, in steps or minutes; what is due; and what its log says."""
 
-    def __init__(self, training: Training, minutes: float | None, checkpoints: int = 10, file: Path | None = None,
-                 show: Callable[[Training], None] | None = None) -> None:  # fmt: skip
-        self.training, self.limit, self.checkpoints, self.file, self.show = training, (minutes or 0) * 60, checkpoints, file, show
+    def __init__(
+        self,
+        training: Training,
+        minutes: float | None,
+        checkpoints: int = 10,
+        file: Path | None = None,
+        show: Callable[[Training], None] | None = None,
+    ) -> None:
+        self.training, self.limit, self.checkpoints, self.file, self.show = (
+            training,
+            (minutes or 0) * 60,
+            checkpoints,
+            file,
+            show,
+        )
         self.planned, self.started, self.elapsed, self.passed = 1, 0.0, 0.0, -1
         self.saves = self.evaluates = False
 
@@ -84,9 +99,16 @@ class Watch:
             return
         loss = float(logs["loss"])
         if not math.isfinite(loss):
-            raise FloatingPointError(f"the loss is {loss} at step {step}: lower learning_rate, or look for rows without an answer")
-        line = {"step": step, "loss": loss, "learning_rate": logs.get("learning_rate"), "seconds": time.time() - self.started,
-                **self.training.meter.totals()}  # fmt: skip
+            raise FloatingPointError(
+                f"the loss is {loss} at step {step}: lower learning_rate, or look for rows without an answer"
+            )
+        line = {
+            "step": step,
+            "loss": loss,
+            "learning_rate": logs.get("learning_rate"),
+            "seconds": time.time() - self.started,
+            **self.training.meter.totals(),
+        }
         self.training.log.append(line)
         if main:
             self.write(line)
@@ -122,9 +144,20 @@ class Throughput:
     """
 
     def __init__(
-        self, config: PretrainedConfig, length: int, method: str, device: torch.device, pad_id: int | None = None
+        self,
+        config: PretrainedConfig,
+        length: int,
+        method: str,
+        device: torch.device,
+        pad_id: int | None = None,
     ) -> None:
-        self.config, self.length, self.method, self.device, self.pad_id = config, length, method, device, pad_id
+        self.config, self.length, self.method, self.device, self.pad_id = (
+            config,
+            length,
+            method,
+            device,
+            pad_id,
+        )
         self.positions, self.rows, self.answer_positions = 0, 0, 0
         self.waiting: list[Any] = []  # [tokens, supervised] of batches that nobody has read yet
         self.first = self.last = Mark(time.perf_counter())
@@ -147,20 +180,31 @@ class Throughput:
             real = real | wanted
         supervised = wanted.sum() if both else wanted[:, 1:].sum()
         self.waiting.append(torch.stack([real.sum() + supervised * both, supervised]))
-        self.positions += (ids.numel() + labels.numel() * both) * world_size()  # about: other processes' batches may be wider or narrower
+        self.positions += (
+            ids.numel() + labels.numel() * both
+        ) * world_size()  # about: other processes' batches may be wider or narrower
         self.rows += len(ids)
         self.answer_positions += labels.numel() * both
 
     def totals(self) -> dict[str, Any]:
         """One optimizer step is over: what was counted until now, and the rates, for the log."""
-        tokens, supervised = over_processes([sum(int(pair[i]) for pair in self.waiting) for i in (0, 1)], self.device)
+        tokens, supervised = over_processes(
+            [sum(int(pair[i]) for pair in self.waiting) for i in (0, 1)], self.device
+        )
         self.waiting.clear()
-        self.last = Mark(time.perf_counter(), self.last.tokens + tokens, self.last.supervised + supervised)
+        self.last = Mark(
+            time.perf_counter(), self.last.tokens + tokens, self.last.supervised + supervised
+        )
         self.ticks += 1
         rates = self.rates()
         if self.ticks == 1:
             self.first, self.before = self.last, rates
-        return {"tokens": self.last.tokens, "supervised": self.last.supervised, "positions": self.positions, **rates}
+        return {
+            "tokens": self.last.tokens,
+            "supervised": self.last.supervised,
+            "positions": self.positions,
+            **rates,
+        }
 
     def resume(self, line: Mapping[str, Any]) -> None:
         """Go on from the last line of an earlier log; rates speak of this process only."""
@@ -169,13 +213,20 @@ class Throughput:
 
     def rates(self) -> dict[str, float | None]:
         """Tokens and supervised tokens per second, and MFU: our FLOP count over the peak of the device, 0 to 1."""
-        seconds, tokens = self.last.seconds - self.first.seconds, self.last.tokens - self.first.tokens
+        seconds, tokens = (
+            self.last.seconds - self.first.seconds,
+            self.last.tokens - self.first.tokens,
+        )
         supervised = self.last.supervised - self.first.supervised
         if not tokens:  # one step, or none after a restart: what the log said last
             return self.before or dict.fromkeys(RATES)
         peak = peak_of(self.device)[0]
         mfu = self.flops(tokens, supervised) / seconds / (peak * world_size()) if peak else None
-        return {"tokens_per_second": tokens / seconds, "supervised_per_second": supervised / seconds, "mfu": mfu}
+        return {
+            "tokens_per_second": tokens / seconds,
+            "supervised_per_second": supervised / seconds,
+            "mfu": mfu,
+        }
 
     def flops(self, tokens: int, supervised: int) -> float:
         """FLOPs of training on so many tokens, by `sizes.training_flops`; recomputation is not counted, as MFU's definition has it."""
@@ -195,9 +246,15 @@ class Throughput:
     def figures(self) -> dict[str, Any]:
         """The whole training as one flat dict for `run.json`: rates, share of non-padding, FLOPs, peak memory in bytes."""
         return {
-            **self.rates(), "mfu_peak": peak_of(self.device)[1], "non_padding": self.last.tokens / self.positions if self.positions else None,
-            "flops": self.flops(self.last.tokens, self.last.supervised), "peak_memory_bytes": peak_memory_mib().get("gpu" if self.device.type == "cuda" else "ram", 0) << 20,
-        }  # fmt: skip
+            **self.rates(),
+            "mfu_peak": peak_of(self.device)[1],
+            "non_padding": self.last.tokens / self.positions if self.positions else None,
+            "flops": self.flops(self.last.tokens, self.last.supervised),
+            "peak_memory_bytes": peak_memory_mib().get(
+                "gpu" if self.device.type == "cuda" else "ram", 0
+            )
+            << 20,
+        }
 
 
 @dataclass
@@ -213,7 +270,9 @@ class Training:
     trainable: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
     peak_mib: dict[str, int] = field(default_factory=dict)
-    state: dict | None = None  # the whole state dict, where the weights were cut over several processes
+    state: dict | None = (
+        None  # the whole state dict, where the weights were cut over several processes
+    )
 
     @property
     def steps(self) -> int:
@@ -234,8 +293,16 @@ class Training:
         """The numbers as one flat dict, for `run.json` and tables."""
         last = self.evaluations[-1]["eval_loss"] if self.evaluations else None
         return {
-            "method": self.method, "steps": self.steps, "train_seconds": self.seconds, "tokens": self.tokens, "supervised_tokens": self.supervised,
-            "trainable_parameters": self.trainable, "parameters": self.student.parameters, "dropped": self.dropped,
-            "first_loss": self.log[0]["loss"] if self.log else None, "last_loss": self.log[-1]["loss"] if self.log else None, "eval_loss": last,
+            "method": self.method,
+            "steps": self.steps,
+            "train_seconds": self.seconds,
+            "tokens": self.tokens,
+            "supervised_tokens": self.supervised,
+            "trainable_parameters": self.trainable,
+            "parameters": self.student.parameters,
+            "dropped": self.dropped,
+            "first_loss": self.log[0]["loss"] if self.log else None,
+            "last_loss": self.log[-1]["loss"] if self.log else None,
+            "eval_loss": last,
             **self.meter.figures(),
-        }  # fmt: skip
+        }

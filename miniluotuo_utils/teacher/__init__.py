@@ -7,6 +7,14 @@ from miniluotuo_utils.teacher.recorded import RecordedTeacher, open_teacher
 from miniluotuo_utils.teacher.store import Store
 
 __all__ = [
-    "RecordedTeacher", "Store", "Teacher", "diversity", "example_guided", "nearest_seed", "open_teacher", "parse_examples",
-    "respond", "topic_guided",
-]  # fmt: skip
+    "RecordedTeacher",
+    "Store",
+    "Teacher",
+    "diversity",
+    "example_guided",
+    "nearest_seed",
+    "open_teacher",
+    "parse_examples",
+    "respond",
+    "topic_guided",
+]

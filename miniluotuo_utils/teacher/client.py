@@ -31,7 +31,9 @@ EXAMPLES = {
     "TEACHER_API_KEY": "sk-...",
 }
 NO_KEY = "no-key-needed"
-TRIES: ContextVar[dict[str, int]] = ContextVar("tries")  # of the request of this task: sent, and refused with an error status
+TRIES: ContextVar[dict[str, int]] = ContextVar(
+    "tries"
+)  # of the request of this task: sent, and refused with an error status
 NOT_IN_BODY = ("stream", "n", "extra_headers", "extra_query", "timeout")
 
 
@@ -47,23 +49,44 @@ class Teacher:
     """
 
     def __init__(
-        self, base_url: str | None = None, model: str | None = None, api_key: str | None = None,
-        store: Store | Path | str | None = None, concurrency: int = 16, requests_per_minute: float | None = None,
-        tokens_per_minute: float | None = None, budget: Budget | None = None, timeout: float = 60, max_retries: int = 8,
-    ) -> None:  # fmt: skip
+        self,
+        base_url: str | None = None,
+        model: str | None = None,
+        api_key: str | None = None,
+        store: Store | Path | str | None = None,
+        concurrency: int = 16,
+        requests_per_minute: float | None = None,
+        tokens_per_minute: float | None = None,
+        budget: Budget | None = None,
+        timeout: float = 60,
+        max_retries: int = 8,
+    ) -> None:
         self.base_url = given("TEACHER_BASE_URL", base_url)
         self.model = given("TEACHER_MODEL", model)
         self.local = urlsplit(self.base_url).hostname in ("127.0.0.1", "localhost", "::1")
         self._key = clean_key(given("TEACHER_API_KEY", api_key, NO_KEY if self.local else None))
         self.store = store if isinstance(store, Store) else Store(store)
         if concurrency < 1:
-            raise ValueError(f"concurrency: found {concurrency}, expected 1 or more requests at a time")
+            raise ValueError(
+                f"concurrency: found {concurrency}, expected 1 or more requests at a time"
+            )
         self.concurrency, self.budget = concurrency, budget or Budget()
         self.requests, self.tokens = Pace(requests_per_minute), Pace(tokens_per_minute)
         self.timeout, self.max_retries = timeout, max_retries
-        self.spent = {"asked": 0, "from_store": 0, "failed": 0, "prompt_tokens": 0, "completion_tokens": 0}
-        self._promised: list[tuple[int, int]] = []  # (prompt, completion) tokens that the open requests may still cost
-        self._unsure = [0, 0]  # the same of tries that brought no usage, but may have been answered and billed
+        self.spent = {
+            "asked": 0,
+            "from_store": 0,
+            "failed": 0,
+            "prompt_tokens": 0,
+            "completion_tokens": 0,
+        }
+        self._promised: list[
+            tuple[int, int]
+        ] = []  # (prompt, completion) tokens that the open requests may still cost
+        self._unsure = [
+            0,
+            0,
+        ]  # the same of tries that brought no usage, but may have been answered and billed
 
     def __repr__(self) -> str:
         return f"Teacher({self.where}, {self.store!r})"
@@ -73,7 +96,9 @@ class Teacher:
         """Model and host, as a reader may see them."""
         return f"{self.model} @ {urlsplit(self.base_url).hostname}"
 
-    def ask(self, requests: Iterable[Messages], progress: bool = True, **sampling: Any) -> list[Reply]:
+    def ask(
+        self, requests: Iterable[Messages], progress: bool = True, **sampling: Any
+    ) -> list[Reply]:
         """One reply per list of messages, in the same order; synchronous, also inside Jupyter.
 
         `requests` is read lazily, `concurrency` at a time. `sampling` is sent as it stands (temperature, top_p, max_tokens, ...)
@@ -84,13 +109,17 @@ class Teacher:
         replies: list[Reply] = []
 
         def keep(place: int, reply: Reply) -> None:
-            replies.extend(Reply("", "", error="not asked") for _ in range(place + 1 - len(replies)))
+            replies.extend(
+                Reply("", "", error="not asked") for _ in range(place + 1 - len(replies))
+            )
             replies[place] = reply
 
         run_to_end(self._ask_all(requests, checked_sampling(sampling), progress, keep))
         return replies
 
-    def fill(self, requests: Iterable[Messages], progress: bool = True, **sampling: Any) -> dict[str, int]:
+    def fill(
+        self, requests: Iterable[Messages], progress: bool = True, **sampling: Any
+    ) -> dict[str, int]:
         """`ask` for millions of requests: the replies go to the store and nowhere else, so that memory stays constant.
 
         Returns how many were `answered` and how many `failed`; `stored` gives each reply afterwards.
@@ -111,7 +140,9 @@ class Teacher:
         """The reply to one message, with an optional system message."""
         return self.ask([chat(message, system)], progress=False, **sampling)[0]
 
-    def estimate(self, requests: Sequence[Messages], sample: int = 20, seed: int = 0, **sampling: Any) -> dict[str, float]:
+    def estimate(
+        self, requests: Sequence[Messages], sample: int = 20, seed: int = 0, **sampling: Any
+    ) -> dict[str, float]:
         """A dry run: ask a random sample (kept in the store, so paid for only once) and project tokens and money to all.
 
         Returns `requests, sampled, prompt_tokens, completion_tokens, cost`; the last three are projections, tokens as the server
@@ -120,17 +151,33 @@ class Teacher:
         chosen = random.Random(seed).sample(list(requests), min(sample, len(requests)))
         replies = [r for r in self.ask(chosen, progress=False, **sampling) if r.error is None]
         if not replies:
-            raise ValueError(f"estimate: none of {len(chosen)} sampled requests was answered; ask one by hand with ask_one to see why")
+            raise ValueError(
+                f"estimate: none of {len(chosen)} sampled requests was answered; ask one by hand with ask_one to see why"
+            )
         scale = len(requests) / len(replies)
-        prompt, completion = (scale * sum(getattr(r, f) or 0 for r in replies) for f in ("prompt_tokens", "completion_tokens"))
-        return {"requests": len(requests), "sampled": len(replies), "prompt_tokens": prompt, "completion_tokens": completion,
-                "cost": self.budget.cost(prompt, completion)}  # fmt: skip
+        prompt, completion = (
+            scale * sum(getattr(r, f) or 0 for r in replies)
+            for f in ("prompt_tokens", "completion_tokens")
+        )
+        return {
+            "requests": len(requests),
+            "sampled": len(replies),
+            "prompt_tokens": prompt,
+            "completion_tokens": completion,
+            "cost": self.budget.cost(prompt, completion),
+        }
 
     def _request(self, messages: Messages, sampling: Mapping[str, Any]) -> dict:
         """A request as it is sent and as its key is made."""
         return {"model": self.model, "messages": messages, **sampling}
 
-    async def _ask_all(self, requests: Iterable[Messages], sampling: dict, progress: bool, take: Callable[[int, Reply], None]) -> None:
+    async def _ask_all(
+        self,
+        requests: Iterable[Messages],
+        sampling: dict,
+        progress: bool,
+        take: Callable[[int, Reply], None],
+    ) -> None:
         """A fixed set of workers over one shared iterator: never more tasks than `concurrency`. `take` gets every reply and its place."""
         waiting: dict[str, asyncio.Lock] = {}
         broken: list[BaseException] = []
@@ -141,7 +188,12 @@ class Teacher:
             try:
                 while not broken and (following := next(waiting_requests, None)) is not None:
                     place, messages = following
-                    take(place, await self._stored_or_asked(client, gate, owner, self._request(messages, sampling), waiting))
+                    take(
+                        place,
+                        await self._stored_or_asked(
+                            client, gate, owner, self._request(messages, sampling), waiting
+                        ),
+                    )
                     bar.update()
                     if place % 16 == 0:
                         bar.set_postfix(self._progress(), refresh=False)
@@ -163,7 +215,9 @@ class Teacher:
         """What the progress bar says beside done, rate and remaining time: failures and what was spent."""
         tokens = self.spent["prompt_tokens"] + self.spent["completion_tokens"]
         money = self.budget.cost(self.spent["prompt_tokens"], self.spent["completion_tokens"])
-        return {"failed": str(self.spent["failed"]), "tokens": f"{tokens:,}"} | ({"spent": f"{money:.2f}"} if self.budget.prices else {})
+        return {"failed": str(self.spent["failed"]), "tokens": f"{tokens:,}"} | (
+            {"spent": f"{money:.2f}"} if self.budget.prices else {}
+        )
 
     async def _beat(self, owner: str) -> None:
         """Signs of life for others on the same store; one that fails is made up for by the next."""
@@ -172,19 +226,30 @@ class Teacher:
             with suppress(OSError):
                 self.store.beat(owner)
 
-    async def _stored_or_asked(self, client: AsyncOpenAI, gate: Gate, owner: str, request: dict, waiting: dict[str, asyncio.Lock]) -> Reply:
+    async def _stored_or_asked(
+        self,
+        client: AsyncOpenAI,
+        gate: Gate,
+        owner: str,
+        request: dict,
+        waiting: dict[str, asyncio.Lock],
+    ) -> Reply:
         """The store's reply, else the teacher's, committed before it is returned. Equal requests wait for one another, here and in other processes."""
         key = request_key(request)
         async with waiting.setdefault(key, asyncio.Lock()):
             while (reply := self.store.get(key)) is None:
                 if self.store.claim(key, owner):
-                    if (reply := self.store.get(key)) is not None:  # another process answered between the two lines above
+                    if (
+                        reply := self.store.get(key)
+                    ) is not None:  # another process answered between the two lines above
                         self.store.release(owner, key)
                     break
                 await asyncio.sleep(0.2)  # another process asks for it just now
             if reply is not None:
                 self.spent["from_store"] += 1
-                await asyncio.sleep(0)  # a long stored stretch must not starve the replies in flight
+                await asyncio.sleep(
+                    0
+                )  # a long stored stretch must not starve the replies in flight
             else:
                 reply = await self._within_limits(client, gate, request)
                 if reply.error is None:
@@ -196,7 +261,11 @@ class Teacher:
 
     async def _within_limits(self, client: AsyncOpenAI, gate: Gate, request: dict) -> Reply:
         """Ask as soon as the gate, the pace and the budget allow it; book what it cost."""
-        promise = worst_case(request) if self.budget.tokens is not None or self.budget.money is not None else None
+        promise = (
+            worst_case(request)
+            if self.budget.tokens is not None or self.budget.money is not None
+            else None
+        )
         guess = sum(len(str(m["content"])) for m in request["messages"]) + self._mean_completion()
         tries = TRIES.set({"sent": 0, "refused": 0})
         async with gate:
@@ -205,13 +274,18 @@ class Teacher:
             try:
                 await self.tokens.take(guess)
                 reply = await self._asked(client, request)
-                silent = TRIES.get()["sent"] - TRIES.get()["refused"] - (reply.prompt_tokens is not None)
+                silent = (
+                    TRIES.get()["sent"] - TRIES.get()["refused"] - (reply.prompt_tokens is not None)
+                )
             finally:
                 TRIES.reset(tries)
                 if promise:
                     self._promised.remove(promise)
             if promise:
-                self._unsure = [known + silent * worst for known, worst in zip(self._unsure, promise, strict=True)]
+                self._unsure = [
+                    known + silent * worst
+                    for known, worst in zip(self._unsure, promise, strict=True)
+                ]
         if reply.error is None:
             self.tokens.correct((reply.prompt_tokens or 0) + (reply.completion_tokens or 0) - guess)
         return reply
@@ -223,14 +297,26 @@ class Teacher:
     async def _promise(self, promise: tuple[int, int]) -> None:
         """Set the worst case of a request aside. Wait while open requests may still cost less than promised; raise when none is open."""
         while True:
-            prompt = self.spent["prompt_tokens"] + self._unsure[0] + promise[0] + sum(p for p, _ in self._promised)
-            completion = self.spent["completion_tokens"] + self._unsure[1] + promise[1] + sum(c for _, c in self._promised)
+            prompt = (
+                self.spent["prompt_tokens"]
+                + self._unsure[0]
+                + promise[0]
+                + sum(p for p, _ in self._promised)
+            )
+            completion = (
+                self.spent["completion_tokens"]
+                + self._unsure[1]
+                + promise[1]
+                + sum(c for _, c in self._promised)
+            )
             if self.budget.allows(prompt, completion):
                 self._promised.append(promise)
                 return
             if not self._promised:
-                raise BudgetReached(f"budget: {self._progress()} after {self.spent['asked']:,} requests, and the next one may cost up to {promise[0]:,} + "
-                                    f"{promise[1]:,} tokens more. What was answered is stored; raise the budget and run again: only what is missing is asked")  # fmt: skip
+                raise BudgetReached(
+                    f"budget: {self._progress()} after {self.spent['asked']:,} requests, and the next one may cost up to {promise[0]:,} + "
+                    f"{promise[1]:,} tokens more. What was answered is stored; raise the budget and run again: only what is missing is asked"
+                )
             await asyncio.sleep(0.05)
 
     async def _asked(self, client: AsyncOpenAI, request: dict) -> Reply:
@@ -241,12 +327,23 @@ class Teacher:
         for attempt in range(self.max_retries + 1):
             try:
                 # Not `chat.completions.create`, which spends half a millisecond per request on types that we do not use.
-                reply = to_reply(await client.post("/chat/completions", body=request, cast_to=object), self._key)
+                reply = to_reply(
+                    await client.post("/chat/completions", body=request, cast_to=object), self._key
+                )
                 break
-            except (openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError) as error:
-                raise ValueError(f"{self.where} refuses every request: {self._told(error)}. Check TEACHER_API_KEY, TEACHER_MODEL and "
-                                 "TEACHER_BASE_URL") from None  # fmt: skip
-            except (ValueError, openai.APIResponseValidationError) as error:  # an answer that is none; the client itself retries the rest
+            except (
+                openai.AuthenticationError,
+                openai.PermissionDeniedError,
+                openai.NotFoundError,
+            ) as error:
+                raise ValueError(
+                    f"{self.where} refuses every request: {self._told(error)}. Check TEACHER_API_KEY, TEACHER_MODEL and "
+                    "TEACHER_BASE_URL"
+                ) from None
+            except (
+                ValueError,
+                openai.APIResponseValidationError,
+            ) as error:  # an answer that is none; the client itself retries the rest
                 if attempt == self.max_retries or isinstance(error, UnicodeError):
                     return self._failed(error)
                 await asyncio.sleep(min(8, 0.2 * 2**attempt))
@@ -282,14 +379,25 @@ class Teacher:
                 gate.went_well()
 
         hooks = {"request": [before], "response": [after]}
-        options = {"timeout": self.timeout, "trust_env": not self.local, "event_hooks": hooks}  # no proxy to this machine
-        limits = {"max_connections": self.concurrency, "max_keepalive_connections": self.concurrency}  # None would be aiohttp's 100
+        options = {
+            "timeout": self.timeout,
+            "trust_env": not self.local,
+            "event_hooks": hooks,
+        }  # no proxy to this machine
+        limits = {
+            "max_connections": self.concurrency,
+            "max_keepalive_connections": self.concurrency,
+        }  # None would be aiohttp's 100
         try:
             http = DefaultAioHttpClient(**options, limits=http_limits(limits))
         except RuntimeError:  # openai without its aiohttp extra
             http = DefaultAsyncHttpxClient(**options, limits=http_limits(limits))
         async with AsyncOpenAI(
-            base_url=self.base_url, api_key=self._key, timeout=self.timeout, max_retries=self.max_retries, http_client=http
+            base_url=self.base_url,
+            api_key=self._key,
+            timeout=self.timeout,
+            max_retries=self.max_retries,
+            http_client=http,
         ) as client:
             yield client
 
@@ -298,7 +406,12 @@ def progress_bar(requests: Iterable, name: str, shown: bool) -> Any:
     """Done, rate and remaining time; the rest is in its postfix."""
     from tqdm import tqdm
 
-    return tqdm(total=len(requests) if hasattr(requests, "__len__") else None, disable=not shown, desc=name, unit="reply")
+    return tqdm(
+        total=len(requests) if hasattr(requests, "__len__") else None,
+        disable=not shown,
+        desc=name,
+        unit="reply",
+    )
 
 
 def http_limits(limits: Mapping[str, int | None]) -> Any:
@@ -313,7 +426,9 @@ def http_limits(limits: Mapping[str, int | None]) -> Any:
 def checked_sampling(sampling: Mapping[str, Any]) -> dict[str, Any]:
     """Sampling parameters without those that are None; ValueError for one that does not ask for one plain reply."""
     if wrong := [name for name in NOT_IN_BODY if name in sampling]:
-        raise ValueError(f"sampling: found {wrong[0]}, expected parameters of one plain reply, such as temperature or max_tokens")
+        raise ValueError(
+            f"sampling: found {wrong[0]}, expected parameters of one plain reply, such as temperature or max_tokens"
+        )
     return {name: value for name, value in sampling.items() if value is not None}
 
 
@@ -325,8 +440,12 @@ def worst_case(request: Mapping[str, Any]) -> tuple[int, int]:
     """
     limit = request.get("max_tokens") or request.get("max_completion_tokens")
     if not limit:
-        raise ValueError("a budget needs max_tokens in every request, for without it nobody knows what a reply may cost; pass max_tokens=…")
-    return sum(len(str(m["content"]).encode("utf-8", "replace")) + 32 for m in request["messages"]), limit
+        raise ValueError(
+            "a budget needs max_tokens in every request, for without it nobody knows what a reply may cost; pass max_tokens=…"
+        )
+    return sum(
+        len(str(m["content"]).encode("utf-8", "replace")) + 32 for m in request["messages"]
+    ), limit
 
 
 def retry_after(value: str | None) -> float | None:
@@ -345,8 +464,10 @@ def given(variable: str, value: str | None, default: str | None = None) -> str:
     """A value, else the environment variable's, else the default, else an error that says how to set it."""
     found = (value or os.environ.get(variable) or default or "").strip()
     if not found:
-        raise ValueError(f"{variable} is not set, and a teacher needs it. Set it before this cell, for example "
-                         f'os.environ["{variable}"] = "{EXAMPLES[variable]}", or export it in the shell')  # fmt: skip
+        raise ValueError(
+            f"{variable} is not set, and a teacher needs it. Set it before this cell, for example "
+            f'os.environ["{variable}"] = "{EXAMPLES[variable]}", or export it in the shell'
+        )
     return found
 
 
@@ -358,8 +479,10 @@ def clean_key(key: str) -> str:
     ValueError: TEACHER_API_KEY: found a character that no key has (a space or not ASCII), expected the key alone. Copy it again
     """
     if not (key.isascii() and key.isprintable() and " " not in key):
-        raise ValueError("TEACHER_API_KEY: found a character that no key has (a space or not ASCII), expected the key alone. "
-                         "Copy it again")  # fmt: skip
+        raise ValueError(
+            "TEACHER_API_KEY: found a character that no key has (a space or not ASCII), expected the key alone. "
+            "Copy it again"
+        )
     return key
 
 
@@ -377,13 +500,27 @@ def to_reply(completion: Any, key: str = NO_KEY) -> Reply:
     """A chat completion (parsed JSON) as a `Reply`; ValueError, without the key, for an answer that is none, as proxies and log-in pages send."""
     choices = completion.get("choices") if isinstance(completion, dict) else None
     if not choices or not isinstance(choices[0].get("message"), dict):
-        shown = completion.get("error") or completion if isinstance(completion, dict) else completion
-        shown = str(shown).replace(key, "***")[:200]  # first the key, then the cut: half a key is a leak, too
-        raise ValueError(f"found {shown!r}, expected a chat completion with choices. Check TEACHER_BASE_URL; it "
-                         "usually ends in /v1")  # fmt: skip
+        shown = (
+            completion.get("error") or completion if isinstance(completion, dict) else completion
+        )
+        shown = str(shown).replace(key, "***")[
+            :200
+        ]  # first the key, then the cut: half a key is a leak, too
+        raise ValueError(
+            f"found {shown!r}, expected a chat completion with choices. Check TEACHER_BASE_URL; it "
+            "usually ends in /v1"
+        )
     choice, usage = choices[0], completion.get("usage") or {}
-    text = re.sub("[\ud800-\udfff]", "\ufffd", choice["message"].get("content") or "")  # half an emoji, where max_tokens cut it
-    return Reply(text, choice.get("finish_reason") or "", usage.get("prompt_tokens"), usage.get("completion_tokens"), completion.get("model") or "")
+    text = re.sub(
+        "[\ud800-\udfff]", "\ufffd", choice["message"].get("content") or ""
+    )  # half an emoji, where max_tokens cut it
+    return Reply(
+        text,
+        choice.get("finish_reason") or "",
+        usage.get("prompt_tokens"),
+        usage.get("completion_tokens"),
+        completion.get("model") or "",
+    )
 
 
 def run_to_end(coroutine: Coroutine[Any, Any, Result]) -> Result:

@@ -91,9 +91,15 @@ def verb_objects(texts: Iterable[str]) -> Counter[tuple[str, str]]:
     counts: Counter[tuple[str, str]] = Counter()
     for text in texts:
         clause = re.split("[，。！？；：,.!?;:\n]", text)[0]
-        tagged = [(word, tag) for word, tag in rjieba.tag(clause) if word not in ("请", "帮", "要", "给", "把", "用", "让", "以")]
+        tagged = [
+            (word, tag)
+            for word, tag in rjieba.tag(clause)
+            if word not in ("请", "帮", "要", "给", "把", "用", "让", "以")
+        ]
         verb = next((i for i, (_, tag) in enumerate(tagged) if tag.startswith("v")), None)
-        nouns = [word for word, tag in tagged[verb + 1 :] if tag[0] in "nt"] if verb is not None else []
+        nouns = (
+            [word for word, tag in tagged[verb + 1 :] if tag[0] in "nt"] if verb is not None else []
+        )
         if nouns:
             counts[tagged[verb][0], nouns[-1]] += 1
     return counts

@@ -27,7 +27,8 @@ Each example must include an instruction.
 Each generated instruction can be either an imperative sentence or a question.
 Each example must start with the label "<example>" and end with the label "</example>"."""
 EXAMPLE_GUIDED_EN = (
-    "{examples}\n\nGenerate {count} diverse examples that are similar to the provided examples.\n" + RULES_EN
+    "{examples}\n\nGenerate {count} diverse examples that are similar to the provided examples.\n"
+    + RULES_EN
 )
 TOPIC_GUIDED_EN = (
     "{examples}\n\nGenerate {count} diverse examples that are similar to the provided examples "
@@ -38,10 +39,10 @@ RULES_ZH = """只写示例，不要写它们的回答。
 指令可以是祈使句，也可以是问句。
 每个示例都以标签“<example>”开头，以标签“</example>”结尾。"""
 EXAMPLE_GUIDED_ZH = "{examples}\n\n生成 {count} 个多样的示例，与上面给出的示例相似。\n" + RULES_ZH
-TOPIC_GUIDED_ZH = "{examples}\n\n生成 {count} 个多样的示例，与上面给出的示例相似，主题是“{topics}”。\n" + RULES_ZH
-RESPOND_SYSTEM_EN = (
-    "You are a helpful assistant, but you must respond the provided instructions as concise as possible."
+TOPIC_GUIDED_ZH = (
+    "{examples}\n\n生成 {count} 个多样的示例，与上面给出的示例相似，主题是“{topics}”。\n" + RULES_ZH
 )
+RESPOND_SYSTEM_EN = "You are a helpful assistant, but you must respond the provided instructions as concise as possible."
 RESPOND_SYSTEM_ZH = "你是一个乐于助人的助手。回答给出的指令，在说清楚的前提下尽量简洁。"
 EXAMPLE_GUIDED = {"zh": EXAMPLE_GUIDED_ZH, "en": EXAMPLE_GUIDED_EN}
 TOPIC_GUIDED = {"zh": TOPIC_GUIDED_ZH, "en": TOPIC_GUIDED_EN}
@@ -50,7 +51,9 @@ BETWEEN_TOPICS = {"zh": "、", "en": ", "}
 
 TAG = re.compile(r"<\s*(/?)\s*example\s*>", re.IGNORECASE)
 NUMBER = re.compile(r"\s*(?:\d{1,3}(?:[.．](?!\d)|[、)）])|[-*•](?=\s))\s*")
-NO_TEXT = re.compile(r"```\w*|[\s\d.．、)）(（*•-]")  # what stands between examples without meaning anything
+NO_TEXT = re.compile(
+    r"```\w*|[\s\d.．、)）(（*•-]"
+)  # what stands between examples without meaning anything
 
 
 @dataclass
@@ -69,9 +72,16 @@ class Guided:
 
 
 def example_guided(
-    teacher: Teacher, seeds: Sequence[Mapping], requests: int, examples: int = 3, count: int = 20,
-    seed: int = 0, language: str = "zh", subset: str | None = None, **sampling: Any,
-) -> Guided:  # fmt: skip
+    teacher: Teacher,
+    seeds: Sequence[Mapping],
+    requests: int,
+    examples: int = 3,
+    count: int = 20,
+    seed: int = 0,
+    language: str = "zh",
+    subset: str | None = None,
+    **sampling: Any,
+) -> Guided:
     """New instructions like the seeds: every request shows `examples` random seeds and asks for `count` more.
 
     For collections of tasks (P3, FLAN), `subset` names the field that says where a seed is from: each request then shows examples
@@ -82,7 +92,14 @@ def example_guided(
     return generated(teacher, list(prompts), seeds, "example_guided", sampling)
 
 
-def example_prompts(seeds: Sequence[Mapping], examples: int, count: int, seed: int, language: str, subset: str | None = None) -> Iterator[str]:
+def example_prompts(
+    seeds: Sequence[Mapping],
+    examples: int,
+    count: int,
+    seed: int,
+    language: str,
+    subset: str | None = None,
+) -> Iterator[str]:
     """Example-guided prompts without end."""
     template, chance = of_language(EXAMPLE_GUIDED, language), random.Random(seed)
     groups: dict[object, list[Mapping]] = {}
@@ -90,22 +107,45 @@ def example_prompts(seeds: Sequence[Mapping], examples: int, count: int, seed: i
         groups.setdefault(row[subset] if subset else None, []).append(row)
     large = [name for name, rows in groups.items() if len(rows) >= examples]
     if not large:
-        draw(chance, seeds, examples if not subset else len(seeds) + 1, "seeds" if not subset else f"seeds of any one {subset}")
+        draw(
+            chance,
+            seeds,
+            examples if not subset else len(seeds) + 1,
+            "seeds" if not subset else f"seeds of any one {subset}",
+        )
     while True:
         shown = draw(chance, groups[chance.choice(large)] if subset else seeds, examples, "seeds")
         yield template.format(examples=example_lines(shown), count=count)
 
 
 def topic_guided(
-    teacher: Teacher, seeds: Sequence[Mapping], topics: Sequence[str], requests: int, topics_per_request: int = 3,
-    examples: int = 3, count: int = 20, seed: int = 0, language: str = "zh", **sampling: Any,
-) -> Guided:  # fmt: skip
+    teacher: Teacher,
+    seeds: Sequence[Mapping],
+    topics: Sequence[str],
+    requests: int,
+    topics_per_request: int = 3,
+    examples: int = 3,
+    count: int = 20,
+    seed: int = 0,
+    language: str = "zh",
+    **sampling: Any,
+) -> Guided:
     """`example_guided` that also names `topics_per_request` random topics in every request, for a wider spread."""
-    prompts = islice(topic_prompts(seeds, topics, examples, topics_per_request, count, seed, language), requests)
+    prompts = islice(
+        topic_prompts(seeds, topics, examples, topics_per_request, count, seed, language), requests
+    )
     return generated(teacher, list(prompts), seeds, "topic_guided", sampling)
 
 
-def topic_prompts(seeds: Sequence[Mapping], topics: Sequence[str], examples: int, topics_per_request: int, count: int, seed: int, language: str) -> Iterator[str]:
+def topic_prompts(
+    seeds: Sequence[Mapping],
+    topics: Sequence[str],
+    examples: int,
+    topics_per_request: int,
+    count: int,
+    seed: int,
+    language: str,
+) -> Iterator[str]:
     """Topic-guided prompts without end."""
     template, chance = of_language(TOPIC_GUIDED, language), random.Random(seed)
     while True:
@@ -127,17 +167,33 @@ class Grown:
 
 
 def grow(
-    teacher: Teacher, seeds: Sequence[Mapping], target: int, topics: Sequence[str] | None = None, per_round: int = 8, examples: int = 3,
-    count: int = 20, near: float = 0.7, least_new: float = 0.1, patience: int = 3, most_rounds: int = 10_000, seed: int = 0,
-    language: str = "zh", watch: Callable[[Grown], None] | None = None, **sampling: Any,
-) -> Grown:  # fmt: skip
+    teacher: Teacher,
+    seeds: Sequence[Mapping],
+    target: int,
+    topics: Sequence[str] | None = None,
+    per_round: int = 8,
+    examples: int = 3,
+    count: int = 20,
+    near: float = 0.7,
+    least_new: float = 0.1,
+    patience: int = 3,
+    most_rounds: int = 10_000,
+    seed: int = 0,
+    language: str = "zh",
+    watch: Callable[[Grown], None] | None = None,
+    **sampling: Any,
+) -> Grown:
     """Grow a set of instructions to `target`: ask in rounds, keep what nearly repeats nothing there is, stop when new ones dry up.
 
     Every parsed instruction is compared with the seeds and all kept ones (Jaccard of character 3-grams, `near`). With `topics`
     the rounds are topic-guided. Dry means: in `patience` rounds in a row less than `least_new` of what was generated was new. The same
     seed asks the same questions in the same order, so a second run goes on from the store. `watch` sees the set after every round.
     """
-    prompts = topic_prompts(seeds, topics, examples, 3, count, seed, language) if topics else example_prompts(seeds, examples, count, seed, language)
+    prompts = (
+        topic_prompts(seeds, topics, examples, 3, count, seed, language)
+        if topics
+        else example_prompts(seeds, examples, count, seed, language)
+    )
     kept, known = Grown(), NearDuplicates(near)
     texts = [joined(row["instruction"], row.get("input") or "") for row in seeds]
     known.add(texts)
@@ -145,17 +201,37 @@ def grow(
     while len(kept.rows) < target and dry < patience and len(kept.curve) < most_rounds:
         replies = teacher.ask([chat(prompt) for prompt in islice(prompts, per_round)], **sampling)
         if all(reply.error for reply in replies):
-            raise ValueError(f"grow: no request of a whole round was answered ({replies[0].error}); what was answered before is stored. Run again to go on")
-        found = [text for reply in replies if reply.error is None for text in parse_examples(reply.text)[0]]
-        requests, generated_in_all, before = requests + len(replies), generated_in_all + len(found), len(kept.rows)
+            raise ValueError(
+                f"grow: no request of a whole round was answered ({replies[0].error}); what was answered before is stored. Run again to go on"
+            )
+        found = [
+            text
+            for reply in replies
+            if reply.error is None
+            for text in parse_examples(reply.text)[0]
+        ]
+        requests, generated_in_all, before = (
+            requests + len(replies),
+            generated_in_all + len(found),
+            len(kept.rows),
+        )
         for text, match in zip(found, known.add(found), strict=True):
             texts.append(text)
             if match is None:
-                kept.rows.append({"instruction": text, "input": "", "source": "topic_guided" if topics else "example_guided", "request": requests})
+                kept.rows.append(
+                    {
+                        "instruction": text,
+                        "input": "",
+                        "source": "topic_guided" if topics else "example_guided",
+                        "request": requests,
+                    }
+                )
             else:
                 kept.near.append((text, texts[match.number], match.similarity))
         dry = dry + 1 if len(kept.rows) - before < least_new * max(1, len(found)) else 0
-        kept.curve.append({"requests": requests, "generated": generated_in_all, "unique": len(kept.rows)})
+        kept.curve.append(
+            {"requests": requests, "generated": generated_in_all, "unique": len(kept.rows)}
+        )
         if watch:
             watch(kept)
     kept.stopped = "target" if len(kept.rows) >= target else "dry" if dry >= patience else "rounds"
@@ -178,7 +254,9 @@ def respond(
         if reason := why_unusable(reply, joined(**question)):
             rejected.append({**question, "reason": reason})
         else:
-            answered.append({**question, "output": reply.text.strip(), "source": row.get("source") or "teacher"})
+            answered.append(
+                {**question, "output": reply.text.strip(), "source": row.get("source") or "teacher"}
+            )
     return answered, rejected
 
 
@@ -209,13 +287,23 @@ def keep(piece: str, pieces: list[str]) -> None:
     """Append `piece` without its number and fences, unless nothing is left of it."""
     if NO_TEXT.sub("", piece):
         number = NUMBER.match(piece)
-        pieces.append(re.sub(r"\s*\n(?:\s*\d{1,3}[.．、)）]|\s*```\w*)\s*$", "", piece[number.end() if number else 0 :]).strip())
+        pieces.append(
+            re.sub(
+                r"\s*\n(?:\s*\d{1,3}[.．、)）]|\s*```\w*)\s*$",
+                "",
+                piece[number.end() if number else 0 :],
+            ).strip()
+        )
 
 
-def generated(teacher: Teacher, prompts: list[str], seeds: Sequence[Mapping], source: str, sampling: dict) -> Guided:
+def generated(
+    teacher: Teacher, prompts: list[str], seeds: Sequence[Mapping], source: str, sampling: dict
+) -> Guided:
     """Ask all prompts, parse the replies and drop what a seed or an earlier reply says already."""
     of_seeds = {folded(joined(row["instruction"], row.get("input") or "")) for row in seeds}
-    counts = dict.fromkeys(("requests", "failed", "generated", "of_seed", "repeated", "unique", "unparsable"), 0)
+    counts = dict.fromkeys(
+        ("requests", "failed", "generated", "of_seed", "repeated", "unique", "unparsable"), 0
+    )
     result = Guided([], counts, prompts, [], [])
     seen: set[str] = set()
     for number, reply in enumerate(teacher.ask([chat(prompt) for prompt in prompts], **sampling)):
@@ -233,7 +321,9 @@ def generated(teacher: Teacher, prompts: list[str], seeds: Sequence[Mapping], so
             counts[kind] += 1
             seen.add(key)
             if kind == "unique":
-                result.rows.append({"instruction": text, "input": "", "source": source, "request": number})
+                result.rows.append(
+                    {"instruction": text, "input": "", "source": source, "request": number}
+                )
     counts["unparsable"] = len(result.unparsable)
     return result
 
@@ -257,13 +347,17 @@ def example_lines(rows: Iterable[Mapping]) -> str:
     >>> example_lines([{"instruction": "写一首诗", "input": ""}])
     '<example>写一首诗</example>'
     """
-    return "\n".join(f"<example>{joined(row['instruction'], row.get('input') or '')}</example>" for row in rows)
+    return "\n".join(
+        f"<example>{joined(row['instruction'], row.get('input') or '')}</example>" for row in rows
+    )
 
 
 def draw(chance: random.Random, things: Sequence, count: int, name: str) -> list:
     """`count` different things at random; ValueError where there are fewer."""
     if len(things) < count:
-        raise ValueError(f"{name}: found {len(things)}, expected at least the {count} that one request shows")
+        raise ValueError(
+            f"{name}: found {len(things)}, expected at least the {count} that one request shows"
+        )
     return chance.sample(things, count)
 
 

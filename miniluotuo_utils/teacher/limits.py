@@ -25,7 +25,9 @@ class Pace:
 
     def __init__(self, per_minute: float | None) -> None:
         if per_minute is not None and per_minute <= 0:
-            raise ValueError(f"per minute: found {per_minute}, expected a number above 0, or None for no limit")
+            raise ValueError(
+                f"per minute: found {per_minute}, expected a number above 0, or None for no limit"
+            )
         self.rate = per_minute / 60 if per_minute else None  # per second
         self.free_at = 0.0  # the moment at which nothing is owed
 
@@ -116,7 +118,9 @@ class Budget:
 
     def __post_init__(self) -> None:
         if self.money is not None and set(self.prices or ()) != {"prompt", "completion"}:
-            raise ValueError(f"prices: found {self.prices}, expected {{'prompt': …, 'completion': …}} per million tokens, which a budget in money needs")
+            raise ValueError(
+                f"prices: found {self.prices}, expected {{'prompt': …, 'completion': …}} per million tokens, which a budget in money needs"
+            )
 
     def cost(self, prompt_tokens: float, completion_tokens: float) -> float:
         """Money for so many tokens; 0 without prices."""
@@ -125,5 +129,6 @@ class Budget:
 
     def allows(self, prompt_tokens: float, completion_tokens: float) -> bool:
         """Whether so much in all stays within the budget."""
-        return ((self.tokens is None or prompt_tokens + completion_tokens <= self.tokens)
-                and (self.money is None or self.cost(prompt_tokens, completion_tokens) <= self.money))  # fmt: skip
+        return (self.tokens is None or prompt_tokens + completion_tokens <= self.tokens) and (
+            self.money is None or self.cost(prompt_tokens, completion_tokens) <= self.money
+        )

@@ -53,8 +53,12 @@ class Bank:
     """What the recorded teacher knows, and how it chooses: the same request always gets the same answer."""
 
     def __init__(self, rows: Sequence[Mapping]) -> None:
-        self.topic_of = {joined(row["instruction"], row.get("input") or ""): row.get("topic", "") for row in rows}
-        self.answers = {joined(row["instruction"], row.get("input") or ""): row["output"] for row in rows}
+        self.topic_of = {
+            joined(row["instruction"], row.get("input") or ""): row.get("topic", "") for row in rows
+        }
+        self.answers = {
+            joined(row["instruction"], row.get("input") or ""): row["output"] for row in rows
+        }
 
     def answer(self, request: Mapping) -> str:
         """The content of one reply: examples for a guided prompt, else the recorded output, else NOT_RECORDED."""
@@ -62,8 +66,12 @@ class Bank:
         if "<example>" not in message:
             return self.answers.get(message.strip(), NOT_RECORDED)
         chosen = self.examples(message, random.Random(request_key(request)))
-        numbered = random.Random(request_key(request)).random() < 0.3  # as real teachers do now and then
-        lines = [f"{i}. " * numbered + f"<example>{text}</example>" for i, text in enumerate(chosen, 1)]
+        numbered = (
+            random.Random(request_key(request)).random() < 0.3
+        )  # as real teachers do now and then
+        lines = [
+            f"{i}. " * numbered + f"<example>{text}</example>" for i, text in enumerate(chosen, 1)
+        ]
         return "\n".join(lines) or NOT_RECORDED
 
     def examples(self, message: str, chance: random.Random) -> list[str]:
@@ -78,7 +86,11 @@ class Bank:
             return free[:count]
         topics = re.split(r"\s*[,，、]\s*", found[1])
         named = [text for text in free if self.topic_of[text] in topics]
-        near = [text for text in free if self.topic_of[text] not in topics and any(t in text for t in topics)]
+        near = [
+            text
+            for text in free
+            if self.topic_of[text] not in topics and any(t in text for t in topics)
+        ]
         return [*named, *near][:count]
 
 
@@ -101,13 +113,17 @@ class Faults:
 
     def __post_init__(self) -> None:
         if unknown := set(self.kinds) - set(FAULTS):
-            raise ValueError(f"kinds: found {sorted(unknown)}, expected some of {', '.join(FAULTS)}")
+            raise ValueError(
+                f"kinds: found {sorted(unknown)}, expected some of {', '.join(FAULTS)}"
+            )
         self.chance, self.lock = random.Random(self.seed), threading.Lock()
 
     def next(self) -> str | None:
         """The fault of the next request, None where all goes well."""
         with self.lock:
-            return self.chance.choice(list(self.kinds)) if self.chance.random() < self.rate else None
+            return (
+                self.chance.choice(list(self.kinds)) if self.chance.random() < self.rate else None
+            )
 
 
 class RecordedTeacher:
@@ -118,8 +134,19 @@ class RecordedTeacher:
     live; `server.answered` counts the answers sent, by the key of their request.
     """
 
-    def __init__(self, bank_rows: Sequence[Mapping], port: int = 0, faults: Faults | None = None, latency: float = 0.0) -> None:
-        self.bank, self.port, self.faults, self.latency = Bank(bank_rows), port, faults or Faults(), latency
+    def __init__(
+        self,
+        bank_rows: Sequence[Mapping],
+        port: int = 0,
+        faults: Faults | None = None,
+        latency: float = 0.0,
+    ) -> None:
+        self.bank, self.port, self.faults, self.latency = (
+            Bank(bank_rows),
+            port,
+            faults or Faults(),
+            latency,
+        )
         self.model = f"{MODEL}@{bank_version(bank_rows)}"
         self.answered: Counter[str] = Counter()
 
@@ -135,13 +162,18 @@ class RecordedTeacher:
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise
-            raise OSError(errno.EADDRINUSE, f"port {self.port} of 127.0.0.1 is in use, expected a free one. Use port=0 for any "
-                          "free port, or stop the program that holds it") from None  # fmt: skip
+            raise OSError(
+                errno.EADDRINUSE,
+                f"port {self.port} of 127.0.0.1 is in use, expected a free one. Use port=0 for any "
+                "free port, or stop the program that holds it",
+            ) from None
         self.port = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
         return self
 
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.server.shutdown()
         self.server.server_close()
 
@@ -167,8 +199,15 @@ class ChatHandler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """The one model there is."""
         if self.path != "/v1/models":
-            return self.fail(404, f"found GET {self.path}, expected GET /v1/models or POST /v1/chat/completions")
-        entry = {"id": self.teacher.model, "object": "model", "created": 0, "owned_by": "mini-luotuo"}
+            return self.fail(
+                404, f"found GET {self.path}, expected GET /v1/models or POST /v1/chat/completions"
+            )
+        entry = {
+            "id": self.teacher.model,
+            "object": "model",
+            "created": 0,
+            "owned_by": "mini-luotuo",
+        }
         self.send(200, {"object": "list", "data": [entry]})
 
     def do_POST(self) -> None:
@@ -183,11 +222,17 @@ class ChatHandler(BaseHTTPRequestHandler):
         time.sleep(self.teacher.latency)
         fault = self.teacher.faults.next()
         if fault in ("429", "500", "503"):
-            return self.fail(int(fault), f"a fault on purpose: {fault}", {"Retry-After": str(self.teacher.faults.retry_after)})
+            return self.fail(
+                int(fault),
+                f"a fault on purpose: {fault}",
+                {"Retry-After": str(self.teacher.faults.retry_after)},
+            )
         if fault == "hang":
             time.sleep(self.teacher.faults.hang)
             return self.hang_up()
-        whole = completion(request, self.teacher.bank.answer(request), self.teacher.model, cut=fault == "cut")
+        whole = completion(
+            request, self.teacher.bank.answer(request), self.teacher.model, cut=fault == "cut"
+        )
         if fault != "reset" and fault != "not json":
             self.teacher.answered[request_key(request)] += 1
         if request.get("stream"):
@@ -196,9 +241,26 @@ class ChatHandler(BaseHTTPRequestHandler):
 
     def fail(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
         """An error in OpenAI's form."""
-        self.send(status, {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": None}}, headers)
+        self.send(
+            status,
+            {
+                "error": {
+                    "message": message,
+                    "type": "invalid_request_error",
+                    "param": None,
+                    "code": None,
+                }
+            },
+            headers,
+        )
 
-    def send(self, status: int, value: dict, headers: Mapping[str, str] | None = None, fault: str | None = None) -> None:
+    def send(
+        self,
+        status: int,
+        value: dict,
+        headers: Mapping[str, str] | None = None,
+        fault: str | None = None,
+    ) -> None:
         """One JSON answer, or what a fault makes of it."""
         data = json.dumps(value, ensure_ascii=False).encode("utf-8")
         if fault == "not json":
@@ -212,7 +274,9 @@ class ChatHandler(BaseHTTPRequestHandler):
         if fault == "reset":
             self.wfile.write(data[: len(data) // 2])
             return self.hang_up()
-        for piece in [data[i : i + 40] for i in range(0, len(data), 40)] if fault == "slow" else [data]:
+        for piece in (
+            [data[i : i + 40] for i in range(0, len(data), 40)] if fault == "slow" else [data]
+        ):
             self.wfile.write(piece)
             self.wfile.flush()
             time.sleep(0.01 if fault == "slow" else 0)
@@ -224,10 +288,18 @@ class ChatHandler(BaseHTTPRequestHandler):
         self.send_header("Connection", "close")
         self.end_headers()
         choice, text = whole["choices"][0], whole["choices"][0]["message"]["content"]
-        head = {name: whole[name] for name in ("id", "created", "model")} | {"object": "chat.completion.chunk"}
-        deltas = [({"role": "assistant", "content": ""}, None), *(({"content": text[i : i + 3]}, None) for i in range(0, len(text), 3)),
-                  ({}, choice["finish_reason"])]  # fmt: skip
-        events = [head | {"choices": [{"index": 0, "delta": delta, "finish_reason": reason}]} for delta, reason in deltas]
+        head = {name: whole[name] for name in ("id", "created", "model")} | {
+            "object": "chat.completion.chunk"
+        }
+        deltas = [
+            ({"role": "assistant", "content": ""}, None),
+            *(({"content": text[i : i + 3]}, None) for i in range(0, len(text), 3)),
+            ({}, choice["finish_reason"]),
+        ]
+        events = [
+            head | {"choices": [{"index": 0, "delta": delta, "finish_reason": reason}]}
+            for delta, reason in deltas
+        ]
         if (request.get("stream_options") or {}).get("include_usage"):
             events.append(head | {"choices": [], "usage": whole["usage"]})
         for event in [*(json.dumps(e, ensure_ascii=False) for e in events), "[DONE]"]:
@@ -250,13 +322,18 @@ def read_request(body: bytes) -> dict:
     try:
         request = json.loads(body)
     except ValueError as error:
-        raise BadRequest(f"body: found no JSON ({error}), expected a chat completion request") from None
+        raise BadRequest(
+            f"body: found no JSON ({error}), expected a chat completion request"
+        ) from None
     messages = request.get("messages") if isinstance(request, dict) else None
     whole = isinstance(messages, list) and all(
-        isinstance(m, dict) and isinstance(m.get("role"), str) and isinstance(m.get("content"), str) for m in messages
+        isinstance(m, dict) and isinstance(m.get("role"), str) and isinstance(m.get("content"), str)
+        for m in messages
     )
     if not whole or not any(m["role"] == "user" for m in messages):
-        raise BadRequest("messages: expected a list of objects with the strings role and content, one of them of the user")
+        raise BadRequest(
+            "messages: expected a list of objects with the strings role and content, one of them of the user"
+        )
     limit = request.get("max_tokens")
     if limit is not None and (type(limit) is not int or limit < 1):
         raise BadRequest(f"max_tokens: found {limit!r}, expected a whole number above 0")
@@ -268,18 +345,32 @@ def completion(request: Mapping, text: str, model: str, cut: bool = False) -> di
     limit = min(request.get("max_tokens") or len(text), len(text) // 2 if cut else len(text))
     asked = sum(len(m["content"]) for m in request["messages"])
     shown = text[:limit]
-    choice = {"index": 0, "message": {"role": "assistant", "content": shown}, "logprobs": None,
-              "finish_reason": "stop" if shown == text else "length"}  # fmt: skip
+    choice = {
+        "index": 0,
+        "message": {"role": "assistant", "content": shown},
+        "logprobs": None,
+        "finish_reason": "stop" if shown == text else "length",
+    }
     return {
-        "id": f"chatcmpl-{request_key(request)[:24]}", "object": "chat.completion", "created": 0, "model": model,
-        "system_fingerprint": MODEL, "choices": [choice],
-        "usage": {"prompt_tokens": asked, "completion_tokens": len(shown), "total_tokens": asked + len(shown)},
-    }  # fmt: skip
+        "id": f"chatcmpl-{request_key(request)[:24]}",
+        "object": "chat.completion",
+        "created": 0,
+        "model": model,
+        "system_fingerprint": MODEL,
+        "choices": [choice],
+        "usage": {
+            "prompt_tokens": asked,
+            "completion_tokens": len(shown),
+            "total_tokens": asked + len(shown),
+        },
+    }
 
 
 @contextmanager
 def open_teacher(
-    store_path: Path | str | None, bank: Path | str | Sequence[Mapping] = EMBEDDED / "bank.jsonl", **options: object
+    store_path: Path | str | None,
+    bank: Path | str | Sequence[Mapping] = EMBEDDED / "bank.jsonl",
+    **options: object,
 ) -> Iterator[Teacher]:
     """The paid teacher if TEACHER_BASE_URL is set, else the recorded one; says in one line which of the two it is.
 
@@ -289,13 +380,17 @@ def open_teacher(
     try:
         if os.environ.get("TEACHER_BASE_URL"):
             teacher = Teacher(store=store, **options)
-            print(f"教师：{teacher.where}，按用量计费。 Teacher: {teacher.where}; asking it may cost money.")
+            print(
+                f"教师：{teacher.where}，按用量计费。 Teacher: {teacher.where}; asking it may cost money."
+            )
             yield teacher
             return
         rows = read_jsonl(bank) if isinstance(bank, (str, Path)) else bank
         with RecordedTeacher(rows) as server:
-            print("教师：录制的替身，不联网、不花钱（没有设置 TEACHER_BASE_URL）。 "
-                  "Teacher: the recorded stand-in, no network, no cost (TEACHER_BASE_URL is not set).")  # fmt: skip
+            print(
+                "教师：录制的替身，不联网、不花钱（没有设置 TEACHER_BASE_URL）。 "
+                "Teacher: the recorded stand-in, no network, no cost (TEACHER_BASE_URL is not set)."
+            )
             yield Teacher(server.base_url, server.model, "recorded", store, **options)
     finally:
         store.close()

@@ -32,7 +32,10 @@ TABLE = """CREATE TABLE IF NOT EXISTS replies (
     prompt_tokens INTEGER, completion_tokens INTEGER, model TEXT NOT NULL, created REAL NOT NULL) WITHOUT ROWID"""
 CLAIMS = "CREATE TABLE IF NOT EXISTS claims (key TEXT PRIMARY KEY, owner TEXT NOT NULL, beat REAL NOT NULL) WITHOUT ROWID"
 COLUMNS = "text, finish_reason, prompt_tokens, completion_tokens, model"
-BEAT, STALE = 5, 30  # seconds between the signs of life of one who asks, and after which its claims are anybody's
+BEAT, STALE = (
+    5,
+    30,
+)  # seconds between the signs of life of one who asks, and after which its claims are anybody's
 
 
 @dataclass
@@ -67,7 +70,9 @@ class Reply:
         if not self.text.strip():
             return "empty"
         if self.finish_reason != "stop":
-            return {"length": "cut", "content_filter": "filtered"}.get(self.finish_reason, f"finish_reason {self.finish_reason!r}")
+            return {"length": "cut", "content_filter": "filtered"}.get(
+                self.finish_reason, f"finish_reason {self.finish_reason!r}"
+            )
         return "refused" if declines(asked, self.text) or names_itself(self.text) else "usable"
 
 
@@ -118,8 +123,19 @@ def parquet_schema() -> pyarrow.Schema:
     import pyarrow as pa
 
     message = pa.struct([("role", pa.string()), ("content", pa.string())])
-    texts = {name: pa.string() for name in ("key", "model", "sampling", "text", "mark", "finish_reason", "answered_by")}
-    return pa.schema({**texts, "messages": pa.list_(message), "prompt_tokens": pa.int64(), "completion_tokens": pa.int64(), "created": pa.float64()})
+    texts = {
+        name: pa.string()
+        for name in ("key", "model", "sampling", "text", "mark", "finish_reason", "answered_by")
+    }
+    return pa.schema(
+        {
+            **texts,
+            "messages": pa.list_(message),
+            "prompt_tokens": pa.int64(),
+            "completion_tokens": pa.int64(),
+            "created": pa.float64(),
+        }
+    )
 
 
 class Store:
@@ -135,9 +151,13 @@ class Store:
         if self.path is not None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.told_clearly():
-            self.connection = sqlite3.connect(self.path or ":memory:", timeout=10, check_same_thread=False)
+            self.connection = sqlite3.connect(
+                self.path or ":memory:", timeout=10, check_same_thread=False
+            )
             self.begin_log()
-            self.connection.execute("PRAGMA synchronous=NORMAL")  # with the log: a kill loses no commit
+            self.connection.execute(
+                "PRAGMA synchronous=NORMAL"
+            )  # with the log: a kill loses no commit
             self.connection.execute(TABLE)
             self.connection.execute(CLAIMS)
 
@@ -151,7 +171,9 @@ class Store:
                 if "locked" not in str(error):
                     raise
                 time.sleep(0.05)
-        raise OSError(errno.EBUSY, f"{self.path}: another program holds the store; stop it, then run again")
+        raise OSError(
+            errno.EBUSY, f"{self.path}: another program holds the store; stop it, then run again"
+        )
 
     def __repr__(self) -> str:
         return f"Store({self.path.name if self.path else 'in memory'})"
@@ -159,16 +181,22 @@ class Store:
     def get(self, key: str) -> Reply | None:
         """The stored reply of a key (`cached` is True), None where there is none."""
         with self.told_clearly():
-            row = self.connection.execute(f"SELECT {COLUMNS} FROM replies WHERE key = ?", (key,)).fetchone()
+            row = self.connection.execute(
+                f"SELECT {COLUMNS} FROM replies WHERE key = ?", (key,)
+            ).fetchone()
         return Reply(*row, cached=True) if row else None
 
     def put(self, key: str, request: Mapping, reply: Reply) -> None:
         """Commit one reply. A key that is there already keeps its first reply."""
-        text = canonical(request).encode("utf-8", "replace").decode("utf-8")  # a lone surrogate cannot be stored
+        text = (
+            canonical(request).encode("utf-8", "replace").decode("utf-8")
+        )  # a lone surrogate cannot be stored
         tokens = (reply.prompt_tokens, reply.completion_tokens)
         values = (key, text, reply.text, reply.finish_reason, *tokens, reply.model, time.time())
         with self.told_clearly(), self.connection:
-            self.connection.execute("INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+            self.connection.execute(
+                "INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values
+            )
             self.connection.execute("DELETE FROM claims WHERE key = ?", (key,))
 
     def claim(self, key: str, owner: str) -> bool:
@@ -177,12 +205,16 @@ class Store:
         The claim of a process that died, or gave no sign of life for `STALE` seconds, is taken over.
         """
         now = time.time()
-        take = ("INSERT INTO claims VALUES (?, ?, ?) ON CONFLICT(key) DO UPDATE SET owner = excluded.owner, beat = excluded.beat "
-                "WHERE claims.beat < ?")  # fmt: skip
+        take = (
+            "INSERT INTO claims VALUES (?, ?, ?) ON CONFLICT(key) DO UPDATE SET owner = excluded.owner, beat = excluded.beat "
+            "WHERE claims.beat < ?"
+        )
         with self.told_clearly(), self.connection:
             if self.connection.execute(take, (key, owner, now, now - STALE)).rowcount:
                 return True
-            held = self.connection.execute("SELECT owner FROM claims WHERE key = ?", (key,)).fetchone()
+            held = self.connection.execute(
+                "SELECT owner FROM claims WHERE key = ?", (key,)
+            ).fetchone()
             if held and dead(held[0]):
                 self.connection.execute("DELETE FROM claims WHERE owner = ?", held)
                 return bool(self.connection.execute(take, (key, owner, now, now - STALE)).rowcount)
@@ -191,24 +223,42 @@ class Store:
     def release(self, owner: str, key: str | None = None) -> None:
         """Give an owner's claim back, or all of its claims, unanswered."""
         with self.told_clearly(), self.connection:
-            self.connection.execute("DELETE FROM claims WHERE owner = ? AND (key = ? OR ? IS NULL)", (owner, key, key))
+            self.connection.execute(
+                "DELETE FROM claims WHERE owner = ? AND (key = ? OR ? IS NULL)", (owner, key, key)
+            )
 
     def beat(self, owner: str) -> None:
         """A sign of life for an owner's claims."""
         with self.told_clearly(), self.connection:
-            self.connection.execute("UPDATE claims SET beat = ? WHERE owner = ?", (time.time(), owner))
+            self.connection.execute(
+                "UPDATE claims SET beat = ? WHERE owner = ?", (time.time(), owner)
+            )
 
     def rows(self) -> Iterator[dict]:
         """Every reply with its request, for export: key, messages, text, mark, tokens, model, time; in the order of their time."""
         with self.told_clearly():
-            cursor = self.connection.execute(f"SELECT key, request, created, {COLUMNS} FROM replies ORDER BY created, key")
+            cursor = self.connection.execute(
+                f"SELECT key, request, created, {COLUMNS} FROM replies ORDER BY created, key"
+            )
         for key, request, created, *columns in cursor:
             sent, reply = json.loads(request), Reply(*columns)
             asked = sent.get("messages", [{}])[-1].get("content", "")
-            settings = {name: value for name, value in sent.items() if name not in ("messages", "model")}
-            yield {"key": key, "model": sent.get("model", ""), "messages": sent.get("messages", []), "sampling": canonical(settings),
-                   "text": reply.text, "mark": reply.mark(asked), "finish_reason": reply.finish_reason, "prompt_tokens": reply.prompt_tokens,
-                   "completion_tokens": reply.completion_tokens, "answered_by": reply.model, "created": created}  # fmt: skip
+            settings = {
+                name: value for name, value in sent.items() if name not in ("messages", "model")
+            }
+            yield {
+                "key": key,
+                "model": sent.get("model", ""),
+                "messages": sent.get("messages", []),
+                "sampling": canonical(settings),
+                "text": reply.text,
+                "mark": reply.mark(asked),
+                "finish_reason": reply.finish_reason,
+                "prompt_tokens": reply.prompt_tokens,
+                "completion_tokens": reply.completion_tokens,
+                "answered_by": reply.model,
+                "created": created,
+            }
 
     def export(self, path: Path | str) -> int:
         """Write every reply to `path`, JSON Lines or Parquet by its ending, whole or not at all; returns how many.
@@ -219,12 +269,17 @@ class Store:
         if path.suffix == ".jsonl":
             return write_jsonl(path, self.rows())
         if path.suffix != ".parquet":
-            raise ValueError(f"{path.name}: found the ending {path.suffix!r}, expected .jsonl or .parquet")
+            raise ValueError(
+                f"{path.name}: found the ending {path.suffix!r}, expected .jsonl or .parquet"
+            )
         import pyarrow as pa
         import pyarrow.parquet as parquet
 
         count = 0
-        with written_whole(path) as partial, parquet.ParquetWriter(partial, parquet_schema()) as writer:
+        with (
+            written_whole(path) as partial,
+            parquet.ParquetWriter(partial, parquet_schema()) as writer,
+        ):
             for batch in batches(self.rows(), 10_000):
                 writer.write_table(pa.Table.from_pylist(batch, parquet_schema()))
                 count += len(batch)
@@ -253,14 +308,25 @@ class Store:
             except sqlite3.Error as error:
                 code = getattr(error, "sqlite_errorname", "")
                 if code in ("SQLITE_NOTADB", "SQLITE_CORRUPT"):
-                    raise DataError(f"{name}: found a damaged file ({error}), expected a store of teacher replies (sqlite). "
-                                    "Move it away or put a copy back, then run again") from error  # fmt: skip
+                    raise DataError(
+                        f"{name}: found a damaged file ({error}), expected a store of teacher replies (sqlite). "
+                        "Move it away or put a copy back, then run again"
+                    ) from error
                 if code == "SQLITE_FULL":
-                    raise OSError(errno.ENOSPC, f"disk full while writing {name}; the replies before this one are kept. "
-                                  "Free some space, then run again: only what is missing is asked") from error  # fmt: skip
+                    raise OSError(
+                        errno.ENOSPC,
+                        f"disk full while writing {name}; the replies before this one are kept. "
+                        "Free some space, then run again: only what is missing is asked",
+                    ) from error
                 if code.startswith("SQLITE_BUSY"):
-                    raise OSError(errno.EBUSY, f"{name}: another program holds it for longer than 10 seconds; stop that one, then run again") from error
+                    raise OSError(
+                        errno.EBUSY,
+                        f"{name}: another program holds it for longer than 10 seconds; stop that one, then run again",
+                    ) from error
                 if code in ("SQLITE_CANTOPEN", "SQLITE_READONLY"):
-                    raise OSError(errno.EACCES, f"{name}: {error}; expected a file that can be written. Choose another folder "
-                                  "for the store") from error  # fmt: skip
+                    raise OSError(
+                        errno.EACCES,
+                        f"{name}: {error}; expected a file that can be written. Choose another folder "
+                        "for the store",
+                    ) from error
                 raise

@@ -31,14 +31,27 @@ class Structured(Generic[Value]):
     error: str | None = None
 
 
-def ask_structured(teacher: Teacher, requests: Iterable[Messages], model: type[Value], **sampling: Any) -> list[Structured[Value]]:
+def ask_structured(
+    teacher: Teacher, requests: Iterable[Messages], model: type[Value], **sampling: Any
+) -> list[Structured[Value]]:
     """One validated object per request, in order. A reply that is no such object is asked for once more with its validation error."""
     form = FORM.format(schema=json.dumps(model.model_json_schema(), ensure_ascii=False))
-    asked = [[*messages[:-1], {**messages[-1], "content": messages[-1]["content"] + form}] for messages in requests]
+    asked = [
+        [*messages[:-1], {**messages[-1], "content": messages[-1]["content"] + form}]
+        for messages in requests
+    ]
     results = [validated(reply, model, 1) for reply in teacher.ask(asked, **sampling)]
-    wrong = [i for i, result in enumerate(results) if result.value is None and result.reply.error is None]
-    again = [[*asked[i], {"role": "assistant", "content": results[i].reply.text}, {"role": "user", "content": AGAIN.format(error=results[i].error)}]
-             for i in wrong]  # fmt: skip
+    wrong = [
+        i for i, result in enumerate(results) if result.value is None and result.reply.error is None
+    ]
+    again = [
+        [
+            *asked[i],
+            {"role": "assistant", "content": results[i].reply.text},
+            {"role": "user", "content": AGAIN.format(error=results[i].error)},
+        ]
+        for i in wrong
+    ]
     for i, reply in zip(wrong, teacher.ask(again, **sampling), strict=True):
         results[i] = validated(reply, model, 2)
     return results
@@ -53,7 +66,9 @@ def validated(reply: Reply, model: type[Value], tries: int) -> Structured[Value]
     try:
         return Structured(model.model_validate(first_object(reply.text)), reply, tries)
     except ValidationError as error:
-        said = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'JSON'}: {e['msg']}" for e in error.errors()[:5])
+        said = "; ".join(
+            f"{'.'.join(map(str, e['loc'])) or 'JSON'}: {e['msg']}" for e in error.errors()[:5]
+        )
     except ValueError as error:
         said = str(error)
     return Structured(None, reply, tries, said)
@@ -71,6 +86,8 @@ def first_object(text: str) -> Any:
     try:
         return json.JSONDecoder().raw_decode(text, start)[0]
     except json.JSONDecodeError as error:
-        raise ValueError(f"{error.msg} at character {error.pos - start} of the object, expected one JSON object") from None
+        raise ValueError(
+            f"{error.msg} at character {error.pos - start} of the object, expected one JSON object"
+        ) from None
     except RecursionError:
         raise ValueError("JSON nested too deep") from None

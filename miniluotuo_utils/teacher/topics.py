@@ -13,9 +13,18 @@ from typing import NamedTuple
 
 from miniluotuo_utils.files import DataError
 
-MOST_WORDS, LEAST_SUBCATEGORIES, LEAST_PAGES = 2, 11, 51  # LaMini-LM: fewer than 3 words, more than 10 sub-categories and 50 pages
-SHORTEST, LONGEST = 2, 6  # Chinese characters in a topic; words mean nothing where nobody writes spaces
-UPKEEP = re.compile("(?:^|的)(?:需要|含有|缺少|使用|带有|包含)|条目|页面|模板|维基|分类|重定向|消歧义|小作品|列表|用户")
+MOST_WORDS, LEAST_SUBCATEGORIES, LEAST_PAGES = (
+    2,
+    11,
+    51,
+)  # LaMini-LM: fewer than 3 words, more than 10 sub-categories and 50 pages
+SHORTEST, LONGEST = (
+    2,
+    6,
+)  # Chinese characters in a topic; words mean nothing where nobody writes spaces
+UPKEEP = re.compile(
+    "(?:^|的)(?:需要|含有|缺少|使用|带有|包含)|条目|页面|模板|维基|分类|重定向|消歧义|小作品|列表|用户"
+)
 ENTRY = re.compile(r"\((\d+),'((?:[^'\\]|\\.|'')*)',(-?\d+),(-?\d+),(-?\d+)\)")
 
 
@@ -40,15 +49,26 @@ def read_categories(path: Path) -> Iterator[Category]:
                 if line.startswith("INSERT INTO `category`"):
                     for entry in ENTRY.finditer(line):
                         found += 1
-                        title = re.sub(r"\\(.)", r"\1", entry[2]).replace("''", "'").replace("_", " ")
+                        title = (
+                            re.sub(r"\\(.)", r"\1", entry[2]).replace("''", "'").replace("_", " ")
+                        )
                         yield Category(title, int(entry[4]), int(entry[3]))
     except (OSError, EOFError) as error:
-        raise DataError(f"{path.name}: breaks off after {found:,} categories ({error}); download it anew") from None
+        raise DataError(
+            f"{path.name}: breaks off after {found:,} categories ({error}); download it anew"
+        ) from None
     if not found:
-        raise DataError(f"{path.name}: found no INSERT INTO `category`, expected the dump of MediaWiki's category table")
+        raise DataError(
+            f"{path.name}: found no INSERT INTO `category`, expected the dump of MediaWiki's category table"
+        )
 
 
-def topics_of(categories: Iterable[Category], language: str = "zh", subcategories: int = LEAST_SUBCATEGORIES, pages: int = LEAST_PAGES) -> list[str]:
+def topics_of(
+    categories: Iterable[Category],
+    language: str = "zh",
+    subcategories: int = LEAST_SUBCATEGORIES,
+    pages: int = LEAST_PAGES,
+) -> list[str]:
     """The titles that make topics, in order.
 
     English, as in LaMini-LM: fewer than 3 words, more than 10 sub-categories, more than 50 pages. Chinese: 2 to 6 Chinese characters and
@@ -62,12 +82,18 @@ def topics_of(categories: Iterable[Category], language: str = "zh", subcategorie
     if language not in ("zh", "en"):
         raise ValueError(f"language: found {language!r}, expected zh or en")
     fits = chinese_title if language == "zh" else (lambda title: len(title.split()) <= MOST_WORDS)
-    return [c.title for c in categories if c.subcategories >= subcategories and c.pages >= pages and fits(c.title)]
+    return [
+        c.title
+        for c in categories
+        if c.subcategories >= subcategories and c.pages >= pages and fits(c.title)
+    ]
 
 
 def chinese_title(title: str) -> bool:
     """Whether a title is 2 to 6 Chinese characters and no maintenance category."""
-    return bool(re.fullmatch(f"[\\u4e00-\\u9fff]{{{SHORTEST},{LONGEST}}}", title)) and not UPKEEP.search(title)
+    return bool(
+        re.fullmatch(f"[\\u4e00-\\u9fff]{{{SHORTEST},{LONGEST}}}", title)
+    ) and not UPKEEP.search(title)
 
 
 def frequent_words(rows: Iterable[Mapping], least: int = 1000) -> list[str]:
@@ -76,4 +102,8 @@ def frequent_words(rows: Iterable[Mapping], least: int = 1000) -> list[str]:
     >>> frequent_words([{"word": "茶叶", "frequency": 9000}, {"word": "茶", "frequency": 9000}, {"word": "金骏眉", "frequency": None}])
     ['茶叶']
     """
-    return [row["word"] for row in rows if (row["frequency"] or 0) >= least and chinese_title(row["word"])]
+    return [
+        row["word"]
+        for row in rows
+        if (row["frequency"] or 0) >= least and chinese_title(row["word"])
+    ]

@@ -57,7 +57,9 @@ def mark(record: Mapping) -> Marked:
         raise DataError(f"sentence: found a mark in it already ({sentence[:60]!r})")
     things = list(mentions(record))
     if unplaced := [place for thing, place in things if thing.get("pos") is None]:
-        raise DataError(f"field {unplaced[0]}.pos: found null, expected a place, for only a name with a place can be marked")
+        raise DataError(
+            f"field {unplaced[0]}.pos: found null, expected a place, for only a name with a place can be marked"
+        )
     spans = sorted({tuple(thing["pos"]) for thing, _ in things})
     if any(a[1] > b[0] for a, b in zip(spans, spans[1:], strict=False)):
         raise DataError("spans: found some that overlap, expected spans apart from one another")
@@ -83,7 +85,9 @@ class Unmarked:
         return self.sentence[start:end]
 
 
-def unmark(translation: str, ids: Iterable[int], glossary: Mapping[int, str] | None = None) -> Unmarked:
+def unmark(
+    translation: str, ids: Iterable[int], glossary: Mapping[int, str] | None = None
+) -> Unmarked:
     """The translation without marks and the span of each expected one. Never raises.
 
     Repaired where there is no doubt: a mark in another spelling; one that stands twice round the same text (the first counts); a mark
@@ -107,10 +111,16 @@ def unmark(translation: str, ids: Iterable[int], glossary: Mapping[int, str] | N
     lead = len(result.sentence) - len(result.sentence.lstrip())
     for number in ids:
         place(result, number, events, (glossary or {}).get(number))
-    for number in [n for n, (a, b) in result.spans.items() if any(n != m and a < d and c < b for m, (c, d) in result.spans.items())]:
+    for number in [
+        n
+        for n, (a, b) in result.spans.items()
+        if any(n != m and a < d and c < b for m, (c, d) in result.spans.items())
+    ]:
         result.missing[number] = "标记互相重叠 overlapping"
     result.spans = {n: span for n, span in result.spans.items() if n not in result.missing}
-    for number in sorted(set(result.missing) & set(glossary or ())):  # last: a name may be part of another mark's
+    for number in sorted(
+        set(result.missing) & set(glossary or ())
+    ):  # last: a name may be part of another mark's
         find_by_name(result, number, glossary[number])
     if {number for number, *_ in events} - set(ids):
         result.repairs.append("unknown mark")
@@ -119,7 +129,9 @@ def unmark(translation: str, ids: Iterable[int], glossary: Mapping[int, str] | N
     return result
 
 
-def place(result: Unmarked, number: int, events: Sequence[tuple[int, bool, int]], name: str | None) -> None:
+def place(
+    result: Unmarked, number: int, events: Sequence[tuple[int, bool, int]], name: str | None
+) -> None:
     """Find the span of one mark among the tags, repair it where there is no doubt, or say why it is missing."""
     spans, unclosed = paired(result.sentence, number, events, name)
     spans = [trimmed(result.sentence, span) for span in spans]
@@ -144,7 +156,9 @@ def find_by_name(result: Unmarked, number: int, name: str) -> None:
         del result.missing[number]
 
 
-def paired(sentence: str, number: int, events: Sequence[tuple[int, bool, int]], name: str | None) -> tuple[list[tuple[int, int]], bool]:
+def paired(
+    sentence: str, number: int, events: Sequence[tuple[int, bool, int]], name: str | None
+) -> tuple[list[tuple[int, int]], bool]:
     """The spans between a mark's opening and closing tags, and whether one that is never closed was closed behind its known name."""
     spans, opened, unclosed = [], None, False
     for i, (other, closes, offset) in enumerate(events):
@@ -154,7 +168,11 @@ def paired(sentence: str, number: int, events: Sequence[tuple[int, bool, int]], 
             spans.append((opened, offset))
             opened = None
         elif not closes:
-            if name and not any(o == number and c for o, c, _ in events[i + 1 :]) and sentence.startswith(name, offset):
+            if (
+                name
+                and not any(o == number and c for o, c, _ in events[i + 1 :])
+                and sentence.startswith(name, offset)
+            ):
                 spans.append((offset, offset + len(name)))
                 unclosed = True
             opened = offset
@@ -165,7 +183,11 @@ def trimmed(sentence: str, span: tuple[int, int]) -> tuple[int, int]:
     """A span without white space at its ends."""
     start, end = span
     text = sentence[start:end]
-    return (start + len(text) - len(text.lstrip()), end - len(text) + len(text.rstrip())) if text.strip() else (start, start)
+    return (
+        (start + len(text) - len(text.lstrip()), end - len(text) + len(text.rstrip()))
+        if text.strip()
+        else (start, start)
+    )
 
 
 @dataclass
@@ -177,17 +199,35 @@ class Translated:
     counts: Counter[str]
 
 
-def translate(teacher: Teacher, records: Sequence[Mapping], names: Mapping[str, str] | None = None, **sampling: Any) -> Translated:
+def translate(
+    teacher: Teacher,
+    records: Sequence[Mapping],
+    names: Mapping[str, str] | None = None,
+    **sampling: Any,
+) -> Translated:
     """Chinese records for English ones, in order, without those that cannot be made true; `names` gives types and roles Chinese names.
 
     A sentence whose marks cannot be repaired is asked for once more, with what was wrong; then it is reported.
     `counts`: records, translated, repaired, asked again, unmarkable, unanswered, lost, and one line per kind of repair.
     """
     result = Translated([], [], Counter(records=len(records)))
-    sources = {i: source for i, record in enumerate(records) if (source := markable(i, record, result)) is not None}
-    first = answers(teacher, {i: TRANSLATE.format(marked=source.text) for i, source in sources.items()}, sampling, sources, result)
+    sources = {
+        i: source
+        for i, record in enumerate(records)
+        if (source := markable(i, record, result)) is not None
+    }
+    first = answers(
+        teacher,
+        {i: TRANSLATE.format(marked=source.text) for i, source in sources.items()},
+        sampling,
+        sources,
+        result,
+    )
     glossary = known_names(records, sources, first)
-    found = {i: unmark(text, sources[i].ids, glossary_of(records[i], sources[i], glossary)) for i, text in first.items()}
+    found = {
+        i: unmark(text, sources[i].ids, glossary_of(records[i], sources[i], glossary))
+        for i, text in first.items()
+    }
     again = {i: ask_again(sources[i], first[i], one) for i, one in found.items() if one.missing}
     result.counts["asked again"] = len(again)
     second = answers(teacher, again, sampling, sources, result)
@@ -209,20 +249,42 @@ def markable(number: int, record: Mapping, result: Translated) -> Marked | None:
         return mark(record)
     except DataError as error:
         result.counts["unmarkable"] += 1
-        result.reports.append({"number": number, "sentence": record["sentence"], "translation": "", "reason": str(error)})
+        result.reports.append(
+            {
+                "number": number,
+                "sentence": record["sentence"],
+                "translation": "",
+                "reason": str(error),
+            }
+        )
         return None
 
 
-def answers(teacher: Teacher, prompts: Mapping[int, str], sampling: Mapping, sources: Mapping[int, Marked], result: Translated) -> dict[int, str]:
+def answers(
+    teacher: Teacher,
+    prompts: Mapping[int, str],
+    sampling: Mapping,
+    sources: Mapping[int, Marked],
+    result: Translated,
+) -> dict[int, str]:
     """The teacher's usable answers by number; the others are reported."""
     texts = {}
-    for number, reply in zip(prompts, teacher.ask([chat(p) for p in prompts.values()], **sampling), strict=True):
+    for number, reply in zip(
+        prompts, teacher.ask([chat(p) for p in prompts.values()], **sampling), strict=True
+    ):
         if reply.usable:
             texts[number] = reply.text
         else:
             result.counts["unanswered"] += 1
             reason = reply.error or f"the reply is {reply.mark()}"
-            result.reports.append({"number": number, "sentence": sources[number].text, "translation": reply.text, "reason": reason})
+            result.reports.append(
+                {
+                    "number": number,
+                    "sentence": sources[number].text,
+                    "translation": reply.text,
+                    "reason": reason,
+                }
+            )
     return texts
 
 
@@ -232,7 +294,9 @@ def ask_again(source: Marked, translation: str, found: Unmarked) -> str:
     return ASK_AGAIN.format(problem=problem, marked=source.text, translation=translation)
 
 
-def known_names(records: Sequence[Mapping], sources: Mapping[int, Marked], texts: Mapping[int, str]) -> dict[str, str]:
+def known_names(
+    records: Sequence[Mapping], sources: Mapping[int, Marked], texts: Mapping[int, str]
+) -> dict[str, str]:
     """English name → Chinese name, from every mark that came back unharmed, where all of them agree."""
     seen: dict[str, set[str]] = defaultdict(set)
     for i, text in texts.items():
@@ -245,19 +309,34 @@ def known_names(records: Sequence[Mapping], sources: Mapping[int, Marked], texts
 
 def glossary_of(record: Mapping, source: Marked, glossary: Mapping[str, str]) -> dict[int, str]:
     """The glossary by the numbers of a sentence's marks."""
-    named = {number: record["sentence"][a:b] for number, (a, b) in zip(source.ids, source.spans, strict=True)}
+    named = {
+        number: record["sentence"][a:b]
+        for number, (a, b) in zip(source.ids, source.spans, strict=True)
+    }
     return {number: glossary[name] for number, name in named.items() if name in glossary}
 
 
-def settle(number: int, record: Mapping, source: Marked, found: Unmarked, text: str, names: Mapping[str, str], result: Translated) -> None:
+def settle(
+    number: int,
+    record: Mapping,
+    source: Marked,
+    found: Unmarked,
+    text: str,
+    names: Mapping[str, str],
+    result: Translated,
+) -> None:
     """Add the Chinese record to the result, or the report of why there is none."""
     try:
         if found.missing:
-            raise DataError("; ".join(f"e{n}: {reason}" for n, reason in sorted(found.missing.items())))
+            raise DataError(
+                "; ".join(f"e{n}: {reason}" for n, reason in sorted(found.missing.items()))
+            )
         result.records.append(check_record(rebuilt(record, source, found, names)))
     except DataError as error:
         result.counts["lost"] += 1
-        result.reports.append({"number": number, "sentence": source.text, "translation": text, "reason": str(error)})
+        result.reports.append(
+            {"number": number, "sentence": source.text, "translation": text, "reason": str(error)}
+        )
         return
     result.counts["translated"] += 1
     result.counts["repaired"] += bool(found.repairs)
@@ -276,10 +355,17 @@ def rebuilt(record: Mapping, source: Marked, found: Unmarked, names: Mapping[str
         new = {k: walk(v, k) for k, v in value.items()}
         if value.get("pos") is not None:
             number = number_of[tuple(value["pos"])]
-            new |= {"trigger" if "trigger" in value else "name": found.name(number), "pos": list(found.spans[number])}
+            new |= {
+                "trigger" if "trigger" in value else "name": found.name(number),
+                "pos": list(found.spans[number]),
+            }
         return new
 
-    return {**record, "sentence": found.sentence, **{f: walk(record[f]) for f in TASKS.values() if record.get(f) is not None}}
+    return {
+        **record,
+        "sentence": found.sentence,
+        **{f: walk(record[f]) for f in TASKS.values() if record.get(f) is not None},
+    }
 
 
 def recorded_translations(rows: Iterable[Mapping]) -> list[dict]:
@@ -288,9 +374,23 @@ def recorded_translations(rows: Iterable[Mapping]) -> list[dict]:
     for row in rows:
         ids = sorted({int(tag[2]) for tag in TAG.finditer(row["marked"])})
         source = Marked(row["marked"], [(0, 0)] * len(ids))
-        bank.append({"instruction": TRANSLATE.format(marked=row["marked"]), "input": "", "output": row["translation"], "topic": ""})
+        bank.append(
+            {
+                "instruction": TRANSLATE.format(marked=row["marked"]),
+                "input": "",
+                "output": row["translation"],
+                "topic": "",
+            }
+        )
         found = unmark(row["translation"], ids)
         if found.missing:
             again = row.get("reasked", row["translation"])
-            bank.append({"instruction": ask_again(source, row["translation"], found), "input": "", "output": again, "topic": ""})
+            bank.append(
+                {
+                    "instruction": ask_again(source, row["translation"], found),
+                    "input": "",
+                    "output": again,
+                    "topic": "",
+                }
+            )
     return bank

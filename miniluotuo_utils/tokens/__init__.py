@@ -16,6 +16,18 @@ from miniluotuo_utils.tokens.vocabulary import (
 )
 
 __all__ = [
-    "IGNORED", "Encoded", "byte_level_bpe", "collate", "encode", "encoded_dataset", "fill", "gpt2_tokenizer", "pack", "pack_stream",
-    "prompt_ids", "refuse_lossy", "text_of", "tokens_per_character",
-]  # fmt: skip
+    "IGNORED",
+    "Encoded",
+    "byte_level_bpe",
+    "collate",
+    "encode",
+    "encoded_dataset",
+    "fill",
+    "gpt2_tokenizer",
+    "pack",
+    "pack_stream",
+    "prompt_ids",
+    "refuse_lossy",
+    "text_of",
+    "tokens_per_character",
+]

@@ -10,7 +10,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from miniluotuo_utils.prompts import row_prompt
-from miniluotuo_utils.tokens.vocabulary import losses, name_of, prompt_ids, refuse_lossy, spread, tokenised
+from miniluotuo_utils.tokens.vocabulary import (
+    losses,
+    name_of,
+    prompt_ids,
+    refuse_lossy,
+    spread,
+    tokenised,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -32,7 +39,9 @@ class Options:
     def __post_init__(self) -> None:
         for name, known in (("too_long", TOO_LONG), ("lossy", LOSSY)):
             if getattr(self, name) not in known:
-                raise ValueError(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(known)}")
+                raise ValueError(
+                    f"{name} is {getattr(self, name)!r}; expected one of {', '.join(known)}"
+                )
 
 
 @dataclass
@@ -55,9 +64,14 @@ class Encoded:
 
 
 def encode(
-    rows: Iterable[Mapping], tokenizer: PreTrainedTokenizerBase, max_length: int = 512, *, encoder_decoder: bool = False,
-    too_long: str = "drop", lossy: str = "drop",
-) -> Encoded:  # fmt: skip
+    rows: Iterable[Mapping],
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int = 512,
+    *,
+    encoder_decoder: bool = False,
+    too_long: str = "drop",
+    lossy: str = "drop",
+) -> Encoded:
     """Ids and labels of instruction rows (dialogues too: `history` is part of the prompt).
 
     A decoder's row is prompt, answer, end token, the prompt's labels -100. An encoder–decoder's `input_ids` are the prompt and
@@ -76,7 +90,9 @@ def encode(
     return encode_checked(rows, tokenizer, options)
 
 
-def check_tokenizer(tokenizer: PreTrainedTokenizerBase, answers: Sequence[str], options: Options) -> None:
+def check_tokenizer(
+    tokenizer: PreTrainedTokenizerBase, answers: Sequence[str], options: Options
+) -> None:
     """ValueError for a tokenizer that no row could be encoded with."""
     name = name_of(tokenizer)
     if tokenizer.eos_token_id is None:
@@ -87,12 +103,16 @@ def check_tokenizer(tokenizer: PreTrainedTokenizerBase, answers: Sequence[str], 
         )
         raise ValueError(f"{name} has no end token; set tokenizer.eos_token first{sep}")
     if options.too_long == "cut_input" and not tokenizer.is_fast:
-        raise ValueError(f"{name} is no fast tokenizer and does not say which characters a token covers; use too_long='drop'")
+        raise ValueError(
+            f"{name} is no fast tokenizer and does not say which characters a token covers; use too_long='drop'"
+        )
     if options.lossy == "drop":
         refuse_lossy(tokenizer, answers)
 
 
-def encode_checked(rows: Sequence[Mapping], tokenizer: PreTrainedTokenizerBase, options: Options, first: int = 0) -> Encoded:
+def encode_checked(
+    rows: Sequence[Mapping], tokenizer: PreTrainedTokenizerBase, options: Options, first: int = 0
+) -> Encoded:
     """`encode` for a tokenizer that `check_tokenizer` let through; `first` is the number of the first row in messages."""
     texts = [row["output"] for row in rows]
     with no_collection():
@@ -117,9 +137,14 @@ def no_collection() -> Iterator[None]:
 
 
 def supervised_rows(
-    rows: Sequence[Mapping], prompts: Sequence[list[int]], answers: Sequence[list[int]], lost: Mapping,
-    tokenizer: PreTrainedTokenizerBase, options: Options, first: int,
-) -> Encoded:  # fmt: skip
+    rows: Sequence[Mapping],
+    prompts: Sequence[list[int]],
+    answers: Sequence[list[int]],
+    lost: Mapping,
+    tokenizer: PreTrainedTokenizerBase,
+    options: Options,
+    first: int,
+) -> Encoded:
     """Prompts and answers put together, and every row that has no place counted."""
     encoded, limit, end = Encoded(), options.max_length, tokenizer.eos_token_id
     for number, (before, answer) in enumerate(zip(prompts, answers, strict=True)):
@@ -138,7 +163,9 @@ def supervised_rows(
     return encoded
 
 
-def labelled(before: list[int], supervised: list[int], encoder_decoder: bool) -> dict[str, list[int]]:
+def labelled(
+    before: list[int], supervised: list[int], encoder_decoder: bool
+) -> dict[str, list[int]]:
     """One row.
 
     >>> labelled([5, 6], [7, 0], False), labelled([5, 6], [7, 0], True)
@@ -149,21 +176,33 @@ def labelled(before: list[int], supervised: list[int], encoder_decoder: bool) ->
     return {"input_ids": before + supervised, "labels": [IGNORED] * len(before) + supervised}
 
 
-def fitting(row: Mapping, before: list[int], answer: list[int], tokenizer: PreTrainedTokenizerBase, options: Options,
-            number: int) -> list[int] | None:  # fmt: skip
+def fitting(
+    row: Mapping,
+    before: list[int],
+    answer: list[int],
+    tokenizer: PreTrainedTokenizerBase,
+    options: Options,
+    number: int,
+) -> list[int] | None:
     """The prompt's ids of a row that is too long, by `options.too_long`: shortened so that the row fits, or None to leave it out."""
     apart = options.encoder_decoder
     room = options.max_length - (0 if apart else len(answer) + 1)
     if options.too_long == "error":
-        size = f"{len(before)} and {len(answer) + 1}" if apart else str(len(before) + len(answer) + 1)
-        raise ValueError(f"row {number} has {size} tokens, max_length is {options.max_length}: raise it, shorten the row, or use "
-                         "too_long='drop' or 'cut_input'")  # fmt: skip
+        size = (
+            f"{len(before)} and {len(answer) + 1}" if apart else str(len(before) + len(answer) + 1)
+        )
+        raise ValueError(
+            f"row {number} has {size} tokens, max_length is {options.max_length}: raise it, shorten the row, or use "
+            "too_long='drop' or 'cut_input'"
+        )
     if options.too_long == "drop" or len(answer) >= options.max_length:
         return None
     text, inner = row.get("input") or "", tokenizer.backend_tokenizer
     while text and len(before) > room:
         starts = [start for start, _ in inner.encode(text, add_special_tokens=False).offsets]
         keep = len(starts) - (len(before) - room)
-        text = text[: starts[keep]].rstrip() if keep > 0 else ""  # the first token taken away begins a whole character
+        text = (
+            text[: starts[keep]].rstrip() if keep > 0 else ""
+        )  # the first token taken away begins a whole character
         before = prompt_ids(tokenizer, [row_prompt({**row, "input": text})], apart)[0]
     return before if text else None

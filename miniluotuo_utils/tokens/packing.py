@@ -22,7 +22,9 @@ def best_fit(sizes: Sequence[int], length: int) -> list[list[int]]:
     """
     bins: list[list[int]] = []
     free: list[list[int]] = [[] for _ in range(length + 1)]  # space left -> bins that have so much
-    there = 0  # bit s is set where free[s] is not empty: the best fit is the lowest bit from `size` on
+    there = (
+        0  # bit s is set where free[s] is not empty: the best fit is the lowest bit from `size` on
+    )
     for number in sorted(range(len(sizes)), key=lambda i: -sizes[i]):
         size = sizes[number]
         if size > length:
@@ -49,11 +51,17 @@ def joined(rows: Sequence[Mapping]) -> dict[str, list[int]]:
     labels: list[int] = []
     for row, size in zip(rows, sizes, strict=True):
         if len(row["labels"]) != size:
-            raise ValueError("only a decoder's rows can be packed: input_ids and labels must be equally long")
+            raise ValueError(
+                "only a decoder's rows can be packed: input_ids and labels must be equally long"
+            )
         labels.append(IGNORED)
         labels += row["labels"][1:]
     ids = list(chain.from_iterable(row["input_ids"] for row in rows))
-    return {"input_ids": ids, "labels": labels, "position_ids": list(chain.from_iterable(map(range, sizes)))}
+    return {
+        "input_ids": ids,
+        "labels": labels,
+        "position_ids": list(chain.from_iterable(map(range, sizes))),
+    }
 
 
 def pack(rows: Sequence[Mapping], length: int) -> list[dict[str, list[int]]]:
@@ -67,10 +75,15 @@ def pack(rows: Sequence[Mapping], length: int) -> list[dict[str, list[int]]]:
     >>> [p["input_ids"] for p in packed], packed[1]["position_ids"], packed[1]["labels"]
     ([[4, 4, 4, 4], [3, 3, 3, 2, 2]], [0, 1, 2, 0, 1], [-100, 3, 3, -100, 2])
     """
-    return [joined([rows[i] for i in chosen]) for chosen in best_fit([len(row["input_ids"]) for row in rows], length)]
+    return [
+        joined([rows[i] for i in chosen])
+        for chosen in best_fit([len(row["input_ids"]) for row in rows], length)
+    ]
 
 
-def pack_stream(rows: Iterable[Mapping], length: int, window: int = WINDOW) -> Iterator[dict[str, list[int]]]:
+def pack_stream(
+    rows: Iterable[Mapping], length: int, window: int = WINDOW
+) -> Iterator[dict[str, list[int]]]:
     """`pack` for any number of rows: sequences as they become full, never more than `window` rows in memory.
 
     Each time the window is full it is packed; the fullest sequences leave it, and the rows of the emptiest (at most a quarter
@@ -102,7 +115,9 @@ def fill(sequences: Iterable[Mapping], length: int) -> float:
     return sum(sizes) / (length * len(sizes)) if sizes else 0.0
 
 
-def collate(batch: Sequence[Mapping], pad_id: int, encoder_decoder: bool = False) -> dict[str, torch.Tensor]:
+def collate(
+    batch: Sequence[Mapping], pad_id: int, encoder_decoder: bool = False
+) -> dict[str, torch.Tensor]:
     """Rows as int64 tensors [rows, longest]; padding never has a label.
 
     A decoder's batch has `position_ids` (padding has positions of its own, so no attention mask is needed); an
@@ -113,12 +128,24 @@ def collate(batch: Sequence[Mapping], pad_id: int, encoder_decoder: bool = False
     def padded(rows: Iterable[Sequence[int]], value: int) -> torch.Tensor:
         rows = [list(row) for row in rows]
         longest = max(map(len, rows))
-        return torch.tensor([row + [value] * (longest - len(row)) for row in rows], dtype=torch.long)
+        return torch.tensor(
+            [row + [value] * (longest - len(row)) for row in rows], dtype=torch.long
+        )
 
-    ids, labels = padded((row["input_ids"] for row in batch), pad_id), padded((row["labels"] for row in batch), IGNORED)
+    ids, labels = (
+        padded((row["input_ids"] for row in batch), pad_id),
+        padded((row["labels"] for row in batch), IGNORED),
+    )
     sizes, longest = [len(row["input_ids"]) for row in batch], ids.shape[1]
     if encoder_decoder:
         mask = padded(([1] * size for size in sizes), 0)
         return {"input_ids": ids, "attention_mask": mask, "labels": labels}
-    counted = [[*(row.get("position_ids") or range(n)), *range(longest - n)] for row, n in zip(batch, sizes, strict=True)]
-    return {"input_ids": ids, "labels": labels, "position_ids": torch.tensor(counted, dtype=torch.long)}
+    counted = [
+        [*(row.get("position_ids") or range(n)), *range(longest - n)]
+        for row, n in zip(batch, sizes, strict=True)
+    ]
+    return {
+        "input_ids": ids,
+        "labels": labels,
+        "position_ids": torch.tensor(counted, dtype=torch.long),
+    }

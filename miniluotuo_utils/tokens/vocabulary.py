@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerBase
 
-ENGLISH = f"{WITH_INPUT}{WITHOUT_INPUT}{__doc__}"  # what the miniature of GPT-2's vocabulary learns from
+ENGLISH = (
+    f"{WITH_INPUT}{WITHOUT_INPUT}{__doc__}"  # what the miniature of GPT-2's vocabulary learns from
+)
 JSON_FRAME = '{"":["",""],"":[]}'  # what every extraction answer consists of besides its words
 SAMPLE = 256  # answers on which a vocabulary is judged as a whole
 CONTINUES = "##"  # a WordPiece that goes on with the word before it
@@ -46,7 +48,9 @@ def tokenised(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[
     return [found.ids for found in inner.encode_batch_fast(list(texts), add_special_tokens=False)]
 
 
-def prompt_ids(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], encoder_decoder: bool = False) -> list[list[int]]:
+def prompt_ids(
+    tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], encoder_decoder: bool = False
+) -> list[list[int]]:
     """THE ids that a student sees before its answer, the same in training and in generation; one list per prompt.
 
     A decoder's prompt gets the start tokens that its vocabulary puts first (Llama's `<s>`, GLM's `[gMASK]<sop>`), never BERT's
@@ -61,7 +65,10 @@ def prompt_ids(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], encod
 
 def start_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """Special tokens that the vocabulary itself puts before a text that a decoder goes on with."""
-    framed, alone = tokenizer("a", add_special_tokens=True)["input_ids"], tokenised(tokenizer, ["a"])[0]
+    framed, alone = (
+        tokenizer("a", add_special_tokens=True)["input_ids"],
+        tokenised(tokenizer, ["a"])[0],
+    )
     first = next((i for i in range(len(framed)) if framed[i : i + len(alone)] == alone), 0)
     return [i for i in framed[:first] if i != tokenizer.cls_token_id]
 
@@ -80,9 +87,21 @@ def texts_of(tokenizer: PreTrainedTokenizerBase, many: Sequence[Sequence[int]]) 
     kind = kind_of(tokenizer)
     if kind == "WordPiece":
         hidden = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
-        return [joined_pieces(tokenizer.convert_ids_to_tokens([i for i in ids if i not in hidden and i < len(tokenizer)])) for ids in many]
+        return [
+            joined_pieces(
+                tokenizer.convert_ids_to_tokens(
+                    [i for i in ids if i not in hidden and i < len(tokenizer)]
+                )
+            )
+            for ids in many
+        ]
     if kind == "slow":
-        return [tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False) for ids in many]
+        return [
+            tokenizer.decode(
+                list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
+            )
+            for ids in many
+        ]
     lists = [ids if isinstance(ids, list) else list(ids) for ids in many]
     return tokenizer.backend_tokenizer.decode_batch(lists, skip_special_tokens=True)
 
@@ -117,7 +136,11 @@ def spread(items: Sequence, count: int = SAMPLE) -> list:
     >>> spread("abcdefgh", 4)
     ['a', 'c', 'e', 'g']
     """
-    return [items[i * len(items) // count] for i in range(count)] if len(items) > count else list(items)
+    return (
+        [items[i * len(items) // count] for i in range(count)]
+        if len(items) > count
+        else list(items)
+    )
 
 
 def refuse_lossy(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> None:
@@ -126,39 +149,58 @@ def refuse_lossy(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> No
     advice = 'Choose a byte-level or byte-fallback vocabulary, or train on what it can say with lossy="keep"'
     lost = losses(tokenizer, [JSON_FRAME])
     if lost:
-        raise ValueError(f"{name} loses text: it cannot write JSON answers, {'; '.join(lost[0].values())}. {advice}")
+        raise ValueError(
+            f"{name} loses text: it cannot write JSON answers, {'; '.join(lost[0].values())}. {advice}"
+        )
     texts = [text for text in texts if text]
     lost = losses(tokenizer, texts)
     if 2 * len(lost) > len(texts):
         first = min(lost)
-        raise ValueError(f"{name} loses text: {len(lost)} of {len(texts)} answers looked at do not come back, the first "
-                         f"({texts[first][:12]!r}) because {'; '.join(lost[first].values())}. {advice}")  # fmt: skip
+        raise ValueError(
+            f"{name} loses text: {len(lost)} of {len(texts)} answers looked at do not come back, the first "
+            f"({texts[first][:12]!r}) because {'; '.join(lost[first].values())}. {advice}"
+        )
 
 
 def losses(
-    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], ids: Sequence[Sequence[int]] | None = None
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    ids: Sequence[Sequence[int]] | None = None,
 ) -> dict[int, dict[str, str]]:
     """The numbers of the texts that a vocabulary does not give back exactly, each with what is lost (`faults`); `ids` spares tokenising."""
     ids = tokenised(tokenizer, texts) if ids is None else ids
     backs = zip(texts, texts_of(tokenizer, ids), strict=True)
-    return {i: faults(tokenizer, text, back) for i, (text, back) in enumerate(backs) if text != back}
+    return {
+        i: faults(tokenizer, text, back) for i, (text, back) in enumerate(backs) if text != back
+    }
 
 
 def faults(tokenizer: PreTrainedTokenizerBase, text: str, back: str) -> dict[str, str]:
     """Why a text comes back as another: kind of loss → what a reader can understand about it."""
     found = {}
     if unknown := unknown_characters(tokenizer, text):
-        found["unknown characters"] = f"unknown characters ({' '.join(unknown[:5])}) come back as {tokenizer.unk_token}"
+        found["unknown characters"] = (
+            f"unknown characters ({' '.join(unknown[:5])}) come back as {tokenizer.unk_token}"
+        )
     if "\n" in text and "\n" not in back:
         found["line breaks"] = "line breaks are lost"
     if any(c.isupper() for c in text) and not any(c.isupper() for c in back):
         found["capital letters"] = "capital letters become small ones (do_lower_case)"
-    if changed := [(c, f) for c in dict.fromkeys(text) if (f := unicodedata.normalize("NFKC", c)) != c and c not in back]:
+    if changed := [
+        (c, f)
+        for c in dict.fromkeys(text)
+        if (f := unicodedata.normalize("NFKC", c)) != c and c not in back
+    ]:
         found["folded characters"] = f"characters are folded ({changed[0][0]} to {changed[0][1]!r})"
     if not found and text.replace(" ", "") == back.replace(" ", ""):
         found["spaces"] = "spaces are lost or added"
-    at = next((i for i, (a, b) in enumerate(zip(text, back, strict=False)) if a != b), min(len(text), len(back)))
-    return found or {"other": f"{text[at : at + 12]!r} comes back as {back[at : at + 12]!r} (character {at})"}
+    at = next(
+        (i for i, (a, b) in enumerate(zip(text, back, strict=False)) if a != b),
+        min(len(text), len(back)),
+    )
+    return found or {
+        "other": f"{text[at : at + 12]!r} comes back as {back[at : at + 12]!r} (character {at})"
+    }
 
 
 def unknown_characters(tokenizer: PreTrainedTokenizerBase, text: str) -> list[str]:
@@ -166,7 +208,11 @@ def unknown_characters(tokenizer: PreTrainedTokenizerBase, text: str) -> list[st
     characters = [c for c in dict.fromkeys(text) if not c.isspace()]
     if tokenizer.unk_token_id is None:
         return []
-    return [c for c, ids in zip(characters, tokenised(tokenizer, characters), strict=True) if tokenizer.unk_token_id in ids]
+    return [
+        c
+        for c, ids in zip(characters, tokenised(tokenizer, characters), strict=True)
+        if tokenizer.unk_token_id in ids
+    ]
 
 
 def tokens_per_character(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> float:
@@ -183,7 +229,9 @@ def gpt2_tokenizer(file: Path | None = None) -> tuple[PreTrainedTokenizerBase, b
     from transformers import PreTrainedTokenizerFast
 
     inner = Tokenizer.from_file(str(file)) if file else byte_level_bpe([ENGLISH * 3], 2000)
-    return PreTrainedTokenizerFast(tokenizer_object=inner, eos_token="<|endoftext|>", clean_up_tokenization_spaces=False), bool(file)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=inner, eos_token="<|endoftext|>", clean_up_tokenization_spaces=False
+    ), bool(file)
 
 
 def byte_level_bpe(texts: Iterable[str], size: int) -> Tokenizer:
@@ -194,6 +242,13 @@ def byte_level_bpe(texts: Iterable[str], size: int) -> Tokenizer:
     learned.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     learned.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    learned.train_from_iterator(texts, trainers.BpeTrainer(
-        vocab_size=size, special_tokens=["<|endoftext|>"], initial_alphabet=alphabet, show_progress=False))  # fmt: skip
+    learned.train_from_iterator(
+        texts,
+        trainers.BpeTrainer(
+            vocab_size=size,
+            special_tokens=["<|endoftext|>"],
+            initial_alphabet=alphabet,
+            show_progress=False,
+        ),
+    )
     return learned

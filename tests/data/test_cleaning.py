@@ -16,50 +16,93 @@ from miniluotuo_utils.files import DataError, read_jsonl
 from miniluotuo_utils.runtime import EMBEDDED
 from miniluotuo_utils.text import NearDuplicates, folded, jaccard, shingle_hashes, shingles
 
-ROWS = [{"instruction": f"问题{i}", "input": "", "output": f"回答{i}。", "source": "s"} for i in range(20)]
+ROWS = [
+    {"instruction": f"问题{i}", "input": "", "output": f"回答{i}。", "source": "s"}
+    for i in range(20)
+]
 DIRTY = read_jsonl(EMBEDDED / "dirty.jsonl")
 STAYS = {"", "masked", "simplified", "unicode"}
 
 
 def test_cleaning_counts_what_it_removes_and_keeps_the_first():
     """Rows once vanished without an account."""
-    rows = [*ROWS[:2], {**ROWS[0], "instruction": "问题0！", "output": "另一个"}, {**ROWS[2], "output": "坏\ufffd字"},
-            {**ROWS[3], "output": " "}, {**ROWS[4], "output": "长" * 2001}]  # fmt: skip
+    rows = [
+        *ROWS[:2],
+        {**ROWS[0], "instruction": "问题0！", "output": "另一个"},
+        {**ROWS[2], "output": "坏\ufffd字"},
+        {**ROWS[3], "output": " "},
+        {**ROWS[4], "output": "长" * 2001},
+    ]
     kept, report = clean(rows)
-    assert kept == ROWS[:2] and report.before == 6 and report.after == 2
-    assert {s: n for s, n in report.removed.items() if n} == {"broken characters": 1, "no answer": 1, "too long": 1, "same question": 1}
-    assert report.mended["normal form"] == 1 and report.examples["same question"][0]["because"] == ROWS[0]
+    assert kept == ROWS[:2]
+    assert report.before == 6
+    assert report.after == 2
+    assert {s: n for s, n in report.removed.items() if n} == {
+        "broken characters": 1,
+        "no answer": 1,
+        "too long": 1,
+        "same question": 1,
+    }
+    assert report.mended["normal form"] == 1
+    assert report.examples["same question"][0]["because"] == ROWS[0]
 
 
-@pytest.mark.parametrize("row", DIRTY, ids=lambda r: f"{r['fault'] or 'good'}: {r['instruction'][:12]}")
+@pytest.mark.parametrize(
+    "row", DIRTY, ids=lambda r: f"{r['fault'] or 'good'}: {r['instruction'][:12]}"
+)
 def test_each_dirty_row_is_found_by_its_own_step(row):
     """A step that finds too much eats good rows: poems, one-character answers, quoted refusals, digits of π."""
     kept, report = clean([row], near=None)
     removed = [step for step, n in report.removed.items() if n]
     if row["fault"] in STAYS or row["fault"].endswith("duplicate"):
-        assert removed == [] and len(kept) == 1
-        mended = {"masked": "masked", "simplified": "simplified", "unicode": "normal form"}.get(row["fault"])
+        assert removed == []
+        assert len(kept) == 1
+        mended = {"masked": "masked", "simplified": "simplified", "unicode": "normal form"}.get(
+            row["fault"]
+        )
         assert mended is None or report.mended[mended] == 1
     else:
-        assert removed == [row["fault"]] and kept == []
+        assert removed == [row["fault"]]
+        assert kept == []
 
 
-@pytest.mark.parametrize(("answer", "step"), [
-    ("我是一名助理教授，教古代汉语。", None), ("作为助理，我协助经理安排会议。", None), ("机器学习作为人工智能的分支，发展很快。", None), ("我是ChatGPT。", "self-identification"),
-    ("我是一个由OpenAI训练的大型语言模型。", "self-identification"), ("作为一个 AI 语言模型，我没有感情。", "self-identification"),
-    ("I can't wait to see you tomorrow!", None), ("我无法按时完成项目，这给我带来了很大的压力。", None), ("我无法用言语表达我对您提供的帮助的感激之情。", None),
-    ("无法回答该问题。", "refusal"), ("您好，很抱歉，我无法提供实时天气。", "refusal"), ("抱歉，该任务需要模型无法生成的视觉输出。", "refusal"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("answer", "step"),
+    [
+        ("我是一名助理教授，教古代汉语。", None),
+        ("作为助理，我协助经理安排会议。", None),
+        ("机器学习作为人工智能的分支，发展很快。", None),
+        ("我是ChatGPT。", "self-identification"),
+        ("我是一个由OpenAI训练的大型语言模型。", "self-identification"),
+        ("作为一个 AI 语言模型，我没有感情。", "self-identification"),
+        ("I can't wait to see you tomorrow!", None),
+        ("我无法按时完成项目，这给我带来了很大的压力。", None),
+        ("我无法用言语表达我对您提供的帮助的感激之情。", None),
+        ("无法回答该问题。", "refusal"),
+        ("您好，很抱歉，我无法提供实时天气。", "refusal"),
+        ("抱歉，该任务需要模型无法生成的视觉输出。", "refusal"),
+    ],
+)
 def test_what_sounds_alike(answer, step):
     """Each of these was on the wrong side once: good answers went, and plain refusals stayed."""
     _, report = clean([{"instruction": "造句", "input": "", "output": answer, "source": "s"}])
     assert [s for s, n in report.removed.items() if n] == ([step] if step else [])
 
 
-@pytest.mark.parametrize(("text", "masked"), [
-    ("我的邮箱是zhangsan@qq.com", "我的邮箱是<邮箱>"), ("电话13800138000或008613800138000", "电话<手机号>或<手机号>"), ("宇宙的年龄约为13800000000年", None),
-    ("营收15912345678元", None), ("git clone git@github.com:user/repo.git", None), ("110101199003070003和11010119000205000X11010119000205000X", "<身份证号>和<身份证号><身份证号>"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("我的邮箱是zhangsan@qq.com", "我的邮箱是<邮箱>"),
+        ("电话13800138000或008613800138000", "电话<手机号>或<手机号>"),
+        ("宇宙的年龄约为13800000000年", None),
+        ("营收15912345678元", None),
+        ("git clone git@github.com:user/repo.git", None),
+        (
+            "110101199003070003和11010119000205000X11010119000205000X",
+            "<身份证号>和<身份证号><身份证号>",
+        ),
+    ],
+)
 def test_masks(text, masked):
     """`是` before an address counted as a letter of it, and every large number was somebody's telephone."""
     [row], _ = clean([{"instruction": "问", "input": "", "output": f"答：{text}。", "source": "s"}])
@@ -68,21 +111,53 @@ def test_masks(text, masked):
 
 def test_scripts_placeholders_histories_and_emoji():
     """Kanji became simplified, `無輸入` needed two cleanings, histories were not read, and a family fell apart."""
-    answer = {"instruction": "译成日语。", "input": "我想学机器学习", "output": "私は機械学習を勉強したいです。時間が必要です。", "source": "s"}
+    answer = {
+        "instruction": "译成日语。",
+        "input": "我想学机器学习",
+        "output": "私は機械学習を勉強したいです。時間が必要です。",
+        "source": "s",
+    }
     assert clean([answer])[0] == [answer]
-    [row], report = clean([{"instruction": "請寫一個關於機器學習的問題", "input": "無輸入", "output": "機器學習與統計學有什麼關係？", "source": "s"}])
-    assert row["input"] == "" and "机器学习" in row["output"] and clean([row])[0] == [row] and report.mended["placeholder"] == 1
+    [row], report = clean(
+        [
+            {
+                "instruction": "請寫一個關於機器學習的問題",
+                "input": "無輸入",
+                "output": "機器學習與統計學有什麼關係？",
+                "source": "s",
+            }
+        ]
+    )
+    assert row["input"] == ""
+    assert "机器学习" in row["output"]
+    assert clean([row])[0] == [row]
+    assert report.mended["placeholder"] == 1
     talk = {**ROWS[0], "history": [["你是谁？", "我是ChatGPT。"]]}
-    assert clean([talk])[1].removed["self-identification"] == 1 and clean([{**talk, "history": [["嗨", "坏\ufffd"]]}])[1].removed["broken characters"] == 1
-    [row], _ = clean([{**ROWS[0], "output": "一家人👨\u200d👩\u200d👧在\u200b这里。第一行\u2028第二行"}])
+    assert clean([talk])[1].removed["self-identification"] == 1
+    assert clean([{**talk, "history": [["嗨", "坏\ufffd"]]}])[1].removed["broken characters"] == 1
+    [row], _ = clean(
+        [{**ROWS[0], "output": "一家人👨\u200d👩\u200d👧在\u200b这里。第一行\u2028第二行"}]
+    )
     assert row["output"] == "一家人👨\u200d👩\u200d👧在这里。第一行\n第二行"
 
 
 def test_formulas_and_code_are_not_folded_into_one_another():
     """`(3+4)*2` was a duplicate of `3+4*2`, and `-2` of `2`."""
-    for one, other in (("计算 3+4*2", "计算 (3+4)*2"), ("2的绝对值", "-2的绝对值"), ("23 等于几", "2³ 等于几"), ("x>1", "x>-1"), ("计算 5", "计算 5!"), ("ai", "a[i]")):
+    for one, other in (
+        ("计算 3+4*2", "计算 (3+4)*2"),
+        ("2的绝对值", "-2的绝对值"),
+        ("23 等于几", "2³ 等于几"),
+        ("x>1", "x>-1"),
+        ("计算 5", "计算 5!"),
+        ("ai", "a[i]"),
+    ):
         assert folded(one) != folded(other)
-    for one, other in (("写一首诗。", "写一首诗！"), ("列出：苹果,梨", "列出:苹果，梨"), ("“你好”吗?", "你好吗"), ("问题0！", "问题0")):
+    for one, other in (
+        ("写一首诗。", "写一首诗！"),
+        ("列出：苹果,梨", "列出:苹果，梨"),
+        ("“你好”吗?", "你好吗"),
+        ("问题0！", "问题0"),
+    ):
         assert folded(one) == folded(other)
 
 
@@ -92,7 +167,9 @@ def test_bad_rows_are_named_before_anything_is_cleaned():
         clean([ROWS[0], {**ROWS[1], "output": None}])
     with pytest.raises(DataError, match="instruction of row 1: found None"):
         clean([ROWS[0], {"sentence": "x"}])
-    with pytest.raises(DataError, match="rows: found dict with train, expected the rows of one split"):
+    with pytest.raises(
+        DataError, match="rows: found dict with train, expected the rows of one split"
+    ):
         clean({"train": ROWS})
 
 
@@ -111,13 +188,25 @@ def test_the_dirty_rows_together():
     """The duplicates are found only beside their originals, and the originals stay."""
     kept, report = clean(DIRTY)
     wanted = Counter(row["fault"] for row in DIRTY)
-    assert report.removed == {step: wanted[step] for step in report.removed} and sum(report.removed.values()) == len(DIRTY) - len(kept)
+    assert report.removed == {step: wanted[step] for step in report.removed}
+    assert sum(report.removed.values()) == len(DIRTY) - len(kept)
     text = json.dumps(kept, ensure_ascii=False)
-    assert "13800138000" not in text and "@example.com" not in text and "\u200b" not in text and "機" not in text
+    assert "13800138000" not in text
+    assert "@example.com" not in text
+    assert "\u200b" not in text
+    assert "機" not in text
 
 
-row = st.fixed_dictionaries({k: st.text(max_size=8) for k in ("instruction", "input", "output")} | {"source": st.just("s")})
-dirty_row = st.one_of(row, st.sampled_from(DIRTY), st.tuples(st.sampled_from(DIRTY), st.text(max_size=3)).map(lambda p: {**p[0], "output": p[0]["output"] + p[1]}))
+row = st.fixed_dictionaries(
+    {k: st.text(max_size=8) for k in ("instruction", "input", "output")} | {"source": st.just("s")}
+)
+dirty_row = st.one_of(
+    row,
+    st.sampled_from(DIRTY),
+    st.tuples(st.sampled_from(DIRTY), st.text(max_size=3)).map(
+        lambda p: {**p[0], "output": p[0]["output"] + p[1]}
+    ),
+)
 
 
 @settings(max_examples=60, deadline=None)
@@ -126,7 +215,9 @@ def test_cleaning_twice_is_cleaning_once(rows):
     """A fix that feeds another step, or a step that makes new duplicates, would show here."""
     kept, report = clean(rows)
     again, second = clean(kept)
-    assert again == kept and not any(second.mended.values()) and report.before == report.after + sum(report.removed.values())
+    assert again == kept
+    assert not any(second.mended.values())
+    assert report.before == report.after + sum(report.removed.values())
 
 
 def test_processes_change_nothing(monkeypatch):
@@ -142,8 +233,10 @@ def test_near_duplicates_match_exactly_what_jaccard_says():
     for i, match in enumerate(near.add(texts)):
         if match:
             a, b = (shingles(folded(texts[n]) or texts[n]) for n in (i, match.number))
-            assert jaccard(a, b) == match.similarity >= 0.8 and match.number < i
-    assert near.lookup([texts[0]])[0].similarity == 1.0 and near.count == len(texts)
+            assert jaccard(a, b) == match.similarity >= 0.8
+            assert match.number < i
+    assert near.lookup([texts[0]])[0].similarity == 1.0
+    assert near.count == len(texts)
 
 
 @given(st.lists(st.text(max_size=9), min_size=1, max_size=8))
@@ -151,7 +244,9 @@ def test_shingle_hashes_are_those_of_each_text_alone(texts):
     """A short text's shingle once took in the first characters of the next text."""
     hashes, offsets = shingle_hashes(texts)
     alone = [shingle_hashes([text])[0].tolist() for text in texts]
-    assert [hashes[int(a) : int(b)].tolist() for a, b in zip(offsets, offsets[1:], strict=False)] == alone
+    assert [
+        hashes[int(a) : int(b)].tolist() for a, b in zip(offsets, offsets[1:], strict=False)
+    ] == alone
     assert all(len(set(h)) == len(shingles(t)) for h, t in zip(alone, texts, strict=True))
 
 
@@ -159,54 +254,128 @@ def test_leaked_sentences_are_found_however_they_are_wrapped():
     """A student that has read the test set scores well and has learned nothing."""
     sentence = "2019年8月，国家图书馆在北京举办了敦煌遗书特展。"
     leaks = Leaks({"test": [sentence, "西湖在杭州。"]})
-    texts = [f"找出这句话里的实体：{sentence}", "西湖在杭州！", "国家图书馆在北京举办了一场讲座，内容是敦煌遗书。", sentence.replace("8月", "９月"), "西湖在杭州的哪一边，怎么走最近，门票多少钱？"]
+    texts = [
+        f"找出这句话里的实体：{sentence}",
+        "西湖在杭州！",
+        "国家图书馆在北京举办了一场讲座，内容是敦煌遗书。",
+        sentence.replace("8月", "９月"),
+        "西湖在杭州的哪一边，怎么走最近，门票多少钱？",
+    ]
     assert [bool(leak) for leak in leaks.found_in(texts)] == [True, True, False, True, False]
     kept, report = clean([{**ROWS[0], "input": sentence}, ROWS[1]], against=leaks)
-    assert kept == ROWS[1:2] and report.examples["leaked"][0]["because"] == {"source": "test", "sentence": sentence}
+    assert kept == ROWS[1:2]
+    assert report.examples["leaked"][0]["because"] == {"source": "test", "sentence": sentence}
     assert clean([{**ROWS[0], "history": [[sentence, "好"]]}], against=leaks)[0] == []
     assert list(Leaks({}).found_in(["任何文字"])) == [None]
-    asked = {"instruction": "找出这句话里的地点。", "input": "西湖在杭州。", "output": '{"地点":["西湖","杭州"]}', "source": "s"}
-    assert clean([asked], against=leaks)[0] == [], "a sentence too short for a 13-gram, wrapped in an instruction"
+    asked = {
+        "instruction": "找出这句话里的地点。",
+        "input": "西湖在杭州。",
+        "output": '{"地点":["西湖","杭州"]}',
+        "source": "s",
+    }
+    assert clean([asked], against=leaks)[0] == [], (
+        "a sentence too short for a 13-gram, wrapped in an instruction"
+    )
 
 
 def test_every_evaluation_split_is_guarded(monkeypatch, tmp_path):
     """A new test set in the catalog is decontaminated against without anyone remembering to."""
     names = {f"{card.name}/{split}" for card, split in evaluation_splits()}
-    assert {"cluener/dev", "resume/test", "user-oriented/test", "embedded-ner/test", "duie-sample/dev", "iepile/ner_test"} <= names
+    assert {
+        "cluener/dev",
+        "resume/test",
+        "user-oriented/test",
+        "embedded-ner/test",
+        "duie-sample/dev",
+        "iepile/ner_test",
+    } <= names
     assert not any(name.endswith("train") for name in names)
     monkeypatch.setenv("MINILUOTUO_MIRROR", "")
     monkeypatch.setenv("MINILUOTUO_HOME", str(tmp_path))
     sets, absent = evaluation_sentences(progress=False)
-    assert len(sets["embedded-ner/test"]) == 60 and "cluener/dev" in absent and set(sets) | set(absent) == names
+    assert len(sets["embedded-ner/test"]) == 60
+    assert "cluener/dev" in absent
+    assert set(sets) | set(absent) == names
 
 
 # IE records
 
-RECORD = {"sentence": "李白生于碎叶，卒于当涂。", "source": "s", "annotation": "exhaustive", "entities": [{"name": "碎叶", "type": "地点", "pos": [4, 6]}]}
+RECORD = {
+    "sentence": "李白生于碎叶，卒于当涂。",
+    "source": "s",
+    "annotation": "exhaustive",
+    "entities": [{"name": "碎叶", "type": "地点", "pos": [4, 6]}],
+}
 
 
 def test_record_steps():
     """Spans that do not match, labels outside the schema, contradictions and repeats, each counted."""
     wrong = {**RECORD, "entities": [{"name": "碎叶", "type": "地点", "pos": [3, 5]}]}
-    strange = {**RECORD, "sentence": "碎叶", "entities": [{"name": "碎叶", "type": "城市", "pos": [0, 2]}]}
+    strange = {
+        **RECORD,
+        "sentence": "碎叶",
+        "entities": [{"name": "碎叶", "type": "城市", "pos": [0, 2]}],
+    }
     other = {**RECORD, "entities": []}
-    kept, report = clean([RECORD, RECORD, wrong, strange, {**RECORD, "sentence": "……", "entities": []}], schema={"地点"})
-    assert kept == [RECORD] and {s: n for s, n in report.removed.items() if n} == {"duplicate": 1, "spans": 1, "off schema": 1, "empty": 1}
+    kept, report = clean(
+        [RECORD, RECORD, wrong, strange, {**RECORD, "sentence": "……", "entities": []}],
+        schema={"地点"},
+    )
+    assert kept == [RECORD]
+    assert {s: n for s, n in report.removed.items() if n} == {
+        "duplicate": 1,
+        "spans": 1,
+        "off schema": 1,
+        "empty": 1,
+    }
     kept, report = clean([RECORD, other, strange])
-    assert kept == [strange] and report.removed["contradiction"] == 2
-    pair = [{"sentence": "甲和乙", "source": "s", "annotation": "one-pair", "relations": [
-        {"head": {"name": "甲", "type": "", "pos": [0, 1]}, "type": kind, "tail": {"name": "乙", "type": "", "pos": [2, 3]}}]} for kind in ("合作", "竞争")]  # fmt: skip
+    assert kept == [strange]
+    assert report.removed["contradiction"] == 2
+    pair = [
+        {
+            "sentence": "甲和乙",
+            "source": "s",
+            "annotation": "one-pair",
+            "relations": [
+                {
+                    "head": {"name": "甲", "type": "", "pos": [0, 1]},
+                    "type": kind,
+                    "tail": {"name": "乙", "type": "", "pos": [2, 3]},
+                }
+            ],
+        }
+        for kind in ("合作", "竞争")
+    ]
     assert clean(pair)[0] == pair, "two labels of one given pair are no contradiction"
-    both = [RECORD, {**pair[0], "sentence": RECORD["sentence"], "annotation": "exhaustive", "relations": []}]
+    both = [
+        RECORD,
+        {**pair[0], "sentence": RECORD["sentence"], "annotation": "exhaustive", "relations": []},
+    ]
     assert clean(both)[0] == both, "two tasks on one sentence are no contradiction"
 
 
 def test_a_traditional_sentence_and_its_spans_change_together():
     """A name converted without its sentence no longer stands in it."""
-    record = {"sentence": "臺灣大學的乾燥頭髮實驗室在臺北", "source": "s", "events": [{"type": "t", "trigger": "實驗", "pos": [9, 11],
-              "arguments": [{"name": "臺北", "role": "r", "pos": [13, 15]}, {"name": "臺灣大學", "role": "q", "pos": None}]}]}  # fmt: skip
+    record = {
+        "sentence": "臺灣大學的乾燥頭髮實驗室在臺北",
+        "source": "s",
+        "events": [
+            {
+                "type": "t",
+                "trigger": "實驗",
+                "pos": [9, 11],
+                "arguments": [
+                    {"name": "臺北", "role": "r", "pos": [13, 15]},
+                    {"name": "臺灣大學", "role": "q", "pos": None},
+                ],
+            }
+        ],
+    }
     [new], report = clean([record])
-    assert report.mended["simplified"] == 1 and valid(new) and "湾" in new["sentence"] and new["events"][0]["arguments"][1]["name"] == "台湾大学"
+    assert report.mended["simplified"] == 1
+    assert valid(new)
+    assert "湾" in new["sentence"]
+    assert new["events"][0]["arguments"][1]["name"] == "台湾大学"
     assert new["sentence"][9:11] == new["events"][0]["trigger"] == "实验"
 
 
@@ -219,7 +388,11 @@ def test_moving_a_record_keeps_every_span_true_or_the_record_as_it_was(parts, da
     sentence = "".join(parts)
     start = data.draw(st.integers(0, len(sentence) - 1))
     end = data.draw(st.integers(start + 1, len(sentence)))
-    record = {"sentence": sentence, "source": "s", "entities": [{"name": sentence[start:end], "type": "t", "pos": [start, end]}]}
+    record = {
+        "sentence": sentence,
+        "source": "s",
+        "entities": [{"name": sentence[start:end], "type": "t", "pos": [start, end]}],
+    }
     for step in RECORD_STEPS[:2]:
         assert valid(step.function(record))
     assert valid(moved(record, converter()))
@@ -229,8 +402,12 @@ def test_the_real_sets_clean(mirror):
     """Steps that eat a tenth of a careful set are wrong; alpaca-chinese of score 4 and 5 loses about one row in three hundred."""
     rows = [r for _, r in zip(range(6000), read("alpaca-chinese", "train", False), strict=False)]
     kept, report = clean(rows)
-    assert 0.98 < len(kept) / len(rows) < 1 and clean(kept)[0] == kept
+    assert 0.98 < len(kept) / len(rows) < 1
+    assert clean(kept)[0] == kept
     cluener = list(read("cluener", "dev", False))
     kept, report = clean(cluener)
-    assert len(kept) >= 0.99 * len(cluener) and report.removed["spans"] == 0
-    assert {s.name for s in ROW_STEPS} <= set(clean(rows[:1])[1].removed) | set(clean(rows[:1])[1].mended)
+    assert len(kept) >= 0.99 * len(cluener)
+    assert report.removed["spans"] == 0
+    assert {s.name for s in ROW_STEPS} <= set(clean(rows[:1])[1].removed) | set(
+        clean(rows[:1])[1].mended
+    )

@@ -38,33 +38,60 @@ from miniluotuo_utils.records import TASKS, check_record, check_row
 from miniluotuo_utils.runtime import EMBEDDED, repository, setup
 from notebooks import catalog_text
 
-MADE = {"human", "self-instruct", "mixed", "collection", "human, collection", "translated", "distant supervision", "not looked up",
-        "a language model, for this project", "learned from English web text"}  # fmt: skip
+MADE = {
+    "human",
+    "self-instruct",
+    "mixed",
+    "collection",
+    "human, collection",
+    "translated",
+    "distant supervision",
+    "not looked up",
+    "a language model, for this project",
+    "learned from English web text",
+}
 
 
 def test_every_card_is_complete_and_nothing_is_half_pinned():
     """A pin with a hash but no size, or a licence left blank, once looked verified."""
     for card in CATALOG.values():
-        assert card.title and card.licence and card.domain and card.homepage.startswith("http"), card.name
-        assert card.terms in TERMS and card.made in MADE and card.language in ("CN", "EN", "ML") and set(card.tasks) <= set(ORDER), card.name
-        assert set(card.records) == {"stated", "verified"} and card.state in STATES, card.name
+        assert card.title, card.name
+        assert card.licence, card.name
+        assert card.domain, card.name
+        assert card.homepage.startswith("http"), card.name
+        assert card.terms in TERMS, card.name
+        assert card.made in MADE, card.name
+        assert card.language in ("CN", "EN", "ML"), card.name
+        assert set(card.tasks) <= set(ORDER), card.name
+        assert set(card.records) == {"stated", "verified"}, card.name
+        assert card.state in STATES, card.name
         assert card.reader is None or card.reader in READERS
         assert card.pins or card.obtain, f"{card.name} neither loads nor says how to get it"
         assert card.state != "manual" or card.obtain, card.name
         for pin in card.pins:
-            assert bool(pin["bytes"]) == bool(pin["sha256"]) and (not pin["sha256"] or len(pin["sha256"]) == 64), pin
+            assert bool(pin["bytes"]) == bool(pin["sha256"]), pin
+            assert not pin["sha256"] or len(pin["sha256"]) == 64, pin
             assert pin["url"].split(":")[0] in ("https", "package", "manual")
-        assert card.records["verified"] is None or card.state in ("verified", "embedded"), f"{card.name}: who counted files that nobody read?"
+        assert card.records["verified"] is None or card.state in ("verified", "embedded"), (
+            f"{card.name}: who counted files that nobody read?"
+        )
 
 
 def test_the_collections_are_whole():
     """The five sources of Mini-Luotuo and the 46 sets of Viscacha; the licence groups follow what the licence says."""
     assert sorted(c.name for c in CATALOG.values() if "mini-luotuo" in c.collections) == [
-        "alpaca-gpt4-zh", "baike2018qa", "coig", "luotuo-all", "webtext2019zh"]  # fmt: skip
+        "alpaca-gpt4-zh",
+        "baike2018qa",
+        "coig",
+        "luotuo-all",
+        "webtext2019zh",
+    ]
     assert sum("viscacha" in c.collections for c in CATALOG.values()) == 46
     for card in CATALOG.values():
         silent = card.licence.startswith("none stated")
-        assert silent or ("NC" in card.licence) <= (card.terms in ("non-commercial", "contradictory")), card.name
+        assert silent or ("NC" in card.licence) <= (
+            card.terms in ("non-commercial", "contradictory")
+        ), card.name
         assert not silent or card.terms in ("none stated", "non-commercial"), card.name
         assert ("not looked up" in card.licence) == (card.terms == "not looked up"), card.name
 
@@ -81,14 +108,19 @@ def test_counted_means_counted(mirror):
     for card in CATALOG.values():
         if card.records["verified"] is not None and card.reader:
             faults = []
-            assert sum(1 for split in card.splits for _ in read(card.name, split, False, faults)) == card.records["verified"], card.name
+            assert (
+                sum(1 for split in card.splits for _ in read(card.name, split, False, faults))
+                == card.records["verified"]
+            ), card.name
 
 
 def test_a_source_without_files_says_where_to_get_it():
     """A KeyError once stood where an address should."""
     with pytest.raises(DataError, match="tacred: .*only this description.*https://github.com"):
         load("tacred")
-    with pytest.raises(ValueError, match="no data set 'cluner' in the catalog; there are: alpaca-chinese"):
+    with pytest.raises(
+        ValueError, match="no data set 'cluner' in the catalog; there are: alpaca-chinese"
+    ):
         load("cluner")
     with pytest.raises(ValueError, match="embedded-ner has no split 'dev'; it has: train, test"):
         load("embedded-ner", split="dev")
@@ -100,7 +132,9 @@ def test_a_source_that_a_person_fetches_is_read_where_they_put_it(tmp_path, monk
     """baike2018qa has no address; once its file is in manual/, it loads like any other."""
     monkeypatch.setenv("MINILUOTUO_HOME", str(tmp_path))
     monkeypatch.setenv("MINILUOTUO_MIRROR", "")
-    with pytest.raises(FileNotFoundError, match=r"baike2018qa: .*manual/baike2018qa/baike_qa_train.json.*manual"):
+    with pytest.raises(
+        FileNotFoundError, match=r"baike2018qa: .*manual/baike2018qa/baike_qa_train.json.*manual"
+    ):
         load("baike2018qa", split="train")
     path = tmp_path / "manual" / "baike2018qa" / "baike_qa_train.json"
     path.parent.mkdir(parents=True)
@@ -111,15 +145,31 @@ def test_a_source_that_a_person_fetches_is_read_where_they_put_it(tmp_path, monk
 def test_the_example_of_contributing_works_as_it_stands(tmp_path):
     """An example that nobody runs is wrong after the first change of a name."""
     text = (repository() / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    native, card, code = (re.search(rf"```{kind}\n(.*?)```", text, re.S)[1] for kind in ("jsonl", "json", "python"))
+    native, card, code = (
+        re.search(rf"```{kind}\n(.*?)```", text, re.S)[1] for kind in ("jsonl", "json", "python")
+    )
     (tmp_path / "tea-ner.json").write_text(card, encoding="utf-8")
     (tmp_path / "train.jsonl").write_text(native, encoding="utf-8")
     tea = read_catalog(tmp_path)["tea-ner"]
-    assert list(json.loads(card)) == list(asdict(CATALOG["resume"])) and tea.terms in TERMS and tea.made in MADE and tea.state == "unverified"
+    assert list(json.loads(card)) == list(asdict(CATALOG["resume"]))
+    assert tea.terms in TERMS
+    assert tea.made in MADE
+    assert tea.state == "unverified"
     names = {**vars(ner), "Iterator": Iterator}
     exec(code, names)
-    records = list(read_file(tmp_path / "train.jsonl", Reader(json_objects, names[tea.reader], check_record), tea.name))
-    assert [e["type"] for r in records for e in renamed(r, tea.type_names)["entities"]] == ["茶叶", "时间", "茶叶", "产地"]
+    records = list(
+        read_file(
+            tmp_path / "train.jsonl",
+            Reader(json_objects, names[tea.reader], check_record),
+            tea.name,
+        )
+    )
+    assert [e["type"] for r in records for e in renamed(r, tea.type_names)["entities"]] == [
+        "茶叶",
+        "时间",
+        "茶叶",
+        "产地",
+    ]
     assert f'"{tea.reader}": records(ner.{tea.reader})' in text
 
 
@@ -132,15 +182,21 @@ def served(httpserver, tmp_path, monkeypatch):
     monkeypatch.setenv("MINILUOTUO_MIRROR", httpserver.url_for("/").rstrip("/"))
     monkeypatch.setenv("MINILUOTUO_HOME", str(tmp_path / "cache"))
     (tmp_path / "b").write_bytes(body)
-    return {"url": "https://host.example/data/a.json", "bytes": len(body), "sha256": file_sha256(tmp_path / "b")}
+    return {
+        "url": "https://host.example/data/a.json",
+        "bytes": len(body),
+        "sha256": file_sha256(tmp_path / "b"),
+    }
 
 
 def test_a_file_comes_from_the_mirror_and_then_from_the_cache(served, httpserver):
     """A second load must not download again."""
     path = fetch(served, progress=False)
-    assert path == fetch(served, progress=False) and len(httpserver.log) == 1
+    assert path == fetch(served, progress=False)
+    assert len(httpserver.log) == 1
     path.write_text("damaged")
-    assert fetch(served, progress=False).stat().st_size == served["bytes"] and len(httpserver.log) == 2
+    assert fetch(served, progress=False).stat().st_size == served["bytes"]
+    assert len(httpserver.log) == 2
 
 
 @pytest.mark.parametrize("wrong", [{"bytes": 3}, {"sha256": "0" * 64}])
@@ -156,11 +212,19 @@ def test_a_file_that_is_nowhere_lists_where_it_was_looked_for(tmp_path, monkeypa
     monkeypatch.setenv("MINILUOTUO_MIRROR", str(tmp_path))
     monkeypatch.setenv("MINILUOTUO_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
-    pins = [{"url": f"https://127.0.0.1:9/x/{n}.json", "bytes": 1, "sha256": "0" * 64} for n in "yz"]
-    with pytest.raises(FileNotFoundError, match=r"2 of 2 files could not be had: y\.json \(not in the mirror folder; 127.0.0.1:9: \w+\); z\.json .*smoke"):
+    pins = [
+        {"url": f"https://127.0.0.1:9/x/{n}.json", "bytes": 1, "sha256": "0" * 64} for n in "yz"
+    ]
+    with pytest.raises(
+        FileNotFoundError,
+        match=r"2 of 2 files could not be had: y\.json \(not in the mirror folder; 127.0.0.1:9: \w+\); z\.json .*smoke",
+    ):
         fetch_all(pins, progress=False)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(FileNotFoundError, match=r"y\.json \(not in the mirror folder\); z\.json .*offline.*download NAME --mirror DIR"):
+    with pytest.raises(
+        FileNotFoundError,
+        match=r"y\.json \(not in the mirror folder\); z\.json .*offline.*download NAME --mirror DIR",
+    ):
         fetch_all(pins, progress=False)
 
 
@@ -187,21 +251,37 @@ def ranged(httpserver, tmp_path, monkeypatch):
     def answer(request):
         asked.append(request.headers.get("Range"))
         if not asked[-1]:
-            return Response(iter([body[:100_000]]), headers={"Content-Length": str(len(body))}, direct_passthrough=True)
+            return Response(
+                iter([body[:100_000]]),
+                headers={"Content-Length": str(len(body))},
+                direct_passthrough=True,
+            )
         start = int(asked[-1].removeprefix("bytes=").rstrip("-"))
-        return Response(body[start:], 206, {"Content-Range": f"bytes {start}-{len(body) - 1}/{len(body)}"})
+        return Response(
+            body[start:], 206, {"Content-Range": f"bytes {start}-{len(body) - 1}/{len(body)}"}
+        )
 
     httpserver.expect_request("/big.bin").respond_with_handler(answer)
     monkeypatch.setenv("MINILUOTUO_HOME", str(tmp_path / "cache"))
     (tmp_path / "body").write_bytes(body)
-    return httpserver.url_for("/big.bin"), {"url": "https://host.example/big.bin", "bytes": len(body), "sha256": file_sha256(tmp_path / "body")}, asked
+    return (
+        httpserver.url_for("/big.bin"),
+        {
+            "url": "https://host.example/big.bin",
+            "bytes": len(body),
+            "sha256": file_sha256(tmp_path / "body"),
+        },
+        asked,
+    )
 
 
 def test_a_broken_download_goes_on_where_it_broke_off(ranged):
     """On a slow line a file of a gigabyte never arrived, because each try began at its first byte."""
     address, pin, asked = ranged
     path = download(address, home() / "big.bin", pin, progress_bar(None, False))
-    assert verify(path, pin) == path and asked[0] is None and asked[1] == "bytes=65536-"
+    assert verify(path, pin) == path
+    assert asked[0] is None
+    assert asked[1] == "bytes=65536-"
     assert not path.with_name("big.bin.part").exists()
 
 
@@ -214,21 +294,41 @@ def test_a_part_of_an_earlier_session_is_gone_on_with_only_if_the_pin_can_prove_
     download(address, home() / "big.bin", pin, progress_bar(None, False))
     assert asked == ["bytes=250000-"]
     part.write_bytes(b"of another file")
-    download(address, home() / "other.bin", {**pin, "sha256": None, "bytes": None}, progress_bar(None, False))
+    download(
+        address,
+        home() / "other.bin",
+        {**pin, "sha256": None, "bytes": None},
+        progress_bar(None, False),
+    )
     (home() / "other.bin").unlink()
     (home() / "other.bin.part").write_bytes(b"x" * 10)
     with pytest.raises(DataError, match="found sha256"):
         download(address, home() / "other.bin", {**pin, "bytes": None}, progress_bar(None, False))
-    assert not (home() / "other.bin.part").exists(), "a part that proved wrong must not be gone on with"
+    assert not (home() / "other.bin.part").exists(), (
+        "a part that proved wrong must not be gone on with"
+    )
 
 
 def test_the_hub_is_asked_where_hf_endpoint_says(httpserver, tmp_path, monkeypatch):
     """huggingface.co cannot be reached from mainland China; HF_ENDPOINT names a mirror of it."""
     httpserver.expect_request("/datasets/a/b/resolve/main/x.json").respond_with_data(b"[]")
-    for name, value in (("HF_ENDPOINT", httpserver.url_for("/")), ("MINILUOTUO_HOME", str(tmp_path)), ("MINILUOTUO_MIRROR", ""), ("HF_HUB_OFFLINE", "0")):
+    for name, value in (
+        ("HF_ENDPOINT", httpserver.url_for("/")),
+        ("MINILUOTUO_HOME", str(tmp_path)),
+        ("MINILUOTUO_MIRROR", ""),
+        ("HF_HUB_OFFLINE", "0"),
+    ):
         monkeypatch.setenv(name, value)
-    path = fetch({"url": "https://huggingface.co/datasets/a/b/resolve/main/x.json", "bytes": None, "sha256": None}, progress=False)
-    assert path.read_bytes() == b"[]" and path.is_relative_to(tmp_path / "huggingface.co")
+    path = fetch(
+        {
+            "url": "https://huggingface.co/datasets/a/b/resolve/main/x.json",
+            "bytes": None,
+            "sha256": None,
+        },
+        progress=False,
+    )
+    assert path.read_bytes() == b"[]"
+    assert path.is_relative_to(tmp_path / "huggingface.co")
 
 
 def archive(path, members):
@@ -243,7 +343,11 @@ def archive(path, members):
                 info = tarfile.TarInfo(name)
                 info.size = len(text.encode())
                 file.addfile(info, io.BytesIO(text.encode()))
-    return {"url": f"https://host.example/{path.name}", "bytes": path.stat().st_size, "sha256": file_sha256(path)}
+    return {
+        "url": f"https://host.example/{path.name}",
+        "bytes": path.stat().st_size,
+        "sha256": file_sha256(path),
+    }
 
 
 @pytest.mark.parametrize("ending", ["tar.gz", "zip"])
@@ -252,17 +356,32 @@ def test_archives_are_unpacked_inside_their_folder_or_not_at_all(ending, tmp_pat
     monkeypatch.setenv("MINILUOTUO_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("MINILUOTUO_MIRROR", str(tmp_path / "mirror"))
     (tmp_path / "mirror" / "host.example").mkdir(parents=True)
-    pin = archive(tmp_path / "mirror" / "host.example" / f"good.{ending}", {"b/2.json": "{}", "a/1.json": "{}", "notes.md": "x"})
-    assert [p.name for p in members(fetch(pin))] == ["1.json", "2.json"] == [p.name for p in members(fetch(pin))]
+    pin = archive(
+        tmp_path / "mirror" / "host.example" / f"good.{ending}",
+        {"b/2.json": "{}", "a/1.json": "{}", "notes.md": "x"},
+    )
+    assert (
+        [p.name for p in members(fetch(pin))]
+        == ["1.json", "2.json"]
+        == [p.name for p in members(fetch(pin))]
+    )
     for number, bad in enumerate(("../../evil.json", "/evil.json", "a/../../evil.json")):
-        pin = archive(tmp_path / "mirror" / "host.example" / f"bad{number}.{ending}", {"ok.json": "{}", bad: "{}"})
-        with pytest.raises(DataError, match=r"bad\d\.\S+: the member '\S+evil.json' leads out of its folder"):
+        pin = archive(
+            tmp_path / "mirror" / "host.example" / f"bad{number}.{ending}",
+            {"ok.json": "{}", bad: "{}"},
+        )
+        with pytest.raises(
+            DataError, match=r"bad\d\.\S+: the member '\S+evil.json' leads out of its folder"
+        ):
             members(fetch(pin))
-    assert not list(tmp_path.rglob("evil.json")) and not list((tmp_path / "cache").rglob("ok.json"))
+    assert not list(tmp_path.rglob("evil.json"))
+    assert not list((tmp_path / "cache").rglob("ok.json"))
     broken = tmp_path / "mirror" / "host.example" / f"half.{ending}"
     broken.write_bytes((tmp_path / "mirror" / "host.example" / f"good.{ending}").read_bytes()[:60])
     with pytest.raises(DataError, match="half.*not a whole archive"):
-        members(fetch({"url": f"https://host.example/half.{ending}", "bytes": None, "sha256": None}))
+        members(
+            fetch({"url": f"https://host.example/half.{ending}", "bytes": None, "sha256": None})
+        )
 
 
 def test_a_damaged_archive_is_never_half_unpacked(tmp_path):
@@ -277,11 +396,18 @@ def test_a_damaged_archive_is_never_half_unpacked(tmp_path):
     packed = gzip.compress(data)
     encrypted = tmp_path / "e.zip"
     archive(encrypted, {"a.json": "{}"})
-    encrypted.write_bytes(encrypted.read_bytes().replace(b"PK\x03\x04\x14\x00\x00", b"PK\x03\x04\x14\x00\x01").replace(
-        b"PK\x01\x02\x14\x03\x14\x00\x00", b"PK\x01\x02\x14\x03\x14\x00\x01"))  # fmt: skip
-    bad = {"cut.tar": data[: 10 * 1024], "header.tar": data[: 10 * 1024] + b"\x01" * 512 + data[10 * 1024 + 512 :],
-           "flip.tar.gz": packed[:300] + bytes([packed[300] ^ 255]) + packed[301:], "half.tar.gz": packed[: len(packed) // 2],
-           "secret.zip": encrypted.read_bytes()}  # fmt: skip
+    encrypted.write_bytes(
+        encrypted.read_bytes()
+        .replace(b"PK\x03\x04\x14\x00\x00", b"PK\x03\x04\x14\x00\x01")
+        .replace(b"PK\x01\x02\x14\x03\x14\x00\x00", b"PK\x01\x02\x14\x03\x14\x00\x01")
+    )
+    bad = {
+        "cut.tar": data[: 10 * 1024],
+        "header.tar": data[: 10 * 1024] + b"\x01" * 512 + data[10 * 1024 + 512 :],
+        "flip.tar.gz": packed[:300] + bytes([packed[300] ^ 255]) + packed[301:],
+        "half.tar.gz": packed[: len(packed) // 2],
+        "secret.zip": encrypted.read_bytes(),
+    }
     for name, content in bad.items():
         (tmp_path / name).write_bytes(content)
         with pytest.raises(DataError, match=f"{name}: not a whole archive"):
@@ -304,35 +430,57 @@ def test_an_archive_without_data_and_a_bomb_are_said(tmp_path, monkeypatch):
 
 def test_one_address_twice_and_two_processes_download_once(httpserver, tmp_path, monkeypatch):
     """Two threads once wrote into one `.part`: the file was damaged, and the network was blamed."""
-    for name, value in (("MINILUOTUO_HOME", str(tmp_path)), ("MINILUOTUO_MIRROR", httpserver.url_for("/").rstrip("/")), ("HF_HUB_OFFLINE", "0")):
+    for name, value in (
+        ("MINILUOTUO_HOME", str(tmp_path)),
+        ("MINILUOTUO_MIRROR", httpserver.url_for("/").rstrip("/")),
+        ("HF_HUB_OFFLINE", "0"),
+    ):
         monkeypatch.setenv(name, value)
     body = b"x" * 200_000
     (tmp_path / "body").write_bytes(body)
     httpserver.expect_request("/host.example/a.json").respond_with_data(body)
-    pin = {"url": "https://host.example/a.json", "bytes": len(body), "sha256": file_sha256(tmp_path / "body")}
-    assert fetch_all([pin, dict(pin)], progress=False) == [tmp_path / "host.example" / "a.json"] * 2 and len(httpserver.log) == 1
+    pin = {
+        "url": "https://host.example/a.json",
+        "bytes": len(body),
+        "sha256": file_sha256(tmp_path / "body"),
+    }
+    assert fetch_all([pin, dict(pin)], progress=False) == [tmp_path / "host.example" / "a.json"] * 2
+    assert len(httpserver.log) == 1
     (tmp_path / "host.example" / "a.json").unlink()
     code = "import sys, json; from miniluotuo_utils.data.download import fetch; fetch(json.loads(sys.argv[1]), progress=False)"
-    both = [subprocess.Popen([sys.executable, "-c", code, json.dumps(pin)], stderr=subprocess.PIPE) for _ in range(4)]
+    both = [
+        subprocess.Popen([sys.executable, "-c", code, json.dumps(pin)], stderr=subprocess.PIPE)
+        for _ in range(4)
+    ]
     assert [process.communicate()[1][-200:] for process in both] == [b""] * 4
 
 
 def test_a_fault_of_this_machine_is_not_blamed_on_the_network(httpserver, tmp_path, monkeypatch):
     """`Check the network` sent people to their router while their disk was full, or the mirror's name mistyped."""
     (tmp_path / "file").write_text("")
-    for name, value in (("MINILUOTUO_HOME", str(tmp_path / "file")), ("MINILUOTUO_MIRROR", httpserver.url_for("/").rstrip("/")), ("HF_HUB_OFFLINE", "0")):
+    for name, value in (
+        ("MINILUOTUO_HOME", str(tmp_path / "file")),
+        ("MINILUOTUO_MIRROR", httpserver.url_for("/").rstrip("/")),
+        ("HF_HUB_OFFLINE", "0"),
+    ):
         monkeypatch.setenv(name, value)
     with pytest.raises(OSError, match="cannot write the download cache.*set MINILUOTUO_HOME"):
         fetch({"url": "https://host.example/a.json", "bytes": None, "sha256": None}, progress=False)
     monkeypatch.setenv("MINILUOTUO_MIRROR", "mirrro")
-    with pytest.raises(FileNotFoundError, match="MINILUOTUO_MIRROR is 'mirrro', and there is no such folder"):
+    with pytest.raises(
+        FileNotFoundError, match="MINILUOTUO_MIRROR is 'mirrro', and there is no such folder"
+    ):
         fetch({"url": "https://host.example/a.json", "bytes": None, "sha256": None}, progress=False)
     assert mirrored("https://h/get?id=A") != mirrored("https://h/get?id=B")
 
 
 def test_an_address_that_leaves_its_folder_is_refused():
     """A card from a stranger could write anywhere below the cache."""
-    for url in ("https://host.example/../../etc/passwd", "https://host.example/%2e%2e/%2e%2e/x", "manual:../x.json"):
+    for url in (
+        "https://host.example/../../etc/passwd",
+        "https://host.example/%2e%2e/%2e%2e/x",
+        "manual:../x.json",
+    ):
         with pytest.raises(DataError, match="leaves its folder"):
             mirrored(url)
 
@@ -340,18 +488,37 @@ def test_an_address_that_leaves_its_folder_is_refused():
 def test_pins_are_filled_from_the_real_file(httpserver, tmp_path, monkeypatch):
     """An address at a branch, without size and hash: after `pin` it has a commit and both, and what was pinned stays."""
     body, commit = b'[{"instruction": "q", "output": "a"}]', "0123456789" * 4
-    httpserver.expect_request("/datasets/a/b/resolve/main/x.json").respond_with_data(b"", headers={"X-Repo-Commit": commit})
+    httpserver.expect_request("/datasets/a/b/resolve/main/x.json").respond_with_data(
+        b"", headers={"X-Repo-Commit": commit}
+    )
     httpserver.expect_request(f"/datasets/a/b/resolve/{commit}/x.json").respond_with_data(body)
-    for name, value in (("HF_ENDPOINT", httpserver.url_for("/")), ("MINILUOTUO_HOME", str(tmp_path)), ("MINILUOTUO_MIRROR", "")):
+    for name, value in (
+        ("HF_ENDPOINT", httpserver.url_for("/")),
+        ("MINILUOTUO_HOME", str(tmp_path)),
+        ("MINILUOTUO_MIRROR", ""),
+    ):
         monkeypatch.setenv(name, value)
     old = {"url": "https://host.example/old.json", "bytes": 1, "sha256": "0" * 64}
     card = asdict(CATALOG["alpaca-gpt4-zh"]) | {"name": "new"}
-    card["splits"] = {"train": [{"url": "https://huggingface.co/datasets/a/b/resolve/main/x.json", "bytes": None, "sha256": None}, old]}
+    card["splits"] = {
+        "train": [
+            {
+                "url": "https://huggingface.co/datasets/a/b/resolve/main/x.json",
+                "bytes": None,
+                "sha256": None,
+            },
+            old,
+        ]
+    }
     (tmp_path / "new.json").write_text(json.dumps(card))
     [line] = pin_card("new", tmp_path)
     first, second = json.loads((tmp_path / "new.json").read_text())["splits"]["train"]
-    assert line.startswith("x.json: ") and commit in first["url"] and first["bytes"] == len(body) and second == old
-    assert file_sha256(home() / mirrored(first["url"])) == first["sha256"] and pin_card("new", tmp_path) == []
+    assert line.startswith("x.json: ")
+    assert commit in first["url"]
+    assert first["bytes"] == len(body)
+    assert second == old
+    assert file_sha256(home() / mirrored(first["url"])) == first["sha256"]
+    assert pin_card("new", tmp_path) == []
 
 
 def test_a_branch_on_github_becomes_its_commit(httpserver, monkeypatch):
@@ -359,7 +526,10 @@ def test_a_branch_on_github_becomes_its_commit(httpserver, monkeypatch):
     monkeypatch.setattr("pin.API", httpserver.url_for("/").rstrip("/"))
     httpserver.expect_request("/repos/a/b/commits/main").respond_with_data("ab" * 20)
     httpserver.expect_request("/repos/a/b/commits/gone").respond_with_data("Not Found", status=404)
-    assert at_commit("https://raw.githubusercontent.com/a/b/main/c/d.json") == f"https://raw.githubusercontent.com/a/b/{'ab' * 20}/c/d.json"
+    assert (
+        at_commit("https://raw.githubusercontent.com/a/b/main/c/d.json")
+        == f"https://raw.githubusercontent.com/a/b/{'ab' * 20}/c/d.json"
+    )
     assert at_commit(CATALOG["resume"].pins[0]["url"]) == CATALOG["resume"].pins[0]["url"]
     with pytest.raises(DataError, match="did not say which commit"):
         at_commit("https://raw.githubusercontent.com/a/b/gone/c.json")
@@ -368,13 +538,24 @@ def test_a_branch_on_github_becomes_its_commit(httpserver, monkeypatch):
 def test_validate_names_line_field_and_fault(tmp_path, capsys):
     """Who writes data for us must learn what is wrong without reading our code."""
     path = tmp_path / "mine.jsonl"
-    good = {"sentence": "李白生于碎叶", "source": "me", "entities": [{"name": "碎叶", "type": "地点", "pos": [4, 6]}]}
+    good = {
+        "sentence": "李白生于碎叶",
+        "source": "me",
+        "entities": [{"name": "碎叶", "type": "地点", "pos": [4, 6]}],
+    }
     bad = {**good, "entities": [{"name": "碎叶", "type": "地点", "pos": [3, 5]}]}
-    path.write_text("\n".join([json.dumps(good), "", '{"a"', json.dumps(bad), json.dumps({"instruction": "q"})]))
+    path.write_text(
+        "\n".join([json.dumps(good), "", '{"a"', json.dumps(bad), json.dumps({"instruction": "q"})])
+    )
     assert main(["validate", str(path)]) == 1
     printed = capsys.readouterr().out
-    for words in ("line 2: field line: found ''", "line 3: Expecting ':'", "line 4: field entities[0].pos: found [3, 5] = '于碎'",
-                  "line 5: field sentence: found None", "1 IE records well-formed, 4 faults"):  # fmt: skip
+    for words in (
+        "line 2: field line: found ''",
+        "line 3: Expecting ':'",
+        "line 4: field entities[0].pos: found [3, 5] = '于碎'",
+        "line 5: field sentence: found None",
+        "1 IE records well-formed, 4 faults",
+    ):
         assert words in printed, printed
     path.write_text(json.dumps(good) + "\n")
     assert main(["validate", str(path)]) == 0
@@ -392,24 +573,38 @@ def test_a_class_mirror_can_be_built_and_used(mirror, tmp_path, monkeypatch):
 def test_what_notebook_01_left_is_preferred(runs, capsys):
     """A notebook that ignores its predecessor's output does not show a pipeline."""
     runtime = setup("smoke")
-    assert len(from_previous(runtime, "embedded-ner", "test")) == 60 and "read from the catalog" in capsys.readouterr().out
-    runtime.path("data", "embedded-ner_test.jsonl").write_text('{"sentence": "x", "entities": []}\n')
+    assert len(from_previous(runtime, "embedded-ner", "test")) == 60
+    assert "read from the catalog" in capsys.readouterr().out
+    runtime.path("data", "embedded-ner_test.jsonl").write_text(
+        '{"sentence": "x", "entities": []}\n'
+    )
     assert len(from_previous(runtime, "embedded-ner", "test")) == 1
-    record = {"sentence": "ab", "relations": None, "entities": [{"name": "a", "type": "NAME", "pos": [0, 1]}]}
+    record = {
+        "sentence": "ab",
+        "relations": None,
+        "entities": [{"name": "a", "type": "NAME", "pos": [0, 1]}],
+    }
     assert renamed(record, {"NAME": "姓名"})["entities"][0]["type"] == "姓名"
 
 
-@pytest.mark.parametrize(("task", "train", "test", "types"), [("NER", 250, 60, 8), ("RE", 120, 40, 8), ("EE", 120, 40, 6)])
+@pytest.mark.parametrize(
+    ("task", "train", "test", "types"),
+    [("NER", 250, 60, 8), ("RE", 120, 40, 8), ("EE", 120, 40, 6)],
+)
 def test_embedded_records_are_true_and_their_splits_apart(task, train, test, types):
     """Every span is checked; shared sentences or names would make the test split worthless."""
     field, splits = TASKS[task], {}
     for split, count in (("train", train), ("test", test)):
-        records = splits[split] = read_jsonl(EMBEDDED / f"{task.lower()}_{split}.jsonl", check_record)
-        assert len(records) >= count and all(r["annotation"] == "exhaustive" for r in records)
+        records = splits[split] = read_jsonl(
+            EMBEDDED / f"{task.lower()}_{split}.jsonl", check_record
+        )
+        assert len(records) >= count
+        assert all(r["annotation"] == "exhaustive" for r in records)
         assert len({i["type"] for r in records for i in r[field]}) >= types
         assert not any("\ufffd" in r["sentence"] for r in records)
     sentences = [{r["sentence"] for r in splits[s]} for s in ("train", "test")]
-    assert not sentences[0] & sentences[1] and len(sentences[0]) == len(splits["train"])
+    assert not sentences[0] & sentences[1]
+    assert len(sentences[0]) == len(splits["train"])
     names = [{t for r in splits[s] for t in names_of(r)} for s in ("train", "test")]
     assert len(names[0] & names[1]) <= 0.25 * len(names[1])
 
@@ -427,7 +622,10 @@ def test_embedded_instructions():
     """Numbers that the README states."""
     bank = read_jsonl(EMBEDDED / "bank.jsonl", check_row)
     seeds, topics = read_jsonl(EMBEDDED / "seeds.jsonl"), read_jsonl(EMBEDDED / "topics.jsonl")
-    assert len(bank) >= 400 and len(seeds) >= 150 and len(topics) >= 200
+    assert len(bank) >= 400
+    assert len(seeds) >= 150
+    assert len(topics) >= 200
     assert len(clean(bank)[0]) == len(bank), "a duplicate in the bank"
-    assert len({t["topic"] for t in topics}) == len(topics) and {r["topic"] for r in read_jsonl(EMBEDDED / "bank.jsonl")} <= {t["topic"] for t in topics}
+    assert len({t["topic"] for t in topics}) == len(topics)
+    assert {r["topic"] for r in read_jsonl(EMBEDDED / "bank.jsonl")} <= {t["topic"] for t in topics}
     assert not {s["instruction"] for s in seeds} & {r["instruction"] for r in bank}

@@ -15,14 +15,18 @@ from miniluotuo_utils.data.mixture import Portion, draw, permitted, recipe
 from miniluotuo_utils.data.publishing import publish
 from miniluotuo_utils.files import DataError
 
-ROWS = [{"instruction": f"问题{i}", "input": "", "output": f"回答{i}。", "source": "甲"} for i in range(200)]
+ROWS = [
+    {"instruction": f"问题{i}", "input": "", "output": f"回答{i}。", "source": "甲"}
+    for i in range(200)
+]
 PARTS = [Portion("甲", "train", "sample", 30, 42), Portion("乙", "train", "all", 5, 42)]
 
 
 def test_the_mixture_of_mini_luotuo():
     """The table that its README states; each source is one of the catalog's."""
     parts = recipe("mini-luotuo-683k")
-    assert [p.rows for p in parts] == [168_886, 48_818, 165_531, 150_000, 150_000] and sum(p.rows for p in parts) == 683_235
+    assert [p.rows for p in parts] == [168_886, 48_818, 165_531, 150_000, 150_000]
+    assert sum(p.rows for p in parts) == 683_235
     for name in ("embedded", "cpu", "t4", "mini-luotuo-683k"):
         assert all(p.split in CATALOG[p.source].splits for p in recipe(name))
 
@@ -34,49 +38,83 @@ def test_the_order_of_files_changes_nothing(order, seed):
     order.shuffle(rows)
     assert draw(iter(rows), 20, seed) == draw(ROWS, 20, seed)
     parts = [Portion("甲", "train", "sample", 30, seed), Portion("乙", "train", "all", 5, seed)]
-    assert mix(parts, {"甲": rows, "乙": rows[:5]}) == mix(parts[::-1], {"乙": sorted(rows[:5], key=str), "甲": ROWS})
+    assert mix(parts, {"甲": rows, "乙": rows[:5]}) == mix(
+        parts[::-1], {"乙": sorted(rows[:5], key=str), "甲": ROWS}
+    )
 
 
 def test_a_sample_is_random_and_decided_by_its_seed():
     """Each row must have the same chance: the mean of many draws shows a bias towards the first rows."""
-    means = [sum(int(r["instruction"][2:]) for r in draw(ROWS, 50, seed)) / 50 for seed in range(40)]
-    assert 90 < sum(means) / len(means) < 109 and len(set(means)) > 30
-    assert draw(ROWS, 10, 1) != draw(ROWS, 10, 2) and len(draw(ROWS, 10_000, 1)) == 200
+    means = [
+        sum(int(r["instruction"][2:]) for r in draw(ROWS, 50, seed)) / 50 for seed in range(40)
+    ]
+    assert 90 < sum(means) / len(means) < 109
+    assert len(set(means)) > 30
+    assert draw(ROWS, 10, 1) != draw(ROWS, 10, 2)
+    assert len(draw(ROWS, 10_000, 1)) == 200
     parts = [Portion("甲", "train", "sample", 30, 42), Portion("乙", "train", "all", 60, 42)]
-    places = [i for i, r in enumerate(mix(parts, {"甲": ROWS, "乙": [{**r, "source": "乙"} for r in ROWS[100:160]]})) if r["source"] == "甲"]
-    assert 35 < sum(places) / 30 < 55, "a sample has the smallest lots: ordered by the same lots it would stand in front of everything else"
+    places = [
+        i
+        for i, r in enumerate(
+            mix(parts, {"甲": ROWS, "乙": [{**r, "source": "乙"} for r in ROWS[100:160]]})
+        )
+        if r["source"] == "甲"
+    ]
+    assert 35 < sum(places) / 30 < 55, (
+        "a sample has the smallest lots: ordered by the same lots it would stand in front of everything else"
+    )
     order = [r["instruction"] for r in mix(PARTS, {"甲": ROWS, "乙": ROWS[:5]})]
-    assert order != sorted(order) and len(order) == 35
+    assert order != sorted(order)
+    assert len(order) == 35
 
 
 def test_a_source_of_another_size_is_loud():
     """A truncated file once made a mixture of 600,000 rows that called itself 683,235."""
-    for given_rows, words in (({"甲": ROWS[:29], "乙": ROWS[:5]}, "甲 train: found 29 rows, the recipe expects at least 30"),
-                              ({"甲": ROWS, "乙": ROWS[:4]}, "乙 train: found 4 rows, the recipe expects 5"),
-                              ({"甲": ROWS, "乙": ROWS[:6]}, "乙 train: found 6 rows, the recipe expects 5"),
-                              ({"甲": ROWS, "乙": []}, "乙 train: found 0 rows")):  # fmt: skip
+    for given_rows, words in (
+        (
+            {"甲": ROWS[:29], "乙": ROWS[:5]},
+            "甲 train: found 29 rows, the recipe expects at least 30",
+        ),
+        ({"甲": ROWS, "乙": ROWS[:4]}, "乙 train: found 4 rows, the recipe expects 5"),
+        ({"甲": ROWS, "乙": ROWS[:6]}, "乙 train: found 6 rows, the recipe expects 5"),
+        ({"甲": ROWS, "乙": []}, "乙 train: found 0 rows"),
+    ):
         with pytest.raises(DataError, match=words):
             mix(PARTS, given_rows)
     said = []
-    assert len(mix(PARTS, {"甲": ROWS, "乙": ROWS[:6]}, exact=False, say=said.append)) == 36 and "found 6" in said[0]
+    assert len(mix(PARTS, {"甲": ROWS, "乙": ROWS[:6]}, exact=False, say=said.append)) == 36
+    assert "found 6" in said[0]
 
 
-@pytest.mark.parametrize(("line", "field"), [("甲\ttrain\tsome\t5\t42", "take"), ("甲\ttrain\tall\tviele\t42", "rows"), ("甲\ttrain\tall\t5", "seed"), ("甲 train all 5 42", "split")])
+@pytest.mark.parametrize(
+    ("line", "field"),
+    [
+        ("甲\ttrain\tsome\t5\t42", "take"),
+        ("甲\ttrain\tall\tviele\t42", "rows"),
+        ("甲\ttrain\tall\t5", "seed"),
+        ("甲 train all 5 42", "split"),
+    ],
+)
 def test_a_bad_recipe_names_its_line_and_field(line, field, tmp_path):
     """A table typed with spaces once gave a KeyError."""
     path = tmp_path / "mine.tsv"
     path.write_text(f"source\tsplit\ttake\trows\tseed\n{line}\n", encoding="utf-8")
     with pytest.raises(DataError, match=f"mine.tsv, line 2, field {field}"):
         recipe(path)
-    with pytest.raises(ValueError, match="no recipe 'cpus'; there are: cpu, embedded, mini-luotuo-683k, t4"):
+    with pytest.raises(
+        ValueError, match="no recipe 'cpus'; there are: cpu, embedded, mini-luotuo-683k, t4"
+    ):
         recipe("cpus")
 
 
 def test_the_licence_filter_says_what_it_leaves_out():
     """Who may not use a source must be able to see that it is not in the mixture."""
     kept, out = permitted(recipe("mini-luotuo-683k"))
-    assert {p.source for p in kept} | {p.source for p in out} == {p.source for p in recipe("mini-luotuo-683k")}
-    assert "coig" in {p.source for p in kept} and {"luotuo-all", "alpaca-gpt4-zh"} <= {p.source for p in out}
+    assert {p.source for p in kept} | {p.source for p in out} == {
+        p.source for p in recipe("mini-luotuo-683k")
+    }
+    assert "coig" in {p.source for p in kept}
+    assert {"luotuo-all", "alpaca-gpt4-zh"} <= {p.source for p in out}
     assert permitted(recipe("embedded"), terms=()) == ([], recipe("embedded"))
 
 
@@ -88,8 +126,11 @@ def test_a_published_set_says_what_is_in_it(tmp_path):
     kept, report = clean([*rows, rows[0]])
     folder = publish(tmp_path / "set", kept, parts, report, "测试集")
     card = (folder / "README.md").read_text(encoding="utf-8")
-    assert f"{len(kept):,} 条中文指令" in card and "| duplicate | −1 |" in card and "| embedded-instructions | train | all | 400 | 42 |" in card
-    assert CATALOG["embedded-instructions"].licence in card and "size_categories:\n- n<1K" in card
+    assert f"{len(kept):,} 条中文指令" in card
+    assert "| duplicate | −1 |" in card
+    assert "| embedded-instructions | train | all | 400 | 42 |" in card
+    assert CATALOG["embedded-instructions"].licence in card
+    assert "size_categories:\n- n<1K" in card
     assert pyarrow.parquet.read_table(folder / "train.parquet").to_pylist() == kept
     loaded = load_dataset(str(folder), split="train", cache_dir=str(tmp_path / "cache"))
     assert Counter(map(json.dumps, loaded.to_list())) == Counter(map(json.dumps, kept))

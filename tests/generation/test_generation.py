@@ -23,8 +23,17 @@ from miniluotuo_utils.prompts import prompt, row_prompt
 from miniluotuo_utils.students import Student
 from miniluotuo_utils.tokens import text_of
 
-PROMPTS = ["骆驼走", "The camel walks to Beijing, and the train", "一二三四五六七八九十一二三四五六七八九十", "你好", "camel"]
-ROWS = [{"instruction": f"数到{n}", "input": "从一数起" * (n % 3), "output": "", "source": "自写"} for n in range(1, 12)]
+PROMPTS = [
+    "骆驼走",
+    "The camel walks to Beijing, and the train",
+    "一二三四五六七八九十一二三四五六七八九十",
+    "你好",
+    "camel",
+]
+ROWS = [
+    {"instruction": f"数到{n}", "input": "从一数起" * (n % 3), "output": "", "source": "自写"}
+    for n in range(1, 12)
+]
 
 
 @pytest.fixture(scope="module", params=list(KINDS))
@@ -50,9 +59,13 @@ def test_an_answer_is_the_same_alone_and_in_any_batch(student, preset):
     """Padding that shifts positions, is attended to, or is penalised as if it were text changes every shorter row; one generator for
     a whole batch makes a drawn answer depend on its neighbours."""
     together = generate(student, PROMPTS, preset, max_new_tokens=20, seed=3)
-    assert together == [generate(student, [p], preset, max_new_tokens=20, seed=3)[0] for p in PROMPTS]
+    assert together == [
+        generate(student, [p], preset, max_new_tokens=20, seed=3)[0] for p in PROMPTS
+    ]
     assert together == generate(student, PROMPTS, preset, max_new_tokens=20, batch_size=2, seed=3)
-    assert len({answer for answer in together if answer}) >= 3, f"a test of answers that hardly differ: {together}"
+    assert len({answer for answer in together if answer}) >= 3, (
+        f"a test of answers that hardly differ: {together}"
+    )
 
 
 def test_streaming_writes_what_generating_returns(student):
@@ -60,18 +73,28 @@ def test_streaming_writes_what_generating_returns(student):
     for preset in PRESETS:
         for text in PROMPTS[:3]:
             pieces = list(stream(student, text, preset, max_new_tokens=20, seed=5))
-            assert "".join(pieces) == generate(student, [text], preset, max_new_tokens=20, seed=5)[0]
-            assert all(pieces) and BROKEN not in "".join(pieces)
+            assert (
+                "".join(pieces) == generate(student, [text], preset, max_new_tokens=20, seed=5)[0]
+            )
+            assert all(pieces)
+            assert BROKEN not in "".join(pieces)
 
 
 def test_a_short_prompt_keeps_its_room_beside_a_long_one(gpt2):
     """A batch once gave every row the room of its longest prompt."""
     long = "一二三四五六七八九十" * 10
-    size = next(n for n in range(len(long), 0, -1) if len(asked_ids_or_none(gpt2, long[:n]) or []) in range(50, 60))
+    size = next(
+        n
+        for n in range(len(long), 0, -1)
+        if len(asked_ids_or_none(gpt2, long[:n]) or []) in range(50, 60)
+    )
     prompts = [long[:size], "骆驼走", long[: size - 1], "你好"]
-    assert generate(gpt2, prompts, max_new_tokens=40) == [generate(gpt2, [p], max_new_tokens=40)[0] for p in prompts]
+    assert generate(gpt2, prompts, max_new_tokens=40) == [
+        generate(gpt2, [p], max_new_tokens=40)[0] for p in prompts
+    ]
     rooms = {room for room, _ in batches_of(gpt2, asked_ids(gpt2, prompts), 40, 8)}
-    assert max(rooms) == 40 and min(rooms) < 15
+    assert max(rooms) == 40
+    assert min(rooms) < 15
 
 
 def asked_ids_or_none(student, text):
@@ -90,26 +113,49 @@ def test_learned_prompt_tokens_change_nothing_in_a_batch(kind):
     for config in (PromptTuningConfig, PrefixTuningConfig):
         base = student_of(kind)
         adapted = Student(
-            kind, get_peft_model(base.model, config(task_type="CAUSAL_LM", num_virtual_tokens=4)).eval(), base.tokenizer
+            kind,
+            get_peft_model(base.model, config(task_type="CAUSAL_LM", num_virtual_tokens=4)).eval(),
+            base.tokenizer,
         )
         prompts = ["骆驼走到", "你好", "一二三四五六七八"]
-        assert generate(adapted, prompts, max_new_tokens=9) == [generate(adapted, [p], max_new_tokens=9)[0] for p in prompts]
+        assert generate(adapted, prompts, max_new_tokens=9) == [
+            generate(adapted, [p], max_new_tokens=9)[0] for p in prompts
+        ]
 
 
 def test_a_checkpoint_s_own_generation_config_does_not_leak(gpt2):
     """Chat checkpoints ship temperatures, penalties, forced tokens and a max_length of 20; `extract` must not inherit them."""
     from transformers import GenerationConfig
 
-    plain = {preset: generate(gpt2, PROMPTS, preset, max_new_tokens=12, seed=1) for preset in PRESETS}
+    plain = {
+        preset: generate(gpt2, PROMPTS, preset, max_new_tokens=12, seed=1) for preset in PRESETS
+    }
     own = gpt2.model.generation_config
     first = gpt2.tokenizer("camel")["input_ids"][0]
     gpt2.model.generation_config = GenerationConfig(
-        do_sample=True, temperature=5.0, top_k=3, top_p=0.3, repetition_penalty=9.0, no_repeat_ngram_size=1, max_length=20, num_beams=3,
-        min_new_tokens=12, forced_bos_token_id=first, forced_eos_token_id=first, suppress_tokens=list(range(200)), bad_words_ids=[[first]],
-        begin_suppress_tokens=[5], stop_strings=["a"], eos_token_id=first, sequence_bias=[[[first], 90.0]], guidance_scale=3.0,
-    )  # fmt: skip
+        do_sample=True,
+        temperature=5.0,
+        top_k=3,
+        top_p=0.3,
+        repetition_penalty=9.0,
+        no_repeat_ngram_size=1,
+        max_length=20,
+        num_beams=3,
+        min_new_tokens=12,
+        forced_bos_token_id=first,
+        forced_eos_token_id=first,
+        suppress_tokens=list(range(200)),
+        bad_words_ids=[[first]],
+        begin_suppress_tokens=[5],
+        stop_strings=["a"],
+        eos_token_id=first,
+        sequence_bias=[[[first], 90.0]],
+        guidance_scale=3.0,
+    )
     try:
-        assert plain == {preset: generate(gpt2, PROMPTS, preset, max_new_tokens=12, seed=1) for preset in PRESETS}
+        assert plain == {
+            preset: generate(gpt2, PROMPTS, preset, max_new_tokens=12, seed=1) for preset in PRESETS
+        }
     finally:
         gpt2.model.generation_config = own
 
@@ -124,14 +170,20 @@ def test_an_answer_stops_at_each_end_token(gpt2, monkeypatch):
     monkeypatch.setattr(generation, "end_ids", lambda student: [gpt2.tokenizer.eos_token_id, end])
     assert generation.run(gpt2, question, PRESETS["extract"], 12, [None]) == [ids[: ids.index(end)]]
     short = whole_text(gpt2.tokenizer, ids[: ids.index(end)])
-    assert "".join(stream(gpt2, PROMPTS[0], "extract", 12)) == generate(gpt2, PROMPTS[:1], max_new_tokens=12)[0] == short
+    assert (
+        "".join(stream(gpt2, PROMPTS[0], "extract", 12))
+        == generate(gpt2, PROMPTS[:1], max_new_tokens=12)[0]
+        == short
+    )
 
 
 def test_named_ends_count_only_where_the_vocabulary_knows_them_as_special(gpt2, monkeypatch):
     """A configuration's default end id 2 is an ordinary word of a small vocabulary."""
     from miniluotuo_utils.generation.engine import end_ids
 
-    monkeypatch.setattr(gpt2.model.generation_config, "eos_token_id", [gpt2.tokenizer.eos_token_id, 2])
+    monkeypatch.setattr(
+        gpt2.model.generation_config, "eos_token_id", [gpt2.tokenizer.eos_token_id, 2]
+    )
     assert end_ids(gpt2) == [gpt2.tokenizer.eos_token_id]
 
 
@@ -139,7 +191,8 @@ def test_a_seed_repeats_and_equal_prompts_differ(gpt2):
     """Five drafts of one prompt that are all the same, or a figure in a notebook that changes with every run."""
     drafts = generate(gpt2, ["骆驼走"] * 5, "creative", max_new_tokens=15, seed=1)
     assert drafts == generate(gpt2, ["骆驼走"] * 5, "creative", max_new_tokens=15, seed=1)
-    assert len(set(drafts)) > 2 and drafts != generate(gpt2, ["骆驼走"] * 5, "creative", max_new_tokens=15, seed=2)
+    assert len(set(drafts)) > 2
+    assert drafts != generate(gpt2, ["骆驼走"] * 5, "creative", max_new_tokens=15, seed=2)
 
 
 def test_drawing_follows_the_probabilities():
@@ -153,19 +206,28 @@ def test_drawing_follows_the_probabilities():
     shares = torch.tensor([[0.0, 0.5, 0.0, 0.2, 0.3, 0.0]])
     draw = drawn([random.Random(n) for n in range(4000)])
     found = draw(None, shares.log().expand(4000, -1)).argmax(-1).bincount(minlength=6) / 4000
-    assert (found - shares[0]).abs().max() < 0.03 and found[[0, 2, 5]].sum() == 0
+    assert (found - shares[0]).abs().max() < 0.03
+    assert found[[0, 2, 5]].sum() == 0
     highest = drawn([type("Last", (), {"random": lambda self: 1 - 2**-53})()])
-    assert highest(None, shares.log()).argmax() == 4, "rounding reached past the last possible token"
+    assert highest(None, shares.log()).argmax() == 4, (
+        "rounding reached past the last possible token"
+    )
 
 
 def test_presets_say_what_they_do(gpt2):
     """Alpaca-CoT's penalties make an extraction that may not repeat a key; contradictory fields do nothing in silence."""
     table = preset_table()
-    assert [row["preset"] for row in table[:3]] == list(PRESETS) and {1.8, 1.2} <= {row["repetition_penalty"] for row in table}
-    assert all(row["why"] for row in table) and all(row.keys() == table[0].keys() for row in table)
-    with pytest.raises(ValueError, match="preset is 'greedy'; expected one of extract, chat, creative"):
+    assert [row["preset"] for row in table[:3]] == list(PRESETS)
+    assert {1.8, 1.2} <= {row["repetition_penalty"] for row in table}
+    assert all(row["why"] for row in table)
+    assert all(row.keys() == table[0].keys() for row in table)
+    with pytest.raises(
+        ValueError, match="preset is 'greedy'; expected one of extract, chat, creative"
+    ):
         generate(gpt2, ["好"], "greedy")
-    with pytest.raises(ValueError, match="found num_beams; a preset's fields are do_sample, temperature"):
+    with pytest.raises(
+        ValueError, match="found num_beams; a preset's fields are do_sample, temperature"
+    ):
         generate(gpt2, ["好"], num_beams=4)
     with pytest.raises(ValueError, match="extract takes the likeliest"):
         stream(gpt2, "好", "extract", top_p=0.5)
@@ -176,7 +238,8 @@ def test_presets_say_what_they_do(gpt2):
 def test_a_forbidden_repetition_is_forbidden_in_the_answer_alone(gpt2):
     """A penalty that counts the prompt punishes the copied span that an extraction is made of."""
     ids = generate_ids(gpt2, "一二三四五六七八九十", no_repeat_ngram_size=1)
-    assert len(ids) == len(set(ids)) and set(ids) & set(asked_ids(gpt2, ["一二三四五六七八九十"])[0])
+    assert len(ids) == len(set(ids))
+    assert set(ids) & set(asked_ids(gpt2, ["一二三四五六七八九十"])[0])
 
 
 def generate_ids(student, text, **overrides):
@@ -184,13 +247,16 @@ def generate_ids(student, text, **overrides):
     from miniluotuo_utils.generation.engine import run
     from miniluotuo_utils.generation.presets import preset_of
 
-    return run(student, asked_ids(student, [text]), preset_of("extract", **overrides), 40, [None])[0]
+    return run(student, asked_ids(student, [text]), preset_of("extract", **overrides), 40, [None])[
+        0
+    ]
 
 
 def test_what_cannot_be_asked_is_named(student):
     """An index error inside the model, or answers to the letters of a text."""
     with pytest.raises(
-        ValueError, match=r"prompt 1 has \d+ tokens, the student's context holds 64 \(1 more are too long\): shorten"
+        ValueError,
+        match=r"prompt 1 has \d+ tokens, the student's context holds 64 \(1 more are too long\): shorten",
     ):
         generate(student, ["好", "camel 走 " * 60, "骆驼 " * 60])
     with pytest.raises(ValueError, match="prompts is the text '你好'; expected a list"):
@@ -209,13 +275,22 @@ def test_a_stream_that_nobody_reads_stops(gpt2, monkeypatch):
 
     steps = []
     forward = gpt2.model.forward
-    monkeypatch.setattr(generation, "end_ids", lambda student: [10**6])  # an answer that only its length ends
-    monkeypatch.setattr(gpt2.model, "forward", lambda *a, **k: (steps.append(1), time.sleep(0.02), forward(*a, **k))[-1])
+    monkeypatch.setattr(
+        generation, "end_ids", lambda student: [10**6]
+    )  # an answer that only its length ends
+    monkeypatch.setattr(
+        gpt2.model,
+        "forward",
+        lambda *a, **k: (steps.append(1), time.sleep(0.02), forward(*a, **k))[-1],
+    )
     answer = stream(gpt2, "骆驼走", max_new_tokens=50)
-    assert not any(t.name == "stream" for t in threading.enumerate()), "it must not start before somebody reads"
+    assert not any(t.name == "stream" for t in threading.enumerate()), (
+        "it must not start before somebody reads"
+    )
     next(answer)
     answer.close()
-    assert not any(t.name == "stream" for t in threading.enumerate()) and len(steps) < 25
+    assert not any(t.name == "stream" for t in threading.enumerate())
+    assert len(steps) < 25
     assert len(generate_ids(gpt2, "骆驼走")) == 40, "this answer would have ended by itself"
     for piece in stream(gpt2, "骆驼走", max_new_tokens=50):
         assert piece
@@ -240,20 +315,24 @@ def test_pieces_are_the_whole_text_for_every_vocabulary(tokenizer, data):
     """Tokens decoded apart lose SentencePiece's spaces and gain WordPiece's; random ids hold every broken sequence of bytes."""
     ids = data.draw(st.lists(st.integers(0, len(tokenizer) - 1), max_size=30))
     pieces = list(whole_characters(tokenizer, ids))
-    assert all(pieces) and BROKEN not in "".join(pieces)
+    assert all(pieces)
+    assert BROKEN not in "".join(pieces)
     assert "".join(pieces) == whole_text(tokenizer, ids)
     if BROKEN not in (text := text_of(tokenizer, ids)):
         assert "".join(pieces) == text
 
 
 @settings(deadline=None, max_examples=150)
-@given(text=st.text(st.sampled_from("骆驼走到 thecamlwksb.😀\n"), max_size=25), cut=st.integers(0, 4))
+@given(
+    text=st.text(st.sampled_from("骆驼走到 thecamlwksb.😀\n"), max_size=25), cut=st.integers(0, 4)
+)
 def test_whole_characters_never_break(tokenizer, text, cut):
     """`蛋�`: the answer stopped inside a character."""
     ids = tokenizer(text, add_special_tokens=False)["input_ids"]
     whole = text_of(tokenizer, ids)
     pieces = list(whole_characters(tokenizer, ids[: max(0, len(ids) - cut)]))
-    assert BROKEN not in "".join(pieces) and whole.startswith("".join(pieces))
+    assert BROKEN not in "".join(pieces)
+    assert whole.startswith("".join(pieces))
     assert cut or "".join(pieces) == whole
 
 
@@ -269,15 +348,20 @@ def test_decoding_a_stream_costs_the_same_per_token_to_its_end(tokenizer, monkey
     from miniluotuo_utils.generation import streaming as generation
 
     sizes = []
-    monkeypatch.setattr(generation, "text_of", lambda words, ids: (sizes.append(len(ids)), text_of(words, ids))[-1])
+    monkeypatch.setattr(
+        generation, "text_of", lambda words, ids: (sizes.append(len(ids)), text_of(words, ids))[-1]
+    )
     ids = tokenizer("骆驼走到 the camel walks 北京" * 40, add_special_tokens=False)["input_ids"]
     list(whole_characters(tokenizer, ids))
-    assert max(sizes) <= 12 and len(sizes) <= 3 * len(ids) + 2
+    assert max(sizes) <= 12
+    assert len(sizes) <= 3 * len(ids) + 2
 
 
 def written(path, rows):
     """A JSON Lines file."""
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    path.write_text(
+        "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8"
+    )
     return path
 
 
@@ -293,12 +377,17 @@ def test_predict_answers_every_row_in_order(gpt2, tmp_path, monkeypatch):
     monkeypatch.setattr("miniluotuo_utils.jobs.predict.WINDOW", 5)
     rows = [*ROWS, {"prompt": "骆驼走", "id": 7}, {"instruction": "问好"}]
     data, out = written(tmp_path / "rows.jsonl", rows), tmp_path / "answers.jsonl"
-    assert predict_file(gpt2, data, out, max_new_tokens=9, batch_size=2) == {"answered": 13, "kept": 0}
+    assert predict_file(gpt2, data, out, max_new_tokens=9, batch_size=2) == {
+        "answered": 13,
+        "kept": 0,
+    }
     found = lines(out)
     assert [row["output"] for row in found] == generate(
         gpt2, [row.get("prompt") or row_prompt(row) for row in rows], max_new_tokens=9
     )
-    assert [{**row, "output": ""} for row in found[:11]] == ROWS and found[11]["id"] == 7 and found[12]["source"] == ""
+    assert [{**row, "output": ""} for row in found[:11]] == ROWS
+    assert found[11]["id"] == 7
+    assert found[12]["source"] == ""
     assert sorted(p.name for p in tmp_path.iterdir()) == ["answers.jsonl", "rows.jsonl"]
     with pytest.raises(FileExistsError, match="answers.jsonl is there already"):
         predict_file(gpt2, data, out)
@@ -308,7 +397,9 @@ def short_prompts(student):
     """Prompts without the template's English, which would fill the small context."""
     from miniluotuo_utils.tokens import prompt_ids
 
-    return lambda words, texts, both=False: prompt_ids(words, [t.split("request.\n\n")[-1][-30:] for t in texts], both)
+    return lambda words, texts, both=False: prompt_ids(
+        words, [t.split("request.\n\n")[-1][-30:] for t in texts], both
+    )
 
 
 def test_predict_goes_on_after_a_break_with_the_same_bytes(gpt2, tmp_path, monkeypatch):
@@ -333,19 +424,40 @@ def test_predict_goes_on_after_a_break_with_the_same_bytes(gpt2, tmp_path, monke
     with pytest.raises(KeyboardInterrupt):
         predict_file(gpt2, data, out, "creative", 9, 3)
     part = tmp_path / "a.jsonl.part"
-    assert not out.exists() and part.exists()
+    assert not out.exists()
+    assert part.exists()
     part.write_bytes(part.read_bytes() + '{"answers": [[3, "骆'.encode()[:-1])
-    for change, name in ({"preset": "chat"}, "preset"), ({"seed": 1}, "seed"), ({"max_new_tokens": 8}, "max_new_tokens"):
-        with pytest.raises(ValueError, match=f"a.jsonl.part was begun with another {name}: give the same again"):
-            predict_file(gpt2, data, out, **{"preset": "creative", "max_new_tokens": 9, "batch_size": 3, **change})
+    for change, name in (
+        ({"preset": "chat"}, "preset"),
+        ({"seed": 1}, "seed"),
+        ({"max_new_tokens": 8}, "max_new_tokens"),
+    ):
+        with pytest.raises(
+            ValueError, match=f"a.jsonl.part was begun with another {name}: give the same again"
+        ):
+            predict_file(
+                gpt2,
+                data,
+                out,
+                **{"preset": "creative", "max_new_tokens": 9, "batch_size": 3, **change},
+            )
     with pytest.raises(ValueError, match="another student"):
         predict_file(student_of("llama"), data, out, "creative", 9, 3)
     other = written(tmp_path / "other.jsonl", [{"prompt": "骆驼"}])
     with pytest.raises(ValueError, match="another data"):
         predict_file(gpt2, other, out, "creative", 9, 3)
-    monkeypatch.setattr(generation, "run", lambda student, ids, *rest, **named: (ran.append(len(ids)), real(student, ids, *rest, **named))[-1])
+    monkeypatch.setattr(
+        generation,
+        "run",
+        lambda student, ids, *rest, **named: (
+            ran.append(len(ids)),
+            real(student, ids, *rest, **named),
+        )[-1],
+    )
     counts = predict_file(gpt2, data, out, "creative", 9, 3)
-    assert sum(ran) == 20 and counts == {"answered": 20, "kept": sum(ran[:4])} and out.read_bytes() == whole.read_bytes()
+    assert sum(ran) == 20
+    assert counts == {"answered": 20, "kept": sum(ran[:4])}
+    assert out.read_bytes() == whole.read_bytes()
 
 
 def test_bad_lines_are_named_before_anything_is_generated(gpt2, tmp_path, monkeypatch):
@@ -387,27 +499,43 @@ def test_kill_9_in_the_shell_and_again(tmp_path):
         "4",
     ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    running = subprocess.Popen([sys.executable, "-m", "miniluotuo_utils", *command], env=environment, stdout=subprocess.DEVNULL)
+    running = subprocess.Popen(
+        [sys.executable, "-m", "miniluotuo_utils", *command],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+    )
     until = time.time() + 60
     while time.time() < until and (not part.exists() or part.read_bytes().count(b"\n") < 4):
         time.sleep(0.005)
     running.send_signal(signal.SIGKILL)
     running.wait()
-    kept = sum(len(line["answers"]) for line in map(json.loads, part.read_bytes().split(b"\n")[1:-1]))
-    assert not out.exists() and 0 < kept < 64, "killed too late or too early to tell"
+    kept = sum(
+        len(line["answers"]) for line in map(json.loads, part.read_bytes().split(b"\n")[1:-1])
+    )
+    assert not out.exists(), "killed too late or too early to tell"
+    assert 0 < kept < 64, "killed too late or too early to tell"
     printed = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("builtins.print", lambda *a, **k: printed.append(" ".join(map(str, a))))
         assert cli.main(command) == 0
         assert cli.main([*command[:6], str(tmp_path / "again.jsonl"), *command[7:]]) == 0
-    assert printed[0].startswith("64 rows answered") and f", {kept} of them" in printed[0] and not part.exists()
+    assert printed[0].startswith("64 rows answered")
+    assert f", {kept} of them" in printed[0]
+    assert not part.exists()
     assert out.read_bytes() == (tmp_path / "again.jsonl").read_bytes()
     assert [row["instruction"] for row in lines(out)] == [row["instruction"] for row in rows]
 
 
 def test_the_embedded_student_answers_the_same_in_a_batch(tiny):
     """What notebooks 00 and 05 rely on, with the real template."""
-    prompts = [prompt("你好"), prompt("把下面的词译成英文。", "骆驼"), prompt("重复下面这句话。", "火车从北京开往张家口。")]
+    prompts = [
+        prompt("你好"),
+        prompt("把下面的词译成英文。", "骆驼"),
+        prompt("重复下面这句话。", "火车从北京开往张家口。"),
+    ]
     together = generate(tiny, prompts, max_new_tokens=12)
     assert together == [generate(tiny, [p], max_new_tokens=12)[0] for p in prompts]
-    assert "".join(stream(tiny, prompts[0], max_new_tokens=30)) == generate(tiny, prompts[:1], "chat", max_new_tokens=30)[0]
+    assert (
+        "".join(stream(tiny, prompts[0], max_new_tokens=30))
+        == generate(tiny, prompts[:1], "chat", max_new_tokens=30)[0]
+    )

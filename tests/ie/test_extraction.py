@@ -19,7 +19,15 @@ from miniluotuo_utils.prompts import row_prompt
 from miniluotuo_utils.records import check_record
 from miniluotuo_utils.students import load_student
 
-EMPTY = {"answers": 1, "unparsable": 0, "repaired": 0, "not_in_text": 0, "off_schema": 0, "ambiguous": 0, "cut": 0}
+EMPTY = {
+    "answers": 1,
+    "unparsable": 0,
+    "repaired": 0,
+    "not_in_text": 0,
+    "off_schema": 0,
+    "ambiguous": 0,
+    "cut": 0,
+}
 
 
 def test_extraction_asks_with_the_bytes_of_training():
@@ -31,13 +39,29 @@ def test_extraction_asks_with_the_bytes_of_training():
         return ['{"人物":["李白","苏轼"],"书":["长安"]}', "……", '{"地点":["长安",']
 
     sentences = [LIBAI["sentence"], "下雨了", "长安"]
-    made = extract("学生", sentences, ["人物", "地点"], "NER", batch_size=2, max_new_tokens=9, generate=fake)
-    rows = build_instructions([LIBAI, ner("下雨了"), ner("长安")], "NER", ["人物", "地点"], paraphrases=False)
+    made = extract(
+        "学生", sentences, ["人物", "地点"], "NER", batch_size=2, max_new_tokens=9, generate=fake
+    )
+    rows = build_instructions(
+        [LIBAI, ner("下雨了"), ner("长安")], "NER", ["人物", "地点"], paraphrases=False
+    )
     assert asked == [("学生", [row_prompt(row) for row in rows], 9, 2, True)]
-    assert made.counts == {"answers": 3, "unparsable": 1, "repaired": 1, "not_in_text": 1, "off_schema": 1, "ambiguous": 1, "cut": 0}
-    assert made.unread == [1] and made.ambiguous == [["李白"], [], []]
-    assert [len(check_record(r)["entities"]) for r in made.records] == [3, 0, 1] and len(made.answers) == 3
-    result = score([LIBAI, ner("下雨了"), ner("长安")], made.records, "NER", schema=["人物", "地点"])
+    assert made.counts == {
+        "answers": 3,
+        "unparsable": 1,
+        "repaired": 1,
+        "not_in_text": 1,
+        "off_schema": 1,
+        "ambiguous": 1,
+        "cut": 0,
+    }
+    assert made.unread == [1]
+    assert made.ambiguous == [["李白"], [], []]
+    assert [len(check_record(r)["entities"]) for r in made.records] == [3, 0, 1]
+    assert len(made.answers) == 3
+    result = score(
+        [LIBAI, ner("下雨了"), ner("长安")], made.records, "NER", schema=["人物", "地点"]
+    )
     assert (result["off_schema"], result["not_in_text"], result["micro"]["tp"]) == (1, 1, 1)
 
 
@@ -46,8 +70,12 @@ def test_a_perfect_student_of_each_task_scores_one_by_string():
     for task, record in EXAMPLES.items():
         schema = schema_of([record], task)
         answer = build_instructions([record], task, schema, paraphrases=False)[0]["output"]
-        made = extract(None, [record["sentence"]], schema, task, generate=lambda *_, text=answer, **__: [text])
-        assert all(m["f1"] == 1.0 for _, m in headline(score([record], made.records, task, "string")))
+        made = extract(
+            None, [record["sentence"]], schema, task, generate=lambda *_, text=answer, **__: [text]
+        )
+        assert all(
+            m["f1"] == 1.0 for _, m in headline(score([record], made.records, task, "string"))
+        )
         assert made.counts | {"ambiguous": 0} == EMPTY
 
 
@@ -57,15 +85,26 @@ def test_slices_and_styles_come_together_in_one_record(style):
     record = ner("李白在长安吃面", ("李白", "甲", 0), ("长安", "乙", 3), ("面", "壬", 6))
     schema = list("甲乙丙丁戊己庚辛壬")
     rows = build_instructions([record], "NER", schema, paraphrases=False, style=style)
-    made = extract(None, [record["sentence"]], schema, "NER", style=style, generate=lambda *_, **__: [row["output"] for row in rows])
-    assert len(made.answers) == 2 and made.records[0]["entities"] == record["entities"]
+    made = extract(
+        None,
+        [record["sentence"]],
+        schema,
+        "NER",
+        style=style,
+        generate=lambda *_, **__: [row["output"] for row in rows],
+    )
+    assert len(made.answers) == 2
+    assert made.records[0]["entities"] == record["entities"]
 
 
 def test_one_sentence_instead_of_a_list_is_refused():
     """A text is a sequence too: the student would be asked about each of its letters."""
     with pytest.raises(ValueError, match="expected a list of texts"):
         extract(None, "李白走了", ["人物"], "NER", generate=lambda *_, **__: [])
-    with pytest.raises(ValueError, match="constrained is for style json and the student itself; found style 'plain'"):
+    with pytest.raises(
+        ValueError,
+        match="constrained is for style json and the student itself; found style 'plain'",
+    ):
         extract(None, ["李白走了"], ["人物"], "NER", style="plain", constrained=True)
 
 
@@ -92,21 +131,47 @@ def holds(text, answer):
 
 
 CASES = {
-    "NER": ('他说"走"，\\李白😀', ["人物", "地点"], {
-        '{"人物":["李白😀"]}': True, '{}': True, '{"人物":["他说\\"走\\""],"地点":["\\\\李","走"]}': True,
-        '{"地点":["他"],"人物":["他"]}': False, '{"人物":["他"],"人物":["他"]}': False, '{"人物":[]}': False, '{"人物":[""]}': False,
-        '{"人物":["杜甫"]}': False, '{"人物":["李白"]': False, '{"书":["李白"]}': False, '{"人物":["李白"]}好': False, '{"人物":["\\"]}': False,
-    }),
-    "RE": ("红楼梦是曹雪芹写的", ["作者"], {
-        '{"作者":[["红楼梦","曹雪芹"]]}': True, '{"作者":[["红楼梦","曹雪芹"],["红","的"]]}': True, '{"作者":["红楼梦","曹雪芹"]}': False,
-        '{"作者":[["红楼梦"]]}': False, '{"作者":[["红楼梦","作者"]]}': False,
-    }),
-    "EE": ("神舟五号升空", ["发射", "会议"], {
-        '{"发射":[{"trigger":"升空","arguments":{"航天器":["神舟五号"]}}]}': True, '{"会议":[{"trigger":"升空","arguments":{}}]}': True,
-        '{"发射":[{"trigger":"升空","arguments":{"地点":["升"],"航天器":["神舟五号"]}}]}': False, '{"发射":[{"trigger":"升空"}]}': False,
-        '{"会议":[{"trigger":"升空","arguments":{"航天器":["神舟五号"]}}]}': False,
-    }),
-}  # fmt: skip
+    "NER": (
+        '他说"走"，\\李白😀',
+        ["人物", "地点"],
+        {
+            '{"人物":["李白😀"]}': True,
+            "{}": True,
+            '{"人物":["他说\\"走\\""],"地点":["\\\\李","走"]}': True,
+            '{"地点":["他"],"人物":["他"]}': False,
+            '{"人物":["他"],"人物":["他"]}': False,
+            '{"人物":[]}': False,
+            '{"人物":[""]}': False,
+            '{"人物":["杜甫"]}': False,
+            '{"人物":["李白"]': False,
+            '{"书":["李白"]}': False,
+            '{"人物":["李白"]}好': False,
+            '{"人物":["\\"]}': False,
+        },
+    ),
+    "RE": (
+        "红楼梦是曹雪芹写的",
+        ["作者"],
+        {
+            '{"作者":[["红楼梦","曹雪芹"]]}': True,
+            '{"作者":[["红楼梦","曹雪芹"],["红","的"]]}': True,
+            '{"作者":["红楼梦","曹雪芹"]}': False,
+            '{"作者":[["红楼梦"]]}': False,
+            '{"作者":[["红楼梦","作者"]]}': False,
+        },
+    ),
+    "EE": (
+        "神舟五号升空",
+        ["发射", "会议"],
+        {
+            '{"发射":[{"trigger":"升空","arguments":{"航天器":["神舟五号"]}}]}': True,
+            '{"会议":[{"trigger":"升空","arguments":{}}]}': True,
+            '{"发射":[{"trigger":"升空","arguments":{"地点":["升"],"航天器":["神舟五号"]}}]}': False,
+            '{"发射":[{"trigger":"升空"}]}': False,
+            '{"会议":[{"trigger":"升空","arguments":{"航天器":["神舟五号"]}}]}': False,
+        },
+    ),
+}
 ROLES = {"发射": ["航天器", "地点"], "会议": []}
 
 
@@ -116,7 +181,11 @@ def test_a_grammar_knows_right_from_wrong(kind, task):
     """One forgotten escape, and a sentence with a quotation mark makes JSON that nobody can read."""
     text, types, answers = CASES[task]
     rules = grammar(text, types, task, ROLES)
-    tokenizer = kind((text, *answers, *types)) if kind is bytewise else load_student("miniature:t5-61m").tokenizer  # byte tokens too
+    tokenizer = (
+        kind((text, *answers, *types))
+        if kind is bytewise
+        else load_student("miniature:t5-61m").tokenizer
+    )  # byte tokens too
     assert {answer: accepts(tokenizer, rules, answer) for answer in answers} == answers
 
 
@@ -124,7 +193,8 @@ def test_a_grammar_works_for_wordpiece_and_says_what_does_not():
     """llguidance knows no WordPiece; a slow tokenizer does not say which bytes a token stands for."""
     tokenizer = wordpiece()
     rules = grammar("骆驼走到walks", ["京"], "NER")
-    assert accepts(tokenizer, rules, '{"京":["骆","walks"]}') and not accepts(tokenizer, rules, '{"京":["北"]}')
+    assert accepts(tokenizer, rules, '{"京":["骆","walks"]}')
+    assert not accepts(tokenizer, rules, '{"京":["北"]}')
     with pytest.raises(ValueError, match="is no fast tokenizer"):
         grammars(type("Slow", (), {"is_fast": False, "all_special_ids": []})(), [0], 5, [rules])
     with pytest.raises(ValueError, match="llguidance does not read the grammar"):
@@ -138,14 +208,23 @@ def test_a_random_student_in_a_grammar_says_nothing_that_cannot_be_right(kind, t
     student = student_of(kind)
     student.model.config.max_position_embeddings = 512
     if kind != "t5":
-        student = load_student("miniature:wenzhong-110m" if kind == "gpt2" else "miniature:qwen2.5-0.5b")
+        student = load_student(
+            "miniature:wenzhong-110m" if kind == "gpt2" else "miniature:qwen2.5-0.5b"
+        )
     texts = [EXAMPLES[task]["sentence"], "下雨了", '他说"走\\"，a b']
     schema = schema_of([EXAMPLES[task]], task)
     made = extract(student, texts, schema, task, constrained=True, max_new_tokens=40)
-    assert made.counts | {"answers": 1, "ambiguous": 0, "cut": 0} == EMPTY and all(map(check_record, made.records))
-    whole = [answer for answer in made.answers if closed(answer, {"types": list(schema)}, task) == answer]
-    assert len(whole) == len(texts) - made.counts["cut"] and all(json.loads(answer) is not None for answer in whole)
-    assert all(holds(grammar(text, list(schema), task, schema if task == "EE" else None), answer) for text, answer in zip(texts, made.answers, strict=True))
+    assert made.counts | {"answers": 1, "ambiguous": 0, "cut": 0} == EMPTY
+    assert all(map(check_record, made.records))
+    whole = [
+        answer for answer in made.answers if closed(answer, {"types": list(schema)}, task) == answer
+    ]
+    assert len(whole) == len(texts) - made.counts["cut"]
+    assert all(json.loads(answer) is not None for answer in whole)
+    assert all(
+        holds(grammar(text, list(schema), task, schema if task == "EE" else None), answer)
+        for text, answer in zip(texts, made.answers, strict=True)
+    )
 
 
 def test_a_constrained_answer_is_the_same_alone_and_in_a_batch():
@@ -153,13 +232,17 @@ def test_a_constrained_answer_is_the_same_alone_and_in_a_batch():
     student = load_student("tiny")
     texts = [LIBAI["sentence"], "下雨了", BOOK["sentence"], SPACE["sentence"], "王维住在蓝田。"] * 2
     together = extract(student, texts, ["人物", "地点"], "NER", constrained=True).answers
-    assert together == [extract(student, [text], ["人物", "地点"], "NER", constrained=True).answers[0] for text in texts]
+    assert together == [
+        extract(student, [text], ["人物", "地点"], "NER", constrained=True).answers[0]
+        for text in texts
+    ]
 
 
 def test_a_cut_constrained_answer_keeps_its_complete_items():
     """Forty tokens end inside a name: half of it is not what the student wanted to say."""
     row = {"types": ["人物", "地点"]}
-    assert closed('{"人物":["李白","杜', row, "NER") == '{"人物":["李白"]}' and closed('{"人物":["杜', row, "NER") == "{}"
+    assert closed('{"人物":["李白","杜', row, "NER") == '{"人物":["李白"]}'
+    assert closed('{"人物":["杜', row, "NER") == "{}"
     assert closed('{"地点":["长安"]}', row, "NER") == '{"地点":["长安"]}'
 
 
@@ -170,16 +253,27 @@ def test_one_grammar_per_prompt():
         generate(student, ["甲", "乙"], grammar=["start: /a/"])
     with pytest.raises(ValueError, match="grammar is a text"):
         generate(student, ["甲"], grammar="start: /a/")
-    assert generate(student, ["甲", "乙"], grammar=['start: "好的"', 'start: "不行"'], max_new_tokens=8) == ["好的", "不行"]
+    assert generate(
+        student, ["甲", "乙"], grammar=['start: "好的"', 'start: "不行"'], max_new_tokens=8
+    ) == ["好的", "不行"]
 
 
 # ---- the end of the JSON
 
 
-@pytest.mark.parametrize("text, end", [
-    ('{"a":["b"]} 还有', '{"a":["b"]}'), ('答案：[["a","}"],[]]]', '答案：[["a","}"],[]]'), ('{"a\\"}":"\\\\"}x', '{"a\\"}":"\\\\"}'),
-    ('{"a":["b"', None), ('没有', None), ('1] [实体]如下：{"a":[]}x', '1] [实体]如下：{"a":[]}'), ("[]x", None), ('{"say \\n \\"hi\\"": []}]', '{"say \\n \\"hi\\"": []}'),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "text, end",
+    [
+        ('{"a":["b"]} 还有', '{"a":["b"]}'),
+        ('答案：[["a","}"],[]]]', '答案：[["a","}"],[]]'),
+        ('{"a\\"}":"\\\\"}x', '{"a\\"}":"\\\\"}'),
+        ('{"a":["b"', None),
+        ("没有", None),
+        ('1] [实体]如下：{"a":[]}x', '1] [实体]如下：{"a":[]}'),
+        ("[]x", None),
+        ('{"say \\n \\"hi\\"": []}]', '{"say \\n \\"hi\\"": []}'),
+    ],
+)
 def test_an_answer_ends_where_its_json_is_closed(text, end):
     """A bracket inside a name closes nothing, a quote behind a backslash ends nothing."""
     tokenizer = bytewise()
@@ -211,13 +305,20 @@ def test_generation_stops_at_the_end_of_the_json(monkeypatch):
     from miniluotuo_utils.generation import answers as generation
 
     def both(student, count, _, stop):
-        grams, ends = guides_of(student, count, endless[:count], False), guides_of(student, count, None, True)
+        grams, ends = (
+            guides_of(student, count, endless[:count], False),
+            guides_of(student, count, None, True),
+        )
         return [Both(a, b) for a, b in zip(grams, ends, strict=True)] if stop else grams
 
     guides_of = generation.guides_of
     monkeypatch.setattr(generation, "guides_of", both)
-    free, stopped = (generate(student, ["甲", "乙"], max_new_tokens=40, stop_at_json=stop) for stop in (False, True))
-    assert [len(text) for text in free] == [22, 28] and stopped == ["{}", '{"a":[]}']
+    free, stopped = (
+        generate(student, ["甲", "乙"], max_new_tokens=40, stop_at_json=stop)
+        for stop in (False, True)
+    )
+    assert [len(text) for text in free] == [22, 28]
+    assert stopped == ["{}", '{"a":[]}']
 
 
 # ---- shared prompts
@@ -227,11 +328,18 @@ def test_generation_stops_at_the_end_of_the_json(monkeypatch):
 @pytest.mark.parametrize("preset", ["extract", "creative"])
 def test_what_prompts_share_goes_through_once_and_changes_nothing(kind, preset):
     """Padding stands behind the shared tokens: positions counted over it would shift every shorter prompt."""
-    student = load_student(f"miniature:{kind}") if "-" in kind else student_of(kind)  # GPT-Neo's local layers count places, not positions
-    prompts = ["骆驼从北京走到张家口。" + rest for rest in ("", "你好", "The camel walks home", "一二三四五六七八九十")]
+    student = (
+        load_student(f"miniature:{kind}") if "-" in kind else student_of(kind)
+    )  # GPT-Neo's local layers count places, not positions
+    prompts = [
+        "骆驼从北京走到张家口。" + rest
+        for rest in ("", "你好", "The camel walks home", "一二三四五六七八九十")
+    ]
     ids = [student.tokenizer(text)["input_ids"] for text in prompts]
     assert shared_start([row for row in ids if row]) >= 8
-    assert generate(student, prompts, preset, 12, seed=3) == [generate(student, [p], preset, 12, seed=3)[0] for p in prompts]
+    assert generate(student, prompts, preset, 12, seed=3) == [
+        generate(student, [p], preset, 12, seed=3)[0] for p in prompts
+    ]
 
 
 # ---- long texts
@@ -244,7 +352,8 @@ def test_windows_cover_the_text_in_order(text, size, data):
     overlap = data.draw(st.integers(0, size - 1))
     found = windows(text, size, overlap)
     assert {place for a, b in found for place in range(a, b)} == set(range(len(text)))
-    assert all(b - a <= size for a, b in found) and all(a[0] < b[0] and a[1] < b[1] for a, b in zip(found, found[1:], strict=False))
+    assert all(b - a <= size for a, b in found)
+    assert all(a[0] < b[0] and a[1] < b[1] for a, b in zip(found, found[1:], strict=False))
     ends = {end for _, end in sentence_places(text)}
     longest = max((b - a for a, b in sentence_places(text)), default=0)
     assert longest > size or all(end in ends for _, end in found)
@@ -255,15 +364,34 @@ def test_what_two_windows_find_is_there_once_and_at_its_place():
     text = "苏轼到了黄州。他住在黄州。后来离开。"
     pieces = windows(text, 13, 6)
     assert pieces == [(0, 13), (7, 18)]
-    records = [ner(text[:13], ("黄州", "地点", 4), ("黄州", "地点", 10)), ner(text[7:], ("黄州", "地点", 3), ("杭州", "地点", None))]
+    records = [
+        ner(text[:13], ("黄州", "地点", 4), ("黄州", "地点", 10)),
+        ner(text[7:], ("黄州", "地点", 3), ("杭州", "地点", None)),
+    ]
     made = check_record(whole(text, pieces, records, "NER"))
     assert [e["pos"] for e in made["entities"]] == [[4, 6], [10, 12], None]
-    first, second = {**SPACE, "events": SPACE["events"][:1]}, {**SPACE, "events": [{**SPACE["events"][0], "arguments": SPACE["events"][1]["arguments"]}]}
+    first, second = (
+        {**SPACE, "events": SPACE["events"][:1]},
+        {**SPACE, "events": [{**SPACE["events"][0], "arguments": SPACE["events"][1]["arguments"]}]},
+    )
     joined = whole(SPACE["sentence"], [(0, 17), (0, 17)], [first, second], "EE")["events"]
-    assert len(joined) == 1 and [a["name"] for a in joined[0]["arguments"]] == ["神舟五号", "长征"]
-    placed, unplaced = ({"events": [{"type": "住", "trigger": "住", "pos": pos, "arguments": []}]} for pos in ([1, 2], None))
-    assert whole("静夜思是李白写的。他住在长安。", [(0, 9), (9, 15)], [unplaced, placed], "EE")["events"][0]["pos"] == [10, 11]
-    assert len(whole("静夜思是李白写的。他住在长安。", [(0, 9), (9, 15)], [unplaced, placed], "EE")["events"]) == 1
+    assert len(joined) == 1
+    assert [a["name"] for a in joined[0]["arguments"]] == ["神舟五号", "长征"]
+    placed, unplaced = (
+        {"events": [{"type": "住", "trigger": "住", "pos": pos, "arguments": []}]}
+        for pos in ([1, 2], None)
+    )
+    assert whole("静夜思是李白写的。他住在长安。", [(0, 9), (9, 15)], [unplaced, placed], "EE")[
+        "events"
+    ][0]["pos"] == [10, 11]
+    assert (
+        len(
+            whole("静夜思是李白写的。他住在长安。", [(0, 9), (9, 15)], [unplaced, placed], "EE")[
+                "events"
+            ]
+        )
+        == 1
+    )
     moved = whole("一" + BOOK["sentence"], [(1, 16)], [BOOK], "RE")["relations"]
     assert moved[0]["head"]["pos"] == [p + 1 for p in BOOK["relations"][0]["head"]["pos"]]
 
@@ -271,7 +399,12 @@ def test_what_two_windows_find_is_there_once_and_at_its_place():
 def test_a_name_that_a_cut_runs_through_gives_way_to_the_whole_one():
     """Cut hard, "北京大学" leaves "北京" in one piece and stands whole in the next."""
     text = "他在北京大学读书"
-    made = whole(text, [(0, 4), (2, 8)], [ner(text[:4], ("北京", "机构", 2)), ner(text[2:], ("北京大学", "机构", 0))], "NER")
+    made = whole(
+        text,
+        [(0, 4), (2, 8)],
+        [ner(text[:4], ("北京", "机构", 2)), ner(text[2:], ("北京大学", "机构", 0))],
+        "NER",
+    )
     assert [e["name"] for e in made["entities"]] == ["北京大学"]
 
 
@@ -280,21 +413,50 @@ def test_a_document_longer_than_the_context_is_read_to_its_end():
     student = load_student("tiny")
     text = "李白住在长安。天气很好，大家都在街上走。" * 40 + "杜甫住在成都。"
     made = extract(student, [text, "苏轼在黄州。"], ["人物", "地点"], "NER", max_new_tokens=40)
-    assert len(text) > student.context and len(made.records) == 2 and made.records[0]["sentence"] == text
-    assert {row["text"] for row in made.rows} == {0, 1} and made.rows[-2]["input"].endswith("杜甫住在成都。")
+    assert len(text) > student.context
+    assert len(made.records) == 2
+    assert made.records[0]["sentence"] == text
+    assert {row["text"] for row in made.rows} == {0, 1}
+    assert made.rows[-2]["input"].endswith("杜甫住在成都。")
     answer = {"杜甫": '{"人物":["杜甫"],"地点":["成都"]}'}
-    found = extract(None, [text], ["人物", "地点"], "NER", window=100, generate=lambda _, prompts, **__: [answer.get("杜甫" * ("杜甫" in p), "{}") for p in prompts])
+    found = extract(
+        None,
+        [text],
+        ["人物", "地点"],
+        "NER",
+        window=100,
+        generate=lambda _, prompts, **__: [
+            answer.get("杜甫" * ("杜甫" in p), "{}") for p in prompts
+        ],
+    )
     assert [e["pos"][0] for e in check_record(found.records[0])["entities"]] == [800, 804]
     by_characters = extract(student, [text], ["人物", "地点"], "NER", window=100, max_new_tokens=20)
     assert len(by_characters.answers) == len(windows(text, 100, 30))
-    uneven = "李白住在长安。" * 100 + "龘䶮靐齉𠀀😀" * 40 + "。"  # an average of tokens per character once let its end overflow
-    assert "".join(row["input"] for row in extract(student, [uneven], ["人物"], "NER", max_new_tokens=8, overlap=0).rows) == uneven
+    uneven = (
+        "李白住在长安。" * 100 + "龘䶮靐齉𠀀😀" * 40 + "。"
+    )  # an average of tokens per character once let its end overflow
+    assert (
+        "".join(
+            row["input"]
+            for row in extract(student, [uneven], ["人物"], "NER", max_new_tokens=8, overlap=0).rows
+        )
+        == uneven
+    )
     with pytest.raises(ValueError, match="which leaves .* for the text: take a smaller slice_size"):
-        extract(student, [text], [f"第{number}类长长的名字" for number in range(40)], "NER", slice_size=None)
-    fits = "李白住在长安。" * 40  # 280 characters and a prompt of about 100 leave room for a shorter answer: no reason to cut the text
+        extract(
+            student,
+            [text],
+            [f"第{number}类长长的名字" for number in range(40)],
+            "NER",
+            slice_size=None,
+        )
+    fits = (
+        "李白住在长安。" * 40
+    )  # 280 characters and a prompt of about 100 leave room for a shorter answer: no reason to cut the text
     assert len(extract(student, [fits], ["人物", "地点"], "NER", max_new_tokens=256).answers) == 1
 
 
 def test_a_name_whose_place_is_a_guess_is_marked():
     """黄州 stands twice and the answer names it once: which of the two is not known."""
-    assert guessed(ner("黄州和黄州", ("黄州", "地点", 0))) == ["黄州"] and guessed(ner("黄州和黄州", ("黄州", "地点", 0), ("黄州", "地点", 3))) == []
+    assert guessed(ner("黄州和黄州", ("黄州", "地点", 0))) == ["黄州"]
+    assert guessed(ner("黄州和黄州", ("黄州", "地点", 0), ("黄州", "地点", 3))) == []

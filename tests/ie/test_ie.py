@@ -10,7 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from miniluotuo_utils import ie
-from miniluotuo_utils.ie import build_instructions, dictionary_baseline, headline, locate, parse, score
+from miniluotuo_utils.ie import (
+    build_instructions,
+    dictionary_baseline,
+    headline,
+    locate,
+    parse,
+    score,
+)
 from miniluotuo_utils.ie.spans import to_record
 from miniluotuo_utils.records import TASKS, check_record
 
@@ -32,8 +39,11 @@ def test_to_record_places_keeps_order_and_removes_duplicates():
     items = [{"name": n, "type": "人物"} for n in ("杜甫", "李白", "李白", "李白", "苏轼", "苏轼")]
     record = check_record(to_record(LIBAI["sentence"], items, "NER", source="x"))
     assert [(e["name"], e["pos"]) for e in record["entities"]] == [
-        ("杜甫", [3, 5]), ("李白", [0, 2]), ("李白", [9, 11]), ("苏轼", None),
-    ]  # fmt: skip
+        ("杜甫", [3, 5]),
+        ("李白", [0, 2]),
+        ("李白", [9, 11]),
+        ("苏轼", None),
+    ]
     every = to_record(LIBAI["sentence"], items[1:2], "NER", "every")
     assert [e["pos"] for e in every["entities"]] == [[0, 2], [9, 11]]
 
@@ -42,7 +52,9 @@ def test_relations_of_one_pair_share_its_places():
     """If a second relation of a pair moved on to the next mention, one of the two would always be wrong."""
     places = {(tuple(r["head"]["pos"]), tuple(r["tail"]["pos"])) for r in BOOK["relations"]}
     assert places == {((5, 8), (0, 3))}
-    every = to_record(BOOK["sentence"], [{"head": "红楼梦", "type": "作者", "tail": "曹雪芹"}], "RE", "every")
+    every = to_record(
+        BOOK["sentence"], [{"head": "红楼梦", "type": "作者", "tail": "曹雪芹"}], "RE", "every"
+    )
     assert [r["head"]["pos"] for r in every["relations"]] == [[5, 8], [12, 15]]
 
 
@@ -53,6 +65,7 @@ def test_two_events_of_one_trigger_word_stand_at_two_places():
 
 # ---- properties over random records
 
+
 @settings(deadline=None, max_examples=80)
 @given(st.integers(), st.sampled_from(list(TASKS)))
 def test_what_is_written_is_read_back(seed, task):
@@ -62,9 +75,13 @@ def test_what_is_written_is_read_back(seed, task):
     schema = {k: list(KINDS) for k in KINDS} if task == "EE" else list(KINDS)
     parsed = [parse(row["output"], task) for row in build_instructions(gold, task, schema, seed)]
     assert all(p.ok and not p.repairs for p in parsed)
-    pred = [check_record(to_record(g["sentence"], p.items, task)) for g, p in zip(gold, parsed, strict=True)]
+    pred = [
+        check_record(to_record(g["sentence"], p.items, task))
+        for g, p in zip(gold, parsed, strict=True)
+    ]
     for _, m in headline(score(gold, pred, task, "string")):
-        assert m["tp"] == m["pred"] == m["gold"] and m["f1"] == float(m["gold"] > 0)
+        assert m["tp"] == m["pred"] == m["gold"]
+        assert m["f1"] == float(m["gold"] > 0)
 
 
 # ---- baseline
@@ -72,23 +89,37 @@ def test_what_is_written_is_read_back(seed, task):
 
 def test_dictionary_finds_the_longest_name_at_every_place():
     """A floor that is too low makes any student look good."""
-    train = [ner("南京市有长江，南京", ("南京市", "地点", 0), ("长江", "地点", 4), ("南京", "地点", 7)), ner("长江", ("长江", "水", 0)),
-             ner("长江", ("长江", "水", 0))]  # fmt: skip
+    train = [
+        ner("南京市有长江，南京", ("南京市", "地点", 0), ("长江", "地点", 4), ("南京", "地点", 7)),
+        ner("长江", ("长江", "水", 0)),
+        ner("长江", ("长江", "水", 0)),
+    ]
     record = check_record(dictionary_baseline(train, ["南京市长江大桥在南京"], "NER")[0])
     assert [(e["name"], e["type"], e["pos"]) for e in record["entities"]] == [
-        ("南京市", "地点", [0, 3]), ("长江", "水", [3, 5]), ("南京", "地点", [8, 10]),
-    ]  # fmt: skip
+        ("南京市", "地点", [0, 3]),
+        ("长江", "水", [3, 5]),
+        ("南京", "地点", [8, 10]),
+    ]
     assert dictionary_baseline([], ["南京"], "NER")[0]["entities"] == []
 
 
 def test_dictionary_of_relations_and_events():
     """Each task needs its floor."""
     found = dictionary_baseline([BOOK], ["红楼梦是曹雪芹的", "红楼梦"], "RE")
-    assert [(r["type"], r["head"]["pos"]) for r in found[0]["relations"]] == [("作者", [0, 3]), ("编者", [0, 3])]
+    assert [(r["type"], r["head"]["pos"]) for r in found[0]["relations"]] == [
+        ("作者", [0, 3]),
+        ("编者", [0, 3]),
+    ]
     assert found[1]["relations"] == []
     made = dictionary_baseline([SPACE], [LAUNCH, "长征"], "EE")
-    assert [(e["type"], e["pos"]) for e in made[0]["events"]] == [("发射", [4, 6]), ("发射", [15, 17])]
-    assert {(a["name"], a["role"]) for a in made[0]["events"][0]["arguments"]} == {("神舟五号", "航天器"), ("长征", "火箭")}
+    assert [(e["type"], e["pos"]) for e in made[0]["events"]] == [
+        ("发射", [4, 6]),
+        ("发射", [15, 17]),
+    ]
+    assert {(a["name"], a["role"]) for a in made[0]["events"][0]["arguments"]} == {
+        ("神舟五号", "航天器"),
+        ("长征", "火箭"),
+    }
     assert made[1]["events"] == []
     assert score([SPACE], [check_record(made[0])], "EE")["argument"]["micro"]["f1"] == 1.0
 
@@ -96,8 +127,26 @@ def test_dictionary_of_relations_and_events():
 def test_the_package_is_light_and_exports_what_it_promises():
     """`import miniluotuo_utils.ie` that pulls in torch costs every notebook and every command ten seconds."""
     code = "import sys, miniluotuo_utils.ie; print({'torch', 'transformers', 'pandas', 'numpy'} & set(sys.modules))"
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    shown = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
     assert shown.strip() == "set()"
     assert sorted(ie.__all__) == [
-        "build_instructions", "compare", "confusability", "dictionary_baseline", "errors", "extract", "headline", "interval", "locate",
-        "over_orders", "parse", "recorded", "schema_of", "score", "score_files", "table", "train_tagger"]  # fmt: skip
+        "build_instructions",
+        "compare",
+        "confusability",
+        "dictionary_baseline",
+        "errors",
+        "extract",
+        "headline",
+        "interval",
+        "locate",
+        "over_orders",
+        "parse",
+        "recorded",
+        "schema_of",
+        "score",
+        "score_files",
+        "table",
+        "train_tagger",
+    ]

@@ -22,10 +22,18 @@ KINDS = [("NER", "both"), ("RE", "both"), ("EE", "both"), ("EE", "trigger"), ("E
 
 def ner(sentence, *entities):
     """A record from (name, type), each name at its first place."""
-    return check_record(to_record(sentence, [{"name": n, "type": t} for n, t in entities], "NER", source="test"))
+    return check_record(
+        to_record(sentence, [{"name": n, "type": t} for n, t in entities], "NER", source="test")
+    )
 
 
-LIBAI = ner("李白和杜甫在长安，李白走了", ("杜甫", "人物"), ("李白", "人物"), ("长安", "地点"), ("李白", "人物"))
+LIBAI = ner(
+    "李白和杜甫在长安，李白走了",
+    ("杜甫", "人物"),
+    ("李白", "人物"),
+    ("长安", "地点"),
+    ("李白", "人物"),
+)
 EXAMPLES = {"NER": LIBAI, "RE": BOOK, "EE": SPACE}
 
 
@@ -36,7 +44,8 @@ def test_the_answer_is_compact_ordered_and_without_empty_types():
     """An answer in another order than the sentence, or with empty keys, costs the tiny student most of its letters."""
     row = build_instructions([LIBAI], "NER", ["时间", "地点", "人物"], paraphrases=False)[0]
     assert row["output"] == '{"地点":["长安"],"人物":["李白","杜甫"]}'
-    assert row["input"] == LIBAI["sentence"] and row["source"] == "test"
+    assert row["input"] == LIBAI["sentence"]
+    assert row["source"] == "test"
     assert row["instruction"] == "找出句子里的实体，类型有：时间、地点、人物。用JSON回答。"
     row = build_instructions([BOOK], "RE", schema_of([BOOK], "RE"), paraphrases=False)[0]
     assert row["output"] == '{"作者":[["红楼梦","曹雪芹"]],"编者":[["红楼梦","曹雪芹"]]}'
@@ -64,7 +73,15 @@ def test_paraphrases_depend_on_seed_and_row_alone(task):
     assert rows[:7] == build_instructions([record] * 7, task, schema, seed=3)
     assert rows != build_instructions([record] * 40, task, schema, seed=4)
     assert len({row["instruction"].split("：")[0] for row in rows}) > 5
-    assert len({r["instruction"] for r in build_instructions([record] * 9, task, schema, paraphrases=False)}) == 1
+    assert (
+        len(
+            {
+                r["instruction"]
+                for r in build_instructions([record] * 9, task, schema, paraphrases=False)
+            }
+        )
+        == 1
+    )
 
 
 def test_schema_of_keeps_the_order_of_first_sight():
@@ -91,7 +108,9 @@ def test_a_label_outside_the_schema_is_named(record, task, schema, words):
     assert all(word in str(error.value) for word in words)
 
 
-@pytest.mark.parametrize("task, schema", [("NER", []), ("NER", "人物"), ("EE", ["发射"]), ("RE", {"作者": []})])
+@pytest.mark.parametrize(
+    "task, schema", [("NER", []), ("NER", "人物"), ("EE", ["发射"]), ("RE", {"作者": []})]
+)
 def test_a_schema_of_the_wrong_shape_is_refused(task, schema):
     """A string as schema would be spelt out letter by letter: 人、物."""
     with pytest.raises(ValueError, match="schema is"):
@@ -101,9 +120,13 @@ def test_a_schema_of_the_wrong_shape_is_refused(task, schema):
 def test_an_unknown_task_is_refused_everywhere():
     """`task="ner"` must not end in a KeyError deep inside."""
     for call in (
-        lambda: build_instructions([], "ner", ["人物"]), lambda: schema_of([LIBAI], "ner"), lambda: parse("{}", "ner"),
-        lambda: score([], [], "ner"), lambda: dictionary_baseline([], [], "ner"), lambda: to_record("a", [], "ner"),
-    ):  # fmt: skip
+        lambda: build_instructions([], "ner", ["人物"]),
+        lambda: schema_of([LIBAI], "ner"),
+        lambda: parse("{}", "ner"),
+        lambda: score([], [], "ner"),
+        lambda: dictionary_baseline([], [], "ner"),
+        lambda: to_record("a", [], "ner"),
+    ):
         with pytest.raises(ValueError, match="expected one of NER, RE, EE"):
             call()
 
@@ -129,7 +152,9 @@ def test_there_are_ten_wordings_each_with_the_schema_once(style, language):
         texts = wordings(kind, style, language)
         assert len(set(texts)) == len(texts) >= 10
         for text in texts:
-            assert text.count("{schema}") == text.count("{notes}") == 1 and "{lead}" not in text and "{output}" not in text
+            assert text.count("{schema}") == text.count("{notes}") == 1
+            assert "{lead}" not in text
+            assert "{output}" not in text
             assert text.count("{text}") == (style in ("yayi", "instructuie"))
             assert text.count("{type}") == text.count("{trigger}") == (kind == "EE argument")
 
@@ -138,47 +163,88 @@ def test_published_prompts_keep_their_layout():
     """A prompt in another layout than YAYI-UIE's or InstructUIE's is no comparison with them."""
     ask = {"records": [LIBAI], "task": "NER", "schema": ["人物", "地点"], "paraphrases": False}
     row = build_instructions(**ask, style="yayi")[0]
-    assert row["instruction"] == f"文本：{LIBAI['sentence']}\n【实体抽取】找出句子里的实体，以json{{人物/地点：[实体]}}格式输出。"
-    assert row["input"] == "" and row["output"] == '{"人物":["李白","杜甫"],"地点":["长安"]}'
+    assert (
+        row["instruction"]
+        == f"文本：{LIBAI['sentence']}\n【实体抽取】找出句子里的实体，以json{{人物/地点：[实体]}}格式输出。"
+    )
+    assert row["input"] == ""
+    assert row["output"] == '{"人物":["李白","杜甫"],"地点":["长安"]}'
     row = build_instructions(**ask, style="instructuie", language="en")[0]
     assert row["instruction"].endswith(f"Option: 人物,地点\nText: {LIBAI['sentence']}\nAnswer:")
     assert row["output"] == "人物: 李白; 人物: 杜甫; 地点: 长安"
     assert build_instructions(**ask, style="plain")[0]["output"] == "人物：李白、杜甫\n地点：长安"
-    asked = {style: build_instructions([BOOK], "RE", ["作者", "编者"], style=style)[0] for style in STYLES}
+    asked = {
+        style: build_instructions([BOOK], "RE", ["作者", "编者"], style=style)[0]
+        for style in STYLES
+    }
     assert json.loads(asked["yayi"]["output"])[0].keys() == {"relation", "head", "tail"}
-    assert "按照json[{'relation':'', 'head':'', 'tail':''}, ]的格式输出。" in asked["yayi"]["instruction"]
-    told = build_instructions([SPACE], "EE", {"发射": ["航天器", "火箭"]}, style="instructuie")[0]["output"]
-    assert told.startswith("(type:发射, trigger:发射, arguments:(name:神舟五号,role:航天器)), (type:发射")
+    assert (
+        "按照json[{'relation':'', 'head':'', 'tail':''}, ]的格式输出。"
+        in asked["yayi"]["instruction"]
+    )
+    told = build_instructions([SPACE], "EE", {"发射": ["航天器", "火箭"]}, style="instructuie")[0][
+        "output"
+    ]
+    assert told.startswith(
+        "(type:发射, trigger:发射, arguments:(name:神舟五号,role:航天器)), (type:发射"
+    )
 
 
 def test_every_style_says_that_there_is_nothing():
     """An empty text as answer teaches a student to stop at once, also where it should not."""
     rain = [ner("下雨了")]
-    told = {style: build_instructions(rain, "NER", ["人物"], style=style)[0]["output"] for style in STYLES}
+    told = {
+        style: build_instructions(rain, "NER", ["人物"], style=style)[0]["output"]
+        for style in STYLES
+    }
     assert told == {"json": "{}", "yayi": "{}", "instructuie": "None", "plain": "无"}
-    assert build_instructions(rain, "NER", ["人物", "地点"], paraphrases=False, empty_types=True)[0]["output"] == '{"人物":[],"地点":[]}'
+    assert (
+        build_instructions(rain, "NER", ["人物", "地点"], paraphrases=False, empty_types=True)[0][
+            "output"
+        ]
+        == '{"人物":[],"地点":[]}'
+    )
     with pytest.raises(ValueError, match="empty_types is for style json"):
         build_instructions(rain, "NER", ["人物"], style="plain", empty_types=True)
 
 
 def test_descriptions_follow_the_instruction_for_the_types_of_the_slice():
     """A description of a type that the prompt does not ask for draws the student away from those it asks for."""
-    ask = {"schema": list("甲乙丙"), "task": "NER", "descriptions": {"乙": "第二个", "丙": "末一个"}}
-    one, two = questions(["李白"], slice_size=2, **ask)[0], questions(["李白"], slice_size=None, style="instructuie", **ask)[0]
+    ask = {
+        "schema": list("甲乙丙"),
+        "task": "NER",
+        "descriptions": {"乙": "第二个", "丙": "末一个"},
+    }
+    one, two = (
+        questions(["李白"], slice_size=2, **ask)[0],
+        questions(["李白"], slice_size=None, style="instructuie", **ask)[0],
+    )
     assert one["instruction"].endswith("用JSON回答。\n乙：第二个")  # 3 types, slices of 2: 2 and 1
     assert "选项：甲,乙,丙\n乙：第二个\n丙：末一个\n文本：李白" in two["instruction"]
 
 
 @pytest.mark.parametrize(
     "count, size, lengths",
-    [(5, 6, [5]), (6, 6, [6]), (8, 6, [8]), (9, 6, [6, 3]), (14, 6, [6, 8]), (15, 6, [6, 6, 3]), (5, 4, [5]), (6, 4, [4, 2]),
-     (3, 1, [1, 1, 1]), (7, 2, [2, 2, 2, 1]), (30, None, [30])],
-)  # fmt: skip
+    [
+        (5, 6, [5]),
+        (6, 6, [6]),
+        (8, 6, [8]),
+        (9, 6, [6, 3]),
+        (14, 6, [6, 8]),
+        (15, 6, [6, 6, 3]),
+        (5, 4, [5]),
+        (6, 4, [4, 2]),
+        (3, 1, [1, 1, 1]),
+        (7, 2, [2, 2, 2, 1]),
+        (30, None, [30]),
+    ],
+)
 def test_the_remainder_joins_or_stands_alone_as_in_iepile(count, size, lengths):
     """Other slices than those of training cost a student points, so the rule is fixed by hand-counted cases."""
     types = [str(n) for n in range(count)]
     slices = sliced(types, size)
-    assert [len(part) for part in slices] == lengths and sum(slices, []) == types
+    assert [len(part) for part in slices] == lengths
+    assert sum(slices, []) == types
 
 
 @pytest.mark.parametrize("size", [0, -1, 2.5, True])
@@ -189,20 +255,36 @@ def test_a_slice_size_that_is_none_is_refused(size):
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.integers(0, 99), st.integers(1, 25), st.sampled_from([DEFAULT, None, 1, 3]), st.sampled_from([("NER", "both"), ("EE", "trigger")]))
+@given(
+    st.integers(0, 99),
+    st.integers(1, 25),
+    st.sampled_from([DEFAULT, None, 1, 3]),
+    st.sampled_from([("NER", "both"), ("EE", "trigger")]),
+)
 def test_slices_ask_for_every_type_once_and_no_row_stands_twice(seed, count, size, kind):
     """A type in no slice is never found; one in two slices is counted twice."""
     task, part = kind
-    schema = {f"类{n}": ["角色"] for n in range(count)} if task == "EE" else [f"类{n}" for n in range(count)]
+    schema = (
+        {f"类{n}": ["角色"] for n in range(count)}
+        if task == "EE"
+        else [f"类{n}" for n in range(count)]
+    )
     record = {"sentence": "李白走了", TASKS[task]: []}
-    for rows in (build_instructions([record] * 3, task, schema, seed, slice_size=size, part=part),
-                 questions(["李白走了"] * 3, schema, task, slice_size=size, part=part)):  # fmt: skip
+    for rows in (
+        build_instructions([record] * 3, task, schema, seed, slice_size=size, part=part),
+        questions(["李白走了"] * 3, schema, task, slice_size=size, part=part),
+    ):
         for number in range(3):
             mine = [row for row in rows if row["record"] == number]
             assert sorted(sum((row["types"] for row in mine), [])) == sorted(schema)
             assert len({(row["instruction"], row["input"]) for row in mine}) == len(mine)
-    whole = 1 if size is None else len(sliced(list(schema), SLICE_SIZES[task] if size == DEFAULT else size))
-    assert len(rows) == 3 * whole and sum((row["types"] for row in rows[:whole]), []) == list(schema)
+    whole = (
+        1
+        if size is None
+        else len(sliced(list(schema), SLICE_SIZES[task] if size == DEFAULT else size))
+    )
+    assert len(rows) == 3 * whole
+    assert sum((row["types"] for row in rows[:whole]), []) == list(schema)
 
 
 def test_training_shuffles_types_and_questions_keep_their_order():
@@ -220,24 +302,36 @@ def test_training_shuffles_types_and_questions_keep_their_order():
 
 def test_arguments_alone_are_asked_event_by_event():
     """Two events of one trigger word would be one and the same prompt with two answers."""
-    rows = build_instructions([SPACE], "EE", {"发射": ["航天器", "火箭"], "会议": []}, part="argument", paraphrases=False)
+    rows = build_instructions(
+        [SPACE], "EE", {"发射": ["航天器", "火箭"], "会议": []}, part="argument", paraphrases=False
+    )
     assert [(row["output"], row["types"], row["event"]["pos"]) for row in rows] == [
-        ('{"航天器":["神舟五号"]}', ["航天器", "火箭"], [4, 6]), ('{"火箭":["长征"]}', ["航天器", "火箭"], [15, 17]),
-    ]  # fmt: skip
-    assert "发射（第1处）" in rows[0]["instruction"] and "发射（第2处）" in rows[1]["instruction"]
-    asked = questions([LAUNCH], {"发射": ["航天器", "火箭"]}, "EE", part="argument", events=[SPACE["events"]])
+        ('{"航天器":["神舟五号"]}', ["航天器", "火箭"], [4, 6]),
+        ('{"火箭":["长征"]}', ["航天器", "火箭"], [15, 17]),
+    ]
+    assert "发射（第1处）" in rows[0]["instruction"]
+    assert "发射（第2处）" in rows[1]["instruction"]
+    asked = questions(
+        [LAUNCH], {"发射": ["航天器", "火箭"]}, "EE", part="argument", events=[SPACE["events"]]
+    )
     assert [row["instruction"] for row in asked] == [row["instruction"] for row in rows]
     found = merged(asked, [parse(row["output"], "EE", part="argument").items for row in rows])
     assert found == [answer_items(SPACE, "EE", {"发射": ["航天器", "火箭"]})]
     meeting = event("开会", ("会议", "开会", {}))
-    assert build_instructions([meeting], "EE", {"会议": []}, part="argument") == []  # no roles, nothing to ask
+    assert (
+        build_instructions([meeting], "EE", {"会议": []}, part="argument") == []
+    )  # no roles, nothing to ask
 
 
 @pytest.mark.parametrize(
     "wrong, message",
-    [({"style": "yaml"}, "style is 'yaml'"), ({"language": "de"}, "language is 'de'"), ({"part": "trigger"}, "part is 'trigger'"),
-     ({"pure_negative": 2}, "pure_negative is 2")],
-)  # fmt: skip
+    [
+        ({"style": "yaml"}, "style is 'yaml'"),
+        ({"language": "de"}, "language is 'de'"),
+        ({"part": "trigger"}, "part is 'trigger'"),
+        ({"pure_negative": 2}, "pure_negative is 2"),
+    ],
+)
 def test_an_unknown_choice_is_named(wrong, message):
     """A misspelt style that fell back to json would be an evaluation of something else."""
     with pytest.raises(ValueError, match=message):
@@ -256,13 +350,26 @@ def test_merged_puts_the_slices_of_a_record_together():
     """Slices scored one by one would count every entity of the other slices as missed."""
     schema = ["人物", "时间", "地点"]
     rows = questions([LIBAI["sentence"], "下雨了", "长安"], schema, "NER", slice_size=1)
-    answers = {("人物", 0): '{"人物":["李白","杜甫"]}', ("地点", 0): '{"地点":["长安"],"人物":["李白"]}', ("地点", 2): '{"地点":["长安"]}'}
-    found = [parse(answers.get((row["types"][0], row["record"]), "{}"), "NER").items for row in rows]
+    answers = {
+        ("人物", 0): '{"人物":["李白","杜甫"]}',
+        ("地点", 0): '{"地点":["长安"],"人物":["李白"]}',
+        ("地点", 2): '{"地点":["长安"]}',
+    }
+    found = [
+        parse(answers.get((row["types"][0], row["record"]), "{}"), "NER").items for row in rows
+    ]
     assert merged(rows, found) == [
-        [{"name": "李白", "type": "人物"}, {"name": "杜甫", "type": "人物"}, {"name": "长安", "type": "地点"}],
-        [], [{"name": "长安", "type": "地点"}],
-    ]  # fmt: skip
-    twice = [{"name": "李白", "type": "人物"}] * 2  # two mentions: once they were made one, and the second place was missed
+        [
+            {"name": "李白", "type": "人物"},
+            {"name": "杜甫", "type": "人物"},
+            {"name": "长安", "type": "地点"},
+        ],
+        [],
+        [{"name": "长安", "type": "地点"}],
+    ]
+    twice = [
+        {"name": "李白", "type": "人物"}
+    ] * 2  # two mentions: once they were made one, and the second place was missed
     assert merged([{"record": 0}], [twice]) == [twice]
     assert merged([], [], records=2) == [[], []]
 
@@ -276,14 +383,25 @@ def test_confusability_by_hand():
     two = ner("南京赢了北大", ("南京", "机构"), ("北大", "机构"))
     three = ner("李白生于北京", ("李白", "人物"), ("北京", "地点"))
     # 机构: 南京大学 学 南京 京 北大 大; 地点: 南京 京 北京 京; 人物: 李白 白. Shared: 南京 once, 京 once.
-    assert confusability([one, two, three], "NER") == {"机构": {"地点": 1.0}, "地点": {"机构": 1.0}, "人物": {}}
+    assert confusability([one, two, three], "NER") == {
+        "机构": {"地点": 1.0},
+        "地点": {"机构": 1.0},
+        "人物": {},
+    }
     four = ner("王学生于南京", ("王学", "人物"), ("南京", "地点"))
     table = confusability([one, two, three, four], "NER")  # now also 学 once between 机构 and 人物
-    assert table["机构"] == {"地点": 2 / 3, "人物": 1 / 3} and table["人物"] == {"机构": 1.0}
+    assert table["机构"] == {"地点": 2 / 3, "人物": 1 / 3}
+    assert table["人物"] == {"机构": 1.0}
     assert confusability([BOOK], "RE") == {"作者": {"编者": 1.0}, "编者": {"作者": 1.0}}
     fire = event("起火了，开火了", ("火灾", "起火", {}), ("开战", "开火", {}), ("开幕", "开", {}))
-    table = confusability([fire], "EE")  # 火灾-开战: 火; 开战-开幕: 开; 开幕's trigger 开 is none of 开战's
-    assert table == {"火灾": {"开战": 1.0}, "开战": {"火灾": 0.5, "开幕": 0.5}, "开幕": {"开战": 1.0}}
+    table = confusability(
+        [fire], "EE"
+    )  # 火灾-开战: 火; 开战-开幕: 开; 开幕's trigger 开 is none of 开战's
+    assert table == {
+        "火灾": {"开战": 1.0},
+        "开战": {"火灾": 0.5, "开幕": 0.5},
+        "开幕": {"开战": 1.0},
+    }
 
 
 def test_a_record_is_asked_for_its_own_types_its_hardest_negatives_and_a_few_others():
@@ -291,10 +409,13 @@ def test_a_record_is_asked_for_its_own_types_its_hardest_negatives_and_a_few_oth
     types = [f"类{n}" for n in range(30)]
     table = {"类3": {f"类{n}": 1 / n for n in range(10, 20)}}
     asked = asked_types(types, {"类3"}, table, 6, random.Random(0))
-    assert asked == sorted(asked, key=types.index) and len(asked) == 9
+    assert asked == sorted(asked, key=types.index)
+    assert len(asked) == 9
     assert {"类3", "类10", "类11", "类12", "类13", "类14"} <= set(asked)
     assert len(asked_types(types, set(), table, 6, random.Random(0))) == 6
-    assert len(asked_types(types, set(types[:6]), table, 6, random.Random(0))) == 15  # full slices still get negatives
+    assert (
+        len(asked_types(types, set(types[:6]), table, 6, random.Random(0))) == 15
+    )  # full slices still get negatives
     record = ner("李白", ("李白", "类3"))
     rows = build_instructions([record] * 5, "NER", types, confusable=table)
     assert rows[:4] == build_instructions([record] * 2, "NER", types, confusable=table)
@@ -305,7 +426,11 @@ def test_a_record_is_asked_for_its_own_types_its_hardest_negatives_and_a_few_oth
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.lists(st.booleans(), max_size=60), st.sampled_from([0, 0.1, 0.25, 1 / 3, 0.5, 0.9, 1]), st.integers(0, 9))
+@given(
+    st.lists(st.booleans(), max_size=60),
+    st.sampled_from([0, 0.1, 0.25, 1 / 3, 0.5, 0.9, 1]),
+    st.integers(0, 9),
+)
 def test_the_share_of_pure_negatives_holds(full, share, seed):
     """Mostly empty answers teach a student that nothing is always right."""
     records = [ner("李白", ("李白", "人物")) if yes else ner("下雨") for yes in full]
@@ -347,33 +472,45 @@ def test_the_share_of_pure_negatives_holds(full, share, seed):
         ('{"人物":["李白"]]}', ["李白"], {"bracket": 1}),
         ('{"人物":"李白"}', ["李白"], {"single_value": 1}),
         ('{"人物":["李白"],"人物":["杜甫"]}', ["李白", "杜甫"], {"repeated_key": 1}),
-        ('[{"name":"李白","type":"人物"},{"name":"杜甫","type":"人物"}]', ["李白", "杜甫"], {"object_list": 2}),
+        (
+            '[{"name":"李白","type":"人物"},{"name":"杜甫","type":"人物"}]',
+            ["李白", "杜甫"],
+            {"object_list": 2},
+        ),
         ("{人物：[李白、杜甫]}", ["李白", "杜甫"], {"punctuation": 2, "bare_word": 3}),
         ('{"人物":[1984, null, ""]}', ["1984"], {"number": 1, "dropped_item": 2}),
         ('{"人物":["\\u674e白",]}', ["李白"], {"comma": 1}),
     ],
-)  # fmt: skip
+)
 def test_what_small_models_get_wrong_is_read_and_counted(answer, names, repairs):
     """A strict reader scores a right answer in a code fence as nothing found (so does IEPile's)."""
     parsed = parse(answer, "NER")
-    assert parsed.ok and parsed.items == [{"name": name, "type": "人物"} for name in names]
+    assert parsed.ok
+    assert parsed.items == [{"name": name, "type": "人物"} for name in names]
     assert repairs is None or parsed.repairs == repairs
 
 
-@pytest.mark.parametrize("answer", ["", "没有实体", "{", "```", "12", '"李白"', '{"人物', "[1, 2]", "[[[[", "NaN", "null"])
+@pytest.mark.parametrize(
+    "answer",
+    ["", "没有实体", "{", "```", "12", '"李白"', '{"人物', "[1, 2]", "[[[[", "NaN", "null"],
+)
 def test_an_answer_that_holds_nothing_is_not_ok(answer):
     """Counted as an empty answer, noise would look like a student that carefully says nothing."""
     parsed = parse(answer, "NER")
-    assert not parsed.ok and parsed.items == []
+    assert not parsed.ok
+    assert parsed.items == []
 
 
 @pytest.mark.parametrize(
     "answer",
     [
-        '{"作者":[["红楼梦","曹雪芹"],["西游记","吴', '{"作者":["红楼梦","曹雪芹"]}', '{"作者":[("红楼梦","曹雪芹")]}',
-        '[{"head":"红楼梦","type":"作者","tail":"曹雪芹"}]', '{"作者":[{"head":"红楼梦","tail":"曹雪芹"},["西游记"]]}',
+        '{"作者":[["红楼梦","曹雪芹"],["西游记","吴',
+        '{"作者":["红楼梦","曹雪芹"]}',
+        '{"作者":[("红楼梦","曹雪芹")]}',
+        '[{"head":"红楼梦","type":"作者","tail":"曹雪芹"}]',
+        '{"作者":[{"head":"红楼梦","tail":"曹雪芹"},["西游记"]]}',
     ],
-)  # fmt: skip
+)
 def test_relations_are_read_in_the_shapes_that_models_write(answer):
     """A half relation must go, and the whole one before it must stay."""
     assert parse(answer, "RE").items == [{"head": "红楼梦", "type": "作者", "tail": "曹雪芹"}]
@@ -382,26 +519,36 @@ def test_relations_are_read_in_the_shapes_that_models_write(answer):
 @pytest.mark.parametrize(
     "answer",
     [
-        '{"发射":[{"trigger":"升空","arguments":{"航天器":["神舟"]}}]}', '{"发射":[{"trigger":"升空","arguments":{"航天器":["神舟"],"地',
-        '{"发射":{"trigger":"升空","arguments":{"航天器":"神舟"}}}', '{"发射":[{"trigger":"升空","arguments":{"航天器":["神舟","酒',
+        '{"发射":[{"trigger":"升空","arguments":{"航天器":["神舟"]}}]}',
+        '{"发射":[{"trigger":"升空","arguments":{"航天器":["神舟"],"地',
+        '{"发射":{"trigger":"升空","arguments":{"航天器":"神舟"}}}',
+        '{"发射":[{"trigger":"升空","arguments":{"航天器":["神舟","酒',
         '[{"type":"发射","trigger":"升空","arguments":[{"name":"神舟","role":"航天器"}]}]',
         '{"发射":[{"trigger":"升空","arguments":{"航天器":["神舟"]}},{"trig',
     ],
-)  # fmt: skip
+)
 def test_events_are_read_in_the_shapes_that_models_write(answer):
     """Events are the longest answers, so the ones that `max_new_tokens` cuts."""
     items = parse(answer, "EE").items
-    assert items == [{"type": "发射", "trigger": "升空", "arguments": [{"name": "神舟", "role": "航天器"}]}]
+    assert items == [
+        {"type": "发射", "trigger": "升空", "arguments": [{"name": "神舟", "role": "航天器"}]}
+    ]
 
 
 def test_an_event_needs_no_arguments():
     """A trigger alone is worth its point."""
     parsed = parse('{"发射":[{"trigger":"升空"}]}', "EE")
-    assert parsed.items == [{"type": "发射", "trigger": "升空", "arguments": []}] and not parsed.repairs
+    assert parsed.items == [{"type": "发射", "trigger": "升空", "arguments": []}]
+    assert not parsed.repairs
 
 
 @settings(deadline=None, max_examples=150)
-@given(st.one_of(st.text(), st.text(alphabet="{}[]()｛］“”「」'\",，:：、\\ntu0李白-.`" + " \n", max_size=60)), st.sampled_from(list(TASKS)))
+@given(
+    st.one_of(
+        st.text(), st.text(alphabet="{}[]()｛］“”「」'\",，:：、\\ntu0李白-.`" + " \n", max_size=60)
+    ),
+    st.sampled_from(list(TASKS)),
+)
 def test_parse_never_raises(answer, task):
     """One odd answer out of ten thousand must not end an evaluation of hours; what is read must fit a record's file."""
     parsed = parse(answer, task)
@@ -414,14 +561,20 @@ def test_parse_never_raises(answer, task):
 @given(st.data(), st.sampled_from(list(TASKS)))
 def test_parse_never_raises_on_damaged_json(data, task):
     """A bracket lost or doubled, an answer cut anywhere: the everyday damage of a small student."""
-    text = build_instructions([EXAMPLES[task]], task, schema_of([EXAMPLES[task]], task))[0]["output"]
+    text = build_instructions([EXAMPLES[task]], task, schema_of([EXAMPLES[task]], task))[0][
+        "output"
+    ]
     for _ in range(data.draw(st.integers(1, 4))):
         at = data.draw(st.integers(0, len(text)))
-        text = text[:at] + data.draw(st.sampled_from(["", "{", "]", '"', "，", "“", "\\", "x", "\ud83d"])) + text[at + 1 :]
+        text = (
+            text[:at]
+            + data.draw(st.sampled_from(["", "{", "]", '"', "，", "“", "\\", "x", "\ud83d"]))
+            + text[at + 1 :]
+        )
     parse(text[: data.draw(st.integers(0, len(text)))], task)
 
 
-@pytest.mark.parametrize("unit", ["[", '"', "{'", '{"a":[', "[]", '[“', '{"a":["" ', "\\", "```{"])
+@pytest.mark.parametrize("unit", ["[", '"', "{'", '{"a":[', "[]", "[“", '{"a":["" ', "\\", "```{"])
 def test_a_student_that_loops_is_read_in_linear_time(unit):
     """A repeated bracket must neither exhaust the stack nor take minutes."""
     began = time.process_time()
@@ -439,11 +592,17 @@ def test_a_cut_answer_keeps_every_complete_name():
 
 # ---- the styles, there and back
 
-MARKS = list("、，；：;:,.。→=()（）\\\"'“”《》[]{}｛「」`- \n\r\t#1无") + ["->", "None", "name:", "\u3000"]
+MARKS = list("、，；：;:,.。→=()（）\\\"'“”《》[]{}｛「」`- \n\r\t#1无") + [
+    "->",
+    "None",
+    "name:",
+    "\u3000",
+]
 NAMES = st.one_of(
     st.lists(st.sampled_from([*"李白杜甫天地AB12", *MARKS]), min_size=1, max_size=7).map("".join),
-    st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=6), st.sampled_from(["无", "None", "没有", "1,000元", "12:30"]),
-).filter(str.strip)  # fmt: skip
+    st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=6),
+    st.sampled_from(["无", "None", "没有", "1,000元", "12:30"]),
+).filter(str.strip)
 
 
 def drawn_items(data, task, part, types):
@@ -458,13 +617,29 @@ def drawn_items(data, task, part, types):
             elif task == "RE":
                 items.append({"head": data.draw(picked), "type": kind, "tail": data.draw(picked)})
             else:
-                found = [{"name": data.draw(picked), "role": role} for role in ("角色", "另一:角，色（=") for _ in range(data.draw(st.integers(0, 2)))]
-                items.append({"type": kind, "trigger": data.draw(picked), "arguments": distinct(found) if part != "trigger" else []})
+                found = [
+                    {"name": data.draw(picked), "role": role}
+                    for role in ("角色", "另一:角，色（=")
+                    for _ in range(data.draw(st.integers(0, 2)))
+                ]
+                items.append(
+                    {
+                        "type": kind,
+                        "trigger": data.draw(picked),
+                        "arguments": distinct(found) if part != "trigger" else [],
+                    }
+                )
     return distinct(items)
 
 
 @settings(deadline=None, max_examples=400)
-@given(st.data(), st.sampled_from(KINDS), st.sampled_from(STYLES), st.sampled_from(LANGUAGES), st.lists(NAMES, min_size=1, max_size=3, unique=True))
+@given(
+    st.data(),
+    st.sampled_from(KINDS),
+    st.sampled_from(STYLES),
+    st.sampled_from(LANGUAGES),
+    st.lists(NAMES, min_size=1, max_size=3, unique=True),
+)
 def test_what_is_written_in_any_style_is_read_back(data, kind, style, language, types):
     """If the perfect answer does not come back whole, no student can ever score 1.0, and nobody knows why."""
     task, part = kind
@@ -472,32 +647,99 @@ def test_what_is_written_in_any_style_is_read_back(data, kind, style, language, 
     items = drawn_items(data, task, part, types)
     record = to_record(sentence, items, task)
     schema = {t: ["角色", "另一:角，色（="] for t in types} if task == "EE" else types
-    rows = build_instructions([record], task, schema, style=style, language=language, paraphrases=False, slice_size=None, part=part)
+    rows = build_instructions(
+        [record],
+        task,
+        schema,
+        style=style,
+        language=language,
+        paraphrases=False,
+        slice_size=None,
+        part=part,
+    )
     found = [parse(row["output"], task, style, row["types"], part=part) for row in rows]
-    assert all(p.ok and not p.repairs for p in found), [(r["output"], p) for r, p in zip(rows, found, strict=True)]
+    assert all(p.ok and not p.repairs for p in found), [
+        (r["output"], p) for r, p in zip(rows, found, strict=True)
+    ]
     wanted = answer_items(record, task, schema, part if part == "trigger" else "both")
     if part == "argument":  # events of one type on one trigger share their row
-        flat = {(e["type"], e["trigger"], a["role"], a["name"]) for e in wanted for a in e["arguments"]}
+        flat = {
+            (e["type"], e["trigger"], a["role"], a["name"]) for e in wanted for a in e["arguments"]
+        }
         events = merged(rows, [p.items for p in found], 1)[0]
-        assert {(e["type"], e["trigger"], a["role"], a["name"]) for e in events for a in e["arguments"]} == flat
+        assert {
+            (e["type"], e["trigger"], a["role"], a["name"]) for e in events for a in e["arguments"]
+        } == flat
     else:
-        assert merged(rows, [p.items for p in found]) == [sorted(wanted, key=lambda item: types.index(item["type"]))]
+        assert merged(rows, [p.items for p in found]) == [
+            sorted(wanted, key=lambda item: types.index(item["type"]))
+        ]
 
 
 @settings(deadline=None, max_examples=300)
-@given(st.one_of(st.text(max_size=80), st.lists(st.sampled_from([*MARKS, "(type:", ", trigger:", ", arguments:", "(name:", ",role:", "\ud83d", "李白", "人物"]),
-       max_size=25).map("".join)), st.sampled_from(KINDS), st.sampled_from(STYLES), st.sampled_from([None, ["人物"]]))  # fmt: skip
+@given(
+    st.one_of(
+        st.text(max_size=80),
+        st.lists(
+            st.sampled_from(
+                [
+                    *MARKS,
+                    "(type:",
+                    ", trigger:",
+                    ", arguments:",
+                    "(name:",
+                    ",role:",
+                    "\ud83d",
+                    "李白",
+                    "人物",
+                ]
+            ),
+            max_size=25,
+        ).map("".join),
+    ),
+    st.sampled_from(KINDS),
+    st.sampled_from(STYLES),
+    st.sampled_from([None, ["人物"]]),
+)
 def test_no_style_ever_raises(answer, kind, style, schema):
     """One odd answer out of ten thousand must not end an evaluation of hours; what is read must fit a record's file."""
     task, part = kind
     parsed = parse(answer, task, style, schema, part=part)
     assert all(count > 0 for count in parsed.repairs.values())
-    items = [{"type": "x", "trigger": "x", "arguments": parsed.items}] if part == "argument" else parsed.items
-    json.dumps(check_record(to_record("李白在长安", items, task)), ensure_ascii=False).encode("utf-8")
+    items = (
+        [{"type": "x", "trigger": "x", "arguments": parsed.items}]
+        if part == "argument"
+        else parsed.items
+    )
+    json.dumps(check_record(to_record("李白在长安", items, task)), ensure_ascii=False).encode(
+        "utf-8"
+    )
 
 
-@pytest.mark.parametrize("unit", ["人物：", "人物：李白、", "人物: a; ", "\n", " ", "\\", "- ", "(type:a, trigger:b, arguments:", "(name:a,role:b)", "(type:", "，",
-                                  "<|a|>", "：", "`", "```\n", "a：b；", "。", '"', "\\ "])  # fmt: skip
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "人物：",
+        "人物：李白、",
+        "人物: a; ",
+        "\n",
+        " ",
+        "\\",
+        "- ",
+        "(type:a, trigger:b, arguments:",
+        "(name:a,role:b)",
+        "(type:",
+        "，",
+        "<|a|>",
+        "：",
+        "`",
+        "```\n",
+        "a：b；",
+        "。",
+        '"',
+        "\\ ",
+    ],
+)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_loop_in_any_style_is_read_in_linear_time(unit, kind):
     """A student that repeats itself up to the limit must not take minutes to read."""
@@ -518,9 +760,14 @@ def test_an_answer_in_another_style_is_read_and_counted(style, kind):
             wanted = parse(row["output"], task, other, row["types"], part=part)
             for asked in (style, "json"):
                 found = parse(row["output"], task, asked, row["types"], part=part)
-                assert found.items == wanted.items and found.ok
+                assert found.items == wanted.items
+                assert found.ok
                 assert bool(found.repairs) == (asked != other)
-                assert set(found.repairs) == ({"other_style"} if "json" in (asked, other) and asked != other else set(found.repairs))
+                assert set(found.repairs) == (
+                    {"other_style"}
+                    if "json" in (asked, other) and asked != other
+                    else set(found.repairs)
+                )
 
 
 @pytest.mark.parametrize(
@@ -528,7 +775,12 @@ def test_an_answer_in_another_style_is_read_and_counted(style, kind):
     [
         ("人物：李白、杜甫", "plain", ["李白", "杜甫"], {}),
         ("人物:李白，杜甫。", "plain", ["李白", "杜甫"], {"punctuation": 3}),
-        ("- 人物：“李白”、杜甫、\n- 地点：无", "plain", ["李白", "杜甫"], {"bullet": 2, "quotes": 1, "comma": 1, "null_value": 1}),
+        (
+            "- 人物：“李白”、杜甫、\n- 地点：无",
+            "plain",
+            ["李白", "杜甫"],
+            {"bullet": 2, "quotes": 1, "comma": 1, "null_value": 1},
+        ),
         ("好的，我看看\n人物：李白", "plain", ["李白"], {"dropped_item": 1}),
         ("```\n人物：李白\n```", "plain", ["李白"], {"code_fence": 1}),
         ("人物：李白<|endoftext|>", "plain", ["李白"], {"suffix_text": 1}),
@@ -542,7 +794,7 @@ def test_an_answer_in_another_style_is_read_and_counted(style, kind):
         ("人物: 12:30", "instructuie", ["12:30"], {}),
         ("李白: 人物", "instructuie", ["李白"], {"swapped": 1}),
     ],
-)  # fmt: skip
+)
 def test_lines_are_read_tolerantly_and_counted(answer, style, names, repairs):
     """Every forgiveness has a name: silently forgiven, a student looks better than it writes."""
     parsed = parse(answer, "NER", style, ["人物", "地点"])
@@ -556,7 +808,8 @@ def test_lines_are_read_tolerantly_and_counted(answer, style, names, repairs):
 def test_no_style_takes_noise_for_an_empty_answer(answer, style):
     """Counted as an empty answer, noise would look like a student that carefully says nothing."""
     parsed = parse(answer, "NER", style, ["人物"])
-    assert not parsed.ok and parsed.items == []
+    assert not parsed.ok
+    assert parsed.items == []
 
 
 def test_prose_with_a_colon_is_no_answer_in_json():
@@ -568,16 +821,25 @@ def test_prose_with_a_colon_is_no_answer_in_json():
 def test_objects_with_the_published_keys_are_read():
     """YAYI-UIE's README shows its relations under two sets of keys; one that is not read is a lost comparison."""
     wanted = [{"head": "红楼梦", "type": "作者", "tail": "曹雪芹"}]
-    for answer in ("[{'relation':'作者','head':'红楼梦','tail':'曹雪芹'}]", "[{'关系':'作者','头实体':'红楼梦','尾实体':'曹雪芹'}]"):
+    for answer in (
+        "[{'relation':'作者','head':'红楼梦','tail':'曹雪芹'}]",
+        "[{'关系':'作者','头实体':'红楼梦','尾实体':'曹雪芹'}]",
+    ):
         parsed = parse(answer, "RE", "yayi")
-        assert parsed.items == wanted and set(parsed.repairs) == {"quotes"}
+        assert parsed.items == wanted
+        assert set(parsed.repairs) == {"quotes"}
     keyed = parse('{"作者":[["红楼梦","曹雪芹"]]}', "RE", "yayi")
-    assert keyed.items == wanted and keyed.repairs == {"other_style": 1}
+    assert keyed.items == wanted
+    assert keyed.repairs == {"other_style": 1}
 
 
 def test_a_cut_event_in_brackets_is_counted():
     """Events are the longest answers, so the ones that `max_new_tokens` cuts."""
-    parsed = parse("(type:发射, trigger:升空, arguments:(name:神舟,role:航天器), (name:酒", "EE", "instructuie")
-    assert parsed.items == [{"type": "发射", "trigger": "升空", "arguments": [{"name": "神舟", "role": "航天器"}]}]
+    parsed = parse(
+        "(type:发射, trigger:升空, arguments:(name:神舟,role:航天器), (name:酒", "EE", "instructuie"
+    )
+    assert parsed.items == [
+        {"type": "发射", "trigger": "升空", "arguments": [{"name": "神舟", "role": "航天器"}]}
+    ]
     assert parsed.repairs == {"truncated": 1, "dropped_item": 1}
     assert parse('{"发射":["升空"]}', "EE").repairs == {"bare_trigger": 1}

@@ -26,7 +26,9 @@ def test_the_yaml_names_functions_that_exist(module):
     """A renamed function is found only when the harness starts."""
     texts = {path.stem: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.yaml")}
     named = re.findall(r"!function ie_task\.(\w+)", "".join(texts.values()))
-    assert set(texts) == {"_ie", "ner", "re", "ee"} and len(named) == 6 and all(callable(getattr(module, name)) for name in named)
+    assert set(texts) == {"_ie", "ner", "re", "ee"}
+    assert len(named) == 6
+    assert all(callable(getattr(module, name)) for name in named)
     for task in TASKS:
         assert f"dataset_kwargs: {{task: {task}}}" in texts[task.lower()]
         assert re.findall(r"metric: (\w+)", texts[task.lower()]) == list(module.METRICS[task])
@@ -38,8 +40,14 @@ def answers(task: str, doc: dict) -> str:
     out: dict[str, list] = {}
     for item in gold[TASKS[task]]:
         if item["type"] in types:
-            told = {"NER": lambda i: i["name"], "RE": lambda i: {"head": i["head"]["name"], "tail": i["tail"]["name"]},
-                    "EE": lambda i: {"trigger": i["trigger"], "arguments": {a["role"]: a["name"] for a in i["arguments"]}}}[task](item)  # fmt: skip
+            told = {
+                "NER": lambda i: i["name"],
+                "RE": lambda i: {"head": i["head"]["name"], "tail": i["tail"]["name"]},
+                "EE": lambda i: {
+                    "trigger": i["trigger"],
+                    "arguments": {a["role"]: a["name"] for a in i["arguments"]},
+                },
+            }[task](item)
             out.setdefault(item["type"], []).append(told)
     return json.dumps(out, ensure_ascii=False)
 
@@ -50,12 +58,21 @@ def test_right_answers_get_all_points_in_any_order(module, task):
     docs = list(module.questions_of(task, version=1.0)["test"])
     found = [module.answered(doc, [answers(task, doc)]) for doc in docs]
     empty = [module.answered(doc, ["{}"]) for doc in docs]
-    assert len(docs) >= len({doc["record"] for doc in docs}) >= 40 and all(doc["prompt"].endswith("### Response:") for doc in docs)
+    assert len(docs) >= len({doc["record"] for doc in docs}) >= 40
+    assert all(doc["prompt"].endswith("### Response:") for doc in docs)
     whole = module.scored([one[module.METRICS[task][0]] for one in found])
-    assert (whole.get("trigger") or whole)["micro"]["gold"] == sum(len(r[TASKS[task]]) for r in read_jsonl(EMBEDDED / f"{task.lower()}_test.jsonl"))
+    assert (whole.get("trigger") or whole)["micro"]["gold"] == sum(
+        len(r[TASKS[task]]) for r in read_jsonl(EMBEDDED / f"{task.lower()}_test.jsonl")
+    )
     for metric in module.METRICS[task]:
         value = getattr(module, metric)
         right = value([one[metric] for one in found])
-        assert right > 0.95 and value([one[metric] for one in reversed(found)]) == right and value([one[metric] for one in empty]) == 0
-        assert value([one[metric] for one in found[:7]]) > 0.9, "--limit: the last sentence is half asked"
-        assert json.dumps(found[0][metric], ensure_ascii=False), "the harness writes samples as JSON"
+        assert right > 0.95
+        assert value([one[metric] for one in reversed(found)]) == right
+        assert value([one[metric] for one in empty]) == 0
+        assert value([one[metric] for one in found[:7]]) > 0.9, (
+            "--limit: the last sentence is half asked"
+        )
+        assert json.dumps(found[0][metric], ensure_ascii=False), (
+            "the harness writes samples as JSON"
+        )

@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 
 from miniluotuo_utils.__main__ import main
 from miniluotuo_utils.files import DataError, write_jsonl
-from miniluotuo_utils.ie import compare, errors, headline, interval, over_orders, score, score_files, table
+from miniluotuo_utils.ie import (
+    compare,
+    errors,
+    headline,
+    interval,
+    over_orders,
+    score,
+    score_files,
+    table,
+)
 from miniluotuo_utils.ie.modes import MODES
 from miniluotuo_utils.records import TASKS, check_record
 
@@ -23,6 +32,7 @@ PAIRS = [(task, mode) for mode in MODES for task in MODES[mode].tasks]
 
 def spo(sentence, *triples, **slots):
     """A record from (head, head type, relation, tail, tail type); the slots go to every relation. No places."""
+
     def thing(name, kind):
         return {"name": name, "type": kind, "pos": None}
 
@@ -33,7 +43,9 @@ def spo(sentence, *triples, **slots):
 
 def micro(gold, pred, task="NER", mode="span", **asked):
     """(tp, pred, gold) of each part."""
-    return [(m["tp"], m["pred"], m["gold"]) for _, m in headline(score(gold, pred, task, mode, **asked))]
+    return [
+        (m["tp"], m["pred"], m["gold"]) for _, m in headline(score(gold, pred, task, mode, **asked))
+    ]
 
 
 BRIDGE = "南京市长江大桥"
@@ -47,23 +59,34 @@ PRIZE = "1988年张艺谋的《红高粱》获金熊奖，红高粱获奖"
 
 @pytest.mark.parametrize(
     "mode, expected",
-    [("span", [(1, 3, 3)]), ("string", [(1, 3, 3)]), ("iepile", [(1, 3, 3)]), ("instructuie", [(1, 3, 3)]),
-     ("overlap", [(1, 3, 3), (2, 3, 3), (2.5, 3, 3), (2, 3, 3)])],
-)  # fmt: skip
+    [
+        ("span", [(1, 3, 3)]),
+        ("string", [(1, 3, 3)]),
+        ("iepile", [(1, 3, 3)]),
+        ("instructuie", [(1, 3, 3)]),
+        ("overlap", [(1, 3, 3), (2, 3, 3), (2.5, 3, 3), (2, 3, 3)]),
+    ],
+)
 def test_nested_and_shifted_entities(mode, expected):
     """A nested entity is one of its own, and an overlap is a match in overlap mode alone (strict, exact, partial, type)."""
     assert micro([NESTED], [SHIFTED], mode=mode) == expected
 
 
 @pytest.mark.parametrize(
-    "mode, once, twice", [("span", (1, 1, 4), (1, 1, 4)), ("string", (1, 1, 3), (1, 1, 3)), ("iepile", (1, 1, 4), (2, 2, 4)),
-                          ("instructuie", (1, 1, 3), (1, 1, 3))],
-)  # fmt: skip
+    "mode, once, twice",
+    [
+        ("span", (1, 1, 4), (1, 1, 4)),
+        ("string", (1, 1, 3), (1, 1, 3)),
+        ("iepile", (1, 1, 4), (2, 2, 4)),
+        ("instructuie", (1, 1, 3), (1, 1, 3)),
+    ],
+)
 def test_one_name_at_two_places(mode, once, twice):
     """Published CLUENER figures are span counts, IEPile counts names as often as listed: mixing them shifts F1 by points."""
     one = ner(LIBAI["sentence"], ("李白", "人物", 0))
     two = ner(LIBAI["sentence"], ("李白", "人物", 0), ("李白", "人物", 0))
-    assert micro([LIBAI], [one], mode=mode) == [once] and micro([LIBAI], [two], mode=mode) == [twice]
+    assert micro([LIBAI], [one], mode=mode) == [once]
+    assert micro([LIBAI], [two], mode=mode) == [twice]
     assert score([LIBAI], [LIBAI], "NER", "string")["gold_duplicates"] == 1
 
 
@@ -72,7 +95,11 @@ def test_without_a_position_nothing_is_right_by_span():
     record = ner("南京与南京", ("南京", "地点", None))
     assert micro([record], [record]) == [(0, 1, 1)]
     assert micro([record], [record], mode="overlap") == [(0, 1, 1)] * 4
-    assert micro([record], [record], mode="string") == micro([record], [record], mode="iepile") == [(1, 1, 1)]
+    assert (
+        micro([record], [record], mode="string")
+        == micro([record], [record], mode="iepile")
+        == [(1, 1, 1)]
+    )
     assert score([record], [record], "NER")["gold_no_position"] == 1
 
 
@@ -83,18 +110,29 @@ def test_overlap_uses_each_entity_once_and_takes_the_exact_one_first():
     assert micro([gold], [pred], mode="overlap") == [(1, 3, 1)] * 4
     assert micro([pred], [gold], mode="overlap") == [(1, 1, 3)] * 4
     result = score([gold], [ner(BRIDGE, ("长江", "建筑", 3))], "NER", "overlap")
-    assert result["partial"]["micro"] == {"precision": 0.5, "recall": 0.5, "f1": 0.5, "tp": 0.5, "pred": 1, "gold": 1}
+    assert result["partial"]["micro"] == {
+        "precision": 0.5,
+        "recall": 0.5,
+        "f1": 0.5,
+        "tp": 0.5,
+        "pred": 1,
+        "gold": 1,
+    }
     two = ner(BRIDGE, ("南京市", "地点", 0), ("长江大", "地点", 3))
-    closest = ner(BRIDGE, ("市长江", "地点", 2), ("大桥", "地点", 5))  # the first is closer to 长江大, which the second then cannot have
+    closest = ner(
+        BRIDGE, ("市长江", "地点", 2), ("大桥", "地点", 5)
+    )  # the first is closer to 长江大, which the second then cannot have
     assert micro([two], [closest], mode="overlap") == [(0, 2, 2), (0, 2, 2), (1, 2, 2), (1, 2, 2)]
-    assert result["type"]["per_type"]["建筑"]["tp"] == 1 and result["exact"]["per_type"]["建筑"]["tp"] == 0
+    assert result["type"]["per_type"]["建筑"]["tp"] == 1
+    assert result["exact"]["per_type"]["建筑"]["tp"] == 0
 
 
 def test_instructuie_writes_names_its_way_and_gives_nothing_for_nothing():
     """Its own code counts "None" = "None" as right: one right empty and one wrong entity made 0.5."""
     gold = ner("他住在New York (US)", ("New York (US)", "Location", 3))
     pred = ner("他住在New York (US)", ("new york(us)", "location", None))
-    assert micro([gold], [pred], mode="string") == [(0, 1, 1)] and micro([gold], [pred], mode="instructuie") == [(1, 1, 1)]
+    assert micro([gold], [pred], mode="string") == [(0, 1, 1)]
+    assert micro([gold], [pred], mode="instructuie") == [(1, 1, 1)]
     nothing, wrong = ner("李白走了"), ner("李白走了", ("李白", "地点", 0))
     assert micro([nothing, nothing], [nothing, wrong], mode="instructuie") == [(0, 1, 0)]
 
@@ -112,7 +150,10 @@ def test_instructuie_writes_names_its_way_and_gives_nothing_for_nothing():
 )
 def test_instructuie_counts_na_relations(gold, pred, expected):
     """Most sentences of its sets hold no relation: without its NA rule its published figures cannot be compared with."""
-    records = [rel(BOOK["sentence"], *(("红楼梦", kind, "曹雪芹") for kind in kinds)) for kinds in (gold, pred)]
+    records = [
+        rel(BOOK["sentence"], *(("红楼梦", kind, "曹雪芹") for kind in kinds))
+        for kinds in (gold, pred)
+    ]
     assert micro([records[0]], [records[1]], "RE", "instructuie") == [expected]
     pooled = micro([records[0], BOOK], [records[1], BOOK], "RE", "instructuie")
     assert pooled == [tuple(n + 2 for n in expected)]
@@ -133,7 +174,10 @@ def test_relations_count_by_pair_and_type():
 @pytest.mark.parametrize("mode", ["string", "iepile", "instructuie", "duie"])
 def test_one_predicate_with_two_type_signatures(mode):
     """Keyed by the predicate alone (IEPile's SPO), the second signature overwrites the first with nothing."""
-    person, film = ("张艺谋", "人物", "获奖", "金熊奖", "奖项"), ("红高粱", "作品", "获奖", "金熊奖", "奖项")
+    person, film = (
+        ("张艺谋", "人物", "获奖", "金熊奖", "奖项"),
+        ("红高粱", "作品", "获奖", "金熊奖", "奖项"),
+    )
     gold = spo(PRIZE, person, film)
     assert micro([gold], [gold], "RE", mode) == [(2, 2, 2)]
     assert micro([gold], [spo(PRIZE, person)], "RE", mode) == [(1, 1, 2)]
@@ -143,12 +187,20 @@ def test_one_predicate_with_two_type_signatures(mode):
 def test_typed_relations_need_the_types_of_both_sides():
     """A record that extract located has no types: silently right, or silently compared as "" = "", it would mislead."""
     gold = spo(PRIZE, ("张艺谋", "人物", "获奖", "金熊奖", "奖项"))
-    other, bare = spo(PRIZE, ("张艺谋", "作品", "获奖", "金熊奖", "奖项")), spo(PRIZE, ("张艺谋", "", "获奖", "金熊奖", ""))
+    other, bare = (
+        spo(PRIZE, ("张艺谋", "作品", "获奖", "金熊奖", "奖项")),
+        spo(PRIZE, ("张艺谋", "", "获奖", "金熊奖", "")),
+    )
     for mode in ("string", "iepile", "duie"):
         assert micro([gold], [gold], "RE", mode, typed=True) == [(1, 1, 1)]
         for pred in (other, bare):
-            assert micro([gold], [pred], "RE", mode) == [(1, 1, 1)] and micro([gold], [pred], "RE", mode, typed=True) == [(0, 1, 1)]
-        for half in (bare, spo(PRIZE, ("张艺谋", "人物", "获奖", "金熊奖", "")), spo(PRIZE, ("张艺谋", "", "获奖", "金熊奖", "奖项"))):
+            assert micro([gold], [pred], "RE", mode) == [(1, 1, 1)]
+            assert micro([gold], [pred], "RE", mode, typed=True) == [(0, 1, 1)]
+        for half in (
+            bare,
+            spo(PRIZE, ("张艺谋", "人物", "获奖", "金熊奖", "")),
+            spo(PRIZE, ("张艺谋", "", "获奖", "金熊奖", "奖项")),
+        ):
             assert micro([half], [half], "RE", mode, typed=True) == [(0, 1, 1)]
     assert micro([BOOK], [BOOK], "RE", typed=True) == [(0, 2, 2)]
     assert table(score([gold], [gold], "RE", "string", typed=True)).startswith("RE · string typed")
@@ -158,7 +210,9 @@ def test_duie_wants_every_slot_and_forgives_case_and_book_marks():
     """A prize without its work is another fact; 《》 and case are how people write, not what they mean."""
     triple = ("张艺谋", "", "获奖", "金熊奖", "")
     gold = spo(PRIZE, triple, inWork="红高粱", onDate="1988年")
-    assert micro([gold], [spo(PRIZE, triple, onDate="1988年", inWork="《红高粱》")], "RE", "duie") == [(1, 1, 1)]
+    assert micro(
+        [gold], [spo(PRIZE, triple, onDate="1988年", inWork="《红高粱》")], "RE", "duie"
+    ) == [(1, 1, 1)]
     assert micro([gold], [spo(PRIZE, triple, inWork="红高粱")], "RE", "duie") == [(0, 1, 1)]
     assert micro([gold], [spo(PRIZE, triple)], "RE", "duie") == [(0, 1, 1)]
     assert micro([gold], [spo(PRIZE, triple)], "RE", "string") == [(1, 1, 1)]
@@ -170,43 +224,80 @@ def test_duie_aliases_count_precision_and_recall_apart():
     """With aliases two predictions may both be right by one gold triple: one numerator for both rates would make recall 2."""
     text = "北京大学（北大、PKU）在北京"
     gold = spo(text, ("北京大学", "", "位于", "北京", ""))
-    pred = spo(text, ("北大", "", "位于", "北京", ""), ("pku", "", "位于", "北京", ""), ("北大", "", "位于", "上海", ""))
+    pred = spo(
+        text,
+        ("北大", "", "位于", "北京", ""),
+        ("pku", "", "位于", "北京", ""),
+        ("北大", "", "位于", "上海", ""),
+    )
     aliases = {"北京大学": ["北大", "PKU"]}
     assert score([gold], [pred], "RE", "duie")["micro"]["tp"] == 0
     found = score([gold], [pred], "RE", "duie", aliases=aliases)["micro"]
-    assert found == {"precision": 2 / 3, "recall": 1.0, "f1": 0.8, "tp": 2, "pred": 3, "gold": 1, "found": 1}
+    assert found == {
+        "precision": 2 / 3,
+        "recall": 1.0,
+        "f1": 0.8,
+        "tp": 2,
+        "pred": 3,
+        "gold": 1,
+        "found": 1,
+    }
     turned = score([pred], [gold], "RE", "duie", aliases=aliases)["micro"]
     assert (turned["precision"], turned["recall"], turned["f1"]) == (1.0, 2 / 3, 0.8)
     both = spo(text, ("北大", "", "位于", "北京", ""), ("北京大学", "", "位于", "北京", ""))
-    assert micro([gold], [both], "RE", "duie", aliases=aliases) == [(1, 1, 1)]  # equal predictions count once
+    assert micro([gold], [both], "RE", "duie", aliases=aliases) == [
+        (1, 1, 1)
+    ]  # equal predictions count once
 
 
 def test_duie_keeps_right_triples_where_equality_is_not_transitive():
     """丙 equals 乙, 乙 equals 甲, 丙 does not equal 甲: dropped for the wrong 丙, the right 甲 and 乙 left F1 at 0 instead of 1."""
-    one, three = (spo("甲乙丙在京", *((name, "", "位于", "京", "") for name in names)) for names in ("甲", "甲乙丙"))
+    one, three = (
+        spo("甲乙丙在京", *((name, "", "位于", "京", "") for name in names))
+        for names in ("甲", "甲乙丙")
+    )
     for gold, pred in ((one, three), (three, one)):
         found = score([gold], [pred], "RE", "duie", aliases={"乙": ["甲", "丙"]})["micro"]
-        assert (found["tp"], found["pred"], found["gold"], found["found"], found["f1"]) == (1, 1, 1, 1, 1.0)
+        assert (found["tp"], found["pred"], found["gold"], found["found"], found["f1"]) == (
+            1,
+            1,
+            1,
+            1,
+            1.0,
+        )
     two = spo("甲乙丙在京", ("甲", "", "位于", "京", ""), ("丙", "", "位于", "京", ""))
     found = score([one], [two], "RE", "duie", aliases={"乙": ["甲", "丙"]})["micro"]
-    assert (found["tp"], found["pred"], found["gold"], found["found"]) == (1, 2, 1, 1)  # without 乙 the wrong 丙 counts
+    assert (found["tp"], found["pred"], found["gold"], found["found"]) == (
+        1,
+        2,
+        1,
+        1,
+    )  # without 乙 the wrong 丙 counts
 
 
 def test_alias_entries_are_written_like_names_and_joined():
     """Entries that are one name once 《》 and case are gone overwrote each other; as written, they would match nothing."""
-    gold, pred = (spo("红楼梦在京", (name, "", "位于", "京", "")) for name in ("《红楼梦》", "石头记"))
-    for aliases in ({"红楼梦": ["石头记"], "《红楼梦》": ["金玉缘"]}, {"《红楼梦》": ["《石头记》"]}):
+    gold, pred = (
+        spo("红楼梦在京", (name, "", "位于", "京", "")) for name in ("《红楼梦》", "石头记")
+    )
+    for aliases in (
+        {"红楼梦": ["石头记"], "《红楼梦》": ["金玉缘"]},
+        {"《红楼梦》": ["《石头记》"]},
+    ):
         assert micro([gold], [pred], "RE", "duie", aliases=aliases) == [(1, 1, 1)]
 
 
 def test_triggers_and_arguments_are_counted_apart():
     """One pooled figure hides that arguments are the hard part."""
-    pred = event(LAUNCH, ("发射", "发射", {"航天器": "长征"}), ("会议", "成功", {"航天器": "神舟五号"}))
+    pred = event(
+        LAUNCH, ("发射", "发射", {"航天器": "长征"}), ("会议", "成功", {"航天器": "神舟五号"})
+    )
     for mode in ("span", "string", "iepile", "instructuie"):
         expected = [(1, 2, 2 if mode in ("span", "iepile") else 1), (0, 2, 2)]
         assert micro([SPACE], [pred], "EE", mode) == expected
     result = score([SPACE], [SPACE], "EE", schema={"发射": ["火箭"]})
-    assert result["argument"]["off_schema"] == 1 and result["trigger"]["off_schema"] == 0
+    assert result["argument"]["off_schema"] == 1
+    assert result["trigger"]["off_schema"] == 0
     assert [label for label, _ in headline(result)] == ["EE trigger", "EE argument"]
 
 
@@ -225,10 +316,17 @@ GAMES = "2004年刘翔在雅典奥运会（Athens Games）夺冠"
 
 def test_duee_pays_arguments_by_character_f1():
     """DuEE's published figures give part of a point for part of a name, whatever the trigger."""
-    gold = event(GAMES, ("夺冠", "夺冠", {"冠军": "刘翔", "夺冠赛事": "雅典奥运会", "时间": "2004年"}))
-    pred = event(GAMES, ("夺冠", "冠", {"冠军": "刘翔", "夺冠赛事": "奥运会", "地点": "2004年"}), ("退役", "夺冠", {"冠军": "刘翔"}))
+    gold = event(
+        GAMES, ("夺冠", "夺冠", {"冠军": "刘翔", "夺冠赛事": "雅典奥运会", "时间": "2004年"})
+    )
+    pred = event(
+        GAMES,
+        ("夺冠", "冠", {"冠军": "刘翔", "夺冠赛事": "奥运会", "地点": "2004年"}),
+        ("退役", "夺冠", {"冠军": "刘翔"}),
+    )
     trigger, argument = micro([gold], [pred], "EE", "duee")
-    assert trigger == (0, 2, 1) and argument == (1.75, 4, 3)  # 1 + 2·3/(5+3)
+    assert trigger == (0, 2, 1)
+    assert argument == (1.75, 4, 3)  # 1 + 2·3/(5+3)
     assert isinstance(argument[0], float)
     result = score([gold], [pred], "EE", "duee")["argument"]["micro"]
     assert (result["precision"], result["recall"], result["f1"]) == (1.75 / 4, 1.75 / 3, 0.5)
@@ -240,10 +338,16 @@ def test_duee_takes_the_best_mention_and_lets_each_gold_argument_pay_once():
     gold = event(GAMES, ("夺冠", "夺冠", {"夺冠赛事": "雅典奥运会"}))
     english = event(GAMES, ("夺冠", "夺冠", {"夺冠赛事": "athens games"}))
     assert micro([gold], [english], "EE", "duee")[1][0] == 0
-    assert micro([gold], [english], "EE", "duee", aliases={"雅典奥运会": ["Athens Games"]})[1] == (1.0, 1, 1)
+    assert micro([gold], [english], "EE", "duee", aliases={"雅典奥运会": ["Athens Games"]})[1] == (
+        1.0,
+        1,
+        1,
+    )
     gold["events"][0]["arguments"][0]["alias"] = ["ATHENS GAMES"]
     assert micro([gold], [english], "EE", "duee")[1] == (1.0, 1, 1)
-    several = event(GAMES, *(("夺冠", "夺冠", {"夺冠赛事": name}) for name in ("奥运会", "雅典奥运会", "雅典")))
+    several = event(
+        GAMES, *(("夺冠", "夺冠", {"夺冠赛事": name}) for name in ("奥运会", "雅典奥运会", "雅典"))
+    )
     assert micro([gold], [several], "EE", "duee")[1] == (1.0, 3, 1)
 
 
@@ -253,11 +357,15 @@ def test_empty_gold_and_both_empty(task, mode):
     something = EXAMPLES[task]
     nothing = dict(something, **{TASKS[task]: []})
     for m in (m for _, m in headline(score([nothing], [nothing], task, mode))):
-        assert {m[key] for key in m} == {0} and m["f1"] == 0.0
+        assert {m[key] for key in m} == {0}
+        assert m["f1"] == 0.0
     for (tp, pred, gold), (one, none, there) in zip(
-        micro([nothing], [something], task, mode), micro([something], [nothing], task, mode), strict=True
+        micro([nothing], [something], task, mode),
+        micro([something], [nothing], task, mode),
+        strict=True,
     ):
-        assert tp == one == gold == none == 0 and pred == there > 0
+        assert tp == one == gold == none == 0
+        assert pred == there > 0
     assert all(part[1]["f1"] == 0.0 for part in headline(score([], [], task, mode)))
 
 
@@ -267,27 +375,65 @@ def test_repeated_sentences_stay_apart(task, mode):
     full = EXAMPLES[task]
     empty = dict(full, **{TASKS[task]: []})
     for (tp, pred, gold), (one, made, there) in zip(
-        micro([full, full], [full, empty], task, mode), micro([full, empty], [empty, full], task, mode), strict=True
+        micro([full, full], [full, empty], task, mode),
+        micro([full, empty], [empty, full], task, mode),
+        strict=True,
     ):
-        assert tp == pred > 0 and gold == 2 * pred and one == 0 and made == there == pred
+        assert tp == pred > 0
+        assert gold == 2 * pred
+        assert one == 0
+        assert made == there == pred
 
 
 def test_what_a_mode_is_not_made_for_is_refused():
     """DuIE's rule on entities, or an alias table that a mode ignores, would give a figure that means nothing."""
     for task, mode, asked, words in (
-        ("NER", "duie", {}, "duie is defined for RE, not for NER; expected for it one of span, string, iepile, instructuie, overlap"),
-        ("RE", "duee", {}, "duee is defined for EE"), ("EE", "overlap", {}, "overlap is defined for NER"),
-        ("RE", "span", {"aliases": {"甲": ["乙"]}}, "span does not take aliases; expected one of duie, duee"),
-        ("RE", "instructuie", {"typed": True}, "instructuie does not take typed"), ("NER", "span", {"typed": True}, "for RE, not for NER"),
-        *(("RE", "duie", {"aliases": {"乙": ["丙"], "甲": wrong}}, f"aliases of '甲': found {wrong!r}, expected a list of names".replace("[", r"\["))
-          for wrong in ("乙丙", 5, None, [5])),
+        (
+            "NER",
+            "duie",
+            {},
+            "duie is defined for RE, not for NER; expected for it one of span, string, iepile, instructuie, overlap",
+        ),
+        ("RE", "duee", {}, "duee is defined for EE"),
+        ("EE", "overlap", {}, "overlap is defined for NER"),
+        (
+            "RE",
+            "span",
+            {"aliases": {"甲": ["乙"]}},
+            "span does not take aliases; expected one of duie, duee",
+        ),
+        ("RE", "instructuie", {"typed": True}, "instructuie does not take typed"),
+        ("NER", "span", {"typed": True}, "for RE, not for NER"),
+        *(
+            (
+                "RE",
+                "duie",
+                {"aliases": {"乙": ["丙"], "甲": wrong}},
+                f"aliases of '甲': found {wrong!r}, expected a list of names".replace("[", r"\["),
+            )
+            for wrong in ("乙丙", 5, None, [5])
+        ),
         ("EE", "duee", {"aliases": {5: ["乙"]}}, "aliases of 5: found"),
-        ("EE", "span", {"schema": ["获奖"]}, r"schema is \['获奖'\]; for EE expected event type -> list of roles"),
-        *(("EE", "span", {"schema": {"获奖": roles}}, f"schema of '获奖': found {roles!r}, expected a list of roles".replace("[", r"\["))
-          for roles in (5, "时间", [5])),
-        ("NER", "span", {"schema": {"人物": []}}, "for NER expected a list of types"), ("RE", "span", {"schema": [5]}, "expected a list of types"),
-        ("NER", "exact", {}, "mode is 'exact'; expected one of span, string"), ("ner", "span", {}, "expected one of NER, RE, EE"),
-    ):  # fmt: skip
+        (
+            "EE",
+            "span",
+            {"schema": ["获奖"]},
+            r"schema is \['获奖'\]; for EE expected event type -> list of roles",
+        ),
+        *(
+            (
+                "EE",
+                "span",
+                {"schema": {"获奖": roles}},
+                f"schema of '获奖': found {roles!r}, expected a list of roles".replace("[", r"\["),
+            )
+            for roles in (5, "时间", [5])
+        ),
+        ("NER", "span", {"schema": {"人物": []}}, "for NER expected a list of types"),
+        ("RE", "span", {"schema": [5]}, "expected a list of types"),
+        ("NER", "exact", {}, "mode is 'exact'; expected one of span, string"),
+        ("ner", "span", {}, "expected one of NER, RE, EE"),
+    ):
         with pytest.raises(ValueError, match=words):
             score([], [], task, mode, **asked)
 
@@ -310,28 +456,64 @@ def test_hand_counted_rates():
     """P, R, F1, macro and the counts beside them, worked on paper."""
     gold = [LIBAI, ner("下雨了")]
     pred = [
-        ner(LIBAI["sentence"], ("李白", "人物", 0), ("李白", "人物", 0), ("长安", "人物", 6), ("苏轼", "诗人", None),
-            ("苏轼", "诗人", None)),
+        ner(
+            LIBAI["sentence"],
+            ("李白", "人物", 0),
+            ("李白", "人物", 0),
+            ("长安", "人物", 6),
+            ("苏轼", "诗人", None),
+            ("苏轼", "诗人", None),
+        ),
         ner("下雨了", ("雨", "天气", None)),
-    ]  # fmt: skip
+    ]
     result = score(gold, pred, "NER", schema=["人物", "地点"])
-    assert result["micro"] == {"precision": 1 / 4, "recall": 1 / 4, "f1": 1 / 4, "tp": 1, "pred": 4, "gold": 4}
+    assert result["micro"] == {
+        "precision": 1 / 4,
+        "recall": 1 / 4,
+        "f1": 1 / 4,
+        "tp": 1,
+        "pred": 4,
+        "gold": 4,
+    }
     assert list(result["per_type"]) == ["人物", "地点", "天气", "诗人"]
-    assert result["per_type"]["人物"] == {"precision": 1 / 2, "recall": 1 / 3, "f1": 2 / 5, "tp": 1, "pred": 2, "gold": 3}
+    assert result["per_type"]["人物"] == {
+        "precision": 1 / 2,
+        "recall": 1 / 3,
+        "f1": 2 / 5,
+        "tp": 1,
+        "pred": 2,
+        "gold": 3,
+    }
     assert result["macro"] == {"precision": 1 / 8, "recall": 1 / 12, "f1": 1 / 10}
-    notes = {k: result[k] for k in ("duplicates", "no_position", "not_in_text", "off_schema", "gold_no_position")}
-    assert notes == {"duplicates": 2, "no_position": 2, "not_in_text": 1, "off_schema": 2, "gold_no_position": 0}
+    notes = {
+        k: result[k]
+        for k in ("duplicates", "no_position", "not_in_text", "off_schema", "gold_no_position")
+    }
+    assert notes == {
+        "duplicates": 2,
+        "no_position": 2,
+        "not_in_text": 1,
+        "off_schema": 2,
+        "gold_no_position": 0,
+    }
     assert "off_schema" not in score(gold, pred, "NER")
-    two_of_b = score([ner("下雨了")], [ner("下雨了", ("下", "A", 0), ("雨", "B", 1), ("了", "B", 2))], "NER")
+    two_of_b = score(
+        [ner("下雨了")], [ner("下雨了", ("下", "A", 0), ("雨", "B", 1), ("了", "B", 2))], "NER"
+    )
     assert list(two_of_b["per_type"]) == ["B", "A"]  # none in gold: more predicted first
-    assert score(iter(gold), iter(pred), "NER", schema=["人物", "地点"]) == result  # read once, never held
+    assert (
+        score(iter(gold), iter(pred), "NER", schema=["人物", "地点"]) == result
+    )  # read once, never held
 
 
 @pytest.mark.parametrize(
     "drop, add, words",
-    [(1, None, "line 2: found the prediction of '三'"), (2, None, "line 3: there is no prediction (3 gold, 2"),
-     (None, "四", "line 4: there is no gold (3 gold, 4")],
-)  # fmt: skip
+    [
+        (1, None, "line 2: found the prediction of '三'"),
+        (2, None, "line 3: there is no prediction (3 gold, 2"),
+        (None, "四", "line 4: there is no gold (3 gold, 4"),
+    ],
+)
 def test_misaligned_files_name_their_first_line(tmp_path, drop, add, words):
     """A lost line shifts all that follow: skipped silently (DeepKE) it looks like a bad student."""
     gold = [ner(text) for text in "一二三"]
@@ -340,7 +522,8 @@ def test_misaligned_files_name_their_first_line(tmp_path, drop, add, words):
     write_jsonl(tmp_path / "pred.jsonl", pred)
     with pytest.raises(DataError) as error:
         score_files(tmp_path / "gold.jsonl", tmp_path / "pred.jsonl", "NER")
-    assert words in str(error.value) and "gold.jsonl against pred.jsonl" in str(error.value)
+    assert words in str(error.value)
+    assert "gold.jsonl against pred.jsonl" in str(error.value)
 
 
 def test_files_of_another_task_or_a_wrong_place_are_refused(tmp_path):
@@ -349,25 +532,42 @@ def test_files_of_another_task_or_a_wrong_place_are_refused(tmp_path):
     write_jsonl(tmp_path / "re.jsonl", [BOOK])
     with pytest.raises(DataError, match="line 1: the gold has no field relations"):
         score_files(tmp_path / "gold.jsonl", tmp_path / "re.jsonl", "RE")
-    write_jsonl(tmp_path / "bad.jsonl", [{"sentence": "李白", "entities": [{"name": "李白", "type": "", "pos": [0, 1]}]}])
+    write_jsonl(
+        tmp_path / "bad.jsonl",
+        [{"sentence": "李白", "entities": [{"name": "李白", "type": "", "pos": [0, 1]}]}],
+    )
     with pytest.raises(DataError, match=r"bad\.jsonl, line 1, field entities\[0\]\.pos"):
         score_files(tmp_path / "gold.jsonl", tmp_path / "bad.jsonl", "NER")
     with pytest.raises(ValueError, match="mode is 'exact'"):
         score([LIBAI], [LIBAI], "NER", "exact")
-    assert score_files(tmp_path / "gold.jsonl", tmp_path / "gold.jsonl", "NER")["micro"]["f1"] == 1.0
+    assert (
+        score_files(tmp_path / "gold.jsonl", tmp_path / "gold.jsonl", "NER")["micro"]["f1"] == 1.0
+    )
 
 
 @pytest.mark.parametrize(
     "record, words",
-    [({"entities": []}, "has no field sentence"), ({"sentence": None, "entities": []}, "'s field sentence is None, expected a text"),
-     ({"sentence": "一", "entities": None}, "'s field entities is None, expected a list"), (5, "has no field entities")],
-)  # fmt: skip
+    [
+        ({"entities": []}, "has no field sentence"),
+        ({"sentence": None, "entities": []}, "'s field sentence is None, expected a text"),
+        ({"sentence": "一", "entities": None}, "'s field entities is None, expected a list"),
+        (5, "has no field entities"),
+    ],
+)
 def test_records_in_memory_are_refused_with_their_line(record, words):
     """No file was checked before: a KeyError from inside says neither which side nor which record."""
     good = ner("一")
-    for sides, side in ((([good, record], [good, good]), "gold"), (([good, good], [good, record]), "prediction")):
+    for sides, side in (
+        (([good, record], [good, good]), "gold"),
+        (([good, good], [good, record]), "prediction"),
+    ):
         for scorer in (score, interval):
-            with pytest.raises(DataError, match=f"line 2: the {side}{words}" if words[0] == "'" else f"line 2: the {side} {words}"):
+            with pytest.raises(
+                DataError,
+                match=f"line 2: the {side}{words}"
+                if words[0] == "'"
+                else f"line 2: the {side} {words}",
+            ):
                 scorer(*sides, "NER")
 
 
@@ -377,7 +577,10 @@ def test_an_alias_that_is_no_list_is_refused(tmp_path):
     for alias in ("雅典", [5]):
         gold["events"][0]["arguments"][0]["alias"] = alias
         write_jsonl(tmp_path / "gold.jsonl", [gold])
-        with pytest.raises(DataError, match=r"gold\.jsonl, line 1, field events\[0\]\.arguments\[0\]\.alias: .* expected a list of texts"):
+        with pytest.raises(
+            DataError,
+            match=r"gold\.jsonl, line 1, field events\[0\]\.arguments\[0\]\.alias: .* expected a list of texts",
+        ):
             score_files(tmp_path / "gold.jsonl", tmp_path / "gold.jsonl", "EE", "duee")
 
 
@@ -385,7 +588,17 @@ def test_table_aligns_chinese_and_shows_counts():
     """A table whose columns drift by one place per Chinese character cannot be read."""
     pred = ner(LIBAI["sentence"], ("李白", "人物", 0), ("苏轼", "", None))
     lines = table(score([LIBAI], [pred], "NER")).splitlines()
-    assert lines[0].split() == ["NER", "·", "span", "precision", "recall", "f1", "tp", "pred", "gold"]
+    assert lines[0].split() == [
+        "NER",
+        "·",
+        "span",
+        "precision",
+        "recall",
+        "f1",
+        "tp",
+        "pred",
+        "gold",
+    ]
     assert lines[1].split() == ["micro", "0.5000", "0.2500", "0.3333", "1", "2", "4"]
     assert lines[-1] == "no_position 1 · not_in_text 1"
     widths = {sum(2 if c > "⺀" else 1 for c in line) for line in lines[:2] + lines[3:-1]}
@@ -400,7 +613,9 @@ def test_score_files_stops_at_the_first_different_line(tmp_path):
     write_jsonl(pred, [ner("一"), ner("三")])
     for path in (gold, pred):
         path.write_text(path.read_text() + "broken\n")
-    with pytest.raises(DataError, match=r"gold\.jsonl against pred\.jsonl, line 2: found the prediction of '三'"):
+    with pytest.raises(
+        DataError, match=r"gold\.jsonl against pred\.jsonl, line 2: found the prediction of '三'"
+    ):
         score_files(gold, pred, "NER")
     write_jsonl(pred, [ner("一"), ner("二")])
     with pytest.raises(DataError, match=r"^gold\.jsonl, line 3: Expecting value"):
@@ -425,7 +640,9 @@ def chunks(tags, stray):
 def from_bio(tags, stray):
     """Tags as a record, each character its own place."""
     sentence = "".join(chr(0x4E00 + i) for i in range(len(tags)))
-    return ner(sentence, *((sentence[start:end], kind, start) for kind, start, end in chunks(tags, stray)))
+    return ner(
+        sentence, *((sentence[start:end], kind, start) for kind, start, end in chunks(tags, stray))
+    )
 
 
 def random_tags(draw, length):
@@ -445,11 +662,18 @@ def test_span_agrees_with_seqeval(seed):
 
     draw = random.Random(seed)
     gold = [random_tags(draw, 12) for _ in range(10)]
-    pred = [[t if draw.random() < 0.8 else draw.choice(["O", "B-人物", "I-地点"]) for t in line] for line in gold]
+    pred = [
+        [t if draw.random() < 0.8 else draw.choice(["O", "B-人物", "I-地点"]) for t in line]
+        for line in gold
+    ]
     for stray, asked in ((True, {}), (False, {"mode": "strict", "scheme": IOB2})):
         theirs = classification_report(gold, pred, output_dict=True, zero_division=0, **asked)
         ours = score([from_bio(t, stray) for t in gold], [from_bio(t, stray) for t in pred], "NER")
-        for row, name in ((ours["micro"], "micro avg"), (ours["macro"], "macro avg"), *((r, k) for k, r in ours["per_type"].items())):
+        for row, name in (
+            (ours["micro"], "micro avg"),
+            (ours["macro"], "macro avg"),
+            *((r, k) for k, r in ours["per_type"].items()),
+        ):
             assert [row[rate] for rate in ("precision", "recall", "f1")] == pytest.approx(
                 [theirs[name][rate] for rate in ("precision", "recall", "f1-score")], abs=1e-12
             )
@@ -463,12 +687,24 @@ def test_conlleval_opens_a_chunk_at_a_stray_i_and_rounds_at_the_end():
     shown = {}
     for stray in (True, False):
         m = score([from_bio(gold, stray)], [from_bio(pred, stray)], "NER")["micro"]
-        shown[stray] = (m["tp"], m["pred"], m["gold"], *(f"{100 * m[rate]:6.2f}" for rate in ("precision", "recall", "f1")))
-    assert shown == {True: (2, 3, 2, " 66.67", "100.00", " 80.00"), False: (1, 1, 2, "100.00", " 50.00", " 66.67")}
+        shown[stray] = (
+            m["tp"],
+            m["pred"],
+            m["gold"],
+            *(f"{100 * m[rate]:6.2f}" for rate in ("precision", "recall", "f1")),
+        )
+    assert shown == {
+        True: (2, 3, 2, " 66.67", "100.00", " 80.00"),
+        False: (1, 1, 2, "100.00", " 50.00", " 66.67"),
+    }
     # 1 of 3 and 1 of 7: from rates rounded to two places, as IEPile makes it, F1 would be 0.196
-    thirds = score([ner("甲乙丙", ("甲", "x", 0), *((n, "x", i) for n in "乙丙" for i in [1 + (n == "丙")]))],
-                   [ner("甲乙丙", ("甲", "x", 0), *(("甲", f"y{i}", 0) for i in range(6)))], "NER")["micro"]  # fmt: skip
-    assert (thirds["tp"], thirds["pred"], thirds["gold"]) == (1, 7, 3) and thirds["f1"] == 0.2
+    thirds = score(
+        [ner("甲乙丙", ("甲", "x", 0), *((n, "x", i) for n in "乙丙" for i in [1 + (n == "丙")]))],
+        [ner("甲乙丙", ("甲", "x", 0), *(("甲", f"y{i}", 0) for i in range(6)))],
+        "NER",
+    )["micro"]
+    assert (thirds["tp"], thirds["pred"], thirds["gold"]) == (1, 7, 3)
+    assert thirds["f1"] == 0.2
 
 
 def flat(draw, sentence):
@@ -490,19 +726,40 @@ def test_overlap_agrees_with_nervaluate(seed):
     sentences = ["".join(chr(0x4E00 + draw.randrange(999)) for _ in range(20)) for _ in range(12)]
     gold, pred = ([flat(draw, s) for s in sentences] for _ in range(2))
     listed = [
-        [[{"label": e["type"], "start": e["pos"][0], "end": e["pos"][1] - 1} for e in r["entities"]] for r in side] for side in (gold, pred)
+        [
+            [
+                {"label": e["type"], "start": e["pos"][0], "end": e["pos"][1] - 1}
+                for e in r["entities"]
+            ]
+            for r in side
+        ]
+        for side in (gold, pred)
     ]
     theirs = Evaluator(*listed, tags=["人物", "地点"], loader="dict").evaluate()
     ours = score(gold, pred, "NER", "overlap")
-    for part, name in (("strict", "strict"), ("exact", "exact"), ("partial", "partial"), ("type", "ent_type")):
+    for part, name in (
+        ("strict", "strict"),
+        ("exact", "exact"),
+        ("partial", "partial"),
+        ("type", "ent_type"),
+    ):
         rows = [(ours[part]["micro"], theirs["overall"][name])]
-        rows += [(row, theirs["entities"][kind][name]) for kind, row in ours[part]["per_type"].items()]
+        rows += [
+            (row, theirs["entities"][kind][name]) for kind, row in ours[part]["per_type"].items()
+        ]
         for row, result in rows:
-            assert (row["tp"], row["pred"], row["gold"]) == (result.correct + 0.5 * result.partial, result.actual, result.possible)
-            assert (row["precision"], row["recall"], row["f1"]) == pytest.approx((result.precision, result.recall, result.f1))
+            assert (row["tp"], row["pred"], row["gold"]) == (
+                result.correct + 0.5 * result.partial,
+                result.actual,
+                result.possible,
+            )
+            assert (row["precision"], row["recall"], row["f1"]) == pytest.approx(
+                (result.precision, result.recall, result.f1)
+            )
 
 
 # ---- properties over random records
+
 
 def close(one, other):
     """Equal figures; sums of fractions depend on their order in the last digit."""
@@ -521,14 +778,22 @@ def random_pairs(seed, task):
 def test_order_does_not_matter_and_perfect_is_one(seed, pair):
     """Order is not part of an answer; and if the perfect answer does not score 1.0, no student ever can."""
     (task, mode), (draw, gold, pred) = pair, random_pairs(seed, pair[0])
-    asked = {"aliases": {"甲": ["乙", "丙"], "丁": ["丙"]}} if "aliases" in MODES[mode].takes else {}
+    asked = (
+        {"aliases": {"甲": ["乙", "丙"], "丁": ["丙"]}} if "aliases" in MODES[mode].takes else {}
+    )
     result = headline(score(gold, pred, task, mode, **asked))
     pairs = list(zip(gold, pred, strict=True))
     draw.shuffle(pairs)
-    turned = [[dict(r, **{TASKS[task]: draw.sample(r[TASKS[task]], len(r[TASKS[task]]))}) for r in side] for side in zip(*pairs, strict=True)]
+    turned = [
+        [dict(r, **{TASKS[task]: draw.sample(r[TASKS[task]], len(r[TASKS[task]]))}) for r in side]
+        for side in zip(*pairs, strict=True)
+    ]
     assert close(headline(score(*turned, task, mode, **asked)), result)
-    for _, m in headline(score(gold, gold, task, mode, typed=task == "RE" and "typed" in MODES[mode].takes)):
-        assert m["f1"] == pytest.approx(float(m["gold"] > 0)) and m["pred"] == m["gold"]
+    for _, m in headline(
+        score(gold, gold, task, mode, typed=task == "RE" and "typed" in MODES[mode].takes)
+    ):
+        assert m["f1"] == pytest.approx(float(m["gold"] > 0))
+        assert m["pred"] == m["gold"]
 
 
 @settings(deadline=None, max_examples=150)
@@ -537,9 +802,15 @@ def test_precision_and_recall_mirror_when_gold_and_prediction_swap(seed, pair):
     """Precision is the recall of the other side. In partial and type the first of several overlaps counts, so not there."""
     (task, mode), (_, gold, pred) = pair, random_pairs(seed, pair[0])
     asked = {"aliases": {"甲": ["乙", "丙"], "丁": ["丙"]}} if mode == "duie" else {}
-    there, back = (headline(score(*sides, task, mode, **asked)) for sides in ((gold, pred), (pred, gold)))
-    for (_, one), (_, other) in list(zip(there, back, strict=True))[: 2 if mode == "overlap" else None]:
-        assert (one["precision"], one["recall"], one["f1"]) == pytest.approx((other["recall"], other["precision"], other["f1"]))
+    there, back = (
+        headline(score(*sides, task, mode, **asked)) for sides in ((gold, pred), (pred, gold))
+    )
+    for (_, one), (_, other) in list(zip(there, back, strict=True))[
+        : 2 if mode == "overlap" else None
+    ]:
+        assert (one["precision"], one["recall"], one["f1"]) == pytest.approx(
+            (other["recall"], other["precision"], other["f1"])
+        )
         assert 0 <= one["f1"] <= 1
 
 
@@ -549,7 +820,9 @@ def test_precision_and_recall_mirror_when_gold_and_prediction_swap(seed, pair):
 def weather(right):
     """Gold and prediction of ten sentences of one entity, the first `right` of them right."""
     gold = [ner(f"第{i}天下雨", ("下雨", "天气", 3)) for i in range(10)]
-    return gold, [g if i < right else ner(g["sentence"], ("下", "天气", 3)) for i, g in enumerate(gold)]
+    return gold, [
+        g if i < right else ner(g["sentence"], ("下", "天气", 3)) for i, g in enumerate(gold)
+    ]
 
 
 def test_interval_holds_the_score_and_is_reproducible():
@@ -576,7 +849,14 @@ def test_interval_is_what_scoring_resampled_sentences_gives(task, mode):
     dice, found = np.random.default_rng(3), []
     for _ in range(15):
         at = dice.integers(0, 12, 12)
-        found.append([m["f1"] for _, m in headline(score([gold[i] for i in at], [pred[i] for i in at], task, mode))])
+        found.append(
+            [
+                m["f1"]
+                for _, m in headline(
+                    score([gold[i] for i in at], [pred[i] for i in at], task, mode)
+                )
+            ]
+        )
     spread = interval(gold, pred, task, mode, samples=15, seed=3)
     for column, (_, m) in zip(zip(*found, strict=True), headline(spread), strict=True):
         assert m["f1"] == pytest.approx(np.quantile(column, [0.025, 0.975]))
@@ -590,10 +870,14 @@ def test_compare_draws_the_same_sentences_for_both():
     dice, found = np.random.default_rng(3), []
     for _ in range(40):
         at = dice.integers(0, 12, 12)
-        a, b = (score([gold[i] for i in at], [side[i] for i in at], "NER")["micro"]["f1"] for side in sides)
+        a, b = (
+            score([gold[i] for i in at], [side[i] for i in at], "NER")["micro"]["f1"]
+            for side in sides
+        )
         found.append(b - a)
     m = compare(gold, *sides, "NER", samples=40, seed=3)["micro"]
-    assert m["interval"] == pytest.approx(np.quantile(found, [0.025, 0.975])) and m["mean"] == pytest.approx(np.mean(found))
+    assert m["interval"] == pytest.approx(np.quantile(found, [0.025, 0.975]))
+    assert m["mean"] == pytest.approx(np.mean(found))
 
 
 @pytest.mark.parametrize("task, mode", PAIRS)
@@ -603,12 +887,20 @@ def test_a_system_is_not_better_than_itself(task, mode):
     gold = [random_record(draw, task, full=True) for _ in range(8)]
     pred = [random_record(draw, task, g["sentence"], full=True) for g in gold]
     for (_, m), (_, point) in zip(
-        headline(compare(gold, pred, pred, task, mode, samples=50)), headline(score(gold, pred, task, mode)), strict=True
+        headline(compare(gold, pred, pred, task, mode, samples=50)),
+        headline(score(gold, pred, task, mode)),
+        strict=True,
     ):
         assert m["a"] == m["b"] == pytest.approx(point["f1"])
         assert {**m, "a": 0, "b": 0} == {
-            "a": 0, "b": 0, "difference": 0.0, "mean": 0.0, "interval": [0.0, 0.0], "not_better": 1.0, "p": 1.0,
-        }  # fmt: skip
+            "a": 0,
+            "b": 0,
+            "difference": 0.0,
+            "mean": 0.0,
+            "interval": [0.0, 0.0],
+            "not_better": 1.0,
+            "p": 1.0,
+        }
 
 
 def test_compare_sees_a_clear_difference_and_its_direction():
@@ -616,23 +908,41 @@ def test_compare_sees_a_clear_difference_and_its_direction():
     gold, good = weather(10)
     _, bad = weather(0)
     m = compare(gold, bad, good, "NER", samples=2000)["micro"]
-    assert (m["a"], m["b"], m["difference"], m["mean"], m["interval"], m["not_better"]) == (0.0, 1.0, 1.0, 1.0, [1.0, 1.0], 0.0)
+    assert (m["a"], m["b"], m["difference"], m["mean"], m["interval"], m["not_better"]) == (
+        0.0,
+        1.0,
+        1.0,
+        1.0,
+        [1.0, 1.0],
+        0.0,
+    )
     assert 1 / 2001 <= m["p"] < 0.01
     back = compare(gold, good, bad, "NER", samples=2000)["micro"]
-    assert back["difference"] == -1.0 and back["not_better"] == 1.0 and back["p"] == m["p"]
+    assert back["difference"] == -1.0
+    assert back["not_better"] == 1.0
+    assert back["p"] == m["p"]
     _, seven = weather(7)
     _, six = weather(6)
     close_call = compare(gold, six, seven, "NER", samples=400)["micro"]
-    assert close_call["p"] == 1.0 and 0.2 < close_call["not_better"] < 0.5  # one sentence differs: its swap gives as much; (9/10)^10 = 0.35
+    assert close_call["p"] == 1.0
+    assert (
+        0.2 < close_call["not_better"] < 0.5
+    )  # one sentence differs: its swap gives as much; (9/10)^10 = 0.35
     assert close_call == compare(gold, six, seven, "NER", samples=400)["micro"]
     assert close_call != compare(gold, six, seven, "NER", samples=400, seed=1)["micro"]
 
 
 def test_a_swap_of_everything_gives_the_same_difference():
     """One sentence, swapped or not: p is 1. Credits are thirds here, and a last digit lost made it 0.3."""
-    gold, one, two = (event(GAMES, ("夺冠", "夺冠", {"冠军": name})) for name in ("刘翔", "刘某某某", "刘翔先生"))
+    gold, one, two = (
+        event(GAMES, ("夺冠", "夺冠", {"冠军": name})) for name in ("刘翔", "刘某某某", "刘翔先生")
+    )
     argument = headline(compare([gold], [one], [two], "EE", "duee", samples=20))[1][1]
-    assert (argument["a"], argument["b"], argument["p"]) == (pytest.approx(1 / 3), pytest.approx(2 / 3), 1.0)
+    assert (argument["a"], argument["b"], argument["p"]) == (
+        pytest.approx(1 / 3),
+        pytest.approx(2 / 3),
+        1.0,
+    )
 
 
 def test_over_orders_gives_mean_and_sample_deviation():
@@ -640,11 +950,16 @@ def test_over_orders_gives_mean_and_sample_deviation():
     gold, _ = weather(10)
     results = [score(gold, weather(right)[1], "NER") for right in (4, 6, 8)]
     spread = over_orders(results)
-    assert spread["micro"]["f1"] == {"mean": pytest.approx(0.6), "sd": pytest.approx(0.2)} and spread["runs"] == 3
+    assert spread["micro"]["f1"] == {"mean": pytest.approx(0.6), "sd": pytest.approx(0.2)}
+    assert spread["runs"] == 3
     assert spread["micro"]["recall"]["sd"] == pytest.approx(statistics.stdev([0.4, 0.6, 0.8]))
-    assert [label for label, _ in headline(over_orders([score([SPACE], [SPACE], "EE")] * 2))] == ["EE trigger", "EE argument"]
+    assert [label for label, _ in headline(over_orders([score([SPACE], [SPACE], "EE")] * 2))] == [
+        "EE trigger",
+        "EE argument",
+    ]
     typed, plain = (score([BOOK], [BOOK], "RE", typed=typed) for typed in (True, False))
-    assert over_orders([typed, typed])["typed"] is True and "typed" not in over_orders([plain, plain])
+    assert over_orders([typed, typed])["typed"] is True
+    assert "typed" not in over_orders([plain, plain])
     for bad in (results[:1], [results[0], score(gold, gold, "NER", "string")], [typed, plain]):
         with pytest.raises(ValueError, match="expected two or more of one task and mode"):
             over_orders(bad)
@@ -656,47 +971,87 @@ def test_over_orders_gives_mean_and_sample_deviation():
 def test_errors_are_told_apart():
     """ "F1 0.4" does not tell a reader whether boundaries, types or recall should be worked on."""
     text = "南京市长江大桥在南京边上，李白"
-    gold = ner(text, ("南京市", "地点", 0), ("长江大桥", "建筑", 3), ("南京", "地点", 8), ("李白", "人物", 13))
-    pred = ner(text, ("南京", "地点", 0), ("长江大桥", "地点", 3), ("南京", "地点", 8), ("边上", "地点", 10), ("苏轼", "人物", None))
+    gold = ner(
+        text,
+        ("南京市", "地点", 0),
+        ("长江大桥", "建筑", 3),
+        ("南京", "地点", 8),
+        ("李白", "人物", 13),
+    )
+    pred = ner(
+        text,
+        ("南京", "地点", 0),
+        ("长江大桥", "地点", 3),
+        ("南京", "地点", 8),
+        ("边上", "地点", 10),
+        ("苏轼", "人物", None),
+    )
     (found,) = errors([gold], [pred])
     assert found["sentence"] == text
     assert [item["kind"] for item in found["entities"]] == [
-        "wrong_boundary", "wrong_type", "right", "spurious", "missed", "spurious",
-    ]  # fmt: skip
-    assert found["entities"][0]["gold"]["name"] == "南京市" and found["entities"][0]["pred"]["name"] == "南京"
-    assert found["entities"][4]["pred"] is None and found["entities"][5]["gold"] is None
+        "wrong_boundary",
+        "wrong_type",
+        "right",
+        "spurious",
+        "missed",
+        "spurious",
+    ]
+    assert found["entities"][0]["gold"]["name"] == "南京市"
+    assert found["entities"][0]["pred"]["name"] == "南京"
+    assert found["entities"][4]["pred"] is None
+    assert found["entities"][5]["gold"] is None
 
 
 def test_errors_do_not_depend_on_the_order_of_the_lists():
     """A student lists its entities in any order: of two that overlap a gold one, the left one is its wrong boundary."""
     gold = [("长江大桥", "建筑", 3), ("南京市", "地点", 0)]
     pred = [("大桥", "建筑", 5), ("长江", "建筑", 3), ("南京", "地点", 0)]
-    listed = [errors([ner(BRIDGE, *g)], [ner(BRIDGE, *p)]) for g in (gold, gold[::-1]) for p in (pred, pred[::-1])]
+    listed = [
+        errors([ner(BRIDGE, *g)], [ner(BRIDGE, *p)])
+        for g in (gold, gold[::-1])
+        for p in (pred, pred[::-1])
+    ]
     assert all(one == listed[0] for one in listed)
     assert [(e["kind"], e["pred"]["name"]) for e in listed[0][0]["entities"]] == [
-        ("wrong_boundary", "南京"), ("wrong_boundary", "长江"), ("spurious", "大桥"),
-    ]  # fmt: skip
+        ("wrong_boundary", "南京"),
+        ("wrong_boundary", "长江"),
+        ("spurious", "大桥"),
+    ]
 
 
 def test_an_unreadable_answer_is_told_from_a_missed_entity():
     """A student that writes broken JSON needs another cure than one that overlooks names."""
     empty = ner(LIBAI["sentence"])
     first, second = errors([LIBAI, LIBAI], [empty, empty], unparsable=[1])
-    assert {e["kind"] for e in first["entities"]} == {"missed"} and {e["kind"] for e in second["entities"]} == {"unparsable"}
-    assert second["entities"][0] == {"kind": "unparsable", "gold": LIBAI["entities"][1], "pred": None}
-    with pytest.raises(ValueError, match=r"unparsable has \[2\]; expected numbers of sentences, 0 to 1"):
+    assert {e["kind"] for e in first["entities"]} == {"missed"}
+    assert {e["kind"] for e in second["entities"]} == {"unparsable"}
+    assert second["entities"][0] == {
+        "kind": "unparsable",
+        "gold": LIBAI["entities"][1],
+        "pred": None,
+    }
+    with pytest.raises(
+        ValueError, match=r"unparsable has \[2\]; expected numbers of sentences, 0 to 1"
+    ):
         errors([LIBAI, LIBAI], [empty, empty], unparsable=[2])
 
 
 def test_errors_of_relations():
     """For RE a wrong relation between the right pair is a wrong type, and both sides must overlap for a boundary error."""
     text = BOOK["sentence"]
-    pred = rel(text, ("红楼", "作者", "曹雪芹"), ("红楼梦", "译者", "曹雪芹"), ("曹雪芹", "作者", "红楼梦"))
+    pred = rel(
+        text, ("红楼", "作者", "曹雪芹"), ("红楼梦", "译者", "曹雪芹"), ("曹雪芹", "作者", "红楼梦")
+    )
     (found,) = errors([BOOK], [pred], task="RE")
     assert [(e["kind"], (e["gold"] or e["pred"])["type"]) for e in found["relations"]] == [
-        ("spurious", "作者"), ("wrong_type", "作者"), ("missed", "编者"), ("spurious", "作者"),
-    ]  # fmt: skip
-    (found,) = errors([BOOK], [rel(text, ("红楼", "作者", "曹雪芹"), ("红楼梦", "编者", "曹雪芹"))], task="RE")
+        ("spurious", "作者"),
+        ("wrong_type", "作者"),
+        ("missed", "编者"),
+        ("spurious", "作者"),
+    ]
+    (found,) = errors(
+        [BOOK], [rel(text, ("红楼", "作者", "曹雪芹"), ("红楼梦", "编者", "曹雪芹"))], task="RE"
+    )
     assert sorted(e["kind"] for e in found["relations"]) == ["right", "wrong_boundary"]
     with pytest.raises(ValueError, match="told apart for NER and RE"):
         errors([], [], task="EE")
@@ -737,7 +1092,11 @@ def scored_with(installed, *words):
         "        if name.split('.')[0] not in allowed: raise ImportError('forbidden: ' + name)\n"
         "sys.meta_path.insert(0, Only())\nfrom miniluotuo_utils.__main__ import main\nsys.exit(main(sys.argv[1:]))"
     )
-    return subprocess.run([sys.executable, "-c", code, "score", *map(str, words), "--task", "NER"], capture_output=True, text=True)
+    return subprocess.run(
+        [sys.executable, "-c", code, "score", *map(str, words), "--task", "NER"],
+        capture_output=True,
+        text=True,
+    )
 
 
 def test_two_files_are_scored_where_torch_is_not_installed(tmp_path):
@@ -747,43 +1106,92 @@ def test_two_files_are_scored_where_torch_is_not_installed(tmp_path):
     assert "1.0000" in scored_with((), path, path).stdout
     for asked in (["--interval"], ["--against", path]):
         done = scored_with((), path, path, *asked)
-        assert done.returncode == 2 and len(done.stderr.splitlines()) == 1 and "pip install numpy" in done.stderr
-    done = scored_with(("numpy",), path, path, "--mode", "span", "--json", "--interval", "--against", path)
+        assert done.returncode == 2
+        assert len(done.stderr.splitlines()) == 1
+        assert "pip install numpy" in done.stderr
+    done = scored_with(
+        ("numpy",), path, path, "--mode", "span", "--json", "--interval", "--against", path
+    )
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)  # exactly one object
-    assert result["micro"]["f1"] == 1.0 and result["interval"]["micro"]["f1"] == [1.0, 1.0] and result["against"]["micro"]["p"] == 1.0
+    assert result["micro"]["f1"] == 1.0
+    assert result["interval"]["micro"]["f1"] == [1.0, 1.0]
+    assert result["against"]["micro"]["p"] == 1.0
     assert headline(result) == [("NER", result["micro"])]
 
 
 def spo_line(text, *triples):
     """A line as CMeIE has it; types by the way."""
-    return {"text": text, "spo_list": [
-        {"Combined": False, "predicate": p, "subject": s, "subject_type": "疾病", "object": {"@value": o}, "object_type": {"@value": "其他"}}
-        for s, p, o in triples
-    ]}  # fmt: skip
+    return {
+        "text": text,
+        "spo_list": [
+            {
+                "Combined": False,
+                "predicate": p,
+                "subject": s,
+                "subject_type": "疾病",
+                "object": {"@value": o},
+                "object_type": {"@value": "其他"},
+            }
+            for s, p, o in triples
+        ],
+    }
 
 
 def test_cmeie_files_are_scored_as_they_are(tmp_path, capsys):
     """CBLUE hands out three-sentence example files: who has to convert them first converts them wrongly. Counted by hand."""
     pneumonia, thyroid = "肺炎链球菌肺炎", "甲状腺功能减退症"
-    texts = ["肺炎链球菌肺炎的典型症状为寒战、高热，首选青霉素治疗。", "甲状腺功能减退症@甲减患者常有怕冷、乏力，检查见TSH升高。", "休息后腰痛可以缓解。"]
-    gold = [((pneumonia, "临床表现", "寒战"), (pneumonia, "临床表现", "高热"), (pneumonia, "药物治疗", "青霉素")),
-            ((thyroid, "同义词", "甲减"), (thyroid, "临床表现", "怕冷"), (thyroid, "临床表现", "乏力"), (thyroid, "实验室检查", "TSH")), ()]
-    pred = [((pneumonia, "临床表现", "寒战"), (pneumonia, "临床表现", "高热"), (pneumonia, "药物治疗", "青霉素治疗")),
-            ((thyroid, "同义词", "甲减"), ("甲减", "临床表现", "怕冷"), (thyroid, "实验室检查", "tsh")), (("腰痛", "相关", "休息"),)]  # fmt: skip
+    texts = [
+        "肺炎链球菌肺炎的典型症状为寒战、高热，首选青霉素治疗。",
+        "甲状腺功能减退症@甲减患者常有怕冷、乏力，检查见TSH升高。",
+        "休息后腰痛可以缓解。",
+    ]
+    gold = [
+        (
+            (pneumonia, "临床表现", "寒战"),
+            (pneumonia, "临床表现", "高热"),
+            (pneumonia, "药物治疗", "青霉素"),
+        ),
+        (
+            (thyroid, "同义词", "甲减"),
+            (thyroid, "临床表现", "怕冷"),
+            (thyroid, "临床表现", "乏力"),
+            (thyroid, "实验室检查", "TSH"),
+        ),
+        (),
+    ]
+    pred = [
+        (
+            (pneumonia, "临床表现", "寒战"),
+            (pneumonia, "临床表现", "高热"),
+            (pneumonia, "药物治疗", "青霉素治疗"),
+        ),
+        ((thyroid, "同义词", "甲减"), ("甲减", "临床表现", "怕冷"), (thyroid, "实验室检查", "tsh")),
+        (("腰痛", "相关", "休息"),),
+    ]
     files = [tmp_path / "example_gold.jsonl", tmp_path / "example_pred.jsonl"]
     for path, triples in zip(files, (gold, pred), strict=True):
-        write_jsonl(path, [spo_line(text, *some) for text, some in zip(texts, triples, strict=True)])
+        write_jsonl(
+            path, [spo_line(text, *some) for text, some in zip(texts, triples, strict=True)]
+        )
     (tmp_path / "aliases.json").write_text(json.dumps({thyroid: ["甲减"]}), encoding="utf-8")
     for tp, asked in (
-        (3, ["--mode", "string"]), (3, ["--mode", "span"]), (4, ["--mode", "duie"]),
+        (3, ["--mode", "string"]),
+        (3, ["--mode", "span"]),
+        (4, ["--mode", "duie"]),
         (5, ["--mode", "duie", "--aliases", tmp_path / "aliases.json"]),
-    ):  # fmt: skip
+    ):
         status, out = told(capsys, *files, "--task", "RE", "--format", "spo_list", "--json", *asked)
         m = json.loads(out)["micro"]
-        assert status == 0 and (m["tp"], m["pred"], m["gold"], m["precision"]) == (tp, 7, 7, tp / 7)
-    status, out = told(capsys, *files, "--task", "RE", "--format", "spo_list", "--against", files[0], "--interval")
-    assert status == 0 and "RE · span" in out and "example_gold.jsonl against example_pred.jsonl" in out and "RE f1" in out
+        assert status == 0
+        assert (m["tp"], m["pred"], m["gold"], m["precision"]) == (tp, 7, 7, tp / 7)
+    status, out = told(
+        capsys, *files, "--task", "RE", "--format", "spo_list", "--against", files[0], "--interval"
+    )
+    assert status == 0
+    assert "RE · span" in out
+    assert "example_gold.jsonl against example_pred.jsonl" in out
+    assert "RE f1" in out
     assert "no_position 1 · not_in_text 1" in out
 
 
@@ -795,21 +1203,48 @@ def test_the_command_says_what_is_wrong_and_where(tmp_path, capsys):
     bad.write_text("{")
     (tmp_path / "schema.json").write_text('"人物"')
     for words, shown in (
-        ((gold, gold, "--mode", "exact"), "mode is 'exact'; expected one of span, string"), ((gold, gold, "--mode", "duie"), "defined for RE"),
-        ((gold, gold, "--format", "alpaca"), "--format is 'alpaca'; expected a reader of IE records: unified_records, cluener"),
-        ((gold, gold, "--schema", bad), "bad.json: not JSON"), ((gold, tmp_path / "no.jsonl"), "no.jsonl"),
-        ((gold, gold, "--schema", tmp_path / "schema.json"), "schema.json: found a str, expected a list or dict"),
-        ((gold, gold, "--against", other), "gold.jsonl against other.jsonl, line 2: there is no gold (1 gold, 2 predicted records)"),
+        ((gold, gold, "--mode", "exact"), "mode is 'exact'; expected one of span, string"),
+        ((gold, gold, "--mode", "duie"), "defined for RE"),
+        (
+            (gold, gold, "--format", "alpaca"),
+            "--format is 'alpaca'; expected a reader of IE records: unified_records, cluener",
+        ),
+        ((gold, gold, "--schema", bad), "bad.json: not JSON"),
+        ((gold, tmp_path / "no.jsonl"), "no.jsonl"),
+        (
+            (gold, gold, "--schema", tmp_path / "schema.json"),
+            "schema.json: found a str, expected a list or dict",
+        ),
+        (
+            (gold, gold, "--against", other),
+            "gold.jsonl against other.jsonl, line 2: there is no gold (1 gold, 2 predicted records)",
+        ),
         ((gold, gold, "--format", "cluener"), "gold.jsonl, line 1"),
-    ):  # fmt: skip
+    ):
         status, out = told(capsys, *words, "--task", "NER")
-        assert status == 2 and shown in out
+        assert status == 2
+        assert shown in out
     write_jsonl(tmp_path / "events.jsonl", [SPACE])
-    for text, shown in (('["发射"]', "for EE expected event type"), ('{"发射": 5}', "schema of '发射': found 5, expected a list of roles")):
+    for text, shown in (
+        ('["发射"]', "for EE expected event type"),
+        ('{"发射": 5}', "schema of '发射': found 5, expected a list of roles"),
+    ):
         (tmp_path / "roles.json").write_text(text, encoding="utf-8")
-        status, out = told(capsys, *[tmp_path / "events.jsonl"] * 2, "--task", "EE", "--schema", tmp_path / "roles.json")
-        assert status == 2 and shown in out
+        status, out = told(
+            capsys,
+            *[tmp_path / "events.jsonl"] * 2,
+            "--task",
+            "EE",
+            "--schema",
+            tmp_path / "roles.json",
+        )
+        assert status == 2
+        assert shown in out
     status, out = told(capsys, gold, gold, "--task", "NER", "--json")
-    assert status == 0 and json.loads(out)["micro"]["f1"] == 1.0
+    assert status == 0
+    assert json.loads(out)["micro"]["f1"] == 1.0
     (tmp_path / "schema.json").write_text('["人物"]', encoding="utf-8")
-    assert "off_schema 1" in told(capsys, gold, gold, "--task", "NER", "--schema", tmp_path / "schema.json")[1]
+    assert (
+        "off_schema 1"
+        in told(capsys, gold, gold, "--task", "NER", "--schema", tmp_path / "schema.json")[1]
+    )

@@ -36,7 +36,9 @@ def tokenised_entities(draw):
     borders = [sum(widths[:i]) for i in range(len(widths) + 1)]
     cuts = sorted(draw(st.sets(st.sampled_from(range(len(borders))), max_size=8)))
     pairs = [pair for pair in zip(cuts, cuts[1:], strict=False) if draw(st.booleans())]
-    entities = [{"type": draw(st.sampled_from("XY")), "pos": [borders[a], borders[b]]} for a, b in pairs]
+    entities = [
+        {"type": draw(st.sampled_from("XY")), "pos": [borders[a], borders[b]]} for a, b in pairs
+    ]
     return list(zip(borders, borders[1:], strict=False)), entities
 
 
@@ -55,7 +57,10 @@ def test_chunks_are_conllevals(tags):
     assert [(kind, a, b - 1) for kind, a, b in chunks(tags)] == get_entities(tags)
 
 
-@given(st.text(LETTERS, max_size=12), st.lists(st.tuples(st.integers(0, 12), st.integers(0, 4)), max_size=8))
+@given(
+    st.text(LETTERS, max_size=12),
+    st.lists(st.tuples(st.integers(0, 12), st.integers(0, 4)), max_size=8),
+)
 def test_no_two_tokens_share_a_character(sentence, spans):
     """Four byte tokens of one rare character gave the same entity four times."""
     offsets = sorted((min(a, len(sentence)), min(a + n, len(sentence))) for a, n in spans)
@@ -72,7 +77,9 @@ def test_of_overlapping_entities_the_longest_stays(spans):
     assert all(a["pos"][1] <= b["pos"][0] for a, b in zip(kept, kept[1:], strict=False))
     for entity in entities:
         a, b = entity["pos"]
-        assert any(k["pos"][0] < b and a < k["pos"][1] and k["pos"][1] - k["pos"][0] >= b - a for k in kept)
+        assert any(
+            k["pos"][0] < b and a < k["pos"][1] and k["pos"][1] - k["pos"][0] >= b - a for k in kept
+        )
 
 
 def test_a_token_with_an_entitys_border_goes_to_the_larger_share():
@@ -83,7 +90,9 @@ def test_a_token_with_an_entitys_border_goes_to_the_larger_share():
     assert bio([entity], [(1, 3), (3, 5)]) == ["O", "B-X"]
 
 
-def fake(width: int = 1, positions: int = 512, labels: tuple[str, ...] = ("O", "B-X", "I-X")) -> Tagger:
+def fake(
+    width: int = 1, positions: int = 512, labels: tuple[str, ...] = ("O", "B-X", "I-X")
+) -> Tagger:
     """A tagger without a model whose tokens are `width` characters long."""
 
     def tokenizer(text: str, **_: object) -> dict:
@@ -91,33 +100,61 @@ def fake(width: int = 1, positions: int = 512, labels: tuple[str, ...] = ("O", "
         places = [(i, min(i + width, len(text))) for i in range(0, len(text), width)]
         return {"input_ids": [ord(text[a]) % 7 for a, _ in places], "offset_mapping": places}
 
-    return Tagger(SimpleNamespace(config=SimpleNamespace(max_position_embeddings=positions)), tokenizer, list(labels))
+    return Tagger(
+        SimpleNamespace(config=SimpleNamespace(max_position_embeddings=positions)),
+        tokenizer,
+        list(labels),
+    )
 
 
 def test_what_cannot_be_tagged_is_counted():
     """Entities vanished from training without a word: no place, nested, inside a token, said twice."""
     tagger = fake(width=2)
-    whole, inner, odd = ({"name": n, "type": "X", "pos": p} for n, p in (("甲乙丙丁", [0, 4]), ("乙丙", [1, 3]), ("己", [5, 6])))
+    whole, inner, odd = (
+        {"name": n, "type": "X", "pos": p}
+        for n, p in (("甲乙丙丁", [0, 4]), ("乙丙", [1, 3]), ("己", [5, 6]))
+    )
     lost = {"name": "庚", "type": "X", "pos": None}
-    rows = list(training_rows(tagger, [{"sentence": "甲乙丙丁戊己", "entities": [whole, dict(whole), inner, odd, lost]}]))
+    rows = list(
+        training_rows(
+            tagger,
+            [{"sentence": "甲乙丙丁戊己", "entities": [whole, dict(whole), inner, odd, lost]}],
+        )
+    )
     assert rows == [([ord("甲") % 7, ord("丙") % 7, ord("戊") % 7], [1, 2, 0])]
-    assert tagger.counts == {"entities": 4, "unplaced": 1, "overlapping": 1, "inside_token": 1, "cut": 0}
+    assert tagger.counts == {
+        "entities": 4,
+        "unplaced": 1,
+        "overlapping": 1,
+        "inside_token": 1,
+        "cut": 0,
+    }
 
 
 def test_a_long_sentence_comes_in_parts():
     """Tokens beyond the model's context crashed it, or the entities there were lost."""
     tagger = fake(positions=4)
-    record = {"sentence": "甲乙丙丁戊己庚", "entities": [{"name": "丙丁戊己", "type": "X", "pos": [2, 6]}]}
-    assert [tags for _, tags in training_rows(tagger, [record])] == [[0, 0, 1, 2], [2, 2, 0]] and tagger.counts["cut"] == 1
+    record = {
+        "sentence": "甲乙丙丁戊己庚",
+        "entities": [{"name": "丙丁戊己", "type": "X", "pos": [2, 6]}],
+    }
+    assert [tags for _, tags in training_rows(tagger, [record])] == [[0, 0, 1, 2], [2, 2, 0]]
+    assert tagger.counts["cut"] == 1
     assert [b - a for a, b in windows(9, 4)] == [4, 4, 1]
-    assert tagger.record(record["sentence"], [(i, i + 1) for i in range(7)], [0, 0, 1, 2, 2, 2, 0])["entities"] == record["entities"]
+    assert (
+        tagger.record(record["sentence"], [(i, i + 1) for i in range(7)], [0, 0, 1, 2, 2, 2, 0])[
+            "entities"
+        ]
+        == record["entities"]
+    )
 
 
 def test_half_a_surrogate_pair_and_spaces_keep_their_places():
     """A lone surrogate stops the tokenizer; a space inside a token moved the entity's start."""
     sentence = "甲\ud83d 乙"
     ids, places = tokenised(fake().tokenizer, sentence)
-    assert len(ids) == 4 and places == [(0, 1), (1, 2), (2, 3), (3, 4)]
+    assert len(ids) == 4
+    assert places == [(0, 1), (1, 2), (2, 3), (3, 4)]
     found = fake(2).record(" 甲 乙", own_places(" 甲 乙", [(0, 2), (2, 4)]), [1, 1])["entities"]
     assert [(e["name"], e["pos"]) for e in found] == [("甲", [1, 2]), ("乙", [3, 4])]
 
@@ -133,10 +170,15 @@ def test_it_learns_eight_sentences_by_heart_and_says_the_same_again(tiny):
     taggers = [train_tagger(tiny, records, epochs=25, batch_size=4, seed=1) for _ in range(2)]
     sentences = [record["sentence"] for record in records]
     first, second = (tagger.predict(sentences, batch_size=3) for tagger in taggers)
-    assert first == second == [check_record(record) for record in first] and taggers[0].steps == 50
+    assert first == second == [check_record(record) for record in first]
+    assert taggers[0].steps == 50
     assert headline(score(records, first, "NER"))[0][1]["f1"] == 1
-    assert (tiny.model.transformer.h[0].attn.c_attn.weight == before).all(), "the student itself was trained"
-    assert taggers[0].predict(sentences[:1], batch_size=1)[0] == first[0], "padding changed a prediction"
+    assert (tiny.model.transformer.h[0].attn.c_attn.weight == before).all(), (
+        "the student itself was trained"
+    )
+    assert taggers[0].predict(sentences[:1], batch_size=1)[0] == first[0], (
+        "padding changed a prediction"
+    )
 
 
 @pytest.mark.parametrize("bidirectional", [True, False])

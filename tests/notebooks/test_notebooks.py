@@ -36,7 +36,9 @@ def test_all_six_are_there():
 def test_header(path):
     """One H1 in both languages, the badge, and a table of what it teaches and costs."""
     head = cells(path)[0].source
-    assert head.startswith("# ") and head.count("\n# ") == 0 and " · " in head.splitlines()[0]
+    assert head.startswith("# ")
+    assert head.count("\n# ") == 0
+    assert " · " in head.splitlines()[0]
     for row in ("你会学到", "输入 → 输出", "时间", "内存、费用"):
         assert f"| {row}" in head
     assert "Open in Colab" in head
@@ -46,9 +48,11 @@ def test_header(path):
 def test_setup_and_parameters_come_first(path):
     """papermill injects after the cell tagged parameters; a value that is no literal would go stale."""
     first, second = code(path)[:2]
-    assert first.source == setup_cell(*address(ROOT)) and tags(second) == ["parameters"]
+    assert first.source == setup_cell(*address(ROOT))
+    assert tags(second) == ["parameters"]
     for node in ast.parse(second.source).body:
-        assert isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        assert isinstance(node, ast.Assign)
+        assert isinstance(node.value, ast.Constant)
     assert 'SCALE = "smoke"' in second.source
 
 
@@ -57,21 +61,29 @@ def test_cells_are_short_and_plain(path):
     """`%pip` and `!cmd` leave a cell green when they fail; `input()` and `sys.exit` break a headless run."""
     for cell in code(path):
         assert len(cell.source.splitlines()) <= 25, cell.source[:60]
-        assert not re.search(r"^\s*[%!]|\binput\(|sys\.exit|plt\.show\(", cell.source, re.M), cell.source[:60]
+        assert not re.search(r"^\s*[%!]|\binput\(|sys\.exit|plt\.show\(", cell.source, re.M), (
+            cell.source[:60]
+        )
 
 
 @each_book
 def test_only_curated_outputs_are_committed(path):
     """A key, an absolute path or a megabyte of pictures once went into the history."""
     book = nbformat.read(path, as_version=4)
-    assert stripped(nbformat.read(path, as_version=4)) == book, "run `python scripts/notebooks.py refresh`, or strip it"
+    assert stripped(nbformat.read(path, as_version=4)) == book, (
+        "run `python scripts/notebooks.py refresh`, or strip it"
+    )
     assert "widgets" not in book.metadata
     for cell in code(path):
         assert not cell.outputs or KEPT in tags(cell)
         for output in cell.outputs:
             text = str(output)
-            assert output.output_type != "error" and len(text) < 50_000 * (4 / 3), f"{cell.id}: {len(text):,} characters"
-            assert not re.search(r"/(?:home|root|work|Users|tmp)/|[A-Z]:\\\\Users|sk-[A-Za-z0-9]{16}|hf_[A-Za-z0-9]{16}", text)
+            assert output.output_type != "error", f"{cell.id}: {len(text):,} characters"
+            assert len(text) < 50_000 * (4 / 3), f"{cell.id}: {len(text):,} characters"
+            assert not re.search(
+                r"/(?:home|root|work|Users|tmp)/|[A-Z]:\\\\Users|sk-[A-Za-z0-9]{16}|hf_[A-Za-z0-9]{16}",
+                text,
+            )
 
 
 @each_book
@@ -81,7 +93,8 @@ def test_chinese_comes_first_and_english_follows(path):
         if cell.cell_type == "markdown" and not cell.source.startswith(("上一本", "下一本")):
             prose = re.sub(r"^#.*$|`[^`]*`", "", cell.source, flags=re.M).strip()
             if prose:
-                assert re.search("[\u4e00-\u9fff]", prose[:40]) and re.search(r"^\*.*[A-Za-z]{3}.*\*$", prose, re.M), cell.source[:60]
+                assert re.search("[\u4e00-\u9fff]", prose[:40]), cell.source[:60]
+                assert re.search(r"^\*.*[A-Za-z]{3}.*\*$", prose, re.M), cell.source[:60]
 
 
 @each_book
@@ -90,7 +103,9 @@ def test_no_placeholder_is_left_in_the_prose(path):
     for cell in cells(path):
         if cell.cell_type == "markdown":
             prose = re.sub(r"`[^`]*`|\(https?:[^)]*\)", "", cell.source)
-            assert not re.search(r"\{[A-Z_]+\}|\b[A-Z]+_[A-Z]+\b|CPUMIN|TODO|XXX", prose), cell.source[:80]
+            assert not re.search(r"\{[A-Z_]+\}|\b[A-Z]+_[A-Z]+\b|CPUMIN|TODO|XXX", prose), (
+                cell.source[:80]
+            )
 
 
 @each_book
@@ -98,8 +113,12 @@ def test_it_ends_with_summary_exercises_and_links(path):
     """A notebook without a check of its exercises cannot tell a reader that they understood."""
     *_, check, links = cells(path)
     summary = cells(path)[-3].source
-    assert "## 小结" in summary and "## 练习" in summary and len(re.findall(r"^\d\. ", summary, re.M)) == 3
-    assert check.cell_type == "code" and "练习" in check.source and "](0" in links.source
+    assert "## 小结" in summary
+    assert "## 练习" in summary
+    assert len(re.findall(r"^\d\. ", summary, re.M)) == 3
+    assert check.cell_type == "code"
+    assert "练习" in check.source
+    assert "](0" in links.source
     for name in re.findall(r"\]\((\d\d_\w+\.ipynb)\)", links.source):
         assert (ROOT / "notebooks" / name).is_file()
 
@@ -118,5 +137,7 @@ def test_it_runs_alone(path, tmp_path, monkeypatch):
     executed = runner.execute(path, tmp_path, {"SCALE": "smoke"})
     for cell in code(executed):
         texts = [str(o) for o in cell.get("outputs", [])]
-        assert not any("\ufffd" in t for t in texts) or "shows-broken-bytes" in tags(cell), f"{cell.id} shows U+FFFD"
+        assert not any("\ufffd" in t for t in texts) or "shows-broken-bytes" in tags(cell), (
+            f"{cell.id} shows U+FFFD"
+        )
     assert executed.with_suffix(".html").is_file()

@@ -6,7 +6,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, GPT2Config, LlamaConfig, T5Config
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    GPT2Config,
+    LlamaConfig,
+    T5Config,
+)
 
 from miniluotuo_utils.students import devices, planner
 from miniluotuo_utils.students import estimate as sizes
@@ -17,21 +23,46 @@ from miniluotuo_utils.students.zoo import ZOO
 from miniluotuo_utils.tokens import IGNORED
 
 GIB = 1 << 30
-DRY = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0, "bos_token_id": 1, "eos_token_id": 2}
+DRY = {
+    "resid_pdrop": 0.0,
+    "embd_pdrop": 0.0,
+    "attn_pdrop": 0.0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
 
 
 def gpt2(layers: int = 2, width: int = 64, **more) -> GPT2Config:
-    return GPT2Config(n_layer=layers, n_embd=width, n_head=4, vocab_size=101, n_positions=128, **(DRY | more))
+    return GPT2Config(
+        n_layer=layers, n_embd=width, n_head=4, vocab_size=101, n_positions=128, **(DRY | more)
+    )
 
 
 def llama(layers: int = 2) -> LlamaConfig:
-    return LlamaConfig(num_hidden_layers=layers, hidden_size=64, intermediate_size=160, num_attention_heads=4, num_key_value_heads=2, vocab_size=101,
-                       tie_word_embeddings=False)  # fmt: skip
+    return LlamaConfig(
+        num_hidden_layers=layers,
+        hidden_size=64,
+        intermediate_size=160,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        vocab_size=101,
+        tie_word_embeddings=False,
+    )
 
 
 def t5(layers: int = 2) -> T5Config:
-    return T5Config(num_layers=layers, num_decoder_layers=layers + 1, d_model=64, d_kv=16, d_ff=160, num_heads=4, vocab_size=101, decoder_start_token_id=0,
-                    dropout_rate=0.0, n_positions=128)  # fmt: skip
+    return T5Config(
+        num_layers=layers,
+        num_decoder_layers=layers + 1,
+        d_model=64,
+        d_kv=16,
+        d_ff=160,
+        num_heads=4,
+        vocab_size=101,
+        decoder_start_token_id=0,
+        dropout_rate=0.0,
+        n_positions=128,
+    )
 
 
 CONFIGS = {"gpt2": gpt2, "llama": llama, "t5": t5}
@@ -66,7 +97,9 @@ def test_trainable_parameters_are_pefts(kind, method):
     config = CONFIGS[kind]()
     student = Student("", build(config), None)
     attach(student, method, seed=0, steps=100)
-    assert sizes.trainable_parameters(config, method) == sum(p.numel() for p in student.model.parameters() if p.requires_grad)
+    assert sizes.trainable_parameters(config, method) == sum(
+        p.numel() for p in student.model.parameters() if p.requires_grad
+    )
 
 
 def counted_flops(model, inputs) -> int:
@@ -81,7 +114,9 @@ def counted_flops(model, inputs) -> int:
 def test_flops_are_those_that_torch_counts(kind):
     """A matrix forgotten or counted twice (GQA, gated MLP, tied output layer): equal to the last FLOP, with eager attention."""
     config, ids = CONFIGS[kind](), torch.randint(5, 100, (2, 32))
-    assert sizes.flops_per_token(config, 32) * 64 == counted_flops(build(config, "eager"), {"input_ids": ids, "labels": ids})
+    assert sizes.flops_per_token(config, 32) * 64 == counted_flops(
+        build(config, "eager"), {"input_ids": ids, "labels": ids}
+    )
 
 
 def test_flops_of_encoder_and_decoder_stand_apart():
@@ -103,7 +138,10 @@ def test_lora_flops_are_near_those_that_torch_counts():
 def test_checkpointing_adds_one_forward_pass_of_the_layers():
     """Recomputation left out of the estimate, or the output layer recomputed."""
     forward = sizes.forward_flops(gpt2(), 32)
-    assert sizes.flops_per_token(gpt2(), 32, checkpointing=True) - sizes.flops_per_token(gpt2(), 32) == forward.source
+    assert (
+        sizes.flops_per_token(gpt2(), 32, checkpointing=True) - sizes.flops_per_token(gpt2(), 32)
+        == forward.source
+    )
     unlabelled = sizes.flops_per_token(gpt2(), 32, supervised_share=0.5)
     assert sizes.flops_per_token(gpt2(), 32) - unlabelled == 1.5 * forward.head
 
@@ -132,43 +170,63 @@ def test_activations_are_those_that_a_real_forward_keeps(kind):
 
 def test_activations_by_hand():
     """The sentence in the docstring: 28 numbers per token, layer and unit of width (and one that a CPU's fused attention copies)."""
-    deep, shallow = (sizes.activation_memory(gpt2(layers=n), "full", 64, half=False)[0] for n in (5, 4))
+    deep, shallow = (
+        sizes.activation_memory(gpt2(layers=n), "full", 64, half=False)[0] for n in (5, 4)
+    )
     assert 28 <= (deep - shallow) / 4 / 64 / 64 < 30
 
 
 @settings(max_examples=12, deadline=None)
-@given(batch=st.integers(1, 64), length=st.sampled_from([16, 32, 64]), method=st.sampled_from(METHODS), again=st.booleans())
+@given(
+    batch=st.integers(1, 64),
+    length=st.sampled_from([16, 32, 64]),
+    method=st.sampled_from(METHODS),
+    again=st.booleans(),
+)
 def test_memory_grows_with_batch_and_length(batch, length, method, again):
     """A term with the wrong sign, which would tell someone that a larger batch fits."""
 
     def total(**how):
-        return sizes.training_memory(gpt2(), method, **({"length": length, "batch": batch, "checkpointing": again} | how))[
-            "total"
-        ]
+        return sizes.training_memory(
+            gpt2(), method, **({"length": length, "batch": batch, "checkpointing": again} | how)
+        )["total"]
 
-    assert total() < total(batch=batch + 1) and total() < total(length=2 * length)
+    assert total() < total(batch=batch + 1)
+    assert total() < total(length=2 * length)
     assert total(checkpointing=True) <= total(checkpointing=False)
 
 
 def test_parts_add_up_and_methods_differ_as_they_must():
     """Weights, gradients or moments of a frozen base; 4-bit weights that are not about a quarter of 16-bit ones."""
     config = ZOO["wenzhong-3.5b"].config()
-    full, lora, qlora = (sizes.training_memory(config, method) for method in ("full", "lora", "qlora"))
+    full, lora, qlora = (
+        sizes.training_memory(config, method) for method in ("full", "lora", "qlora")
+    )
     assert all(sum(parts.values()) == 2 * parts["total"] for parts in (full, lora, qlora))
     assert full["optimizer"] == 8 * sizes.parameter_count(config) == 2 * full["gradients"]
     assert qlora["total"] < lora["total"] < full["total"] / 3
     linear = sizes.linear_parameters(config)
     assert pytest.approx(4.127, abs=0.001) == sizes.NF4_BITS
-    assert 0.25 * 2 * linear < qlora["weights"] < 0.25 * 2 * linear + 4 * (sizes.parameter_count(config) - linear) + GIB / 2
+    assert (
+        0.25 * 2 * linear
+        < qlora["weights"]
+        < 0.25 * 2 * linear + 4 * (sizes.parameter_count(config) - linear) + GIB / 2
+    )
 
 
 def test_a_t4_takes_qlora_of_3_5_billion_and_not_full():
     """The promise of scale t4; and 14 GB of a full training that would be started in vain."""
     small = planner.plan("wenzhong-3.5b", "qlora", 1024, "t4")
-    assert small["fits"] and small["largest_batch"] >= 1
-    assert sizes.training_memory(ZOO["wenzhong-3.5b"].config(), "qlora", checkpointing=True)["total"] < 15 * GIB
+    assert small["fits"]
+    assert small["largest_batch"] >= 1
+    assert (
+        sizes.training_memory(ZOO["wenzhong-3.5b"].config(), "qlora", checkpointing=True)["total"]
+        < 15 * GIB
+    )
     full = planner.plan("wenzhong-3.5b", "full", 1024, "t4")
-    assert not full["fits"] and full["largest_batch"] == 0 and "放不下" in planner.table(full)
+    assert not full["fits"]
+    assert full["largest_batch"] == 0
+    assert "放不下" in planner.table(full)
     assert full["memory"]["total"] > 50 * GIB
 
 
@@ -186,9 +244,13 @@ def test_the_plans_largest_batch_is_the_largest():
 def test_hours_and_money_by_hand():
     """Epochs, rows or the price left out of the product."""
     config = gpt2()
-    found = planner.plan(config, "full", 64, "a100-80", epochs=3, rows=1000, row_tokens=100, mfu=0.5, price=2.0)
+    found = planner.plan(
+        config, "full", 64, "a100-80", epochs=3, rows=1000, row_tokens=100, mfu=0.5, price=2.0
+    )
     assert found["tokens"] == 300_000
-    assert found["tokens_per_second"] == pytest.approx(312e12 * 0.5 / sizes.flops_per_token(config, 64))
+    assert found["tokens_per_second"] == pytest.approx(
+        312e12 * 0.5 / sizes.flops_per_token(config, 64)
+    )
     assert found["money"] == pytest.approx(2 * 300_000 / found["tokens_per_second"] / 3600)
     with pytest.raises(ValueError, match="expected one of t4"):
         planner.plan(config, gpu="abacus")
@@ -200,17 +262,19 @@ def test_advice_names_what_fits_in_the_right_order():
     """Advice that does not help: the first change must keep the global batch, and what is said to fit must fit."""
     config = ZOO["gpt2-124m"].config()
     lines = planner.advice(config, "full", 1024, 16, 15 * GIB).splitlines()[2:]
-    assert "batch_size=8, accumulate=2" in lines[0] and "放得下" in lines[0]
-    assert (
-        "checkpointing=True" in lines[1] and any("method='lora'" in line for line in lines) and "smaller student" in lines[-1]
-    )
+    assert "batch_size=8, accumulate=2" in lines[0]
+    assert "放得下" in lines[0]
+    assert "checkpointing=True" in lines[1]
+    assert any("method='lora'" in line for line in lines)
+    assert "smaller student" in lines[-1]
     assert (
         sizes.training_memory(config, "full", 1024, 8)["total"]
         <= 15 * GIB
         < sizes.training_memory(config, "full", 1024, 16)["total"]
     )
     alone = planner.advice(config, "full", 1024, 1, GIB)
-    assert "accumulate=1" not in alone.splitlines()[2] and "checkpointing" in alone.splitlines()[2]
+    assert "accumulate=1" not in alone.splitlines()[2]
+    assert "checkpointing" in alone.splitlines()[2]
     assert "仍放不下" in alone
 
 
@@ -221,8 +285,12 @@ def meter(config, length: int = 8) -> throughput.Throughput:
 def test_the_meter_counts_tokens_labels_and_padding():
     """Padding counted as tokens; the first label counted although nothing predicts it; an end id that pads and also answers."""
     counter = meter(gpt2())
-    ids = torch.tensor([[5, 6, 7, 0, 0, 0], [5, 6, 7, 8, 9, 0]])  # the second row's 0 is its answer's end
-    labels = torch.tensor([[IGNORED, 6, 7, IGNORED, IGNORED, IGNORED], [5, IGNORED, IGNORED, 8, 9, 0]])
+    ids = torch.tensor(
+        [[5, 6, 7, 0, 0, 0], [5, 6, 7, 8, 9, 0]]
+    )  # the second row's 0 is its answer's end
+    labels = torch.tensor(
+        [[IGNORED, 6, 7, IGNORED, IGNORED, IGNORED], [5, IGNORED, IGNORED, 8, 9, 0]]
+    )
     counter.count({"input_ids": ids, "labels": labels})
     found = counter.totals()
     assert (found["tokens"], found["supervised"], found["positions"]) == (9, 5, 12)
@@ -242,7 +310,9 @@ def test_the_meter_knows_encoder_decoders():
     )
     found = counter.totals()
     assert (found["tokens"], found["supervised"], found["positions"]) == (5, 2, 7)
-    assert counter.figures()["flops"] == sizes.training_flops(t5(), 3, 2, 8, target_tokens=2, target_length=3)
+    assert counter.figures()["flops"] == sizes.training_flops(
+        t5(), 3, 2, 8, target_tokens=2, target_length=3
+    )
 
 
 def test_rates_leave_the_first_step_out_and_resuming_goes_on(monkeypatch):
@@ -255,12 +325,15 @@ def test_rates_leave_the_first_step_out_and_resuming_goes_on(monkeypatch):
     for _ in range(2):
         counter.count({"input_ids": ids, "labels": ids})
         line = counter.totals()
-    assert line["tokens"] == 20 and line["tokens_per_second"] == 10.0 and line["supervised_per_second"] == 9.0
+    assert line["tokens"] == 20
+    assert line["tokens_per_second"] == 10.0
+    assert line["supervised_per_second"] == 9.0
     assert line["mfu"] == pytest.approx(sizes.training_flops(gpt2(), 10, 9, 8) / 1e12)
     counter.resume(line)
     counter.count({"input_ids": ids, "labels": ids})
     again = counter.totals()
-    assert again["tokens"] == 30 and again["tokens_per_second"] == 5.0
+    assert again["tokens"] == 30
+    assert again["tokens_per_second"] == 5.0
 
 
 def test_an_unknown_gpu_has_no_mfu(monkeypatch):
@@ -270,5 +343,6 @@ def test_an_unknown_gpu_has_no_mfu(monkeypatch):
     assert devices.known_peak("Imagined 9000") is None
     counter.count({"input_ids": torch.full((1, 4), 5), "labels": torch.full((1, 4), 5)})
     found = counter.totals()
-    assert found["mfu"] is None and found["tokens_per_second"] > 0
+    assert found["mfu"] is None
+    assert found["tokens_per_second"] > 0
     assert devices.measured_peak(size=128) > 0

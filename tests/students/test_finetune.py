@@ -21,7 +21,10 @@ from miniluotuo_utils.students.methods import METHODS, TOKENS, VIRTUAL
 from miniluotuo_utils.students.training import Watch
 from miniluotuo_utils.tokens import collate, encode, pack
 
-ROWS = [{"instruction": f"数到{n}", "input": "", "output": "一二三四五六七八九"[:n], "source": "x"} for n in range(1, 10)] * 2
+ROWS = [
+    {"instruction": f"数到{n}", "input": "", "output": "一二三四五六七八九"[:n], "source": "x"}
+    for n in range(1, 10)
+] * 2
 CPU = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 
 
@@ -32,27 +35,33 @@ def logits(student, text="### Response:"):
     ids = student.tokenizer(text, return_tensors="pt", add_special_tokens=False)["input_ids"]
     extra = {"decoder_input_ids": ids[:, :1]} if student.model.config.is_encoder_decoder else {}
     with torch.inference_mode():
-        return student.model(ids, **extra, use_cache=False).logits[:, -ids.shape[1] :].float()  # without learned virtual tokens
+        return (
+            student.model(ids, **extra, use_cache=False).logits[:, -ids.shape[1] :].float()
+        )  # without learned virtual tokens
 
 
 @pytest.fixture(scope="module")
 def trained():
     """The tiny student after a few steps on nine rows."""
-    return finetune(load_student("tiny"), ROWS, epochs=3, batch_size=2, max_length=64 * 2, learning_rate=1e-3)
+    return finetune(
+        load_student("tiny"), ROWS, epochs=3, batch_size=2, max_length=64 * 2, learning_rate=1e-3
+    )
 
 
 def test_the_loss_falls_and_the_figures_agree(trained):
     """A trainer whose labels were all masked once ran happily."""
     figures = trained.figures()
-    assert trained.log[-1]["loss"] < trained.log[0]["loss"] and figures["steps"] == len(trained.log)
+    assert trained.log[-1]["loss"] < trained.log[0]["loss"]
+    assert figures["steps"] == len(trained.log)
     encoded = encode(ROWS, trained.student.tokenizer, 128)
     first_tokens = len(encoded.rows)  # of each packed row the first token is predicted by none
-    assert trained.supervised == 3 * encoded.supervised and trained.tokens == 3 * sum(len(r["input_ids"]) for r in encoded.rows), first_tokens
+    assert trained.supervised == 3 * encoded.supervised, first_tokens
+    assert trained.tokens == 3 * sum(len(r["input_ids"]) for r in encoded.rows), first_tokens
     assert figures["trainable_parameters"] == figures["parameters"] == trained.student.parameters
 
 
 def test_a_saved_student_is_the_same_under_plain_transformers(trained, tmp_path):
-    """"Trained, but failed to save and reload" is the sister projects' commonest complaint."""
+    """ "Trained, but failed to save and reload" is the sister projects' commonest complaint."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     folder = save(trained.student, tmp_path / "student", trained.log)
@@ -76,9 +85,12 @@ def small(name):
 @pytest.mark.parametrize("method", [m for m in METHODS if m != "qlora"])
 def test_every_method_trains_and_reads_back_the_same(name, method, tmp_path):
     """Each method must come back from its folder with the logits that it was saved with, within 1e-4; merged, within 1e-3."""
-    training = finetune(small(name), ROWS, method, max_steps=3, batch_size=4, max_length=256, learning_rate=1e-2)
+    training = finetune(
+        small(name), ROWS, method, max_steps=3, batch_size=4, max_length=256, learning_rate=1e-2
+    )
     student = training.student
-    assert len(training.log) == 3 and (method == "full") == (training.trainable == student.parameters)
+    assert len(training.log) == 3
+    assert (method == "full") == (training.trainable == student.parameters)
     before, untouched = logits(student), logits(small(name))
     assert (before - untouched).abs().max() > 1e-5, "the training changed nothing"
     folder = save(student, tmp_path / "saved")
@@ -86,7 +98,8 @@ def test_every_method_trains_and_reads_back_the_same(name, method, tmp_path):
         assert (logits(load_student(folder)) - before).abs().max() < 1e-4
         return
     config = json.loads((folder / "adapter_config.json").read_text())
-    assert config["base_model_name_or_path"] == student.name and not list(folder.glob("*.bin"))
+    assert config["base_model_name_or_path"] == student.name
+    assert not list(folder.glob("*.bin"))
     again = load_student(folder)
     assert (logits(again) - before).abs().max() < 1e-4
     if method in VIRTUAL:
@@ -101,7 +114,8 @@ def test_an_adapter_folder_names_its_base_and_loads(tmp_path):
     training = finetune(load_student("tiny"), ROWS, "lora", epochs=1, batch_size=2, max_length=128)
     adapter = save(training.student, tmp_path / "adapter")
     config = json.loads((adapter / "adapter_config.json").read_text())
-    assert config["base_model_name_or_path"] == "tiny" and set(config["target_modules"]) == {"c_attn", "c_proj", "c_fc"}
+    assert config["base_model_name_or_path"] == "tiny"
+    assert set(config["target_modules"]) == {"c_attn", "c_proj", "c_fc"}
     loaded = load_student(adapter)
     assert (logits(loaded) - logits(training.student)).abs().max() < 1e-4
     with pytest.raises(ValueError, match="has an adapter already"):
@@ -113,11 +127,20 @@ def test_an_adapter_folder_names_its_base_and_loads(tmp_path):
 def test_qlora_trains_in_four_bits_and_reads_back_the_same(tmp_path):
     """A quantised base must be quantised the same way when the adapter is read back."""
     pytest.importorskip("bitsandbytes", reason="4 bits need bitsandbytes")
-    training = finetune(load_student("tiny", "cpu", bits=4), ROWS, "qlora", max_steps=3, batch_size=4, max_length=256)
+    training = finetune(
+        load_student("tiny", "cpu", bits=4),
+        ROWS,
+        "qlora",
+        max_steps=3,
+        batch_size=4,
+        max_length=256,
+    )
     before = logits(training.student)  # bitsandbytes repacks for the CPU here
     folder = save(training.student, tmp_path / "adapter")
     assert (logits(load_student(folder, "cpu", bits=4)) - before).abs().max() < 1e-3
-    whole = logits(load_student(folder))  # the same adapter on the base in full precision: near, not equal
+    whole = logits(
+        load_student(folder)
+    )  # the same adapter on the base in full precision: near, not equal
     assert 1e-3 < (whole - before).abs().max() < 5
     with pytest.raises(ValueError, match="4-bit weights cannot be trained"):
         finetune(load_student("tiny", "cpu", bits=4), ROWS)
@@ -126,27 +149,38 @@ def test_qlora_trains_in_four_bits_and_reads_back_the_same(tmp_path):
 @pytest.mark.parametrize("name", ZOO)
 def test_every_student_of_the_zoo_is_trained_and_generates(name):
     """A row of the zoo's table that no code ever trained."""
-    training = finetune(small(name), ROWS[:9], max_steps=2, batch_size=4, max_length=256, learning_rate=1e-3)
-    assert len(training.log) == 2 and training.supervised > 0
+    training = finetune(
+        small(name), ROWS[:9], max_steps=2, batch_size=4, max_length=256, learning_rate=1e-3
+    )
+    assert len(training.log) == 2
+    assert training.supervised > 0
     assert isinstance(generate(training.student, [prompt("数到三")], max_new_tokens=4)[0], str)
 
 
 def test_packing_is_used_only_where_rows_stay_apart():
     """BLOOM's ALiBi takes no position ids: its packed rows see each other."""
-    assert isolates_packed_rows(load_student("tiny")) and isolates_packed_rows(small("qwen2.5-0.5b"))
+    assert isolates_packed_rows(load_student("tiny"))
+    assert isolates_packed_rows(small("qwen2.5-0.5b"))
     assert not isolates_packed_rows(small("bloom-560m"))
     rows, _, _ = training_rows(small("bloom-560m"), ROWS, "full", 256, 0.0, 1)
-    assert len(rows) == len(ROWS) and "position_ids" not in rows[0]
+    assert len(rows) == len(ROWS)
+    assert "position_ids" not in rows[0]
     student = load_student("tiny")
     packed = pack(encode(ROWS, student.tokenizer, 256).rows, 256)
-    assert len(unpack(packed)) == len(ROWS) and training_rows(student, packed, "prompt", 256, 0.0, 1)[0][0].keys() == {"input_ids", "labels"}
+    assert len(unpack(packed)) == len(ROWS)
+    assert training_rows(student, packed, "prompt", 256, 0.0, 1)[0][0].keys() == {
+        "input_ids",
+        "labels",
+    }
 
 
 @pytest.mark.parametrize("name", ["tiny", "t5-61m"])
 def test_all_ways_to_the_loss_agree(name):
     """The shortcut that makes logits only where a label is must not change what is learned."""
     student = small(name)
-    rows = encode(ROWS, student.tokenizer, 256, encoder_decoder=student.model.config.is_encoder_decoder).rows[:6]
+    rows = encode(
+        ROWS, student.tokenizer, 256, encoder_decoder=student.model.config.is_encoder_decoder
+    ).rows[:6]
     batch = collate(rows, student.tokenizer.pad_token_id, student.model.config.is_encoder_decoder)
     expected = student.model(**batch, use_cache=False).loss
     items = (batch["labels"] != -100).sum()
@@ -156,26 +190,46 @@ def test_all_ways_to_the_loss_agree(name):
         assert abs(summed_loss(student.model, batch, items, plain) - expected) < 1e-5
         assert abs(summed_loss(student.model, batch, None, plain) - expected) < 1e-5
     assert abs(summed_loss(student.model, batch, items, processes=2) - 2 * expected) < 1e-4
-    assert abs(summed_loss(student.model, batch, None, processes=2) - expected) < 1e-5, "an evaluation was multiplied by the processes"
+    assert abs(summed_loss(student.model, batch, None, processes=2) - expected) < 1e-5, (
+        "an evaluation was multiplied by the processes"
+    )
 
 
 def test_accumulated_steps_equal_one_large_step():
     """A mean of means weighs short rows more; transformers once did so for a year."""
+
     def run(batch_size, accumulate):
         rows = encode(ROWS[:8], load_student("tiny").tokenizer, 256).rows
         student = load_student("tiny")
-        return finetune(student, [{**r, "position_ids": list(range(len(r["input_ids"])))} for r in rows], max_steps=2, batch_size=batch_size, accumulate=accumulate)
+        return finetune(
+            student,
+            [{**r, "position_ids": list(range(len(r["input_ids"])))} for r in rows],
+            max_steps=2,
+            batch_size=batch_size,
+            accumulate=accumulate,
+        )
 
     whole, parts = run(8, 1), run(2, 4)
-    assert abs(whole.log[-1]["loss"] - parts.log[-1]["loss"]) < 0.02 and whole.supervised == parts.supervised
+    assert abs(whole.log[-1]["loss"] - parts.log[-1]["loss"]) < 0.02
+    assert whole.supervised == parts.supervised
 
 
 def test_an_evaluation_split_never_exceeds_the_data():
     """A fixed split of 2,000 rows breaks on small data."""
-    training = finetune(load_student("tiny"), ROWS, epochs=2, batch_size=1, max_length=128, evaluation=0.3, checkpoints=3)
-    assert 1 <= len(training.evaluations) <= 4 and training.figures()["eval_loss"] > 0
+    training = finetune(
+        load_student("tiny"),
+        ROWS,
+        epochs=2,
+        batch_size=1,
+        max_length=128,
+        evaluation=0.3,
+        checkpoints=3,
+    )
+    assert 1 <= len(training.evaluations) <= 4
+    assert training.figures()["eval_loss"] > 0
     rows, held_out, _ = training_rows(load_student("tiny"), ROWS[:1], "full", 128, 0.9, 1)
-    assert len(rows) == 1 and not held_out
+    assert len(rows) == 1
+    assert not held_out
     with pytest.raises(ValueError, match="evaluation is 2000; expected a share"):
         finetune(load_student("tiny"), ROWS, evaluation=2000)
 
@@ -189,7 +243,9 @@ def test_what_cannot_be_trained_is_refused_before_training():
         finetune(student, ROWS, "dora")
     with pytest.raises(ValueError, match="needs a 4-bit student"):
         finetune(student, ROWS, "qlora")
-    with pytest.raises(ValueError, match="report_to is 'wandb'; expected one of none, tensorboard, trackio"):
+    with pytest.raises(
+        ValueError, match="report_to is 'wandb'; expected one of none, tensorboard, trackio"
+    ):
         finetune(student, ROWS, report_to="wandb")
     with pytest.raises(FloatingPointError, match="the loss is nan at step 3: lower learning_rate"):
         Watch(None, None).note(3, {"loss": float("nan")})
@@ -198,15 +254,22 @@ def test_what_cannot_be_trained_is_refused_before_training():
 def test_packed_rows_too_long_beside_virtual_tokens_are_counted():
     """They were dropped without a word when packed rows were taken apart."""
     student = load_student("tiny")
-    packed = pack([{"input_ids": [9] * size, "labels": [9] * size} for size in (5, student.context)], student.context)
+    packed = pack(
+        [{"input_ids": [9] * size, "labels": [9] * size} for size in (5, student.context)],
+        student.context,
+    )
     kept, _, dropped = training_rows(student, packed, "prefix", student.context, 0, 0)
-    assert len(kept) == 1 and dropped == {f"over {student.context - TOKENS} tokens": 1}
+    assert len(kept) == 1
+    assert dropped == {f"over {student.context - TOKENS} tokens": 1}
 
 
 def test_minutes_end_a_training():
     """A time budget that only counts epochs is none."""
-    training = finetune(load_student("tiny"), ROWS, epochs=1000, minutes=0.03, batch_size=2, max_length=128)
-    assert 0 < training.steps < 1000 and training.log[-1]["learning_rate"] < training.log[0]["learning_rate"] * 20
+    training = finetune(
+        load_student("tiny"), ROWS, epochs=1000, minutes=0.03, batch_size=2, max_length=128
+    )
+    assert 0 < training.steps < 1000
+    assert training.log[-1]["learning_rate"] < training.log[0]["learning_rate"] * 20
 
 
 def test_no_memory_gives_advice(monkeypatch):
@@ -238,11 +301,18 @@ print("LOSS", repr(training.log[-1]["loss"]), len(training.log), training.log[-1
 def test_a_killed_training_goes_on_to_the_same_loss(method, tmp_path):
     """kill -9 in the middle; called again, the training ends with the loss of one that nobody killed."""
     run = [sys.executable, "-c", KILLED, method]
-    straight = subprocess.run([*run, ""], env=CPU, capture_output=True, text=True, check=True).stdout
+    straight = subprocess.run(
+        [*run, ""], env=CPU, capture_output=True, text=True, check=True
+    ).stdout
     folder = tmp_path / "progress"
-    child = subprocess.Popen([*run, str(folder)], env=CPU, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    child = subprocess.Popen(
+        [*run, str(folder)], env=CPU, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     for _ in range(2400):
-        if list(folder.glob("checkpoint-*/trainer_state.json")) and len((folder / "training.jsonl").read_text().splitlines()) >= 7:
+        if (
+            list(folder.glob("checkpoint-*/trainer_state.json"))
+            and len((folder / "training.jsonl").read_text().splitlines()) >= 7
+        ):
             break
         time.sleep(0.05)
     child.send_signal(signal.SIGKILL)
@@ -250,30 +320,60 @@ def test_a_killed_training_goes_on_to_the_same_loss(method, tmp_path):
     at = int(last_checkpoint(folder).name.rpartition("-")[2])
     assert 4 <= at < 12
     (folder / "checkpoint-11").mkdir()  # one that was being written when the power went
-    resumed = subprocess.run([*run, str(folder)], env=CPU, capture_output=True, text=True, check=True).stdout
-    assert "LOSS" in straight and resumed == straight
-    assert [json.loads(line)["step"] for line in (folder / "training.jsonl").read_text().splitlines()] == list(range(1, 13))
+    resumed = subprocess.run(
+        [*run, str(folder)], env=CPU, capture_output=True, text=True, check=True
+    ).stdout
+    assert "LOSS" in straight
+    assert resumed == straight
+    assert [
+        json.loads(line)["step"] for line in (folder / "training.jsonl").read_text().splitlines()
+    ] == list(range(1, 13))
 
 
 def test_a_folder_of_another_training_is_refused(tmp_path):
     """Resuming with other rows or another rate would mix two trainings."""
     finetune(load_student("tiny"), ROWS, max_steps=1, max_length=128, folder=tmp_path / "progress")
-    with pytest.raises(ValueError, match=r"settings.json, field max_steps: found 1, expected 2: another training"):
-        finetune(load_student("tiny"), ROWS, max_steps=2, max_length=128, folder=tmp_path / "progress")
+    with pytest.raises(
+        ValueError, match=r"settings.json, field max_steps: found 1, expected 2: another training"
+    ):
+        finetune(
+            load_student("tiny"), ROWS, max_steps=2, max_length=128, folder=tmp_path / "progress"
+        )
     with pytest.raises(ValueError, match="field rows"):
-        finetune(load_student("tiny"), ROWS[:3], max_steps=1, max_length=128, folder=tmp_path / "progress")
+        finetune(
+            load_student("tiny"),
+            ROWS[:3],
+            max_steps=1,
+            max_length=128,
+            folder=tmp_path / "progress",
+        )
 
 
 def test_tensorboard_writes_beside_the_log(tmp_path):
     """A logger that asks for a key stops a class; logs inside the folder would go with it."""
-    finetune(load_student("tiny"), ROWS, max_steps=1, max_length=128, folder=tmp_path / "p", report_to="tensorboard")
+    finetune(
+        load_student("tiny"),
+        ROWS,
+        max_steps=1,
+        max_length=128,
+        folder=tmp_path / "p",
+        report_to="tensorboard",
+    )
     assert list((tmp_path / "p.tensorboard").rglob("events.out*"))
 
 
 def train_command(*arguments, launch=()):
     """`train` from a shell, alone or under `accelerate launch`."""
-    start = [sys.executable, "-m", *(["accelerate.commands.launch", *launch, "-m"] if launch else []), "miniluotuo_utils", "train"]
-    return subprocess.run([*start, *map(str, arguments)], env=CPU, capture_output=True, text=True, check=False)
+    start = [
+        sys.executable,
+        "-m",
+        *(["accelerate.commands.launch", *launch, "-m"] if launch else []),
+        "miniluotuo_utils",
+        "train",
+    ]
+    return subprocess.run(
+        [*start, *map(str, arguments)], env=CPU, capture_output=True, text=True, check=False
+    )
 
 
 def test_two_processes_train_like_one(tmp_path):
@@ -283,16 +383,43 @@ def test_two_processes_train_like_one(tmp_path):
     data = [tmp_path / "a.jsonl", tmp_path / "b.jsonl"]
     write_jsonl(data[0], ROWS[:9])
     write_jsonl(data[1], ROWS[9:16])
-    common = ["--student", "tiny", "--data", *data, "--max-steps", 6, "--minutes", 5, "--evaluation", 0.0, "--max-length", 64, "--seed", 3]
+    common = [
+        "--student",
+        "tiny",
+        "--data",
+        *data,
+        "--max-steps",
+        6,
+        "--minutes",
+        5,
+        "--evaluation",
+        0.0,
+        "--max-length",
+        64,
+        "--seed",
+        3,
+    ]
     one = train_command(*common, "--batch-size", 4, "--out", tmp_path / "one")
     assert one.returncode == 0, one.stderr[-2000:]
     config = files("miniluotuo_utils") / "students" / "accelerate" / "cpu.yaml"
-    two = train_command(*common, "--batch-size", 2, "--out", tmp_path / "two", launch=("--config_file", str(config)))
+    two = train_command(
+        *common, "--batch-size", 2, "--out", tmp_path / "two", launch=("--config_file", str(config))
+    )
     assert two.returncode == 0, two.stderr[-2000:]
-    losses = [[json.loads(line)["loss"] for line in (tmp_path / name / "training.jsonl").read_text().splitlines()] for name in ("one", "two")]
-    assert losses[0] == pytest.approx(losses[1], rel=2e-2) and len(losses[0]) == 6
-    assert not (tmp_path / "two.training").exists() and len(two.stdout.splitlines()) == 1
-    assert json.loads(two.stdout)["supervised_tokens"] == json.loads(one.stdout)["supervised_tokens"]
+    losses = [
+        [
+            json.loads(line)["loss"]
+            for line in (tmp_path / name / "training.jsonl").read_text().splitlines()
+        ]
+        for name in ("one", "two")
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=2e-2)
+    assert len(losses[0]) == 6
+    assert not (tmp_path / "two.training").exists()
+    assert len(two.stdout.splitlines()) == 1
+    assert (
+        json.loads(two.stdout)["supervised_tokens"] == json.loads(one.stdout)["supervised_tokens"]
+    )
     again = load_student(tmp_path / "two")
     assert (logits(again) - logits(load_student(tmp_path / "one"))).abs().max() < 0.1
 
@@ -312,18 +439,44 @@ def test_saving_never_deletes_what_is_no_student(tmp_path):
 def test_an_adapter_on_a_folder_finds_its_base_beside_it(tmp_path):
     """A base folder called like a student of the zoo was silently replaced by the zoo's."""
     write_jsonl(tmp_path / "rows.jsonl", ROWS)
-    train_files("tiny", [tmp_path / "rows.jsonl"], tmp_path / "tiny", max_steps=3, learning_rate=1e-2, max_length=128)
-    training = train_files(tmp_path / "tiny", [tmp_path / "rows.jsonl"], tmp_path / "adapter", method="lora", max_steps=2, max_length=128)
-    assert (logits(load_student(tmp_path / "adapter")) - logits(training.student)).abs().max() < 1e-4
-    assert str(tmp_path) not in "".join(p.read_text(errors="ignore") for p in (tmp_path / "adapter").iterdir())
+    train_files(
+        "tiny",
+        [tmp_path / "rows.jsonl"],
+        tmp_path / "tiny",
+        max_steps=3,
+        learning_rate=1e-2,
+        max_length=128,
+    )
+    training = train_files(
+        tmp_path / "tiny",
+        [tmp_path / "rows.jsonl"],
+        tmp_path / "adapter",
+        method="lora",
+        max_steps=2,
+        max_length=128,
+    )
+    assert (
+        logits(load_student(tmp_path / "adapter")) - logits(training.student)
+    ).abs().max() < 1e-4
+    assert str(tmp_path) not in "".join(
+        p.read_text(errors="ignore") for p in (tmp_path / "adapter").iterdir()
+    )
     with pytest.raises(ValueError, match="an adapter finds its base beside it"):
-        train_files(tmp_path / "tiny", [tmp_path / "rows.jsonl"], tmp_path / "elsewhere" / "adapter", method="lora")
+        train_files(
+            tmp_path / "tiny",
+            [tmp_path / "rows.jsonl"],
+            tmp_path / "elsewhere" / "adapter",
+            method="lora",
+        )
 
 
 def test_rows_of_another_vocabulary_are_refused():
     """Tokens of a 50,000-entry vocabulary ended in an index error deep inside the student."""
     with pytest.raises(ValueError, match="hold token 49,000, tiny knows 4,864"):
-        finetune(load_student("tiny"), [{"input_ids": [1, 49_000], "labels": [1, 49_000], "position_ids": [0, 1]}])
+        finetune(
+            load_student("tiny"),
+            [{"input_ids": [1, 49_000], "labels": [1, 49_000], "position_ids": [0, 1]}],
+        )
 
 
 def test_rows_are_evened_out_with_rows_that_teach_nothing():
@@ -334,8 +487,17 @@ def test_rows_are_evened_out_with_rows_that_teach_nothing():
 
 def test_adalora_does_not_change_with_accumulation():
     """The penalty for factors that are not orthogonal was added once per micro-batch, and T5's mean was never divided."""
+
     def run(name, batch_size, accumulate):
-        return finetune(small(name), ROWS[:8], "adalora", max_steps=1, batch_size=batch_size, accumulate=accumulate, max_length=128).log[0]["loss"]
+        return finetune(
+            small(name),
+            ROWS[:8],
+            "adalora",
+            max_steps=1,
+            batch_size=batch_size,
+            accumulate=accumulate,
+            max_length=128,
+        ).log[0]["loss"]
 
     for name in ("tiny", "t5-61m"):
         assert run(name, 8, 1) == pytest.approx(run(name, 2, 4), rel=0.1)  # dropout differs
@@ -344,8 +506,12 @@ def test_adalora_does_not_change_with_accumulation():
 def test_train_from_a_shell_says_what_is_wrong(tmp_path):
     """A bad row, and an empty file, each as one line."""
     (tmp_path / "bad.jsonl").write_text('{"instruction": "a"}\n')
-    done = train_command("--student", "tiny", "--data", tmp_path / "bad.jsonl", "--out", tmp_path / "x")
-    assert done.returncode == 2 and "bad.jsonl, line 1, field input" in done.stderr and "Traceback" not in done.stderr
+    done = train_command(
+        "--student", "tiny", "--data", tmp_path / "bad.jsonl", "--out", tmp_path / "x"
+    )
+    assert done.returncode == 2
+    assert "bad.jsonl, line 1, field input" in done.stderr
+    assert "Traceback" not in done.stderr
     (tmp_path / "empty.jsonl").write_text("")
     with pytest.raises(ValueError, match="empty.jsonl: found no row to learn from"):
         train_files("tiny", [tmp_path / "empty.jsonl"], tmp_path / "x")

@@ -23,7 +23,7 @@ from werkzeug import Request, Response
 from miniluotuo_utils.files import DataError
 from miniluotuo_utils.prompts import joined
 from miniluotuo_utils.records import check_row
-from miniluotuo_utils.teacher import (  # fmt: skip
+from miniluotuo_utils.teacher import (
     RecordedTeacher,
     Store,
     Teacher,
@@ -44,9 +44,15 @@ from miniluotuo_utils.text import folded
 
 KEY = "sk-very-secret-4711"
 BANK = [
-    {"instruction": f"说说{topic}的第{i}个特点。", "input": "", "output": f"{topic}特点{i}。", "topic": topic}
-    for topic in ("茶叶", "高铁", "月亮") for i in range(8)
-]  # fmt: skip
+    {
+        "instruction": f"说说{topic}的第{i}个特点。",
+        "input": "",
+        "output": f"{topic}特点{i}。",
+        "topic": topic,
+    }
+    for topic in ("茶叶", "高铁", "月亮")
+    for i in range(8)
+]
 BANK.append({"instruction": "翻译成英文：", "input": "骆驼", "output": "camel", "topic": "语言"})
 SEEDS = [{"instruction": f"种子问题{i}？", "input": ""} for i in range(5)]
 
@@ -68,9 +74,14 @@ def no_teacher_variables(monkeypatch):
 def answer(text: str = "好。", finish_reason: str = "stop") -> dict:
     """A chat completion as a paid server sends it."""
     message = {"role": "assistant", "content": text}
-    return {"id": "x", "object": "chat.completion", "created": 0, "model": "m-1",
-            "choices": [{"index": 0, "message": message, "finish_reason": finish_reason}],
-            "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}}  # fmt: skip
+    return {
+        "id": "x",
+        "object": "chat.completion",
+        "created": 0,
+        "model": "m-1",
+        "choices": [{"index": 0, "message": message, "finish_reason": finish_reason}],
+        "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5},
+    }
 
 
 def serve(httpserver, script):
@@ -85,9 +96,17 @@ def serve(httpserver, script):
             often = asked.count(question)
         result = script(question, often)
         if isinstance(result, int):
-            error = {"error": {"message": f"status {result} for {request.headers.get('Authorization')}"}}
-            return Response(json.dumps(error), result, {"Retry-After": "0.01"}, content_type="application/json")
-        return result if isinstance(result, Response) else Response(json.dumps(result), content_type="application/json")
+            error = {
+                "error": {"message": f"status {result} for {request.headers.get('Authorization')}"}
+            }
+            return Response(
+                json.dumps(error), result, {"Retry-After": "0.01"}, content_type="application/json"
+            )
+        return (
+            result
+            if isinstance(result, Response)
+            else Response(json.dumps(result), content_type="application/json")
+        )
 
     httpserver.expect_request("/v1/chat/completions", method="POST").respond_with_handler(handler)
     return asked
@@ -105,12 +124,15 @@ def ask(teacher: Teacher, questions, **sampling) -> list[Reply]:
 
 def test_replies_keep_the_order_of_the_questions(httpserver):
     """Answers in the order of arrival would put every output beside somebody else's instruction."""
+
     def slow_first(question, often):
         time.sleep(0.2 if question == "0" else 0)
         return answer(f"答{question}")
 
     serve(httpserver, slow_first)
-    assert [r.text for r in ask(teacher_at(httpserver), map(str, range(12)))] == [f"答{i}" for i in range(12)]
+    assert [r.text for r in ask(teacher_at(httpserver), map(str, range(12)))] == [
+        f"答{i}" for i in range(12)
+    ]
 
 
 def test_429_waits_as_long_as_retry_after_says(httpserver):
@@ -119,22 +141,42 @@ def test_429_waits_as_long_as_retry_after_says(httpserver):
     asked = serve(httpserver, lambda question, often: busy if often == 1 else answer())
     started = time.perf_counter()
     assert ask(teacher_at(httpserver), ["问"])[0].usable
-    assert time.perf_counter() - started >= 0.4 and len(asked) == 2
+    assert time.perf_counter() - started >= 0.4
+    assert len(asked) == 2
 
 
 def test_a_request_that_always_fails_costs_no_other_and_shows_no_key(httpserver, tmp_path, caplog):
     """One poisoned row ended a night's run; and servers echo the key in their error, which then stood in the notebook."""
     caplog.set_level(logging.DEBUG)
-    asked = serve(httpserver, lambda question, often: 500 if question == "坏" or often == 1 else answer())
+    asked = serve(
+        httpserver, lambda question, often: 500 if question == "坏" or often == 1 else answer()
+    )
     teacher = teacher_at(httpserver, tmp_path / "s.sqlite")
     good, bad, last = ask(teacher, ["好", "坏", "也好"])
-    assert good.usable and last.usable and asked.count("坏") == 3
-    assert not bad.usable and "500" in bad.error and "***" in bad.error
-    assert teacher.spent == {"asked": 3, "from_store": 0, "failed": 1, "prompt_tokens": 6, "completion_tokens": 4}
+    assert good.usable
+    assert last.usable
+    assert asked.count("坏") == 3
+    assert not bad.usable
+    assert "500" in bad.error
+    assert "***" in bad.error
+    assert teacher.spent == {
+        "asked": 3,
+        "from_store": 0,
+        "failed": 1,
+        "prompt_tokens": 6,
+        "completion_tokens": 4,
+    }
     stored = b"".join(file.read_bytes() for file in tmp_path.iterdir())
-    for place in (repr(teacher), repr(teacher.store), bad.error, caplog.text, stored.decode("utf-8", "replace")):
+    for place in (
+        repr(teacher),
+        repr(teacher.store),
+        bad.error,
+        caplog.text,
+        stored.decode("utf-8", "replace"),
+    ):
         assert KEY not in place
-    assert caplog.text and teacher.store.counts()["replies"] == 2
+    assert caplog.text
+    assert teacher.store.counts()["replies"] == 2
 
 
 def test_a_failed_request_is_asked_again_next_time(httpserver):
@@ -148,13 +190,20 @@ def test_a_failed_request_is_asked_again_next_time(httpserver):
 def test_what_is_no_chat_completion_becomes_an_error(httpserver):
     """A log-in page with status 200, or a gateway's error object, must not end the run with an AttributeError."""
     page = Response("<html>log in</html>", 200, content_type="text/html")
-    serve(httpserver, lambda question, often: page if question == "页" else {"error": {"message": "no such model"}})
+    serve(
+        httpserver,
+        lambda question, often: (
+            page if question == "页" else {"error": {"message": "no such model"}}
+        ),
+    )
     for reply in ask(teacher_at(httpserver), ["页", "错"]):
-        assert not reply.usable and "expected a chat completion" in reply.error
+        assert not reply.usable
+        assert "expected a chat completion" in reply.error
 
 
 def test_a_slow_teacher_times_out(httpserver):
     """Without a timeout one hanging connection holds a worker for ever."""
+
     def hang(question, often):
         time.sleep(0.6)
         return answer()
@@ -177,11 +226,14 @@ def test_after_an_exception_only_what_is_missing_is_asked(httpserver, tmp_path):
     first = teacher_at(httpserver, tmp_path / "s.sqlite", concurrency=4)
     with pytest.raises(KeyError):
         first.ask(broken_rows(), progress=False)
-    assert sorted(asked, key=int) == [str(i) for i in range(25)]  # what was in flight is finished and kept
+    assert sorted(asked, key=int) == [
+        str(i) for i in range(25)
+    ]  # what was in flight is finished and kept
     first.store.close()
     again = teacher_at(httpserver, tmp_path / "s.sqlite")
     replies = ask(again, map(str, range(40)))
-    assert len(asked) == 40 and [r.cached for r in replies] == [i < 25 for i in range(40)]
+    assert len(asked) == 40
+    assert [r.cached for r in replies] == [i < 25 for i in range(40)]
     assert again.spent["from_store"] == 25
 
 
@@ -207,7 +259,8 @@ def test_other_sampling_is_another_question_and_equal_ones_are_asked_once(httpse
     teacher = teacher_at(httpserver)
     for sampling in ({"temperature": 0}, {"temperature": 0.7}, {"temperature": 0, "top_p": None}):
         ask(teacher, ["问"] * 5, **sampling)
-    assert len(asked) == 2 and teacher.spent["from_store"] == 13
+    assert len(asked) == 2
+    assert teacher.spent["from_store"] == 13
     with pytest.raises(ValueError, match="found stream, expected"):
         ask(teacher, ["问"], stream=True)
 
@@ -216,7 +269,8 @@ def test_a_reply_that_was_cut_off_is_not_usable(httpserver):
     """Students that learn from answers cut at max_tokens learn to stop in mid-sentence."""
     serve(httpserver, lambda question, often: answer("半个回", "length"))
     reply = ask(teacher_at(httpserver), ["问"])[0]
-    assert reply.text == "半个回" and not reply.usable
+    assert reply.text == "半个回"
+    assert not reply.usable
 
 
 def test_half_an_emoji_does_not_break_the_store(httpserver):
@@ -252,7 +306,8 @@ def test_rows_are_read_lazily_and_never_more_than_concurrency_at_once(httpserver
     done: list[str] = []
     serve(httpserver, count)
     replies = teacher_at(httpserver, concurrency=3, max_retries=0).ask(rows(), progress=False)
-    assert all(r.usable for r in replies) and most == 3
+    assert all(r.usable for r in replies)
+    assert most == 3
 
 
 def test_requests_per_minute_spaces_requests(httpserver):
@@ -260,7 +315,8 @@ def test_requests_per_minute_spaces_requests(httpserver):
     asked = serve(httpserver, lambda question, often: 500 if often == 1 else answer())
     started = time.perf_counter()
     ask(teacher_at(httpserver, requests_per_minute=600), ["一", "二", "三"])
-    assert len(asked) == 6 and time.perf_counter() - started >= 0.48
+    assert len(asked) == 6
+    assert time.perf_counter() - started >= 0.48
 
 
 def test_ask_works_where_a_loop_is_running(httpserver):
@@ -305,10 +361,16 @@ def test_the_stop_button_stops_paying(httpserver, monkeypatch):
 @pytest.mark.parametrize("missing", ["TEACHER_BASE_URL", "TEACHER_MODEL", "TEACHER_API_KEY"])
 def test_a_missing_variable_is_named_with_the_way_to_set_it(monkeypatch, missing):
     """`openai` names OPENAI_API_KEY, which is not the variable that this project reads."""
-    values = {"TEACHER_BASE_URL": "https://teacher.invalid/v1", "TEACHER_MODEL": "m", "TEACHER_API_KEY": KEY}
+    values = {
+        "TEACHER_BASE_URL": "https://teacher.invalid/v1",
+        "TEACHER_MODEL": "m",
+        "TEACHER_API_KEY": KEY,
+    }
     for name, value in values.items():
         monkeypatch.setenv(name, "" if name == missing else value)
-    with pytest.raises(ValueError, match=rf'{missing} is not set.*os.environ\["{missing}"\]') as caught:
+    with pytest.raises(
+        ValueError, match=rf'{missing} is not set.*os.environ\["{missing}"\]'
+    ) as caught:
         Teacher()
     assert KEY not in str(caught.value)
 
@@ -339,7 +401,12 @@ def test_store_survives_many_threads(tmp_path):
     for thread in threads:
         thread.join()
     assert not errors
-    assert store.counts() == {"replies": 120, "finished": 120, "prompt_tokens": 120, "completion_tokens": 120}
+    assert store.counts() == {
+        "replies": 120,
+        "finished": 120,
+        "prompt_tokens": 120,
+        "completion_tokens": 120,
+    }
 
 
 def test_damaged_store_is_named(tmp_path):
@@ -358,25 +425,35 @@ def test_full_disk_is_named_and_keeps_what_is_stored(tmp_path):
     store.put("first", {}, Reply("答", "stop"))
     pages = store.connection.execute("PRAGMA page_count").fetchone()[0]
     store.connection.execute(f"PRAGMA max_page_count = {pages}")
-    with pytest.raises(OSError, match=r"disk full while writing teacher\.sqlite.*only what is missing"):
+    with pytest.raises(
+        OSError, match=r"disk full while writing teacher\.sqlite.*only what is missing"
+    ):
         store.put("second", {}, Reply("长" * 100_000, "stop"))
     store.close()
     again = Store(tmp_path / "teacher.sqlite")
-    assert again.get("first").text == "答" and again.get("second") is None
+    assert again.get("first").text == "答"
+    assert again.get("second") is None
     assert again.connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
 def test_key_does_not_depend_on_where_or_who(tmp_path):
     """A key with the address or the API key in it pays again after every move or key change."""
     with RecordedTeacher(BANK) as one, RecordedTeacher(BANK) as two:
-        assert one.model == two.model and one.base_url != two.base_url
+        assert one.model == two.model
+        assert one.base_url != two.base_url
         for server, key in ((one, "a"), (two, "b")):
             teacher = Teacher(server.base_url, server.model, key, tmp_path / "s.sqlite")
             reply = teacher.ask_one(BANK[0]["instruction"], system="简洁。")
             teacher.store.close()
-    assert reply.cached and reply.text == "茶叶特点0。"
-    stored = sqlite3.connect(tmp_path / "s.sqlite").execute("SELECT key, request FROM replies").fetchall()
-    assert len(stored) == 1 and stored[0][0] == request_key(json.loads(stored[0][1]))
+    assert reply.cached
+    assert reply.text == "茶叶特点0。"
+    stored = (
+        sqlite3.connect(tmp_path / "s.sqlite")
+        .execute("SELECT key, request FROM replies")
+        .fetchall()
+    )
+    assert len(stored) == 1
+    assert stored[0][0] == request_key(json.loads(stored[0][1]))
 
 
 def post(url: str, body: bytes) -> tuple[int, dict]:
@@ -395,17 +472,29 @@ def test_recorded_teacher_speaks_the_protocol():
         url = f"{server.base_url}/chat/completions"
         body = {"model": server.model, "messages": chat("翻译成英文：\n骆驼")}
         status, reply = post(url, json.dumps(body).encode())
-        assert status == 200 and reply["choices"][0] == {
-            "index": 0, "message": {"role": "assistant", "content": "camel"}, "logprobs": None, "finish_reason": "stop"}
+        assert status == 200
+        assert reply["choices"][0] == {
+            "index": 0,
+            "message": {"role": "assistant", "content": "camel"},
+            "logprobs": None,
+            "finish_reason": "stop",
+        }
         assert reply["usage"] == {"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14}
-        assert reply["system_fingerprint"] == MODEL and server.model.startswith(MODEL)
+        assert reply["system_fingerprint"] == MODEL
+        assert server.model.startswith(MODEL)
         cut = post(url, json.dumps({**body, "max_tokens": 2}).encode())[1]["choices"][0]
         assert (cut["message"]["content"], cut["finish_reason"]) == ("ca", "length")
-        wrong = (b"{", b"[]", b'{"messages": []}', b'{"messages": [{"role": "user", "content": 1}]}',
-                 json.dumps({**body, "max_tokens": 0}).encode())  # fmt: skip
+        wrong = (
+            b"{",
+            b"[]",
+            b'{"messages": []}',
+            b'{"messages": [{"role": "user", "content": 1}]}',
+            json.dumps({**body, "max_tokens": 0}).encode(),
+        )
         for bad in wrong:
             status, reply = post(url, bad)
-            assert status == 400 and "expected" in reply["error"]["message"], bad
+            assert status == 400, bad
+            assert "expected" in reply["error"]["message"], bad
         assert post(server.base_url + "/embeddings", b"{}")[0] == 404
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         assert json.load(opener.open(server.base_url + "/models"))["data"][0]["id"] == server.model
@@ -417,7 +506,10 @@ def test_port_in_use_is_named():
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(OSError, match=rf"port {port} of 127\.0\.0\.1 is in use.*port=0"), RecordedTeacher(BANK, port):
+        with (
+            pytest.raises(OSError, match=rf"port {port} of 127\.0\.0\.1 is in use.*port=0"),
+            RecordedTeacher(BANK, port),
+        ):
             pass
 
 
@@ -426,12 +518,22 @@ def test_recorded_teacher_puts_the_named_topics_first(language):
     """Topic guidance that changes nothing would make the notebook's picture of topics a lie."""
     with RecordedTeacher(BANK) as server:
         teacher = Teacher(server.base_url, server.model)
-        result = topic_guided(teacher, SEEDS, ["茶叶", "月亮"], 4, topics_per_request=1, count=6, language=language,
-                              progress=False)  # fmt: skip
+        result = topic_guided(
+            teacher,
+            SEEDS,
+            ["茶叶", "月亮"],
+            4,
+            topics_per_request=1,
+            count=6,
+            language=language,
+            progress=False,
+        )
     for row in result.rows:
         topics = [t for t in ("茶叶", "月亮") if f"{t}" in result.prompts[row["request"]]]
-        assert len(topics) == 1 and topics[0] in row["instruction"]
-    assert result.counts["generated"] == 24 and "6" in result.prompts[0]
+        assert len(topics) == 1
+        assert topics[0] in row["instruction"]
+    assert result.counts["generated"] == 24
+    assert "6" in result.prompts[0]
 
 
 def test_recorded_teacher_is_deterministic_and_never_repeats_the_given_examples():
@@ -440,20 +542,29 @@ def test_recorded_teacher_is_deterministic_and_never_repeats_the_given_examples(
     runs = []
     for _ in range(2):
         with RecordedTeacher(BANK) as server:
-            runs.append(example_guided(Teacher(server.base_url, server.model), seeds, 3, examples=6, progress=False))
+            runs.append(
+                example_guided(
+                    Teacher(server.base_url, server.model), seeds, 3, examples=6, progress=False
+                )
+            )
     assert runs[0].rows == runs[1].rows
-    assert runs[0].counts["of_seed"] == 0 and runs[0].counts["unique"] == len(BANK) - 6
+    assert runs[0].counts["of_seed"] == 0
+    assert runs[0].counts["unique"] == len(BANK) - 6
 
 
 def test_open_teacher_says_which_teacher_it_is(monkeypatch, capsys, tmp_path):
     """Nobody should learn from the bill, or from the answers, which of the two teachers was asked."""
-    monkeypatch.setenv("TEACHER_API_KEY", KEY)  # a key alone, as many shells have one, is no paid teacher
+    monkeypatch.setenv(
+        "TEACHER_API_KEY", KEY
+    )  # a key alone, as many shells have one, is no paid teacher
     for cached in (False, True):
         with open_teacher(tmp_path / "s.sqlite", BANK) as teacher:
             assert teacher.ask_one(BANK[0]["instruction"]).cached is cached
     assert "录制的替身" in capsys.readouterr().out
     changed = [{**BANK[0], "output": "新的回答。"}]
-    with open_teacher(tmp_path / "s.sqlite", changed) as teacher:  # a store must not answer from an older bank
+    with open_teacher(
+        tmp_path / "s.sqlite", changed
+    ) as teacher:  # a store must not answer from an older bank
         assert teacher.ask_one(BANK[0]["instruction"]).text == "新的回答。"
     monkeypatch.setenv("TEACHER_BASE_URL", "https://teacher.invalid/v1")
     monkeypatch.setenv("TEACHER_MODEL", "big")
@@ -461,7 +572,9 @@ def test_open_teacher_says_which_teacher_it_is(monkeypatch, capsys, tmp_path):
     with open_teacher(tmp_path / "s.sqlite", BANK) as teacher:
         assert "big @ teacher.invalid" in repr(teacher)
     line = capsys.readouterr().out
-    assert "big @ teacher.invalid" in line and "cost" in line and KEY not in line
+    assert "big @ teacher.invalid" in line
+    assert "cost" in line
+    assert KEY not in line
 
 
 def test_a_teacher_on_this_machine_is_asked_past_any_proxy(monkeypatch):
@@ -471,19 +584,33 @@ def test_a_teacher_on_this_machine_is_asked_past_any_proxy(monkeypatch):
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
     with RecordedTeacher(BANK) as server:
-        assert Teacher(server.base_url, server.model, max_retries=0).ask_one(BANK[0]["instruction"]).usable
+        assert (
+            Teacher(server.base_url, server.model, max_retries=0)
+            .ask_one(BANK[0]["instruction"])
+            .usable
+        )
 
 
 def test_respond_gives_instruction_rows_and_says_what_it_left_out():
     """The stand-in's excuse, or half an answer, must not become training data; nor may a row vanish without a reason."""
-    rows = [{**BANK[-1], "source": "topic_guided"}, {"instruction": "没有录过的？", "input": ""}, BANK[0]]
+    rows = [
+        {**BANK[-1], "source": "topic_guided"},
+        {"instruction": "没有录过的？", "input": ""},
+        BANK[0],
+    ]
     with RecordedTeacher(BANK) as server:
         teacher = Teacher(server.base_url, server.model)
         good, bad = respond(teacher, rows, progress=False)
         cut = respond(teacher, [BANK[0]], progress=False, max_tokens=2, language="en")[1]
     assert [check_row(row)["output"] for row in good] == ["camel", "茶叶特点0。"]
-    assert good[0] == {"instruction": "翻译成英文：", "input": "骆驼", "output": "camel", "source": "topic_guided"}
-    assert [row["instruction"] for row in bad] == ["没有录过的？"] and "no answer" in bad[0]["reason"]
+    assert good[0] == {
+        "instruction": "翻译成英文：",
+        "input": "骆驼",
+        "output": "camel",
+        "source": "topic_guided",
+    }
+    assert [row["instruction"] for row in bad] == ["没有录过的？"]
+    assert "no answer" in bad[0]["reason"]
     assert "'length'" in cut[0]["reason"]
 
 
@@ -495,9 +622,11 @@ def test_prompts_are_those_of_lamini():
         "Generate 20 diverse examples that are similar to the provided examples.\n"
         "You do not need to provide a response to the generated examples.\nEach example must include an instruction.\n"
         "Each generated instruction can be either an imperative sentence or a question.\n"
-        'Each example must start with the label "<example>" and end with the label "</example>".')  # fmt: skip
+        'Each example must start with the label "<example>" and end with the label "</example>".'
+    )
     assert TOPIC_GUIDED_EN.format(examples=lines, count=20, topics="A, B, C").splitlines()[4] == (
-        'Generate 20 diverse examples that are similar to the provided examples with the topics "A, B, C".')  # fmt: skip
+        'Generate 20 diverse examples that are similar to the provided examples with the topics "A, B, C".'
+    )
 
 
 def test_guided_counts_every_example_once(httpserver):
@@ -507,10 +636,23 @@ def test_guided_counts_every_example_once(httpserver):
     serve(httpserver, lambda question, often: answer(reply, "length"))
     result = example_guided(teacher_at(httpserver), SEEDS, 2, progress=False)
     assert [row["instruction"] for row in result.rows] == ["新的一问", "另一问"]
-    assert result.rows[0] == {"instruction": "新的一问", "input": "", "source": "example_guided", "request": 0}
-    assert result.counts == {"requests": 2, "failed": 0, "generated": 8, "of_seed": 2, "repeated": 4, "unique": 2,
-                             "unparsable": 4}  # fmt: skip
-    assert result.unparsable[:2] == ["好的：", "没写完"] and len(result.prompts) == 2
+    assert result.rows[0] == {
+        "instruction": "新的一问",
+        "input": "",
+        "source": "example_guided",
+        "request": 0,
+    }
+    assert result.counts == {
+        "requests": 2,
+        "failed": 0,
+        "generated": 8,
+        "of_seed": 2,
+        "repeated": 4,
+        "unique": 2,
+        "unparsable": 4,
+    }
+    assert result.unparsable[:2] == ["好的：", "没写完"]
+    assert len(result.prompts) == 2
 
 
 def test_guided_failures_are_told_and_more_requests_keep_the_first_prompts(httpserver):
@@ -518,8 +660,10 @@ def test_guided_failures_are_told_and_more_requests_keep_the_first_prompts(https
     serve(httpserver, lambda question, often: 400)
     teacher = teacher_at(httpserver)
     few, more = (example_guided(teacher, SEEDS, n, progress=False) for n in (2, 5))
-    assert more.prompts[:2] == few.prompts and len(set(more.prompts)) > 1
-    assert more.counts["failed"] == 5 and "request 0: BadRequestError" in more.failures[0]
+    assert more.prompts[:2] == few.prompts
+    assert len(set(more.prompts)) > 1
+    assert more.counts["failed"] == 5
+    assert "request 0: BadRequestError" in more.failures[0]
     with pytest.raises(ValueError, match="seeds: found 2, expected at least the 3"):
         example_guided(teacher, SEEDS[:2], 1)
     with pytest.raises(ValueError, match="language: found 'fr'"):
@@ -549,7 +693,21 @@ def test_parse_examples_by_hand(text, found, dropped):
     assert parse_examples(text) == (found, dropped)
 
 
-PIECES = st.sampled_from(["<example>", "</example>", "< example >", "</Example>", "\n", "1. ", "```", "甲", "写诗。", "<", "3.5"])
+PIECES = st.sampled_from(
+    [
+        "<example>",
+        "</example>",
+        "< example >",
+        "</Example>",
+        "\n",
+        "1. ",
+        "```",
+        "甲",
+        "写诗。",
+        "<",
+        "3.5",
+    ]
+)
 
 
 @settings(max_examples=150, deadline=None)
@@ -558,12 +716,17 @@ def test_parse_examples_never_raises_and_leaves_no_tag(text):
     """One odd reply among a hundred thousand must not end the run, nor teach a student to write tags."""
     found, dropped = parse_examples(text)
     for piece in found + dropped:
-        assert piece == piece.strip() and piece
-        assert "<example>" not in piece and "</example>" not in piece
+        assert piece == piece.strip()
+        assert piece
+        assert "<example>" not in piece
+        assert "</example>" not in piece
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(st.text("甲乙写诗？。abc ", min_size=1).map(str.strip).filter(bool), max_size=8), st.booleans())
+@given(
+    st.lists(st.text("甲乙写诗？。abc ", min_size=1).map(str.strip).filter(bool), max_size=8),
+    st.booleans(),
+)
 def test_parse_examples_returns_what_was_wrapped(texts, numbered):
     """A clean reply must come back whole, numbered or not."""
     lines = [f"{i}. " * numbered + f"<example>{text}</example>" for i, text in enumerate(texts, 1)]
@@ -572,19 +735,29 @@ def test_parse_examples_returns_what_was_wrapped(texts, numbered):
 
 def test_folding_keeps_numbers_apart():
     """Folding all punctuation made 3.5 and 35, 3-1 and 31 the same question."""
-    assert folded("写　一首诗！") == folded("写一首诗") and folded("ＡＢ？") == "ab"
+    assert folded("写　一首诗！") == folded("写一首诗")
+    assert folded("ＡＢ？") == "ab"
     assert len({folded(t) for t in ("3.5元", "35元", "3-1", "31", "C++", "C")}) == 6
 
 
 def test_measures_by_hand():
     """A measure that is off by a window cannot be compared with LaMini's table."""
     assert mattr(list("aabb"), 2) == pytest.approx(100 * (1 + 2 + 1) / 3 / 2)
-    assert mattr("a" * 60) == pytest.approx(2.0) and mattr([]) == 0.0 and mattr("ab", 50) == 100.0
+    assert mattr("a" * 60) == pytest.approx(2.0)
+    assert mattr([]) == 0.0
+    assert mattr("ab", 50) == 100.0
     text = "".join(chr(0x4E00 + i * i % 37) for i in range(200))
     slow = sum(len(set(text[i : i + 50])) / 50 for i in range(151)) / 151 * 100
     assert mattr(text) == pytest.approx(slow)
-    assert diversity([]) == {"count": 0, "unique": 0.0, "mean_chars": 0.0, "mattr": 0.0, "mattr_words": 0.0}
-    assert nearest_seed(["写一首诗"], ["写一首歌", "完全不同"]) == [pytest.approx(2 / 4)] and nearest_seed(["甲"], []) == [0.0]
+    assert diversity([]) == {
+        "count": 0,
+        "unique": 0.0,
+        "mean_chars": 0.0,
+        "mattr": 0.0,
+        "mattr_words": 0.0,
+    }
+    assert nearest_seed(["写一首诗"], ["写一首歌", "完全不同"]) == [pytest.approx(2 / 4)]
+    assert nearest_seed(["甲"], []) == [0.0]
 
 
 def test_the_embedded_bank_answers_itself():
@@ -594,12 +767,15 @@ def test_the_embedded_bank_answers_itself():
 
     rows = read_jsonl(EMBEDDED / "bank.jsonl")
     questions = {joined(row["instruction"], row["input"]) for row in rows}
-    assert len(questions) == len(rows) and NOT_RECORDED not in {row["output"] for row in rows}
+    assert len(questions) == len(rows)
+    assert NOT_RECORDED not in {row["output"] for row in rows}
 
 
 def test_importing_the_stage_stays_light():
     """openai takes half a second to import: nobody who only parses should wait for it."""
     heavy = ("openai", "aiohttp", "tqdm", "torch")
-    script = f"import sys, miniluotuo_utils.teacher; print([m for m in {heavy} if m in sys.modules])"
+    script = (
+        f"import sys, miniluotuo_utils.teacher; print([m for m in {heavy} if m in sys.modules])"
+    )
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"

@@ -23,28 +23,55 @@ def test_a_set_grows_to_its_target_or_until_it_is_dry(tmp_path):
     seen = []
     with RecordedTeacher(BANK) as server:
         teacher = Teacher(server.base_url, server.model, store=tmp_path / "s.sqlite")
-        small = grow(teacher, SEEDS, 60, per_round=2, progress=False, watch=lambda grown: seen.append(len(grown.rows)))
-        assert small.stopped == "target" and len(small.rows) == 60 and seen == sorted(seen) and len(seen) == len(small.curve)
+        small = grow(
+            teacher,
+            SEEDS,
+            60,
+            per_round=2,
+            progress=False,
+            watch=lambda grown: seen.append(len(grown.rows)),
+        )
+        assert small.stopped == "target"
+        assert len(small.rows) == 60
+        assert seen == sorted(seen)
+        assert len(seen) == len(small.curve)
         whole = grow(teacher, SEEDS, 10_000, per_round=6, progress=False)
-        assert whole.stopped == "dry" and 300 < len(whole.rows) <= len(BANK)
+        assert whole.stopped == "dry"
+        assert 300 < len(whole.rows) <= len(BANK)
         last = whole.curve[-1]
-        assert last["unique"] == len(whole.rows) and last["generated"] == last["unique"] + len(whole.near)
+        assert last["unique"] == len(whole.rows)
+        assert last["generated"] == last["unique"] + len(whole.near)
         assert all(similarity >= 0.7 for *_, similarity in whole.near)
         asked = teacher.spent["asked"]
         again = grow(teacher, SEEDS, 10_000, per_round=6, progress=False)
-        assert again == whole and teacher.spent["asked"] == asked
+        assert again == whole
+        assert teacher.spent["asked"] == asked
 
 
 def test_examples_of_one_subset():
     """P3 and FLAN are collections of tasks: examples of three tasks at once ask for a fourth that is none."""
-    seeds = [{"instruction": f"{kind}{i}", "input": "", "kind": kind} for kind in ("分类", "翻译", "摘要") for i in range(4)] + [{"instruction": "孤", "kind": "孤"}]
+    seeds = [
+        {"instruction": f"{kind}{i}", "input": "", "kind": kind}
+        for kind in ("分类", "翻译", "摘要")
+        for i in range(4)
+    ] + [{"instruction": "孤", "kind": "孤"}]
     with RecordedTeacher(BANK) as server:
-        guided = example_guided(Teacher(server.base_url, server.model), seeds, 12, count=10, subset="kind", progress=False)
+        guided = example_guided(
+            Teacher(server.base_url, server.model),
+            seeds,
+            12,
+            count=10,
+            subset="kind",
+            progress=False,
+        )
         for prompt in guided.prompts:
             shown = parse_examples(prompt)[0][:3]
-            assert len({text[:2] for text in shown}) == 1 and "孤" not in prompt
+            assert len({text[:2] for text in shown}) == 1
+            assert "孤" not in prompt
         with pytest.raises(ValueError, match="seeds of any one kind"):
-            example_guided(Teacher(server.base_url, server.model), seeds[-1:], 1, subset="kind", progress=False)
+            example_guided(
+                Teacher(server.base_url, server.model), seeds[-1:], 1, subset="kind", progress=False
+            )
 
 
 DUMP = """-- MySQL dump
@@ -60,8 +87,11 @@ def test_category_dumps_are_read_and_filtered(ending, tmp_path):
     path = tmp_path / f"zhwiki-category.{ending}"
     path.write_bytes(gzip.compress(DUMP.encode()) if ending.endswith("gz") else DUMP.encode())
     rows = list(read_categories(path))
-    assert rows[1] == Category("O'Brien (band)", 11, 60) and rows[2].title == "Tea's culture" and len(rows) == 7
-    assert topics_of(rows) == ["中国茶文化", "茶具"] and topics_of(rows, "en") == [r.title for r in rows if r.pages > 50 and r.subcategories > 10]
+    assert rows[1] == Category("O'Brien (band)", 11, 60)
+    assert rows[2].title == "Tea's culture"
+    assert len(rows) == 7
+    assert topics_of(rows) == ["中国茶文化", "茶具"]
+    assert topics_of(rows, "en") == [r.title for r in rows if r.pages > 50 and r.subcategories > 10]
     path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(DataError, match="zhwiki-category.*(breaks off|found no INSERT)"):
         list(read_categories(path))
@@ -72,14 +102,25 @@ def test_category_dumps_are_read_and_filtered(ending, tmp_path):
 def test_word_lists_of_the_mirror_make_topics(mirror):
     """A rare word is no topic that a teacher can write about; four words of THUOCL have no frequency."""
     topics = frequent_words(read("thuocl", "train", False), 5000)
-    assert 2000 < len(topics) < 60_000 and "中国" in topics and all(2 <= len(t) <= 6 for t in topics)
+    assert 2000 < len(topics) < 60_000
+    assert "中国" in topics
+    assert all(2 <= len(t) <= 6 for t in topics)
 
 
 def test_pictures_of_a_set():
     """Two near texts lie near each other, and the same texts give the same picture."""
-    texts = ["写一首关于春天的诗", "写一首关于夏天的诗", "写一首关于秋天的诗", "计算三加五等于几", "计算四加六等于几", "计算二加九等于几"]
+    texts = [
+        "写一首关于春天的诗",
+        "写一首关于夏天的诗",
+        "写一首关于秋天的诗",
+        "计算三加五等于几",
+        "计算四加六等于几",
+        "计算二加九等于几",
+    ]
     places = text_map(texts)
     gap = lambda a, b: float(((places[a] - places[b]) ** 2).sum())  # noqa: E731
-    assert places.shape == (6, 2) and gap(0, 1) < gap(0, 3) and gap(3, 4) < gap(1, 4)
+    assert places.shape == (6, 2)
+    assert gap(0, 1) < gap(0, 3)
+    assert gap(3, 4) < gap(1, 4)
     assert json.dumps(places.round(6).tolist()) == json.dumps(text_map(texts).round(6).tolist())
     assert verb_objects(texts)["写", "诗"] == 3

@@ -24,7 +24,15 @@ from miniluotuo_utils.teacher.limits import Budget, BudgetReached, Gate
 from miniluotuo_utils.teacher.recorded import FAULTS, NOT_RECORDED, Faults
 from miniluotuo_utils.teacher.store import Reply, new_owner, request_key
 
-BANK = [{"instruction": f"第{i}个问题", "input": "", "output": f"第{i}个回答，一共十来个字。", "topic": "数"} for i in range(3000)]
+BANK = [
+    {
+        "instruction": f"第{i}个问题",
+        "input": "",
+        "output": f"第{i}个回答，一共十来个字。",
+        "topic": "数",
+    }
+    for i in range(3000)
+]
 KEY = "sk-never-seen-0815"
 
 
@@ -50,9 +58,11 @@ def test_faults_of_every_kind_lose_no_answer(tmp_path):
     with RecordedTeacher(BANK, faults=Faults(0.3, seed=1, hang=0.4)) as server:
         teacher = at(server, tmp_path / "s.sqlite", concurrency=64, timeout=0.3)
         replies = teacher.ask(questions(2000), progress=False)
-    assert [r.error for r in replies if r.error] == [] and len(replies) == 2000
+    assert [r.error for r in replies if r.error] == []
+    assert len(replies) == 2000
     whole = [(r, row) for r, row in zip(replies, BANK, strict=False) if r.finish_reason == "stop"]
-    assert all(r.text == row["output"] for r, row in whole) and {r.mark() for r in replies} == {"usable", "cut"}
+    assert all(r.text == row["output"] for r, row in whole)
+    assert {r.mark() for r in replies} == {"usable", "cut"}
     assert teacher.store.counts()["replies"] == 2000
 
 
@@ -64,7 +74,9 @@ def test_each_fault_alone(kind):
         reply = teacher.ask_one(BANK[0]["instruction"])
         assert reply.mark() == {"cut": "cut", "slow": "usable"}.get(kind, "failed"), reply
         server.faults = Faults()
-        assert teacher.ask_one(BANK[1]["instruction"]).text == BANK[1]["output"], "switched off while it runs"
+        assert teacher.ask_one(BANK[1]["instruction"]).text == BANK[1]["output"], (
+            "switched off while it runs"
+        )
     with pytest.raises(ValueError, match="kinds: found .'fire'.*429"):
         Faults(0.1, ["fire"])
 
@@ -85,8 +97,18 @@ def worker(server: RecordedTeacher, folder, count: int) -> subprocess.Popen:
     """A process of its own that asks the first `count` questions of the bank through the store in `folder`."""
     path = folder / "questions.jsonl"
     if not path.is_file():
-        path.write_text("".join(json.dumps({"q": row["instruction"]}) + "\n" for row in BANK[:count]))
-    command = [sys.executable, "-c", WORKER, server.base_url, server.model, str(folder / "s.sqlite"), str(path)]
+        path.write_text(
+            "".join(json.dumps({"q": row["instruction"]}) + "\n" for row in BANK[:count])
+        )
+    command = [
+        sys.executable,
+        "-c",
+        WORKER,
+        server.base_url,
+        server.model,
+        str(folder / "s.sqlite"),
+        str(path),
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "begun\n"
     return process
@@ -100,11 +122,16 @@ def test_kill_9_five_times_and_nothing_is_paid_twice_or_lost(tmp_path):
             time.sleep(moment)
             process.send_signal(signal.SIGKILL)
             process.wait()
-            assert sqlite3.connect(tmp_path / "s.sqlite").execute("PRAGMA integrity_check").fetchone() == ("ok",)
+            assert sqlite3.connect(tmp_path / "s.sqlite").execute(
+                "PRAGMA integrity_check"
+            ).fetchone() == ("ok",)
         last = worker(server, tmp_path, 2000)
-        assert last.wait(120) == 0 and "'answered': 2000, 'failed': 0" in last.stdout.read()
+        assert last.wait(120) == 0
+        assert "'answered': 2000, 'failed': 0" in last.stdout.read()
         answered = Counter(server.answered.values())
-    assert sum(server.answered.values()) - 2000 <= 5 * 32, answered  # only what was in flight at a kill is asked again
+    assert sum(server.answered.values()) - 2000 <= 5 * 32, (
+        answered
+    )  # only what was in flight at a kill is asked again
     assert len(server.answered) == 2000 == Store(tmp_path / "s.sqlite").counts()["replies"]
 
 
@@ -114,9 +141,12 @@ def test_two_processes_on_one_store_ask_for_nothing_twice(tmp_path):
         both = [worker(server, tmp_path, 600) for _ in range(2)]
         printed = [process.communicate(timeout=120)[0] for process in both]
     assert all("'answered': 600" in text for text in printed)
-    assert set(server.answered.values()) == {1} and len(server.answered) == 600
+    assert set(server.answered.values()) == {1}
+    assert len(server.answered) == 600
     assert sum(int(text.split()[-1]) for text in printed) == 600
-    claims = sqlite3.connect(tmp_path / "s.sqlite").execute("SELECT COUNT(*) FROM claims").fetchone()
+    claims = (
+        sqlite3.connect(tmp_path / "s.sqlite").execute("SELECT COUNT(*) FROM claims").fetchone()
+    )
     assert claims == (0,), "a finished run leaves no claim behind"
 
 
@@ -142,24 +172,32 @@ def test_a_reply_that_arrives_between_look_and_claim_is_not_asked_for_again(tmp_
     monkeypatch.setattr(Store, "claim", late)
     with RecordedTeacher(BANK) as server:
         teacher = at(server, tmp_path / "s.sqlite")
-        assert teacher.ask_one(BANK[0]["instruction"]).text == "别人的回答" and not server.answered
+        assert teacher.ask_one(BANK[0]["instruction"]).text == "别人的回答"
+        assert not server.answered
     assert teacher.store.connection.execute("SELECT COUNT(*) FROM claims").fetchone() == (0,)
 
 
 def test_claims_of_the_dead_and_of_the_silent_are_taken_over(tmp_path):
     """A claim that outlives its process would keep a row unanswered for ever."""
     store, one, two = Store(tmp_path / "s.sqlite"), new_owner(), new_owner()
-    assert store.claim("k", one) and not store.claim("k", one) and not store.claim("k", two)
+    assert store.claim("k", one)
+    assert not store.claim("k", one)
+    assert not store.claim("k", two)
     store.release(two)
     assert not store.claim("k", two), "only its own claims"
     store.release(one, "k")
     assert store.claim("k", two)
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    store.connection.execute("UPDATE claims SET owner = ?", (f"{os.uname().nodename}:{gone.pid}:x",))
+    store.connection.execute(
+        "UPDATE claims SET owner = ?", (f"{os.uname().nodename}:{gone.pid}:x",)
+    )
     assert store.claim("k", one)
-    store.connection.execute("UPDATE claims SET owner = 'elsewhere:1:x', beat = ?", (time.time() - 31,))
-    assert store.claim("k", two) and not store.claim("k", one)
+    store.connection.execute(
+        "UPDATE claims SET owner = 'elsewhere:1:x', beat = ?", (time.time() - 31,)
+    )
+    assert store.claim("k", two)
+    assert not store.claim("k", one)
     store.put("k", {"model": "m"}, Reply("好", "stop"))
     assert store.get("k").text == "好"
 
@@ -169,12 +207,16 @@ def test_two_teachers_on_one_store_object_share_its_claims():
     store = Store()
     with RecordedTeacher(BANK, latency=0.3) as server:
         teachers = [at(server, store) for _ in range(3)]
-        threads = [threading.Thread(target=teacher.ask_one, args=(BANK[0]["instruction"],)) for teacher in teachers]
+        threads = [
+            threading.Thread(target=teacher.ask_one, args=(BANK[0]["instruction"],))
+            for teacher in teachers
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-    assert sum(server.answered.values()) == 1 and sum(t.spent["asked"] for t in teachers) == 1
+    assert sum(server.answered.values()) == 1
+    assert sum(t.spent["asked"] for t in teachers) == 1
 
 
 def test_what_was_perhaps_billed_counts_against_the_budget(httpserver):
@@ -185,14 +227,30 @@ def test_what_was_perhaps_billed_counts_against_the_budget(httpserver):
 
     def answer(request):
         asked.append(time.sleep(0.25 if len(asked) % 2 else 0))
-        choice = {"index": 0, "message": {"role": "assistant", "content": "好"}, "finish_reason": "stop"}
-        return Response(json.dumps({"object": "chat.completion", "model": "m", "choices": [choice]}), content_type="application/json")
+        choice = {
+            "index": 0,
+            "message": {"role": "assistant", "content": "好"},
+            "finish_reason": "stop",
+        }
+        return Response(
+            json.dumps({"object": "chat.completion", "model": "m", "choices": [choice]}),
+            content_type="application/json",
+        )
 
     httpserver.expect_request("/v1/chat/completions").respond_with_handler(answer)
-    teacher = Teacher(httpserver.url_for("/v1"), "m", KEY, concurrency=2, budget=Budget(tokens=2000), timeout=0.15, max_retries=2)
+    teacher = Teacher(
+        httpserver.url_for("/v1"),
+        "m",
+        KEY,
+        concurrency=2,
+        budget=Budget(tokens=2000),
+        timeout=0.15,
+        max_retries=2,
+    )
     with pytest.raises(BudgetReached):
         teacher.ask(questions(500), progress=False, max_tokens=20)
-    assert len(asked) * 1.2 >= 2000 / 100 and len(asked) <= 2000 / 60, "each try is booked at about 50 + 20 tokens"
+    assert len(asked) * 1.2 >= 2000 / 100, "each try is booked at about 50 + 20 tokens"
+    assert len(asked) <= 2000 / 60, "each try is booked at about 50 + 20 tokens"
 
 
 def test_half_a_key_is_a_leak_too(httpserver):
@@ -200,23 +258,41 @@ def test_half_a_key_is_a_leak_too(httpserver):
     from werkzeug import Response
 
     httpserver.expect_request("/v1/chat/completions").respond_with_handler(
-        lambda request: Response(json.dumps({"error": "x" * 180 + request.headers["Authorization"]}), content_type="application/json"))
+        lambda request: Response(
+            json.dumps({"error": "x" * 180 + request.headers["Authorization"]}),
+            content_type="application/json",
+        )
+    )
     reply = Teacher(httpserver.url_for("/v1"), "m", KEY, max_retries=0).ask_one("问")
-    assert "sk-" not in reply.error and "***" in reply.error
+    assert "sk-" not in reply.error
+    assert "***" in reply.error
 
 
 def test_an_outage_is_not_a_dry_set(tmp_path):
     """A server that was down once made an empty set that called itself dry, over a good file."""
     (tmp_path / "new.jsonl").write_text('{"instruction": "旧的"}\n')
-    (tmp_path / "seeds.jsonl").write_text("".join(json.dumps({"instruction": f"种子{i}"}) + "\n" for i in range(4)))
-    with RecordedTeacher(BANK, faults=Faults(1, ["500"])) as server, pytest.raises(ValueError, match="no request of a whole round was answered .*500"):
-        grow_file(at(server, max_retries=0), tmp_path / "seeds.jsonl", tmp_path / "new.jsonl", 10, progress=False)
+    (tmp_path / "seeds.jsonl").write_text(
+        "".join(json.dumps({"instruction": f"种子{i}"}) + "\n" for i in range(4))
+    )
+    with (
+        RecordedTeacher(BANK, faults=Faults(1, ["500"])) as server,
+        pytest.raises(ValueError, match="no request of a whole round was answered .*500"),
+    ):
+        grow_file(
+            at(server, max_retries=0),
+            tmp_path / "seeds.jsonl",
+            tmp_path / "new.jsonl",
+            10,
+            progress=False,
+        )
     assert read_jsonl(tmp_path / "new.jsonl") == [{"instruction": "旧的"}]
 
 
 def test_the_gate_closes_and_opens_with_the_server():
     """A fixed number of open requests against a server that says 429 is a ban; one that never grows again is a lost night."""
-    with RecordedTeacher(BANK, faults=Faults(1.0, ["429"], retry_after=0.1), latency=0.01) as server:
+    with RecordedTeacher(
+        BANK, faults=Faults(1.0, ["429"], retry_after=0.1), latency=0.01
+    ) as server:
         gates = []
         original = Gate.refused
 
@@ -230,20 +306,30 @@ def test_the_gate_closes_and_opens_with_the_server():
             replies = at(server, concurrency=16).ask(questions(400), progress=False)
     assert all(r.usable for r in replies)
     gate = gates[0][0]
-    assert min(limit for _, limit in gates) <= 8 and gate.limit == 16, "halved while refused, back to all afterwards"
+    assert min(limit for _, limit in gates) <= 8, "halved while refused, back to all afterwards"
+    assert gate.limit == 16, "halved while refused, back to all afterwards"
 
 
 def test_tokens_per_minute_follow_the_reported_usage():
     """Providers count tokens as they see them; a limit on our own guess alone is passed or wasted."""
     with RecordedTeacher(BANK) as server:
-        teacher = at(server, tokens_per_minute=60 * 600)  # 600 a second; a question and its answer are about 20
+        teacher = at(
+            server, tokens_per_minute=60 * 600
+        )  # 600 a second; a question and its answer are about 20
         started = time.perf_counter()
         teacher.ask(questions(60), progress=False)
-        seconds, used = time.perf_counter() - started, teacher.spent["prompt_tokens"] + teacher.spent["completion_tokens"]
+        seconds, used = (
+            time.perf_counter() - started,
+            teacher.spent["prompt_tokens"] + teacher.spent["completion_tokens"],
+        )
     assert 0.7 * used / 600 <= seconds <= 2 * used / 600 + 1
 
 
-@pytest.mark.parametrize("budget", [Budget(tokens=2500), Budget(money=0.0165, prices={"prompt": 2.0, "completion": 10.0})], ids=["tokens", "money"])
+@pytest.mark.parametrize(
+    "budget",
+    [Budget(tokens=2500), Budget(money=0.0165, prices={"prompt": 2.0, "completion": 10.0})],
+    ids=["tokens", "money"],
+)
 def test_a_budget_is_never_passed_and_what_was_paid_for_is_kept(budget, tmp_path):
     """A loop over a million rows with a mistake in it costs a month's salary."""
     with RecordedTeacher(BANK, latency=0.01) as server:
@@ -251,11 +337,13 @@ def test_a_budget_is_never_passed_and_what_was_paid_for_is_kept(budget, tmp_path
         with pytest.raises(BudgetReached, match=r"budget: .* after \d+ requests.*raise the budget"):
             teacher.ask(questions(1000), progress=False, max_tokens=40)
         spent = teacher.spent["prompt_tokens"], teacher.spent["completion_tokens"]
-        assert budget.allows(*spent) and teacher.store.counts()["replies"] == teacher.spent["asked"] > 50
+        assert budget.allows(*spent)
+        assert teacher.store.counts()["replies"] == teacher.spent["asked"] > 50
         assert not budget.allows(*(1.1 * n + 150 for n in spent)), "stopped long before it had to"
         more = at(server, tmp_path / "s.sqlite")
         more.ask(questions(300), progress=False, max_tokens=40)
-        assert more.spent["from_store"] >= teacher.spent["asked"] - 20 and max(server.answered.values()) == 1
+        assert more.spent["from_store"] >= teacher.spent["asked"] - 20
+        assert max(server.answered.values()) == 1
         with pytest.raises(ValueError, match="a budget needs max_tokens"):
             teacher.ask(questions(1), progress=False)
     with pytest.raises(ValueError, match="prices: found None"):
@@ -265,12 +353,19 @@ def test_a_budget_is_never_passed_and_what_was_paid_for_is_kept(budget, tmp_path
 def test_a_dry_run_projects_from_a_sample_that_is_paid_for_once(tmp_path):
     """An estimate from character counts was three times off; a sample that is thrown away is money thrown away."""
     with RecordedTeacher(BANK) as server:
-        teacher = at(server, tmp_path / "s.sqlite", budget=Budget(prices={"prompt": 1.0, "completion": 2.0}))
+        teacher = at(
+            server, tmp_path / "s.sqlite", budget=Budget(prices={"prompt": 1.0, "completion": 2.0})
+        )
         estimate = teacher.estimate(list(questions(500)), sample=50)
         teacher.ask(questions(500), progress=False)
-        true = teacher.budget.cost(teacher.spent["prompt_tokens"], teacher.spent["completion_tokens"])
-    assert estimate["requests"] == 500 and estimate["sampled"] == 50 and abs(estimate["cost"] / true - 1) < 0.05
-    assert teacher.spent["asked"] == 500 and teacher.spent["from_store"] == 50
+        true = teacher.budget.cost(
+            teacher.spent["prompt_tokens"], teacher.spent["completion_tokens"]
+        )
+    assert estimate["requests"] == 500
+    assert estimate["sampled"] == 50
+    assert abs(estimate["cost"] / true - 1) < 0.05
+    assert teacher.spent["asked"] == 500
+    assert teacher.spent["from_store"] == 50
 
 
 def test_a_refused_key_stops_the_run_at_once(httpserver, tmp_path):
@@ -281,13 +376,20 @@ def test_a_refused_key_stops_the_run_at_once(httpserver, tmp_path):
         from werkzeug import Response
 
         asked.append(request)
-        return Response(json.dumps({"error": {"message": f"bad key {request.headers['Authorization']}"}}), 401, content_type="application/json")
+        return Response(
+            json.dumps({"error": {"message": f"bad key {request.headers['Authorization']}"}}),
+            401,
+            content_type="application/json",
+        )
 
     httpserver.expect_request("/v1/chat/completions").respond_with_handler(refuse)
     teacher = Teacher(httpserver.url_for("/v1"), "m", KEY, tmp_path / "s.sqlite", concurrency=4)
-    with pytest.raises(ValueError, match=r"m @ localhost refuses every request: .*\*\*\*.*Check TEACHER_API_KEY") as caught:
+    with pytest.raises(
+        ValueError, match=r"m @ localhost refuses every request: .*\*\*\*.*Check TEACHER_API_KEY"
+    ) as caught:
         teacher.ask(questions(500), progress=False)
-    assert len(asked) <= 4 and KEY not in str(caught.value)
+    assert len(asked) <= 4
+    assert KEY not in str(caught.value)
 
 
 def test_memory_does_not_grow_with_the_number_of_requests(tmp_path):
@@ -304,7 +406,12 @@ with RecordedTeacher([{"instruction": "问", "input": "", "output": "答", "topi
         peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)
 print(*peaks)
 """
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "s.sqlite")], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "s.sqlite")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     first, last = map(int, done.stdout.split())
     assert last - first < 20, f"{first} MiB after 300 requests, {last} MiB after 3,000"
 
@@ -317,25 +424,39 @@ def test_a_full_disk_stops_the_run_and_keeps_the_store(tmp_path):
         teacher.ask(questions(50), progress=False)
         pages = store.connection.execute("PRAGMA page_count").fetchone()[0]
         store.connection.execute(f"PRAGMA max_page_count = {pages + 1}")
-        with pytest.raises(OSError, match="disk full while writing s.sqlite; the replies before this one are kept"):
+        with pytest.raises(
+            OSError, match="disk full while writing s.sqlite; the replies before this one are kept"
+        ):
             teacher.ask(questions(2000), progress=False)
         asked = teacher.spent["asked"]
     kept = Store(tmp_path / "s.sqlite")
     assert kept.connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    assert 50 <= kept.counts()["replies"] >= asked - 8 and asked < 1000
+    assert 50 <= kept.counts()["replies"] >= asked - 8
+    assert asked < 1000
 
 
 def test_replies_are_marked_kept_and_exported(tmp_path):
     """Cut, empty and refused replies are paid for: they must be found again, and not be learned from."""
     store = Store(tmp_path / "s.sqlite")
-    replies = {"问": Reply("答。", "stop", 3, 2, "m-1"), "长": Reply("答", "length", 3, 1), "空": Reply(" ", "stop"),
-               "天气": Reply("抱歉，我无法提供实时信息。", "stop"), "滤": Reply("", "content_filter")}  # fmt: skip
+    replies = {
+        "问": Reply("答。", "stop", 3, 2, "m-1"),
+        "长": Reply("答", "length", 3, 1),
+        "空": Reply(" ", "stop"),
+        "天气": Reply("抱歉，我无法提供实时信息。", "stop"),
+        "滤": Reply("", "content_filter"),
+    }
     for question, reply in replies.items():
         request = {"model": "m", "messages": chat(question), "temperature": 0.7}
         store.put(request_key(request), request, reply)
     assert store.export(tmp_path / "all.jsonl") == 5
     rows = read_jsonl(tmp_path / "all.jsonl")
-    assert {r["messages"][-1]["content"]: r["mark"] for r in rows} == {"问": "usable", "长": "cut", "空": "empty", "天气": "refused", "滤": "empty"}
+    assert {r["messages"][-1]["content"]: r["mark"] for r in rows} == {
+        "问": "usable",
+        "长": "cut",
+        "空": "empty",
+        "天气": "refused",
+        "滤": "empty",
+    }
     assert store.export(tmp_path / "all.parquet") == 5
     import pyarrow.parquet
 
@@ -349,10 +470,23 @@ def test_replies_are_marked_kept_and_exported(tmp_path):
 
 def test_the_stand_in_streams():
     """Students of the protocol watch the answer grow, and the usage comes last."""
-    with RecordedTeacher(BANK) as server, openai.OpenAI(base_url=server.base_url, api_key="k") as client:
-        chunks = list(client.chat.completions.create(model=server.model, messages=chat("第7个问题"), stream=True, stream_options={"include_usage": True}))
+    with (
+        RecordedTeacher(BANK) as server,
+        openai.OpenAI(base_url=server.base_url, api_key="k") as client,
+    ):
+        chunks = list(
+            client.chat.completions.create(
+                model=server.model,
+                messages=chat("第7个问题"),
+                stream=True,
+                stream_options={"include_usage": True},
+            )
+        )
     text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
-    assert text == "第7个回答，一共十来个字。" and len(chunks) > 4 and chunks[-1].usage.completion_tokens == len(text) and NOT_RECORDED not in text
+    assert text == "第7个回答，一共十来个字。"
+    assert len(chunks) > 4
+    assert chunks[-1].usage.completion_tokens == len(text)
+    assert NOT_RECORDED not in text
 
 
 # From a shell
@@ -360,35 +494,71 @@ def test_the_stand_in_streams():
 
 def shell(server, *arguments, **more) -> subprocess.CompletedProcess:
     """`python -m miniluotuo_utils …` against a server, with the key in the environment."""
-    command = [sys.executable, "-m", "miniluotuo_utils", *map(str, arguments), "--base-url", server.base_url, "--model", server.model]
-    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "TEACHER_API_KEY": KEY}, **more)
+    command = [
+        sys.executable,
+        "-m",
+        "miniluotuo_utils",
+        *map(str, arguments),
+        "--base-url",
+        server.base_url,
+        "--model",
+        server.model,
+    ]
+    return subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, "TEACHER_API_KEY": KEY}, **more
+    )
 
 
 def test_respond_fills_a_file_in_order_or_writes_nothing(tmp_path):
     """A half-filled file looks finished; and a key among the arguments stands in every process list."""
     rows = [{"instruction": row["instruction"], "id": i} for i, row in enumerate(BANK[:60])]
-    source, target, store = tmp_path / "prompts.jsonl", tmp_path / "replies.jsonl", tmp_path / "s.sqlite"
+    source, target, store = (
+        tmp_path / "prompts.jsonl",
+        tmp_path / "replies.jsonl",
+        tmp_path / "s.sqlite",
+    )
     source.write_text("".join(json.dumps(row) + "\n" for row in rows))
     with RecordedTeacher(BANK) as server:
         done = shell(server, "respond", source, target, "--store", store)
-        assert done.returncode == 0 and "60 rows answered, 0 not" in done.stdout and KEY not in done.stdout + done.stderr
-        assert read_jsonl(target) == [{**row, "output": BANK[i]["output"], "source": "teacher"} for i, row in enumerate(rows)]
+        assert done.returncode == 0
+        assert "60 rows answered, 0 not" in done.stdout
+        assert KEY not in done.stdout + done.stderr
+        assert read_jsonl(target) == [
+            {**row, "output": BANK[i]["output"], "source": "teacher"} for i, row in enumerate(rows)
+        ]
         with open(source, "a") as file:
             file.write(json.dumps({"instruction": "没有录过的问题"}) + "\n")
         target.unlink()
         done = shell(server, "respond", source, target, "--store", store)
-        assert done.returncode == 2 and "1 of 61 rows have no usable answer, so replies.jsonl was not written" in done.stderr
-        assert not target.exists() and not list(tmp_path.glob("*.rejected")) and sum(server.answered.values()) == 61
+        assert done.returncode == 2
+        assert "1 of 61 rows have no usable answer, so replies.jsonl was not written" in done.stderr
+        assert not target.exists()
+        assert not list(tmp_path.glob("*.rejected"))
+        assert sum(server.answered.values()) == 61
         with pytest.raises(ValueError, match="found one file named twice"):
             respond_file(at(server, store), source, target, target)
-        done = shell(server, "respond", source, target, "--store", store, "--rejected", tmp_path / "deep" / "no.jsonl")
-        assert done.returncode == 1 and len(read_jsonl(target)) == 60 and "no answer" in read_jsonl(tmp_path / "deep" / "no.jsonl")[0]["reason"]
+        done = shell(
+            server,
+            "respond",
+            source,
+            target,
+            "--store",
+            store,
+            "--rejected",
+            tmp_path / "deep" / "no.jsonl",
+        )
+        assert done.returncode == 1
+        assert len(read_jsonl(target)) == 60
+        assert "no answer" in read_jsonl(tmp_path / "deep" / "no.jsonl")[0]["reason"]
         with open(source, "a") as file:
             file.write('{"question": "?"}\n')
         asked = sum(server.answered.values())
         done = shell(server, "respond", source, target, "--store", tmp_path / "new.sqlite")
-        assert done.returncode == 2 and "prompts.jsonl, line 62: found no instruction" in done.stderr
-        assert sum(server.answered.values()) == asked, "a bad last line is found before anything is paid for"
+        assert done.returncode == 2
+        assert "prompts.jsonl, line 62: found no instruction" in done.stderr
+        assert sum(server.answered.values()) == asked, (
+            "a bad last line is found before anything is paid for"
+        )
     for path in filter(Path.is_file, tmp_path.rglob("*")):
         assert KEY.encode() not in path.read_bytes()
 
@@ -396,12 +566,47 @@ def test_respond_fills_a_file_in_order_or_writes_nothing(tmp_path):
 def test_instruct_grows_a_set_and_says_why_it_stopped(tmp_path):
     """A set that dries up must not pay for ever, and must not look finished."""
     seeds = tmp_path / "seeds.jsonl"
-    seeds.write_text("".join(json.dumps({"instruction": f"种子{i}：介绍一样东西"}) + "\n" for i in range(5)))
-    with RecordedTeacher([{"instruction": f"写一写{a}和{b}的不同", "input": "", "output": "好。", "topic": a} for a in "茶酒米面糖盐油醋" for b in "山水云月花鸟鱼虫"]) as server:
-        done = shell(server, "instruct", tmp_path / "new.jsonl", "--seeds", seeds, "--target", 20, "--store", tmp_path / "s.sqlite")
-        assert done.returncode == 0 and "20 instructions" in done.stdout and "stopped: target" in done.stdout
+    seeds.write_text(
+        "".join(json.dumps({"instruction": f"种子{i}：介绍一样东西"}) + "\n" for i in range(5))
+    )
+    with RecordedTeacher(
+        [
+            {"instruction": f"写一写{a}和{b}的不同", "input": "", "output": "好。", "topic": a}
+            for a in "茶酒米面糖盐油醋"
+            for b in "山水云月花鸟鱼虫"
+        ]
+    ) as server:
+        done = shell(
+            server,
+            "instruct",
+            tmp_path / "new.jsonl",
+            "--seeds",
+            seeds,
+            "--target",
+            20,
+            "--store",
+            tmp_path / "s.sqlite",
+        )
+        assert done.returncode == 0
+        assert "20 instructions" in done.stdout
+        assert "stopped: target" in done.stdout
         (tmp_path / "topics.txt").write_text("茶\n酒\n米\n")
-        done = shell(server, "instruct", tmp_path / "more.jsonl", "--seeds", seeds, "--target", 5000, "--topics", tmp_path / "topics.txt", "--store", tmp_path / "s.sqlite")
-        assert done.returncode == 1 and "stopped: dry" in done.stdout
+        done = shell(
+            server,
+            "instruct",
+            tmp_path / "more.jsonl",
+            "--seeds",
+            seeds,
+            "--target",
+            5000,
+            "--topics",
+            tmp_path / "topics.txt",
+            "--store",
+            tmp_path / "s.sqlite",
+        )
+        assert done.returncode == 1
+        assert "stopped: dry" in done.stdout
     rows = read_jsonl(tmp_path / "more.jsonl")
-    assert 3 <= len(rows) <= 24 and len({r["instruction"] for r in rows}) == len(rows) and all(r["source"] == "topic_guided" for r in rows)
+    assert 3 <= len(rows) <= 24
+    assert len({r["instruction"] for r in rows}) == len(rows)
+    assert all(r["source"] == "topic_guided" for r in rows)

@@ -25,8 +25,15 @@ from miniluotuo_utils.teacher.translation import TAG, mark, recorded_translation
 
 FOLDER = EMBEDDED / "translation"
 OWN = read_jsonl(FOLDER / "translations.jsonl")
-RECORDS = [record for file, reader in (("wnut17.conll", "bio_words"), ("conll04.txt", "conll04"), ("semeval.txt", "semeval"))
-           for record in read_file(FOLDER / file, READERS[reader], file.split(".")[0])]  # fmt: skip
+RECORDS = [
+    record
+    for file, reader in (
+        ("wnut17.conll", "bio_words"),
+        ("conll04.txt", "conll04"),
+        ("semeval.txt", "semeval"),
+    )
+    for record in read_file(FOLDER / file, READERS[reader], file.split(".")[0])
+]
 
 
 class Scripted:
@@ -47,36 +54,57 @@ class Scripted:
 
 def test_our_forty_sentences_in_three_formats():
     """34 good translations, 6 with the faults that real teachers make: 39 come back true, and the one without a name is reported."""
-    assert [mark(record).text for record in RECORDS] == [row["marked"] for row in OWN] and len(OWN) == 40
+    assert [mark(record).text for record in RECORDS] == [row["marked"] for row in OWN]
+    assert len(OWN) == 40
     names = {k: v for c in ("wnut17", "conll04") for k, v in (CATALOG[c].type_names or {}).items()}
     with RecordedTeacher(recorded_translations(OWN)) as server:
         result = translate(Teacher(server.base_url, server.model), RECORDS, names, progress=False)
-    assert len(result.records) == 39 and result.counts["asked again"] == 3 and result.counts["lost"] == 1
+    assert len(result.records) == 39
+    assert result.counts["asked again"] == 3
+    assert result.counts["lost"] == 1
     [report] = result.reports
-    assert report["number"] == 13 and "e3" in report["reason"] and "Dickens" in report["sentence"]
-    for row, record in zip((row for i, row in enumerate(OWN) if i != 13), result.records, strict=True):
-        assert {thing["name"] for thing, _ in mentions(check_record(record))} == set(row["names"].values())
-        assert not TAG.search(record["sentence"]) and re.search("[\u4e00-\u9fff]", record["sentence"])
+    assert report["number"] == 13
+    assert "e3" in report["reason"]
+    assert "Dickens" in report["sentence"]
+    for row, record in zip(
+        (row for i, row in enumerate(OWN) if i != 13), result.records, strict=True
+    ):
+        assert {thing["name"] for thing, _ in mentions(check_record(record))} == set(
+            row["names"].values()
+        )
+        assert not TAG.search(record["sentence"])
+        assert re.search("[\u4e00-\u9fff]", record["sentence"])
     assert {"doubled": 1, "spelling": 1}.items() <= result.counts.items()
-    assert {e["type"] for r in result.records for e in r.get("entities", [])} <= {"人物", *names.values()}
+    assert {e["type"] for r in result.records for e in r.get("entities", [])} <= {
+        "人物",
+        *names.values(),
+    }
 
 
-@pytest.mark.parametrize(("translation", "names", "repairs", "missing"), [
-    ("<e1>昆明</e1>到<e2>大理</e2>", {1: "昆明", 2: "大理"}, [], set()),
-    ("去<e2>大理</e2>，从<e1>昆明</e1>", {1: "昆明", 2: "大理"}, [], set()),
-    ("＜E1＞ 昆明 ＜/e1＞到< e2 >大理</ e2>", {1: "昆明", 2: "大理"}, ["spelling"], set()),
-    ("<e1>昆明出发去<e2>大理</e2>", {2: "大理"}, [], {1}), ("<e1>昆明<e2>大理</e2></e1>很远", {}, [], {1, 2}),
-    ("<e1>昆明</e1>，<e1>昆明</e1>和<e2>大理</e2>", {1: "昆明", 2: "大理"}, ["doubled"], set()),
-    ("<e1>昆明</e1>，<e1>大理</e1>和<e2>大理</e2>", {2: "大理"}, [], {1}),
-    ("昆明到<e2>大理</e2>", {2: "大理"}, [], {1}),
-    ("<e1></e1>昆明到<e2>大理</e2><e7>云南</e7>", {2: "大理"}, ["unknown mark"], {1}),
-    ("  <e1>昆明</e1>到<e2>大理</e2>\n", {1: "昆明", 2: "大理"}, [], set()),
-    ("", {}, [], {1, 2}), ("</e1></e2>", {}, [], {1, 2}), ("<e1>", {}, [], {1, 2}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("translation", "names", "repairs", "missing"),
+    [
+        ("<e1>昆明</e1>到<e2>大理</e2>", {1: "昆明", 2: "大理"}, [], set()),
+        ("去<e2>大理</e2>，从<e1>昆明</e1>", {1: "昆明", 2: "大理"}, [], set()),
+        ("＜E1＞ 昆明 ＜/e1＞到< e2 >大理</ e2>", {1: "昆明", 2: "大理"}, ["spelling"], set()),
+        ("<e1>昆明出发去<e2>大理</e2>", {2: "大理"}, [], {1}),
+        ("<e1>昆明<e2>大理</e2></e1>很远", {}, [], {1, 2}),
+        ("<e1>昆明</e1>，<e1>昆明</e1>和<e2>大理</e2>", {1: "昆明", 2: "大理"}, ["doubled"], set()),
+        ("<e1>昆明</e1>，<e1>大理</e1>和<e2>大理</e2>", {2: "大理"}, [], {1}),
+        ("昆明到<e2>大理</e2>", {2: "大理"}, [], {1}),
+        ("<e1></e1>昆明到<e2>大理</e2><e7>云南</e7>", {2: "大理"}, ["unknown mark"], {1}),
+        ("  <e1>昆明</e1>到<e2>大理</e2>\n", {1: "昆明", 2: "大理"}, [], set()),
+        ("", {}, [], {1, 2}),
+        ("</e1></e2>", {}, [], {1, 2}),
+        ("<e1>", {}, [], {1, 2}),
+    ],
+)
 def test_marks_by_hand(translation, names, repairs, missing):
     """Each of these is a habit of some teacher; a wrong guess puts a span on the wrong word."""
     found = unmark(translation, [1, 2])
-    assert {n: found.name(n) for n in found.spans} == names and found.repairs == repairs and set(found.missing) == missing
+    assert {n: found.name(n) for n in found.spans} == names
+    assert found.repairs == repairs
+    assert set(found.missing) == missing
 
 
 def test_a_lost_mark_is_found_by_its_name_only_where_there_is_no_doubt():
@@ -84,42 +112,89 @@ def test_a_lost_mark_is_found_by_its_name_only_where_there_is_no_doubt():
     assert unmark("维也纳的冬天", [1], {1: "维也纳"}).name(1) == "维也纳"
     assert unmark("维也纳和维也纳", [1], {1: "维也纳"}).missing
     assert unmark("<e2>西安城墙</e2>", [1, 2], {1: "西安"}).missing.keys() == {1}
-    assert unmark("<e1>鲁迅出生于<e2>绍兴</e2>。", [1, 2], {1: "鲁迅"}).name(1) == "鲁迅", "and not 鲁迅出生于"
+    assert unmark("<e1>鲁迅出生于<e2>绍兴</e2>。", [1, 2], {1: "鲁迅"}).name(1) == "鲁迅", (
+        "and not 鲁迅出生于"
+    )
 
 
-@given(st.lists(st.sampled_from([*"<>＜/eE12 昆明大理，。\n", "<e1>", "</e1>", "<e2>", "</e2>"]), max_size=40).map("".join))
+@given(
+    st.lists(
+        st.sampled_from([*"<>＜/eE12 昆明大理，。\n", "<e1>", "</e1>", "<e2>", "</e2>"]),
+        max_size=40,
+    ).map("".join)
+)
 def test_unmark_never_raises_and_leaves_no_mark(text):
     """One odd reply among a hundred thousand must not end the run."""
     found = unmark(text, [1, 2])
-    assert set(found.spans) | set(found.missing) == {1, 2} and found.sentence == found.sentence.strip()
+    assert set(found.spans) | set(found.missing) == {1, 2}
+    assert found.sentence == found.sentence.strip()
     assert all(0 <= a < b <= len(found.sentence) for a, b in found.spans.values())
 
 
 def test_what_cannot_be_marked_is_reported_and_not_asked():
     """A name without a place, overlapping spans, a sentence with a mark in it: asking would cost money for nothing."""
-    bad = [{"sentence": "a b", "entities": [{"name": "a", "type": "t", "pos": None}]},
-           {"sentence": "a b", "entities": [{"name": "a b", "type": "t", "pos": [0, 3]}, {"name": "b", "type": "t", "pos": [2, 3]}]},
-           {"sentence": "a <e1>", "entities": []}]  # fmt: skip
+    bad = [
+        {"sentence": "a b", "entities": [{"name": "a", "type": "t", "pos": None}]},
+        {
+            "sentence": "a b",
+            "entities": [
+                {"name": "a b", "type": "t", "pos": [0, 3]},
+                {"name": "b", "type": "t", "pos": [2, 3]},
+            ],
+        },
+        {"sentence": "a <e1>", "entities": []},
+    ]
     teacher = Scripted(lambda marked: marked)
     result = translate(teacher, bad)
-    assert teacher.asked == 0 and result.counts["unmarkable"] == 3 and [r["number"] for r in result.reports] == [0, 1, 2]
+    assert teacher.asked == 0
+    assert result.counts["unmarkable"] == 3
+    assert [r["number"] for r in result.reports] == [0, 1, 2]
     with pytest.raises(DataError, match=r"field entities\[0\].pos: found null"):
         mark(bad[0])
 
 
 def test_events_and_failures():
     """Triggers and arguments carry marks as entities do; a failed or refused reply is a report."""
-    event = {"sentence": "Geely bought Volvo .", "source": "s", "events": [{"type": "buy", "trigger": "bought", "pos": [6, 12], "arguments": [
-        {"name": "Geely", "role": "buyer", "pos": [0, 5]}, {"name": "Volvo", "role": "bought", "pos": [13, 18]}]}]}  # fmt: skip
-    result = translate(Scripted(lambda m: "<e1>吉利</e1><e2>收购</e2>了<e3>沃尔沃</e3>。"), [event], {"buy": "收购", "buyer": "买方"})
-    assert result.records[0]["events"] == [{"type": "收购", "trigger": "收购", "pos": [2, 4], "arguments": [
-        {"name": "吉利", "role": "买方", "pos": [0, 2]}, {"name": "沃尔沃", "role": "bought", "pos": [5, 8]}]}]  # fmt: skip
+    event = {
+        "sentence": "Geely bought Volvo .",
+        "source": "s",
+        "events": [
+            {
+                "type": "buy",
+                "trigger": "bought",
+                "pos": [6, 12],
+                "arguments": [
+                    {"name": "Geely", "role": "buyer", "pos": [0, 5]},
+                    {"name": "Volvo", "role": "bought", "pos": [13, 18]},
+                ],
+            }
+        ],
+    }
+    result = translate(
+        Scripted(lambda m: "<e1>吉利</e1><e2>收购</e2>了<e3>沃尔沃</e3>。"),
+        [event],
+        {"buy": "收购", "buyer": "买方"},
+    )
+    assert result.records[0]["events"] == [
+        {
+            "type": "收购",
+            "trigger": "收购",
+            "pos": [2, 4],
+            "arguments": [
+                {"name": "吉利", "role": "买方", "pos": [0, 2]},
+                {"name": "沃尔沃", "role": "bought", "pos": [5, 8]},
+            ],
+        }
+    ]
     script = iter(["吉利收购了沃尔沃。", Reply("", "stop")])
     result = translate(Scripted(lambda m: next(script)), [event])
-    assert len(result.reports) == 1 and result.counts["unanswered"] == 1, "a second question without an answer is reported once"
+    assert len(result.reports) == 1, "a second question without an answer is reported once"
+    assert result.counts["unanswered"] == 1, "a second question without an answer is reported once"
     for reply in (Reply("", "", error="Timeout"), Reply("", "stop"), Reply("半句", "length")):
         result = translate(Scripted(lambda m, reply=reply: reply), [event])
-        assert result.records == [] and len(result.reports) == 1 and result.counts["unanswered"] == 1
+        assert result.records == []
+        assert len(result.reports) == 1
+        assert result.counts["unanswered"] == 1
 
 
 def shuffled(marked: str, draw: random.Random) -> str:
@@ -132,7 +207,12 @@ def shuffled(marked: str, draw: random.Random) -> str:
 @pytest.mark.parametrize("habit", ["echo", "shuffle", "double", "drop", "drop once", "unclose"])
 def test_every_row_of_wnut17_and_conll04_with_every_habit(mirror, habit):
     """What can be recovered is, the rest is reported: nothing vanishes, and every record that comes back is true."""
-    records = [r for name in ("wnut17", "conll04") for split in CATALOG[name].splits for r in read(name, split, False)]
+    records = [
+        r
+        for name in ("wnut17", "conll04")
+        for split in CATALOG[name].splits
+        for r in read(name, split, False)
+    ]
     draw, seen = random.Random(1), set()
 
     def answer(marked: str) -> str:
@@ -142,7 +222,9 @@ def test_every_row_of_wnut17_and_conll04_with_every_habit(mirror, habit):
         if habit == "shuffle":
             return shuffled(marked, draw)
         if habit == "double" and tags:
-            return re.sub(r"<e1>(.*?)</e1>", r"<e1>\\1</e1>, <e1>\\1</e1>".replace("\\\\", "\\"), marked)
+            return re.sub(
+                r"<e1>(.*?)</e1>", r"<e1>\\1</e1>, <e1>\\1</e1>".replace("\\\\", "\\"), marked
+            )
         if tags and (habit == "drop" or habit == "drop once" and first):
             return re.sub(r"</?e1>", "", marked)
         return re.sub(r"(<e1>\S*?)</e1>", r"\1", marked) if habit == "unclose" else marked
@@ -157,10 +239,13 @@ def test_every_row_of_wnut17_and_conll04_with_every_habit(mirror, habit):
     if habit in ("echo", "shuffle", "double", "drop once"):
         assert result.counts["lost"] == 0, result.reports[:2]
     if habit == "echo":
-        assert result.counts["unmarkable"] == len(reported) and [r["sentence"] for r in result.records] == [
-            r["sentence"].strip() for i, r in enumerate(records) if i not in reported]  # fmt: skip
+        assert result.counts["unmarkable"] == len(reported)
+        assert [r["sentence"] for r in result.records] == [
+            r["sentence"].strip() for i, r in enumerate(records) if i not in reported
+        ]
     if habit == "drop":
-        assert result.counts["lost"] > 500 and result.counts["asked again"] >= result.counts["lost"]
+        assert result.counts["lost"] > 500
+        assert result.counts["asked again"] >= result.counts["lost"]
 
 
 class City(BaseModel):
@@ -172,8 +257,12 @@ class City(BaseModel):
 
 def test_structured_replies_are_validated_and_asked_for_once_more():
     """A field that is sometimes a text and sometimes a list breaks the code that reads it, a week later."""
-    script = {"武汉": ['好的：```json\n{"name": "武汉", "rivers": ["长江", "汉江"]}\n```'], "兰州": ['{"name": "兰州", "rivers": []}', '{"name": "兰州", "rivers": ["黄河"]}'],
-              "月球": ["月球上没有城市。", "{}"], "坏": [Reply("", "", error="Timeout")]}  # fmt: skip
+    script = {
+        "武汉": ['好的：```json\n{"name": "武汉", "rivers": ["长江", "汉江"]}\n```'],
+        "兰州": ['{"name": "兰州", "rivers": []}', '{"name": "兰州", "rivers": ["黄河"]}'],
+        "月球": ["月球上没有城市。", "{}"],
+        "坏": [Reply("", "", error="Timeout")],
+    }
     asked = []
 
     class Two:
@@ -186,12 +275,22 @@ def test_structured_replies_are_validated_and_asked_for_once_more():
                 out.append(reply if isinstance(reply, Reply) else Reply(reply, "stop"))
             return out
 
-    wuhan, lanzhou, moon, bad = ask_structured(Two(), [chat(name) for name in ("武汉", "兰州", "月球", "坏")], City)
-    assert wuhan.value == City(name="武汉", rivers=["长江", "汉江"]) and wuhan.tries == 1
-    assert lanzhou.value.rivers == ["黄河"] and lanzhou.tries == 2
-    assert moon.value is None and moon.tries == 2 and "name: Field required" in moon.error
-    assert bad.value is None and bad.error == "Timeout" and bad.tries == 1
-    assert len(asked) == 6 and "rivers: List should have at least 1 item" in asked[4][-1]["content"] and '"properties"' in asked[0][0]["content"]
+    wuhan, lanzhou, moon, bad = ask_structured(
+        Two(), [chat(name) for name in ("武汉", "兰州", "月球", "坏")], City
+    )
+    assert wuhan.value == City(name="武汉", rivers=["长江", "汉江"])
+    assert wuhan.tries == 1
+    assert lanzhou.value.rivers == ["黄河"]
+    assert lanzhou.tries == 2
+    assert moon.value is None
+    assert moon.tries == 2
+    assert "name: Field required" in moon.error
+    assert bad.value is None
+    assert bad.error == "Timeout"
+    assert bad.tries == 1
+    assert len(asked) == 6
+    assert "rivers: List should have at least 1 item" in asked[4][-1]["content"]
+    assert '"properties"' in asked[0][0]["content"]
 
 
 @given(st.text(max_size=30))

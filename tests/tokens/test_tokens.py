@@ -78,10 +78,22 @@ def unigram(eos=True):
     inner.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
     inner.decoder = decoders.Metaspace(prepend_scheme="always")
     special = ["<pad>", "</s>", "<unk>"]
-    inner.train_from_iterator([*SAID, ALPHABET], trainers.UnigramTrainer(
-        vocab_size=300, special_tokens=special, unk_token="<unk>", initial_alphabet=sorted(set(ALPHABET)), show_progress=False))  # fmt: skip
-    inner.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
-    return PreTrainedTokenizerFast(tokenizer_object=inner, unk_token="<unk>", pad_token="<pad>", eos_token="</s>")
+    inner.train_from_iterator(
+        [*SAID, ALPHABET],
+        trainers.UnigramTrainer(
+            vocab_size=300,
+            special_tokens=special,
+            unk_token="<unk>",
+            initial_alphabet=sorted(set(ALPHABET)),
+            show_progress=False,
+        ),
+    )
+    inner.post_processor = processors.TemplateProcessing(
+        single="$A </s>", special_tokens=[("</s>", 1)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=inner, unk_token="<unk>", pad_token="<pad>", eos_token="</s>"
+    )
 
 
 def llama():
@@ -89,32 +101,64 @@ def llama():
     from tokenizers import Tokenizer, decoders, models, normalizers, processors
     from transformers import PreTrainedTokenizerFast
 
-    pieces = ["<unk>", "<s>", "</s>", *(f"<0x{b:02X}>" for b in range(256)), "▁", "骆", "驼", "骆驼", "a", "▁a"]
+    pieces = [
+        "<unk>",
+        "<s>",
+        "</s>",
+        *(f"<0x{b:02X}>" for b in range(256)),
+        "▁",
+        "骆",
+        "驼",
+        "骆驼",
+        "a",
+        "▁a",
+    ]
     merges = [("骆", "驼"), ("▁", "a")]
     inner = Tokenizer(
-        models.BPE({p: i for i, p in enumerate(pieces)}, merges, unk_token="<unk>", byte_fallback=True, fuse_unk=True)
+        models.BPE(
+            {p: i for i, p in enumerate(pieces)},
+            merges,
+            unk_token="<unk>",
+            byte_fallback=True,
+            fuse_unk=True,
+        )
     )
-    inner.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    inner.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+    )
     inner.decoder = decoders.Sequence(
-        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+        [
+            decoders.Replace("▁", " "),
+            decoders.ByteFallback(),
+            decoders.Fuse(),
+            decoders.Strip(" ", 1, 0),
+        ]
     )
-    inner.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
-    return PreTrainedTokenizerFast(tokenizer_object=inner, unk_token="<unk>", bos_token="<s>", eos_token="</s>")
+    inner.post_processor = processors.TemplateProcessing(
+        single="<s> $A", special_tokens=[("<s>", 1)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=inner, unk_token="<unk>", bos_token="<s>", eos_token="</s>"
+    )
 
 
 @pytest.fixture(scope="module")
 def kinds(tiny):
     """One tokenizer of every kind, and whether any text at all comes back from it."""
     return {
-        "bytes": (tiny.tokenizer, True), "gpt2": (gpt2_tokenizer(available("gpt2-tokenizer"))[0], True), "llama": (llama(), True), "unigram": (unigram(), False),
+        "bytes": (tiny.tokenizer, True),
+        "gpt2": (gpt2_tokenizer(available("gpt2-tokenizer"))[0], True),
+        "llama": (llama(), True),
+        "unigram": (unigram(), False),
         "wordpiece": (bert(eos_token="[SEP]", do_lower_case=False), False),
-    }  # fmt: skip
+    }
 
 
 chinese = st.text(st.sampled_from(ALPHABET), max_size=12)
 turns = st.lists(st.tuples(chinese, chinese), max_size=2)
 instruction_row = st.fixed_dictionaries(
-    {"instruction": chinese, "input": chinese, "output": chinese, "source": st.just("x")}, optional={"history": turns}
+    {"instruction": chinese, "input": chinese, "output": chinese, "source": st.just("x")},
+    optional={"history": turns},
 )
 
 
@@ -125,7 +169,12 @@ instruction_row = st.fixed_dictionaries(
 def test_the_prompt_of_training_is_the_prompt_of_generation(kinds, kind, encoder_decoder, rows):
     """Training and generation prefixes that differ by one token cost the published demo its quality; every kind, every template."""
     tokenizer, any_text = kinds[kind]
-    good = {"instruction": "", "input": "", "output": "骆驼", "source": "x"}  # more than half must come back
+    good = {
+        "instruction": "",
+        "input": "",
+        "output": "骆驼",
+        "source": "x",
+    }  # more than half must come back
     rows = [*rows, *[good] * len(rows)]
     encoded = encode(rows, tokenizer, 2000, encoder_decoder=encoder_decoder)
     assert len(encoded.rows) + sum(encoded.dropped.values()) == len(rows)
@@ -133,20 +182,25 @@ def test_the_prompt_of_training_is_the_prompt_of_generation(kinds, kind, encoder
     for row, number in zip(encoded.rows, encoded.kept, strict=True):
         asked = prompt_ids(tokenizer, [row_prompt(rows[number])], encoder_decoder)[0]
         size = 0 if encoder_decoder else len(asked)
-        assert row["input_ids"][: len(asked)] == asked and row["labels"][:size] == [IGNORED] * size
-        assert encoder_decoder == (asked[-1] == tokenizer.eos_token_id) and (
-            encoder_decoder or row["input_ids"][size:] == row["labels"][size:]
-        )
+        assert row["input_ids"][: len(asked)] == asked
+        assert row["labels"][:size] == [IGNORED] * size
+        assert encoder_decoder == (asked[-1] == tokenizer.eos_token_id)
+        assert encoder_decoder or row["input_ids"][size:] == row["labels"][size:]
         *answer, end = row["labels"][size:]
-        assert end == tokenizer.eos_token_id and end not in answer and text_of(tokenizer, answer) == rows[number]["output"]
+        assert end == tokenizer.eos_token_id
+        assert end not in answer
+        assert text_of(tokenizer, answer) == rows[number]["output"]
 
 
 def test_only_start_tokens_are_put_before_a_prompt(kinds):
     """BERT's `[CLS] … [SEP]` frame ended every prompt of the published recipe; Llama without its `<s>` is not the Llama it was."""
     starts = {
-        kind: tokenizer.convert_ids_to_tokens(prompt_ids(tokenizer, ["骆驼"])[0])[0] for kind, (tokenizer, _) in kinds.items()
+        kind: tokenizer.convert_ids_to_tokens(prompt_ids(tokenizer, ["骆驼"])[0])[0]
+        for kind, (tokenizer, _) in kinds.items()
     }
-    assert starts["llama"] == "<s>" and starts["wordpiece"] == "骆" and starts["unigram"].startswith("▁")
+    assert starts["llama"] == "<s>"
+    assert starts["wordpiece"] == "骆"
+    assert starts["unigram"].startswith("▁")
     assert kinds["wordpiece"][0].sep_token_id not in prompt_ids(kinds["wordpiece"][0], ["骆驼"])[0]
     plain = kinds["bytes"][0]("骆驼\n", add_special_tokens=False)["input_ids"]
     assert prompt_ids(kinds["bytes"][0], ["骆驼\n", ""]) == [plain, []]
@@ -156,19 +210,29 @@ def test_an_end_token_in_the_text_is_text(kinds):
     """Somebody's "<|endoftext|>" inside an answer ended it there, in training and on the screen."""
     for kind, end in (("bytes", "<|endoftext|>"), ("llama", "</s>"), ("gpt2", "<|endoftext|>")):
         tokenizer = kinds[kind][0]
-        row = encode([{"instruction": end, "input": "", "output": f"a{end}1", "source": "x"}], tokenizer, 2000).rows[0]
-        assert row["input_ids"].count(tokenizer.eos_token_id) == 1 and row["input_ids"][-1] == tokenizer.eos_token_id
+        row = encode(
+            [{"instruction": end, "input": "", "output": f"a{end}1", "source": "x"}],
+            tokenizer,
+            2000,
+        ).rows[0]
+        assert row["input_ids"].count(tokenizer.eos_token_id) == 1
+        assert row["input_ids"][-1] == tokenizer.eos_token_id
 
 
 def test_long_and_empty_rows_are_left_out_and_counted(tiny):
     """Prompts that fill the context leave no supervised token, and the loss is NaN."""
     row = {"instruction": "写", "input": "", "output": "好", "source": "x"}
-    encoded = encode([row, {**row, "output": ""}, {**row, "output": "长" * 600}], tiny.tokenizer, 512)
-    assert (
-        encoded.kept == [0] and encoded.dropped == {"no supervised token": 1, "over 512 tokens": 1} and encoded.supervised == 2
+    encoded = encode(
+        [row, {**row, "output": ""}, {**row, "output": "长" * 600}], tiny.tokenizer, 512
     )
-    assert encode([], tiny.tokenizer).rows == [] and gc.isenabled()
-    with pytest.raises(ValueError, match="too_long is 'cut'; expected one of drop, cut_input, error"):
+    assert encoded.kept == [0]
+    assert encoded.dropped == {"no supervised token": 1, "over 512 tokens": 1}
+    assert encoded.supervised == 2
+    assert encode([], tiny.tokenizer).rows == []
+    assert gc.isenabled()
+    with pytest.raises(
+        ValueError, match="too_long is 'cut'; expected one of drop, cut_input, error"
+    ):
         encode([row], tiny.tokenizer, too_long="cut")
     with pytest.raises(ValueError, match="row 1 has [0-9]+ tokens, max_length is 512"):
         encode([row, {**row, "output": "长" * 600}], tiny.tokenizer, 512, too_long="error")
@@ -180,33 +244,61 @@ def test_a_cut_input_leaves_answer_and_template_whole(kinds, kind, encoder_decod
     """Cutting ids from the end cut the answer or the template's tail, and cutting bytes left half a character in the prompt."""
     tokenizer = kinds[kind][0]
     row = {"instruction": "走", "input": "骆驼 a1，😀里" * 30, "output": "日出", "source": "x"}
-    least = len(prompt_ids(tokenizer, [row_prompt({**row, "input": "骆"})], encoder_decoder)[0]) + 12
+    least = (
+        len(prompt_ids(tokenizer, [row_prompt({**row, "input": "骆"})], encoder_decoder)[0]) + 12
+    )
     for limit in range(least, least + 9):
-        encoded = encode([row], tokenizer, limit, encoder_decoder=encoder_decoder, too_long="cut_input", lossy="keep")
+        encoded = encode(
+            [row],
+            tokenizer,
+            limit,
+            encoder_decoder=encoder_decoder,
+            too_long="cut_input",
+            lossy="keep",
+        )
         ids = encoded.rows[0]["input_ids"]
         asked = ids if encoder_decoder else ids[: encoded.rows[0]["labels"].count(IGNORED)]
         wanted = [
-            prompt_ids(tokenizer, [row_prompt({**row, "input": row["input"][:n]})], encoder_decoder)[0] for n in range(1, 60)
+            prompt_ids(
+                tokenizer, [row_prompt({**row, "input": row["input"][:n]})], encoder_decoder
+            )[0]
+            for n in range(1, 60)
         ]
-        assert encoded.cut == 1 and asked in wanted and limit - 8 < len(ids) <= limit
-        assert encoded.supervised == len(tokenizer("日出", add_special_tokens=False)["input_ids"]) + 1
+        assert encoded.cut == 1
+        assert asked in wanted
+        assert limit - 8 < len(ids) <= limit
+        assert (
+            encoded.supervised == len(tokenizer("日出", add_special_tokens=False)["input_ids"]) + 1
+        )
     short = encode(
-        [row, {**row, "input": ""}], tokenizer, 20, encoder_decoder=encoder_decoder, too_long="cut_input", lossy="keep"
+        [row, {**row, "input": ""}],
+        tokenizer,
+        20,
+        encoder_decoder=encoder_decoder,
+        too_long="cut_input",
+        lossy="keep",
     )
-    assert short.rows == [] and short.dropped == {"over 20 tokens": 2}
+    assert short.rows == []
+    assert short.dropped == {"over 20 tokens": 2}
 
 
 def test_a_lossy_vocabulary_is_refused_with_the_reason(kinds):
     """A BertTokenizer swallowed newlines, and JSON came back with spaces between its characters."""
     row = {"instruction": "写", "input": "", "output": "骆驼", "source": "x"}
     wordpiece, sentencepiece = kinds["wordpiece"][0], kinds["unigram"][0]
-    for tokenizer, output, why in ((wordpiece, "骆\n驼", "line breaks are lost"), (wordpiece, "骆龘", r"unknown characters \(龘\) come back as \[UNK\]"),
-                                   (bert(eos_token="[SEP]", do_lower_case=True), "骆驼A", "capital letters become small ones"),
-                                   (wordpiece, "骆 驼", "spaces are lost"), (sentencepiece, "龘", r"unknown characters \(龘\)")):  # fmt: skip
+    for tokenizer, output, why in (
+        (wordpiece, "骆\n驼", "line breaks are lost"),
+        (wordpiece, "骆龘", r"unknown characters \(龘\) come back as \[UNK\]"),
+        (bert(eos_token="[SEP]", do_lower_case=True), "骆驼A", "capital letters become small ones"),
+        (wordpiece, "骆 驼", "spaces are lost"),
+        (sentencepiece, "龘", r"unknown characters \(龘\)"),
+    ):
         with pytest.raises(ValueError, match=f"loses text: 1 of 1 .*{why}"):
             encode([{**row, "output": output}], tokenizer)
         encoded = encode([row, row, {**row, "output": output}], tokenizer)
-        assert encoded.kept == [0, 1] and encoded.dropped == {"loses text": 1} and sum(encoded.lost.values()) == 1
+        assert encoded.kept == [0, 1]
+        assert encoded.dropped == {"loses text": 1}
+        assert sum(encoded.lost.values()) == 1
         assert len(encode([{**row, "output": output}], tokenizer, lossy="keep").rows) == 1
     with pytest.raises(ValueError, match=r"cannot write JSON answers, unknown characters \({"):
         refuse_lossy(type(wordpiece)(vocab={"[UNK]": 0, "[SEP]": 1, "骆": 2}), ["骆"])
@@ -216,18 +308,26 @@ def test_no_row_escapes_the_check(tiny, kinds):
     """Only the first rows were looked at once: a character lost in row 9,000 became training data."""
     row = {"instruction": "写", "input": "", "output": "骆驼", "source": "x"}
     rows = [{**row, "output": "骆龘"} if number in (301, 701) else row for number in range(900)]
-    assert encode(rows, kinds["wordpiece"][0]).dropped == {"loses text": 2} == encode(rows, kinds["unigram"][0]).dropped
+    assert (
+        encode(rows, kinds["wordpiece"][0]).dropped
+        == {"loses text": 2}
+        == encode(rows, kinds["unigram"][0]).dropped
+    )
     assert encode(rows, tiny.tokenizer).dropped == {}
 
 
 def test_bert_needs_an_end_token_and_gets_no_none():
     """A BertTokenizer has no eos: the published recipe's targets ended in the text "None", and `[SEP]` masked the first answer token."""
     row = {"instruction": "写", "input": "", "output": "骆驼", "source": "x"}
-    with pytest.raises(ValueError, match=r"no end token.*tokenizer\.eos_token = tokenizer\.sep_token"):
+    with pytest.raises(
+        ValueError, match=r"no end token.*tokenizer\.eos_token = tokenizer\.sep_token"
+    ):
         encode([row], bert())
     tokenizer = bert(eos_token="[SEP]", do_lower_case=False)
     ids = encode([row], tokenizer).rows[0]
-    assert [label for label in ids["labels"] if label != IGNORED] == tokenizer.convert_tokens_to_ids(["骆", "驼", "[SEP]"])
+    assert [
+        label for label in ids["labels"] if label != IGNORED
+    ] == tokenizer.convert_tokens_to_ids(["骆", "驼", "[SEP]"])
 
 
 def test_wordpieces_become_text_without_spaces(kinds):
@@ -240,7 +340,10 @@ def test_wordpieces_become_text_without_spaces(kinds):
         ("llama", " 骆驼"),
     ):  # Metaspace keeps one space of two, which the check of every row sees
         tokenizer = kinds[kind][0]
-        assert [text_of(tokenizer, tokenizer(text)["input_ids"]) for text in ("骆驼", " 骆驼")] == ["骆驼", spaced]
+        assert [text_of(tokenizer, tokenizer(text)["input_ids"]) for text in ("骆驼", " 骆驼")] == [
+            "骆驼",
+            spaced,
+        ]
 
 
 sizes = st.lists(st.integers(1, 16), min_size=1, max_size=40)
@@ -251,15 +354,19 @@ def test_packing_keeps_every_row_whole(lengths, length):
     """A row that is cut, lost or doubled by packing."""
     rows = [{"input_ids": [i] * n, "labels": [i] * n} for i, n in enumerate(lengths)]
     packed = pack(rows, length)
-    assert packed == pack(rows, length) and all(len(s["input_ids"]) <= length for s in packed)
+    assert packed == pack(rows, length)
+    assert all(len(s["input_ids"]) <= length for s in packed)
     found = []
     for s in packed:
         starts = [i for i, p in enumerate(s["position_ids"]) if p == 0]
         for a, b in zip(starts, [*starts[1:], len(s["input_ids"])], strict=True):
-            assert s["position_ids"][a:b] == list(range(b - a)) and s["labels"][a] == IGNORED
-            assert len(set(s["input_ids"][a:b])) == 1 and s["labels"][a + 1 : b] == s["input_ids"][a + 1 : b]
+            assert s["position_ids"][a:b] == list(range(b - a))
+            assert s["labels"][a] == IGNORED
+            assert len(set(s["input_ids"][a:b])) == 1
+            assert s["labels"][a + 1 : b] == s["input_ids"][a + 1 : b]
             found.append((s["input_ids"][a], b - a))
-    assert sorted(found) == list(enumerate(lengths)) and fill(packed, length) >= fill(rows, length) - 1e-9
+    assert sorted(found) == list(enumerate(lengths))
+    assert fill(packed, length) >= fill(rows, length) - 1e-9
 
 
 @given(sizes, st.integers(16, 24), st.integers(2, 12))
@@ -278,7 +385,8 @@ def test_a_stream_packs_the_same_rows(lengths, length, window):
     for sequence in pack_stream(source(), length, window):
         starts = sequence["position_ids"].count(0)
         given_back += starts
-        assert taken - given_back < window + starts and len(sequence["input_ids"]) <= length
+        assert taken - given_back < window + starts
+        assert len(sequence["input_ids"]) <= length
         found += sequence["input_ids"]
     assert sorted(found) == sorted(i for row in rows for i in row["input_ids"])
     assert list(pack_stream(rows, length, window)) == list(pack_stream(rows, length, window))
@@ -294,7 +402,8 @@ def test_a_stream_fills_nearly_as_well():
         {"input_ids": [1] * n, "labels": [1] * n}
         for n in (min(1024, int(dice.lognormvariate(4.8, 0.7)) + 20) for _ in range(6000))
     ]
-    assert fill(pack_stream(rows, 1024, 1000), 1024) > 0.99 and fill(pack(rows, 1024), 1024) > 0.99
+    assert fill(pack_stream(rows, 1024, 1000), 1024) > 0.99
+    assert fill(pack(rows, 1024), 1024) > 0.99
 
 
 def test_packing_refuses_a_row_that_does_not_fit():
@@ -309,38 +418,61 @@ def test_packed_rows_do_not_see_each_other(tiny, family):
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    rows = encode([{"instruction": "数", "input": "", "output": "一二三四", "source": "x"},
-                   {"instruction": "写", "input": "山", "output": "高", "source": "x"}], tiny.tokenizer).rows  # fmt: skip
+    rows = encode(
+        [
+            {"instruction": "数", "input": "", "output": "一二三四", "source": "x"},
+            {"instruction": "写", "input": "山", "output": "高", "source": "x"},
+        ],
+        tiny.tokenizer,
+    ).rows
     batch = collate(pack(rows, 256), tiny.tokenizer.pad_token_id)
     model = tiny.model
     if family == "llama":
         torch.manual_seed(0)
-        model = LlamaForCausalLM(LlamaConfig(vocab_size=len(tiny.tokenizer), hidden_size=64, intermediate_size=128, num_hidden_layers=3,
-                                             num_attention_heads=4, num_key_value_heads=2)).eval()  # fmt: skip
+        model = LlamaForCausalLM(
+            LlamaConfig(
+                vocab_size=len(tiny.tokenizer),
+                hidden_size=64,
+                intermediate_size=128,
+                num_hidden_layers=3,
+                num_attention_heads=4,
+                num_key_value_heads=2,
+            )
+        ).eval()
     with torch.inference_mode():
-        together = model(batch["input_ids"], position_ids=batch["position_ids"], use_cache=False).logits[0]
+        together = model(
+            batch["input_ids"], position_ids=batch["position_ids"], use_cache=False
+        ).logits[0]
         apart = [
             model(torch.tensor([r["input_ids"]]), use_cache=False).logits[0]
             for r in sorted(rows, key=lambda r: -len(r["input_ids"]))
         ]
-    assert len(batch["input_ids"]) == 1 and together.abs().max() > 0.5
-    assert (together - torch.cat(apart)).abs().max() < 1e-6 * max(10, together.abs().max())  # 1e-5, rounding above logits of 10
+    assert len(batch["input_ids"]) == 1
+    assert together.abs().max() > 0.5
+    assert (together - torch.cat(apart)).abs().max() < 1e-6 * max(
+        10, together.abs().max()
+    )  # 1e-5, rounding above logits of 10
 
 
 def test_padding_never_carries_a_label():
     """Padding that is supervised teaches a student to write padding."""
     batch = collate([{"input_ids": [5, 6], "labels": [5, 6]}, {"input_ids": [7], "labels": [7]}], 9)
-    assert batch["input_ids"].tolist() == [[5, 6], [7, 9]] and batch["labels"].tolist() == [[5, 6], [7, IGNORED]]
+    assert batch["input_ids"].tolist() == [[5, 6], [7, 9]]
+    assert batch["labels"].tolist() == [[5, 6], [7, IGNORED]]
     assert batch["position_ids"].tolist() == [[0, 1], [0, 0]]
 
 
 def test_an_encoder_decoders_batch_has_a_mask_and_labels_of_their_own_length():
     """An encoder attends to padding where nobody tells it not to, and labels padded with a real id are learned."""
     batch = collate(
-        [{"input_ids": [5, 6, 1], "labels": [7, 1]}, {"input_ids": [5, 1], "labels": [7, 8, 9, 1]}], 0, encoder_decoder=True
+        [{"input_ids": [5, 6, 1], "labels": [7, 1]}, {"input_ids": [5, 1], "labels": [7, 8, 9, 1]}],
+        0,
+        encoder_decoder=True,
     )
-    assert batch["input_ids"].tolist() == [[5, 6, 1], [5, 1, 0]] and batch["attention_mask"].tolist() == [[1, 1, 1], [1, 1, 0]]
-    assert batch["labels"].tolist() == [[7, 1, IGNORED, IGNORED], [7, 8, 9, 1]] and set(batch) == {
+    assert batch["input_ids"].tolist() == [[5, 6, 1], [5, 1, 0]]
+    assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 1, 0]]
+    assert batch["labels"].tolist() == [[7, 1, IGNORED, IGNORED], [7, 8, 9, 1]]
+    assert set(batch) == {
         "input_ids",
         "attention_mask",
         "labels",
@@ -350,7 +482,13 @@ def test_an_encoder_decoders_batch_has_a_mask_and_labels_of_their_own_length():
 
 
 ROWS = [
-    {"instruction": f"数到 {n}", "input": "", "output": "".join(map(str, range(n))) or "", "source": "x"} for n in range(12)
+    {
+        "instruction": f"数到 {n}",
+        "input": "",
+        "output": "".join(map(str, range(n))) or "",
+        "source": "x",
+    }
+    for n in range(12)
 ]
 
 
@@ -358,30 +496,34 @@ def test_equal_content_is_read_again_and_one_character_misses(tiny, tmp_path, mo
     """A cache keyed by names or times gives yesterday's rows to today's template."""
     write_jsonl(tmp_path / "rows.jsonl", ROWS)
     first, report = encoded_dataset(ROWS, tiny.tokenizer, 128, cache=tmp_path / "c")
-    again, read = encoded_dataset([tmp_path / "rows.jsonl"], tiny.tokenizer, 128, cache=tmp_path / "c")
+    again, read = encoded_dataset(
+        [tmp_path / "rows.jsonl"], tiny.tokenizer, 128, cache=tmp_path / "c"
+    )
     encoded = encode(ROWS, tiny.tokenizer, 128)
-    assert (
-        not report["from_cache"]
-        and read == report | {"from_cache": True}
-        and first.to_list() == again.to_list() == encoded.rows
-    )
-    assert (
-        read["dropped"] == encoded.dropped == {"no supervised token": 1}
-        and read["supervised"] == encoded.supervised
-        and read["rows"] == 12
-    )
+    assert not report["from_cache"]
+    assert read == report | {"from_cache": True}
+    assert first.to_list() == again.to_list() == encoded.rows
+    assert read["dropped"] == encoded.dropped == {"no supervised token": 1}
+    assert read["supervised"] == encoded.supervised
+    assert read["rows"] == 12
     tiny.tokenizer(
         "骆" * 9, padding="max_length", max_length=4, truncation=True
     )  # leaves its mark in the backend, not in the key
     assert encoded_dataset(ROWS, tiny.tokenizer, 128, cache=tmp_path / "c")[1]["from_cache"]
     changed = [*ROWS[:-1], {**ROWS[-1], "history": [["在", "在。"]]}]
-    misses = [encoded_dataset(changed, tiny.tokenizer, 128), encoded_dataset(ROWS, tiny.tokenizer, 127),
-              encoded_dataset(ROWS, gpt2_tokenizer(available("gpt2-tokenizer"))[0], 128), encoded_dataset(ROWS, tiny.tokenizer, 128, too_long="cut_input"),
-              encoded_dataset(ROWS, tiny.tokenizer, 128, packed=128), encoded_dataset(ROWS, tiny.tokenizer, 128, encoder_decoder=True)]  # fmt: skip
+    misses = [
+        encoded_dataset(changed, tiny.tokenizer, 128),
+        encoded_dataset(ROWS, tiny.tokenizer, 127),
+        encoded_dataset(ROWS, gpt2_tokenizer(available("gpt2-tokenizer"))[0], 128),
+        encoded_dataset(ROWS, tiny.tokenizer, 128, too_long="cut_input"),
+        encoded_dataset(ROWS, tiny.tokenizer, 128, packed=128),
+        encoded_dataset(ROWS, tiny.tokenizer, 128, encoder_decoder=True),
+    ]
     monkeypatch.setattr("miniluotuo_utils.prompts.WITHOUT_INPUT", "另一套模板。\n\n")
     misses.append(encoded_dataset(ROWS, tiny.tokenizer, 128))
     keys = [report["key"], *(found[1]["key"] for found in misses)]
-    assert len(set(keys)) == len(keys) and [p.name for p in (tmp_path / "c").iterdir()] == [report["key"]]
+    assert len(set(keys)) == len(keys)
+    assert [p.name for p in (tmp_path / "c").iterdir()] == [report["key"]]
 
 
 def test_of_two_writers_of_one_entry_the_first_wins(tiny, tmp_path):
@@ -389,13 +531,21 @@ def test_of_two_writers_of_one_entry_the_first_wins(tiny, tmp_path):
     dataset, report = encoded_dataset(ROWS, tiny.tokenizer, 128, cache=tmp_path)
     write_entry(tmp_path / report["key"], [], None, {"rows": 0})
     again, read = encoded_dataset(ROWS, tiny.tokenizer, 128, cache=tmp_path)
-    assert again.to_list() == dataset.to_list() and read["rows"] == 12 and len(list(tmp_path.iterdir())) == 1
+    assert again.to_list() == dataset.to_list()
+    assert read["rows"] == 12
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_a_write_that_fails_leaves_no_entry(tiny, tmp_path):
     """Half an entry that the next run takes for whole."""
     with pytest.raises(ValueError, match="row 11 has"):
-        encoded_dataset([*ROWS[:11], {**ROWS[1], "output": "长" * 200}], tiny.tokenizer, 128, too_long="error", cache=tmp_path)
+        encoded_dataset(
+            [*ROWS[:11], {**ROWS[1], "output": "长" * 200}],
+            tiny.tokenizer,
+            128,
+            too_long="error",
+            cache=tmp_path,
+        )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -403,8 +553,12 @@ def test_a_write_that_fails_leaves_no_entry(tiny, tmp_path):
 def test_processes_change_nothing_but_the_time(tiny, monkeypatch, packed):
     """Workers that answer out of order shuffle the rows."""
     monkeypatch.setattr("miniluotuo_utils.tokens.dataset.CHUNK", 5)
-    one, two = (encoded_dataset(ROWS, tiny.tokenizer, 128, packed=packed, processes=n) for n in (1, 2))
-    assert one[0].to_list() == two[0].to_list() and one[1] == two[1] and json.dumps(one[1])
+    one, two = (
+        encoded_dataset(ROWS, tiny.tokenizer, 128, packed=packed, processes=n) for n in (1, 2)
+    )
+    assert one[0].to_list() == two[0].to_list()
+    assert one[1] == two[1]
+    assert json.dumps(one[1])
     assert one[0].column_names == ["input_ids", "labels", *(["position_ids"] if packed else [])]
     assert not packed or one[0].to_list() == pack(encode(ROWS, tiny.tokenizer, 128).rows, 256)
     assert len(encoded_dataset([], tiny.tokenizer, 128)[0]) == 0
@@ -413,10 +567,12 @@ def test_processes_change_nothing_but_the_time(tiny, monkeypatch, packed):
 def test_chinese_is_dear_in_gpt2s_vocabulary(mirror):
     """The real file, read from the mirror: 50,257 entries, over two tokens per Chinese character."""
     gpt2, real = gpt2_tokenizer(available("gpt2-tokenizer"))
-    assert real and len(gpt2) == 50_257
+    assert real
+    assert len(gpt2) == 50_257
     cost = tokens_per_character(gpt2, ["詹天佑主持修建京张铁路，火车从北京开往张家口。"])
     learned = byte_level_bpe(["火车开往北京，火车开往张家口。"] * 50, 400)
-    assert 2 < cost < 3 and learned.get_vocab_size() <= 400
+    assert 2 < cost < 3
+    assert learned.get_vocab_size() <= 400
 
 
 def test_without_the_file_a_miniature_stands_in(monkeypatch, tmp_path):
@@ -424,4 +580,6 @@ def test_without_the_file_a_miniature_stands_in(monkeypatch, tmp_path):
     monkeypatch.setenv("MINILUOTUO_MIRROR", "")
     monkeypatch.setenv("MINILUOTUO_HOME", str(tmp_path))
     gpt2, real = gpt2_tokenizer(available("gpt2-tokenizer"))
-    assert not real and gpt2.decode(gpt2("鸡蛋")["input_ids"]) == "鸡蛋" and len(gpt2("鸡蛋")["input_ids"]) == 6
+    assert not real
+    assert gpt2.decode(gpt2("鸡蛋")["input_ids"]) == "鸡蛋"
+    assert len(gpt2("鸡蛋")["input_ids"]) == 6

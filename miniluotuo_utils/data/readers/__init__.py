@@ -50,31 +50,49 @@ def records(convert: Callable, units: Callable = native.json_objects) -> Reader:
 
 
 READERS: dict[str, Reader] = {
-    "unified_rows": rows(instructions.unified_rows), "unified_records": records(ner.unified_records),
-    "alpaca": rows(instructions.alpaca), "alpaca_parallel": rows(instructions.alpaca_parallel),
-    "alpaca_parallel_all": rows(instructions.alpaca_parallel_all), "seeds": rows(instructions.seeds),
-    "coig": rows(instructions.coig), "baike": rows(instructions.baike), "webtext": rows(instructions.webtext),
+    "unified_rows": rows(instructions.unified_rows),
+    "unified_records": records(ner.unified_records),
+    "alpaca": rows(instructions.alpaca),
+    "alpaca_parallel": rows(instructions.alpaca_parallel),
+    "alpaca_parallel_all": rows(instructions.alpaca_parallel_all),
+    "seeds": rows(instructions.seeds),
+    "coig": rows(instructions.coig),
+    "baike": rows(instructions.baike),
+    "webtext": rows(instructions.webtext),
     "lamini": rows(instructions.lamini, native.parquet_rows),
     "word_list": Reader(native.named_lines, instructions.word_list, None),
-    "cluener": records(ner.cluener), "bmes_columns": records(ner.tag_columns, native.blocks),
-    "bio_columns": records(ner.tag_columns, native.blocks), "weibo_columns": records(ner.weibo_columns, native.blocks),
-    "bio_words": records(ner.bio_words, native.blocks), "entity_list": records(ner.entity_list),
-    "cmeee": records(ner.cmeee, native.lines), "cmeee_json": records(ner.cmeee_json),
-    "finre": records(relations.finre, native.lines), "deepke_csv": records(relations.deepke_csv, native.csv_rows),
-    "spo_list": records(relations.spo_list), "conll04": records(relations.conll04, native.blocks),
+    "cluener": records(ner.cluener),
+    "bmes_columns": records(ner.tag_columns, native.blocks),
+    "bio_columns": records(ner.tag_columns, native.blocks),
+    "weibo_columns": records(ner.weibo_columns, native.blocks),
+    "bio_words": records(ner.bio_words, native.blocks),
+    "entity_list": records(ner.entity_list),
+    "cmeee": records(ner.cmeee, native.lines),
+    "cmeee_json": records(ner.cmeee_json),
+    "finre": records(relations.finre, native.lines),
+    "deepke_csv": records(relations.deepke_csv, native.csv_rows),
+    "spo_list": records(relations.spo_list),
+    "conll04": records(relations.conll04, native.blocks),
     "semeval": records(relations.semeval, native.lines),
-    "fewfc": records(events.fewfc), "duee": records(events.duee), "duee_fin": records(events.duee),
+    "fewfc": records(events.fewfc),
+    "duee": records(events.duee),
+    "duee_fin": records(events.duee),
     "iepile": records(events.iepile, events.iepile_rows),
-}  # fmt: skip
+}
 
 
 def examples() -> dict[str, Path]:
     """A tiny file in each native format, with sentences of our own: reader → path."""
     folder = EMBEDDED / "native"
-    return {path.stem if path.name != "cmeee.json" else "cmeee_json": path for path in sorted(folder.iterdir())}
+    return {
+        path.stem if path.name != "cmeee.json" else "cmeee_json": path
+        for path in sorted(folder.iterdir())
+    }
 
 
-def read_file(path: Path, reader: Reader, source: str, faults: list[Fault] | None = None) -> Iterator[dict]:
+def read_file(
+    path: Path, reader: Reader, source: str, faults: list[Fault] | None = None
+) -> Iterator[dict]:
     """The rows or records of one native file, each checked, with their `source`.
 
     A malformed unit raises DataError with file, place and reason; with a list `faults` it is put there and reading goes on.
@@ -85,9 +103,16 @@ def read_file(path: Path, reader: Reader, source: str, faults: list[Fault] | Non
                 raise unit
             found = [finished(one, reader, source) for one in reader.convert(unit)]
         except native.UNREADABLE as error:
-            fault = Fault(path.name, place, native.reason(error), "" if isinstance(unit, DataError) else str(unit)[:200])
+            fault = Fault(
+                path.name,
+                place,
+                native.reason(error),
+                "" if isinstance(unit, DataError) else str(unit)[:200],
+            )
             if faults is None:
-                raise DataError(f'{fault}. `load(…, errors="collect")` reads the rest and returns the faults beside it') from None
+                raise DataError(
+                    f'{fault}. `load(…, errors="collect")` reads the rest and returns the faults beside it'
+                ) from None
             faults.append(fault)
         else:
             yield from found

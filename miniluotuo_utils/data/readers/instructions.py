@@ -10,7 +10,12 @@ from miniluotuo_utils.files import DataError
 
 def row(instruction: str, given: str | None, output: str, **more: object) -> dict:
     """An instruction row; a missing input is an empty one."""
-    return {"instruction": instruction, "input": "" if given is None else given, "output": output, **more}
+    return {
+        "instruction": instruction,
+        "input": "" if given is None else given,
+        "output": output,
+        **more,
+    }
 
 
 def unified_rows(native: dict) -> Iterator[dict]:
@@ -58,12 +63,21 @@ def coig(native: dict) -> Iterator[dict]:
     """
     if "textbox_question" in native:
         given = "\n".join(filter(None, (native["textbox_q_context"], native["textbox_question"])))
-        answer = "\n".join(filter(None, (native["textbox_answer"], native["textbox_answer_analysis"])))
-        yield row(native["textbox_q_instruction"] or given, given if native["textbox_q_instruction"] else "", answer)
+        answer = "\n".join(
+            filter(None, (native["textbox_answer"], native["textbox_answer_analysis"]))
+        )
+        yield row(
+            native["textbox_q_instruction"] or given,
+            given if native["textbox_q_instruction"] else "",
+            answer,
+        )
     elif "trans_instruction" in native:
         yield row(native["trans_instruction"], native["trans_input"], native["trans_output"])
     elif any(key.startswith("round_") for key in native):
-        rounds = sorted((key for key in native if key.startswith("round_")), key=lambda key: int(key.removeprefix("round_")))
+        rounds = sorted(
+            (key for key in native if key.startswith("round_")),
+            key=lambda key: int(key.removeprefix("round_")),
+        )
         turns = [[native[key]["prompt"], native[key]["response"]] for key in rounds]
         yield row(turns[-1][0], "", turns[-1][1], **({"history": turns[:-1]} if turns[1:] else {}))
     else:
@@ -104,5 +118,11 @@ def word_list(native: tuple[str, str]) -> Iterator[dict]:
     name, line = native
     word, _, frequency = (part.strip() for part in line.rstrip().partition("\t"))
     if not word:
-        raise DataError(f"found {line.strip()[:40]!r}, expected a word, a tab and its document frequency")
-    yield {"word": word, "frequency": int(frequency) if frequency.isdecimal() else None, "source": name}
+        raise DataError(
+            f"found {line.strip()[:40]!r}, expected a word, a tab and its document frequency"
+        )
+    yield {
+        "word": word,
+        "frequency": int(frequency) if frequency.isdecimal() else None,
+        "source": name,
+    }

@@ -19,7 +19,16 @@ from miniluotuo_utils.files import DataError
 
 LONGEST_LINE = 64 << 20  # bytes; a longer line is a damaged or hostile file
 NESTED = "JSON nested too deep to be data; is the file hostile or damaged?"
-UNREADABLE = (DataError, LookupError, TypeError, ValueError, AttributeError, SyntaxError, RecursionError, MemoryError)  # of a malformed unit
+UNREADABLE = (
+    DataError,
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    SyntaxError,
+    RecursionError,
+    MemoryError,
+)  # of a malformed unit
 Unit = tuple[str, Any]
 
 
@@ -30,12 +39,22 @@ def text_lines(path: Path) -> Iterator[tuple[int, str | DataError]]:
         while line := file.readline(LONGEST_LINE + 1):
             number += 1
             if len(line) > LONGEST_LINE:
-                yield number, DataError(f"longer than {LONGEST_LINE >> 20} MiB, the rest of the file was not read; is it one record per line?")
+                yield (
+                    number,
+                    DataError(
+                        f"longer than {LONGEST_LINE >> 20} MiB, the rest of the file was not read; is it one record per line?"
+                    ),
+                )
                 return
             try:
                 yield number, line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
             except UnicodeDecodeError as error:
-                yield number, DataError(f"not UTF-8 at byte {error.start} of the line ({error.reason}); save the file as UTF-8")
+                yield (
+                    number,
+                    DataError(
+                        f"not UTF-8 at byte {error.start} of the line ({error.reason}); save the file as UTF-8"
+                    ),
+                )
 
 
 def whole_text(path: Path) -> str:
@@ -43,7 +62,9 @@ def whole_text(path: Path) -> str:
     try:
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(f"not UTF-8 at byte {error.start:,} ({error.reason}); save the file as UTF-8") from None
+        raise DataError(
+            f"not UTF-8 at byte {error.start:,} ({error.reason}); save the file as UTF-8"
+        ) from None
 
 
 def parsed(text: str) -> Any:
@@ -51,7 +72,9 @@ def parsed(text: str) -> Any:
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
-        raise DataError(f"{error.msg.removesuffix(' at')} at column {error.colno}, expected one JSON object") from None
+        raise DataError(
+            f"{error.msg.removesuffix(' at')} at column {error.colno}, expected one JSON object"
+        ) from None
     except ValueError as error:  # a number of more digits than Python reads
         raise DataError(str(error).split(";")[0]) from None
     except RecursionError:
@@ -65,7 +88,9 @@ def whole_characters(value: Any, text: str) -> Any:
         try:
             json.dumps(value, ensure_ascii=False).encode()
         except UnicodeEncodeError:
-            raise DataError("half of a surrogate pair stands in it, expected whole characters") from None
+            raise DataError(
+                "half of a surrogate pair stands in it, expected whole characters"
+            ) from None
     return value
 
 
@@ -146,7 +171,12 @@ def salvaged(text: str) -> Iterator[Unit]:
             yield f"line {error.lineno}", DataError(fault)
             return
         except (ValueError, RecursionError) as error:
-            yield f"item {number + 1}", DataError(NESTED if isinstance(error, RecursionError) else str(error).split(";")[0])
+            yield (
+                f"item {number + 1}",
+                DataError(
+                    NESTED if isinstance(error, RecursionError) else str(error).split(";")[0]
+                ),
+            )
             return
 
 
@@ -173,13 +203,20 @@ def blocks(path: Path) -> Iterator[Unit]:
     """
 
     def parts(pair: tuple[int, str | DataError]) -> bool:
-        return isinstance(pair[1], str) and (not pair[1].strip() or re.fullmatch(r"#doc \d+", pair[1]) is not None)
+        return isinstance(pair[1], str) and (
+            not pair[1].strip() or re.fullmatch(r"#doc \d+", pair[1]) is not None
+        )
 
     for empty, group in groupby(text_lines(path), parts):
         run = list(group)
         if not empty:
-            number, bad = next(((n, line) for n, line in run if isinstance(line, DataError)), (run[0][0], None))
-            yield f"line {number}", bad or [line.split("\t") if "\t" in line else line.split() for _, line in run]
+            number, bad = next(
+                ((n, line) for n, line in run if isinstance(line, DataError)), (run[0][0], None)
+            )
+            yield (
+                f"line {number}",
+                bad or [line.split("\t") if "\t" in line else line.split() for _, line in run],
+            )
 
 
 def csv_rows(path: Path) -> Iterator[Unit]:
@@ -191,8 +228,14 @@ def csv_rows(path: Path) -> Iterator[Unit]:
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     try:
         for row in reader:
-            given = len(row.get(None) or []) + sum(value is not None for value in row.values()) - (None in row)
-            fault = DataError(f"found {given} fields, expected {len(reader.fieldnames)} as in the header; is a comma or a quote astray?")
+            given = (
+                len(row.get(None) or [])
+                + sum(value is not None for value in row.values())
+                - (None in row)
+            )
+            fault = DataError(
+                f"found {given} fields, expected {len(reader.fieldnames)} as in the header; is a comma or a quote astray?"
+            )
             yield f"line {reader.line_num}", row if given == len(reader.fieldnames) else fault
     except csv.Error as error:
         yield f"line {reader.line_num}", DataError(f"{error}: the file cannot be read from here on")

@@ -54,8 +54,14 @@ def bio_words(native: Sequence[Sequence[str]]) -> Iterator[dict]:
 
 def entity_list(native: dict) -> Iterator[dict]:
     """boson, video-music-book, tianchi: `text, entity_list[{entity_index{begin,end},entity_type,entity}]`, end exclusive."""
-    found = [{"name": e["entity"], "type": e["entity_type"], "pos": [e["entity_index"]["begin"], e["entity_index"]["end"]]}
-             for e in native["entity_list"]]  # fmt: skip
+    found = [
+        {
+            "name": e["entity"],
+            "type": e["entity_type"],
+            "pos": [e["entity_index"]["begin"], e["entity_index"]["end"]],
+        }
+        for e in native["entity_list"]
+    ]
     yield record(native["text"], entities=found)
 
 
@@ -71,13 +77,22 @@ def cmeee(native: str) -> Iterator[dict]:
     found = []
     for part in filter(str.strip, parts):
         fields = part.split()
-        if len(fields) != 3 or not (fields[0].isdecimal() and fields[1].isdecimal()) or int(fields[1]) >= len(sentence):
-            raise DataError(f"found {part[:40]!r}, expected start, end (inclusive, under {len(sentence)}) and type")
+        if (
+            len(fields) != 3
+            or not (fields[0].isdecimal() and fields[1].isdecimal())
+            or int(fields[1]) >= len(sentence)
+        ):
+            raise DataError(
+                f"found {part[:40]!r}, expected start, end (inclusive, under {len(sentence)}) and type"
+            )
         found.append(entity(sentence, int(fields[0]), int(fields[1]) + 1, fields[2]))
     yield record(sentence, entities=found)
 
 
 def cmeee_json(native: dict) -> Iterator[dict]:
     """CMeEE as JSON: `text, entities[{start_idx,end_idx,type,entity}]`; ends inclusive, may nest."""
-    found = [{"name": e["entity"], "type": e["type"], "pos": [e["start_idx"], e["end_idx"] + 1]} for e in native["entities"]]
+    found = [
+        {"name": e["entity"], "type": e["type"], "pos": [e["start_idx"], e["end_idx"] + 1]}
+        for e in native["entities"]
+    ]
     yield record(native["text"], entities=found)

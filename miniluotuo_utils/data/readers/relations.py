@@ -27,8 +27,14 @@ def finre(native: str) -> Iterator[dict]:
 def deepke_csv(native: Mapping) -> Iterator[dict]:
     """DeepKE's CSV `sentence,relation,head,head_offset,tail,tail_offset`, one pair per row."""
     text, kind = native["sentence"], native["relation"]
-    head, tail = (at_offset(text, native[side], native[f"{side}_offset"]) for side in ("head", "tail"))
-    yield record(text, "one-pair", relations=[] if kind == "None" else [{"head": head, "type": kind, "tail": tail}])
+    head, tail = (
+        at_offset(text, native[side], native[f"{side}_offset"]) for side in ("head", "tail")
+    )
+    yield record(
+        text,
+        "one-pair",
+        relations=[] if kind == "None" else [{"head": head, "type": kind, "tail": tail}],
+    )
 
 
 def at_offset(sentence: str, name: str, offset: str) -> dict:
@@ -49,9 +55,16 @@ def spo_list(native: Mapping) -> Iterator[dict]:
         objects, kinds = spo["object"], spo["object_type"]
         if isinstance(objects, str):
             objects, kinds = {"@value": objects}, {"@value": kinds}
-        slots = {slot: named(text, name, kinds[slot]) for slot, name in objects.items() if slot != "@value" and name}
-        found = {"head": named(text, spo["subject"], spo["subject_type"]), "type": spo["predicate"],
-                 "tail": named(text, objects["@value"], kinds["@value"])}  # fmt: skip
+        slots = {
+            slot: named(text, name, kinds[slot])
+            for slot, name in objects.items()
+            if slot != "@value" and name
+        }
+        found = {
+            "head": named(text, spo["subject"], spo["subject_type"]),
+            "type": spo["predicate"],
+            "tail": named(text, objects["@value"], kinds["@value"]),
+        }
         relations.append(found | ({"slots": slots} if slots else {}))
     yield record(text, relations=relations)
 
@@ -61,15 +74,24 @@ def conll04(native: Sequence[Sequence[str]]) -> Iterator[dict]:
     numbers, words, tags, kinds, tails = columns(native, 5)
     sentence, spans = joined(words, " ")
     if [int(n) for n in numbers] != list(range(len(words))):
-        raise DataError(f"token numbers {numbers[0]} to {numbers[-1]}, expected 0 to {len(words) - 1}")
+        raise DataError(
+            f"token numbers {numbers[0]} to {numbers[-1]}, expected 0 to {len(words) - 1}"
+        )
     by_end = {e["pos"][1]: e for e in tagged(sentence, spans, tags)}
     relations = []
     for i, (names, ends) in enumerate(zip(map(listed, kinds), map(listed, tails), strict=True)):
         for kind, end in zip(names, ends, strict=True):
             if kind != "N":
-                head, tail = by_end.get(spans[i][1]), by_end.get(spans[int(end)][1]) if end.isdecimal() and int(end) < len(words) else None
+                head, tail = (
+                    by_end.get(spans[i][1]),
+                    by_end.get(spans[int(end)][1])
+                    if end.isdecimal() and int(end) < len(words)
+                    else None,
+                )
                 if head is None or tail is None:
-                    raise DataError(f"relation {kind} between tokens {i} and {end}, expected the last tokens of two entities")
+                    raise DataError(
+                        f"relation {kind} between tokens {i} and {end}, expected the last tokens of two entities"
+                    )
                 relations.append({"head": head, "type": kind, "tail": tail})
     yield record(sentence, relations=relations)
 
@@ -97,11 +119,17 @@ def semeval(native: str) -> Iterator[dict]:
     sentence, found, at = "", {}, 0
     for mark in re.finditer(r"<(e[12])>(.*?)</\1>", parts[3]):
         sentence += parts[3][at : mark.start()]
-        found[mark[1]] = {"name": mark[2], "type": "", "pos": [len(sentence), len(sentence) + len(mark[2])]}
+        found[mark[1]] = {
+            "name": mark[2],
+            "type": "",
+            "pos": [len(sentence), len(sentence) + len(mark[2])],
+        }
         sentence, at = sentence + mark[2], mark.end()
     sentence += parts[3][at:]
     kind = re.fullmatch(r"(.+)\((e[12]),(?!\2)(e[12])\)", parts[2].strip())
     if set(found) != {"e1", "e2"} or not (kind or parts[2].strip() == "Other"):
-        raise DataError(f"found relation {parts[2]!r} and marks {sorted(found)}, expected Relation(e1,e2) or Other, and e1 and e2")
+        raise DataError(
+            f"found relation {parts[2]!r} and marks {sorted(found)}, expected Relation(e1,e2) or Other, and e1 and e2"
+        )
     relations = [{"head": found[kind[2]], "type": kind[1], "tail": found[kind[3]]}] if kind else []
     yield record(sentence, "one-pair", relations=relations)

@@ -34,7 +34,13 @@ def places(records: Iterable[Mapping]) -> dict[str, int]:
     count = Counter({"placed": 0, "ambiguous": 0, "absent": 0})
     for one in records:
         for thing, _ in mentions(one):
-            count["placed" if thing["pos"] else "ambiguous" if thing["name"] in one["sentence"] else "absent"] += 1
+            count[
+                "placed"
+                if thing["pos"]
+                else "ambiguous"
+                if thing["name"] in one["sentence"]
+                else "absent"
+            ] += 1
     return dict(count)
 
 
@@ -65,7 +71,9 @@ def tagged(sentence: str, spans: Sequence[tuple[int, int]], tags: Sequence[str])
     for (start, end), tag in zip(spans, tags, strict=True):
         mark, _, kind = tag.partition("-")
         if mark not in tuple("OBIMES") or (mark == "O") == bool(kind):
-            raise DataError(f"found the tag {tag!r} at {sentence[start:end]!r}, expected O or B-, I-, M-, E-, S- and a type")
+            raise DataError(
+                f"found the tag {tag!r} at {sentence[start:end]!r}, expected O or B-, I-, M-, E-, S- and a type"
+            )
         if mark in "MIE" and kind == open_kind:
             found[-1][1] = end
         elif mark != "O":

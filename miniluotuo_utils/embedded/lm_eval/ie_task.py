@@ -25,13 +25,21 @@ def questions_of(task: str, **_: object) -> dict:
     """The test split: a document per sentence and slice of the schema (the training split's types), with prompt, gold and slice."""
     from datasets import Dataset
 
-    train, test = (read_jsonl(EMBEDDED / f"{task.lower()}_{split}.jsonl") for split in ("train", "test"))
+    train, test = (
+        read_jsonl(EMBEDDED / f"{task.lower()}_{split}.jsonl") for split in ("train", "test")
+    )
     rows = questions([record["sentence"] for record in test], schema_of(train, task), task)
     docs = []
     for row in rows:
         record = test[row["record"]]
-        gold = {"sentence": record["sentence"], TASKS[task]: [item for item in record[TASKS[task]] if item["type"] in row["types"]]}
-        texts = {name: json.dumps(value, ensure_ascii=False) for name, value in (("gold", gold), ("types", row["types"]))}
+        gold = {
+            "sentence": record["sentence"],
+            TASKS[task]: [item for item in record[TASKS[task]] if item["type"] in row["types"]],
+        }
+        texts = {
+            name: json.dumps(value, ensure_ascii=False)
+            for name, value in (("gold", gold), ("types", row["types"]))
+        }
         docs.append({"task": task, "prompt": row_prompt(row), "record": row["record"], **texts})
     return {"test": Dataset.from_list(docs)}
 
@@ -39,17 +47,33 @@ def questions_of(task: str, **_: object) -> dict:
 def answered(doc: Mapping, results: Sequence[str]) -> dict[str, list]:
     """What was read from the answer to one document, for every metric: task, record number, gold of the slice, items."""
     items = parse(results[0], doc["task"], schema=json.loads(doc["types"])).items
-    return dict.fromkeys(METRICS[doc["task"]], [doc["task"], doc["record"], json.loads(doc["gold"]), items])
+    return dict.fromkeys(
+        METRICS[doc["task"]], [doc["task"], doc["record"], json.loads(doc["gold"]), items]
+    )
 
 
 def scored(found: Sequence[Sequence]) -> dict:
     """`score` of all documents, the slices of a sentence merged again; what `--limit` leaves out is neither asked nor missed."""
     found = sorted(found, key=lambda one: one[1])
     task, field = found[0][0], TASKS[found[0][0]]
-    places = {number: place for place, number in enumerate(dict.fromkeys(number for _, number, *_ in found))}
-    rows, sentences = [{"record": places[number]} for _, number, *_ in found], list({number: gold["sentence"] for _, number, gold, _ in found}.values())
-    gold = [{"sentence": s, field: items} for s, items in zip(sentences, merged(rows, [gold[field] for *_, gold, _ in found]), strict=True)]
-    pred = [to_record(s, items, task) for s, items in zip(sentences, merged(rows, [items for *_, items in found]), strict=True)]
+    places = {
+        number: place
+        for place, number in enumerate(dict.fromkeys(number for _, number, *_ in found))
+    }
+    rows, sentences = (
+        [{"record": places[number]} for _, number, *_ in found],
+        list({number: gold["sentence"] for _, number, gold, _ in found}.values()),
+    )
+    gold = [
+        {"sentence": s, field: items}
+        for s, items in zip(
+            sentences, merged(rows, [gold[field] for *_, gold, _ in found]), strict=True
+        )
+    ]
+    pred = [
+        to_record(s, items, task)
+        for s, items in zip(sentences, merged(rows, [items for *_, items in found]), strict=True)
+    ]
     return score(gold, pred, task)
 
 
