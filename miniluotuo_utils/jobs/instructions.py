@@ -16,7 +16,7 @@ from pathlib import Path
 from miniluotuo_utils.data.catalog import CATALOG, Card, card
 from miniluotuo_utils.data.decontamination import evaluation_splits
 from miniluotuo_utils.data.loading import read, renamed
-from miniluotuo_utils.data.publishing import SIZES
+from miniluotuo_utils.data.publishing import front_matter
 from miniluotuo_utils.files import batches, file_sha256, written_whole
 from miniluotuo_utils.ie.instructions import DEFAULT, build_instructions
 from miniluotuo_utils.ie.schema import distinct, labels, schema_of
@@ -343,18 +343,16 @@ def row_writer(path: Path, format: str) -> Iterator[Callable[[list[dict]], None]
 def instruction_card(stats: Mapping) -> str:
     """The data set's card in the hub's form: sources and licences, what was left out, types, options, hash."""
     options, sources = stats["options"], stats["sources"]
-    languages = "".join(
-        f"- {language}\n" for language in dict.fromkeys(s["language"] for s in sources)
-    )
-    size = next((label for most, label in SIZES if stats["rows"] < most), "n>1M")
-    front = (
-        f"---\nlanguage:\n{languages}license: other\ntask_categories:\n- text-generation\n- token-classification\nsize_categories:\n- {size}\n"
-        f"configs:\n- config_name: default\n  data_files: train.{options['format']}\n---\n"
+    front = front_matter(
+        stats["rows"],
+        f"train.{options['format']}",
+        languages=list(dict.fromkeys(source["language"] for source in sources)),
+        tasks=("text-generation", "token-classification"),
     )
     reasons = list(sources[0]["left_out"])
     return "\n".join(
         [
-            front,
+            front + "\n",
             f"# 中文信息抽取指令 · Extraction instructions\n\n{stats['rows']:,} 条指令，由 `python -m miniluotuo_utils instructions` 写成。",
             f"*{stats['rows']:,} instruction rows, written by `python -m miniluotuo_utils instructions`, {stats['date']}, commit {stats['commit']}.*\n",
             "每条：`instruction, input, output, source`，另有 `task`、`record`（在来源切分中的序号，从 0 起）、`types`（问了哪些类型）。各来源的许可证不同，"

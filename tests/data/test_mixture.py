@@ -6,6 +6,7 @@ from collections import Counter
 
 import pyarrow.parquet
 import pytest
+import yaml
 from datasets import load_dataset
 from hypothesis import given
 from hypothesis import strategies as st
@@ -130,7 +131,13 @@ def test_a_published_set_says_what_is_in_it(tmp_path):
     assert "| duplicate | −1 |" in card
     assert "| embedded-instructions | train | all | 400 | 42 |" in card
     assert CATALOG["embedded-instructions"].licence in card
-    assert "size_categories:\n- n<1K" in card
+    assert yaml.safe_load(card.split("---")[1]) == {
+        "language": ["zh"],
+        "license": "other",
+        "task_categories": ["text-generation"],
+        "size_categories": ["n<1K"],
+        "configs": [{"config_name": "default", "data_files": "train.parquet"}],
+    }
     assert pyarrow.parquet.read_table(folder / "train.parquet").to_pylist() == kept
     loaded = load_dataset(str(folder), split="train", cache_dir=str(tmp_path / "cache"))
     assert Counter(map(json.dumps, loaded.to_list())) == Counter(map(json.dumps, kept))
