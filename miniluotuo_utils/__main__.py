@@ -1,557 +1,472 @@
-"""The same functions from a shell: `python -m miniluotuo_utils COMMAND --help`."""
+"""Call the package from a shell: `python -m miniluotuo_utils COMMAND --help`.
+
+In: a command with its options, one dataclass each. Out: files, and one line on what happened.
+Shown in jobs/README.md.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from miniluotuo_utils.students.methods import METHODS
 
-
-def catalog(args: argparse.Namespace) -> int:
-    """Print the catalog of data sources, or write it into both READMEs."""
-    from miniluotuo_utils.data.catalog import catalog_table
-    from miniluotuo_utils.text import markdown
-
-    rows = catalog_table()
-    print(markdown(list(rows[0]), [list(row.values()) for row in rows]))
-    return 0
+Method = Literal[METHODS]  # type: ignore[valid-type]
+Language = Literal["zh", "en"]
 
 
-def zoo(args: argparse.Namespace) -> int:
-    """Print the zoo of students, or compute its training memory anew (minutes) and write the table into both READMEs."""
-    from miniluotuo_utils.students import zoo_table
-    from miniluotuo_utils.text import markdown
-
-    rows = zoo_table()
-    print(markdown(list(rows[0]), [list(row.values()) for row in rows]))
-    return 0
+def option(help: str = "", default: Any = None, **how: Any) -> Any:
+    """Describe one option of a command; `how` is what else argparse wants to know."""
+    return field(default=default, metadata={"help": help, **how})
 
 
-def download_students(names: Sequence[str], mirror: Path | None) -> list[str]:
-    """Download the students among `names` (zoo names) into a mirror folder; the other names."""
-    from miniluotuo_utils.students.zoo import HERD
-
-    students = [name for name in names if name in HERD]
-    if students and mirror is None:
-        raise ValueError(
-            f"{', '.join(students)}: the hub keeps its own cache of students, which load_student fills; give --mirror DIR for a folder"
-        )
-    for name in students:
-        from miniluotuo_utils.students.loading import copy_into_mirror
-
-        print(f"{name}: in {copy_into_mirror(name, mirror)}")
-    return [name for name in names if name not in students]
+def needed(help: str = "", **how: Any) -> Any:
+    """Describe an option that must be given."""
+    return option(help, required=True, **how)
 
 
-def download(args: argparse.Namespace) -> int:
-    """Download and verify the files of data sets, into the cache or a mirror folder for a class; students too, with --mirror."""
-    import os
-
-    from miniluotuo_utils.data.download import copy_into_mirror
-    from miniluotuo_utils.data.loading import files, loadable
-
-    cards = [loadable(name) for name in download_students(args.names, args.mirror)]
-    if args.home:
-        os.environ["MINILUOTUO_HOME"] = str(args.home)
-    missing = []
-    for found in cards:
-        try:
-            files(found.name)
-            if args.mirror:
-                copy_into_mirror(found.pins, args.mirror)
-        except FileNotFoundError as error:
-            missing.append(str(error))
-            continue
-        print(
-            f"{found.name}: {len(found.pins)} files, {found.state}"
-            + (f", in {args.mirror}" if args.mirror else "")
-        )
-    if missing:
-        raise FileNotFoundError(
-            "\n  ".join([f"{len(missing)} of {len(cards)} data sets are not whole:", *missing])
-        )
-    if args.mirror:
-        print(f'to use it: MINILUOTUO_MIRROR="{args.mirror.resolve()}"')
-    return 0
+def place(help: str = "", **how: Any) -> Any:
+    """Describe an argument that is told by its place."""
+    return option(help, positional=True, **how)
 
 
-def validate(args: argparse.Namespace) -> int:
-    """Check a JSON Lines file of instruction rows or IE records, and name line, field and fault of each bad one."""
-    from miniluotuo_utils.jobs.validate import validated
-
-    kinds, faults = validated(args.file)
-    for fault in faults[: args.most]:
-        print(fault)
-    if faults[args.most :]:
-        print(f"... and {len(faults) - args.most:,} more")
-    print(
-        f"{args.file.name}: "
-        + (", ".join(f"{n:,} {kind}" for kind, n in kinds.items()) or "nothing")
-        + f" well-formed, {len(faults):,} faults"
-    )
-    return 1 if faults or not kinds else 0
+# ---- data
 
 
-def teacher_of(args: argparse.Namespace) -> object:
-    """The teacher of the arguments; its key comes from TEACHER_API_KEY alone, since arguments can be read by every user of a machine."""
-    from miniluotuo_utils.teacher import Teacher
-    from miniluotuo_utils.teacher.limits import Budget
+@dataclass
+class Catalog:
+    """Print the catalog of data sources."""
 
-    prices = (
-        {"prompt": args.price_in, "completion": args.price_out}
-        if args.price_in is not None and args.price_out is not None
-        else None
-    )
-    budget = Budget(args.budget_tokens, args.budget, prices)
-    return Teacher(
-        args.base_url,
-        args.model,
-        None,
-        args.store,
-        args.concurrency,
-        args.requests_per_minute,
-        args.tokens_per_minute,
-        budget,
-    )
+    def run(self) -> int:
+        from miniluotuo_utils.data.catalog import catalog_table
+
+        return print_table(catalog_table())
 
 
-def sampling_of(args: argparse.Namespace) -> dict:
-    """The sampling parameters that were given."""
-    return {"temperature": args.temperature, "max_tokens": args.max_tokens}
+@dataclass
+class Download:
+    """Download and verify the files of data sets, into the cache or a mirror folder for a class;
+    students too, with --mirror."""
+
+    names: list[str] = place(nargs="+")
+    mirror: Path | None = option()
+    home: Path | None = option()
+
+    def run(self) -> int:
+        from miniluotuo_utils.jobs.download import downloaded
+
+        if self.home:
+            os.environ["MINILUOTUO_HOME"] = str(self.home)
+        for line in downloaded(self.names, self.mirror):
+            print(line)
+        return 0
 
 
-def respond(args: argparse.Namespace) -> int:
-    """Fill the output of every row of a JSON Lines file with a teacher's answers; exit status 0 only when every row has one."""
-    from miniluotuo_utils.jobs.respond import respond_file
+@dataclass
+class Validate:
+    """Check a JSON Lines file of instruction rows or IE records, and name line, field and fault
+    of each bad one."""
 
-    teacher = teacher_of(args)
-    counts = respond_file(
-        teacher, args.rows, args.out, args.rejected, args.language, **sampling_of(args)
-    )
-    print(f"{counts['answered']:,} rows answered, {counts['unanswered']:,} not; {teacher.spent}")
-    return 1 if counts["unanswered"] else 0
+    file: Path = place()
+    most: int = option("how many faults to print", 20)
 
+    def run(self) -> int:
+        from miniluotuo_utils.jobs.validate import validated
 
-def instruct(args: argparse.Namespace) -> int:
-    """Grow a set of instructions from seeds, guided by examples and, where given, topics."""
-    from miniluotuo_utils.jobs.respond import grow_file
-
-    teacher = teacher_of(args)
-    grown = grow_file(
-        teacher,
-        args.seeds,
-        args.out,
-        args.target,
-        args.topics,
-        language=args.language,
-        seed=args.seed,
-        **sampling_of(args),
-    )
-    print(
-        f"{len(grown.rows):,} instructions in {args.out}; stopped: {grown.stopped}; {grown.curve[-1] if grown.curve else {}}; {teacher.spent}"
-    )
-    return 0 if grown.stopped == "target" else 1
+        kinds, faults = validated(self.file)
+        for fault in faults[: self.most]:
+            print(fault)
+        if faults[self.most :]:
+            print(f"... and {len(faults) - self.most:,} more")
+        good = ", ".join(f"{count:,} {kind}" for kind, count in kinds.items()) or "nothing"
+        print(f"{self.file.name}: {good} well-formed, {len(faults):,} faults")
+        return 1 if faults or not kinds else 0
 
 
-def score(args: argparse.Namespace) -> int:
-    """Score a file of predicted IE records against a file of gold ones; with --against compare it with another prediction."""
-    from miniluotuo_utils.ie import compare, interval, score_files, table
-
-    try:
-        if args.interval or args.against:
-            import numpy  # noqa: F401  said before the files are read
-    except ImportError:
-        raise ValueError(
-            "--interval and --against need numpy, which is not installed: pip install numpy"
-        ) from None
-    read, asked = (
-        reader_of(args.format),
-        {"typed": args.typed, "aliases": json_file(args.aliases, dict)},
-    )
-    schema = json_file(args.schema, (list, dict))
-    result = score_files(args.gold, args.pred, args.task, args.mode, schema, read=read, **asked)
-    found = [table(result)]
-    if args.interval:
-        result["interval"] = interval(
-            read(args.gold), read(args.pred), args.task, args.mode, **asked
-        )
-        found.append(spread_table(result["interval"]))
-    if args.against:
-        score_files(
-            args.gold, args.against, args.task, args.mode, read=read, **asked
-        )  # names the files where they do not fit
-        result["against"] = compare(
-            read(args.gold), read(args.pred), read(args.against), args.task, args.mode, **asked
-        )
-        found.append(contrast_table(result["against"], args.pred.name, args.against.name))
-    print(json.dumps(result, ensure_ascii=False) if args.json else "\n\n".join(found))
-    return 0
-
-
-def reader_of(name: str | None) -> Callable[[Path], Iterator[dict]]:
-    """What reads IE records from a file of a native format, by the name of its reader; without one, from JSON Lines of records."""
-    from functools import partial
-
-    from miniluotuo_utils.files import iter_jsonl
-    from miniluotuo_utils.records import check_record
-
-    if name is None:
-        return partial(iter_jsonl, check=check_record)
-    from miniluotuo_utils.data.readers import READERS, read_file
-
-    of_records = [key for key, reader in READERS.items() if reader.check is check_record]
-    if name not in of_records:
-        raise ValueError(
-            f"--format is {name!r}; expected a reader of IE records: {', '.join(of_records)}"
-        )
-    return lambda path: read_file(path, READERS[name], path.stem)
-
-
-def json_file(path: Path | None, kind: type | tuple[type, ...]) -> object:
-    """The value of a JSON file, None without one."""
-    if path is None:
-        return None
-    try:
-        value = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(
-            f"{path.name}: not JSON ({error}); expected one JSON value in UTF-8"
-        ) from None
-    if not isinstance(value, kind):
-        names = " or ".join(k.__name__ for k in (kind if isinstance(kind, tuple) else (kind,)))
-        raise ValueError(f"{path.name}: found a {type(value).__name__}, expected a {names}")
-    return value
-
-
-def spread_table(spread: dict) -> str:
-    """The result of `interval` as plain text."""
-    from miniluotuo_utils.ie import headline
-
-    rows = [
-        f"{label} {rate:<10} {low:.4f} to {high:.4f}"
-        for label, micro in headline(spread)
-        for rate, (low, high) in micro.items()
-    ]
-    return "\n".join(["95 % interval, sentences drawn with replacement", *rows])
-
-
-def contrast_table(contrast: dict, a: str, b: str) -> str:
-    """The result of `compare` as plain text."""
-    from miniluotuo_utils.ie import headline
-
-    rows = [
-        f"{label} F1 {m['a']:.4f}, {m['b']:.4f}: difference {m['difference']:+.4f}, 95 % {m['interval'][0]:+.4f} to "
-        f"{m['interval'][1]:+.4f}, not better in {m['not_better']:.1%} of resamples, permutation p {m['p']:.4f}"
-        for label, m in headline(contrast)
-    ]
-    return "\n".join([f"{b} against {a}", *rows])
-
-
-def instructions(args: argparse.Namespace) -> int:
+@dataclass
+class Instructions:
     """Write one large extraction instruction set from the catalog's sources, with its card."""
-    from miniluotuo_utils.jobs.instructions import instruction_set
 
-    names = ("split", "per_type", "limit", "seed", "style", "slice_size", "pure_negative", "format")
-    given = {name: value for name in names if (value := getattr(args, name)) is not None}
-    stats = instruction_set(args.out, args.names, say=print, **given)
-    print(
-        f"{stats['rows']:,} rows of {len(stats['sources'])} sources in {args.out}; {len(stats['absent'])} sources not to be had, listed in README.md there"
+    names: list[str] = place(
+        "of the catalog; none: every source with an extraction task", nargs="*"
     )
-    return 0
+    out: Path = needed()
+    split: str = option(default="train")
+    style: Literal["json", "yayi", "instructuie", "plain"] = option(default="json")
+    per_type: int | None = option("stop taking records of types that stand in so many")
+    limit: int | None = option("records of each source at most")
+    slice_size: int | None = option("types per prompt; else 6 for NER, 4 for others")
+    pure_negative: float = option("largest share of prompts with an empty answer", 0.25)
+    seed: int = option(default=0)
+    format: Literal["jsonl", "parquet"] = option(default="jsonl")
+
+    def run(self) -> int:
+        from miniluotuo_utils.jobs.instructions import instruction_set
+
+        stats = instruction_set(self.out, self.names, say=print, **given(self, "out", "names"))
+        print(
+            f"{stats['rows']:,} rows of {len(stats['sources'])} sources in {self.out}; "
+            f"{len(stats['absent'])} sources not to be had, listed in README.md there"
+        )
+        return 0
 
 
-def train(args: argparse.Namespace) -> int:
-    """Fine-tune a student on files of instruction rows; killed, it goes on where it stopped. Also under `accelerate launch -m`."""
-    from miniluotuo_utils.jobs.train import train_files
-    from miniluotuo_utils.students.devices import first_process
-
-    names = (
-        "method",
-        "epochs",
-        "max_steps",
-        "minutes",
-        "max_length",
-        "batch_size",
-        "accumulate",
-        "learning_rate",
-        "rank",
-        "evaluation",
-        "checkpointing",
-        "seed",
-        "checkpoints",
-        "report_to",
-    )
-    training = train_files(
-        args.student,
-        args.data,
-        args.out,
-        bits=args.bits,
-        processes=args.processes,
-        **{name: getattr(args, name) for name in names},
-    )
-    if first_process():
-        print(json.dumps(training.figures(), ensure_ascii=False))
-    return 0
+# ---- a teacher
 
 
-def predict(args: argparse.Namespace) -> int:
-    """Answer every row of a JSON Lines file with a student, in order; killed, it goes on where it stopped."""
-    from miniluotuo_utils.jobs.predict import predict_file
-    from miniluotuo_utils.students import load_student
-    from miniluotuo_utils.students.devices import half, own_device
+@dataclass
+class Asking:
+    """Ask a teacher: what every command that does so takes.
 
-    device = own_device()
-    student = load_student(
-        args.student,
-        device,
-        "float32" if device == "cpu" and args.bits is None else half(device),
-        args.bits,
-    )
-    counts = predict_file(
-        student, args.data, args.out, args.preset, args.max_new_tokens, args.batch_size, args.seed
-    )
-    print(
-        f"{counts['answered']:,} rows answered in {args.out}, {counts['kept']:,} of them by an earlier run"
-    )
-    return 0
+    The key comes from TEACHER_API_KEY alone, since every user of a machine can read arguments.
+    """
+
+    base_url: str | None = option("else TEACHER_BASE_URL")
+    model: str | None = option("else TEACHER_MODEL")
+    store: Path = needed("sqlite file of all replies: nothing is asked twice")
+    concurrency: int = option(default=16)
+    requests_per_minute: float | None = option()
+    tokens_per_minute: float | None = option()
+    budget: float | None = option("money; needs both prices and --max-tokens")
+    budget_tokens: int | None = option()
+    price_in: float | None = option("per million prompt tokens")
+    price_out: float | None = option("per million completion tokens")
+    language: Language = option(default="zh")
+    temperature: float | None = option()
+    max_tokens: int | None = option()
+
+    def teacher(self) -> Any:
+        """Return the teacher of these options."""
+        from miniluotuo_utils.teacher import Teacher
+        from miniluotuo_utils.teacher.limits import Budget
+
+        prices = None
+        if self.price_in is not None and self.price_out is not None:
+            prices = {"prompt": self.price_in, "completion": self.price_out}
+        return Teacher(
+            self.base_url,
+            self.model,
+            None,
+            self.store,
+            self.concurrency,
+            self.requests_per_minute,
+            self.tokens_per_minute,
+            Budget(self.budget_tokens, self.budget, prices),
+        )
+
+    @property
+    def sampling(self) -> dict[str, Any]:
+        """The sampling parameters that a request takes."""
+        return {"temperature": self.temperature, "max_tokens": self.max_tokens}
 
 
-def plan(args: argparse.Namespace) -> int:
+@dataclass
+class Respond(Asking):
+    """Fill the output of every row of a JSON Lines file with a teacher's answers; exit status 0
+    only when every row has one."""
+
+    rows: Path = place()
+    out: Path = place()
+    rejected: Path | None = option("rows without a usable answer go here")
+
+    def run(self) -> int:
+        from miniluotuo_utils.jobs.respond import respond_file
+
+        teacher = self.teacher()
+        counts = respond_file(
+            teacher, self.rows, self.out, self.rejected, self.language, **self.sampling
+        )
+        print(
+            f"{counts['answered']:,} rows answered, {counts['unanswered']:,} not; {teacher.spent}"
+        )
+        return 1 if counts["unanswered"] else 0
+
+
+@dataclass
+class Instruct(Asking):
+    """Grow a set of instructions from seeds, guided by examples and, where given, topics."""
+
+    out: Path = place()
+    seeds: Path = needed()
+    topics: Path | None = option()
+    target: int = needed()
+    seed: int = option(default=0)
+
+    def run(self) -> int:
+        from miniluotuo_utils.jobs.respond import grow_file
+
+        teacher = self.teacher()
+        how = {"language": self.language, "seed": self.seed, **self.sampling}
+        grown = grow_file(teacher, self.seeds, self.out, self.target, self.topics, **how)
+        last = grown.curve[-1] if grown.curve else {}
+        print(
+            f"{len(grown.rows):,} instructions in {self.out}; stopped: {grown.stopped}; {last}; "
+            f"{teacher.spent}"
+        )
+        return 0 if grown.stopped == "target" else 1
+
+
+# ---- students
+
+
+@dataclass
+class Zoo:
+    """Print the zoo of students."""
+
+    def run(self) -> int:
+        from miniluotuo_utils.students import zoo_table
+
+        return print_table(zoo_table())
+
+
+@dataclass
+class Plan:
     """Estimate memory, hours and cost of a training before anything is loaded."""
-    from miniluotuo_utils.students.planner import plan as planned
-    from miniluotuo_utils.students.planner import table
 
-    names = ("epochs", "rows", "row_tokens", "mfu", "price")
-    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    found = planned(args.student, args.method, args.length, args.gpu, **given)
-    print(json.dumps(found, ensure_ascii=False) if args.json else table(found))
-    return 0 if found["fits"] else 1
+    student: str = place("zoo name")
+    method: Method = option(default="full")
+    length: int = option(default=1024)
+    gpu: str = option("t4, v100, l4, rtx4090, a100-40, a100-80, h100, h200 or cpu", "t4")
+    epochs: float | None = option()
+    rows: int | None = option("else the 683,235 of the whole mixture")
+    row_tokens: float | None = option("mean tokens per row")
+    mfu: float | None = option("share of the GPU's peak, 0 to 1")
+    price: float | None = option("per hour")
+    json: bool = option("one JSON object")
+
+    def run(self) -> int:
+        from miniluotuo_utils.students.planner import plan, table
+
+        found = plan(**given(self, "json"))
+        print(as_json(found) if self.json else table(found))
+        return 0 if found["fits"] else 1
 
 
-def merge(args: argparse.Namespace) -> int:
+@dataclass
+class Train:
+    """Fine-tune a student on files of instruction rows; killed, it goes on where it stopped. Also
+    under `accelerate launch -m`."""
+
+    student: str = needed("zoo name, folder or hub id")
+    data: list[Path] = needed(nargs="+")
+    out: Path = needed()
+    method: Method = option(default="full")
+    bits: int | None = option(choices=(4,))
+    epochs: float = option(default=1.0)
+    max_steps: int | None = option()
+    minutes: float | None = option()
+    max_length: int = option(default=512)
+    batch_size: int = option("per process", 8)
+    accumulate: int = option(default=1)
+    learning_rate: float | None = option()
+    rank: int = option(default=16)
+    evaluation: float = option("share of rows kept out", 0.0)
+    processes: int = option("that encode the rows", 1)
+    checkpointing: bool | None = option("recompute activations; left out: where memory asks for it")
+    seed: int = option(default=42)
+    checkpoints: int = option(default=10)
+    report_to: Literal["none", "tensorboard", "trackio"] = option(default="none")
+
+    def run(self) -> int:
+        from miniluotuo_utils.jobs.train import train_files
+        from miniluotuo_utils.students.devices import first_process
+
+        how = given(self, "student", "data", "out")
+        training = train_files(self.student, self.data, self.out, **how)
+        if first_process():
+            print(as_json(training.figures()))
+        return 0
+
+
+@dataclass
+class Merge:
     """Add an adapter into its base and save a plain student folder."""
-    from miniluotuo_utils.students import load_student, save
-    from miniluotuo_utils.students import merge as merged
 
-    save(merged(load_student(args.adapter)), args.out)
-    print(f"merged student in {args.out}")
-    return 0
+    adapter: Path = place()
+    out: Path = place()
+
+    def run(self) -> int:
+        from miniluotuo_utils.students import load_student, merge, save
+
+        save(merge(load_student(self.adapter)), self.out)
+        print(f"merged student in {self.out}")
+        return 0
 
 
-def data_commands(command: Callable[..., None]) -> None:
-    """Notebooks, README and data."""
-    command(
-        download,
-        ("names", {"nargs": "+"}),
-        ("--mirror", {"type": Path}),
-        ("--home", {"type": Path}),
+@dataclass
+class Predict:
+    """Answer every row of a JSON Lines file with a student, in order; killed, it goes on where it
+    stopped."""
+
+    student: str = needed("zoo name, folder or hub id")
+    bits: int | None = option(choices=(4,))
+    data: Path = needed('instruction rows, or {"prompt": "..."} lines')
+    out: Path = needed("the same rows, output filled by the student")
+    preset: Literal["extract", "chat", "creative"] = option(default="extract")
+    max_new_tokens: int = option(default=128)
+    batch_size: int = option(default=32)
+    seed: int = option("for creative", 42)
+
+    def run(self) -> int:
+        from miniluotuo_utils.jobs.predict import predict_file
+        from miniluotuo_utils.students import load_student
+        from miniluotuo_utils.students.devices import half, own_device
+
+        device = own_device()
+        whole = device == "cpu" and self.bits is None
+        student = load_student(
+            self.student, device, "float32" if whole else half(device), self.bits
+        )
+        how = (self.preset, self.max_new_tokens, self.batch_size, self.seed)
+        counts = predict_file(student, self.data, self.out, *how)
+        print(
+            f"{counts['answered']:,} rows answered in {self.out}, "
+            f"{counts['kept']:,} of them by an earlier run"
+        )
+        return 0
+
+
+@dataclass
+class Score:
+    """Score a file of predicted IE records against a file of gold ones; with --against compare it
+    with another prediction."""
+
+    gold: Path = place()
+    pred: Path = place()
+    task: Literal["NER", "RE", "EE"] = needed()
+    mode: str = option(
+        "span, string, iepile, instructuie, duie (RE), duee (EE) or overlap (NER)", "span"
     )
-    command(catalog)
-    command(zoo)
-    command(
-        validate,
-        ("file", {"type": Path}),
-        ("--most", {"type": int, "default": 20, "help": "how many faults to print"}),
+    typed: bool = option("RE: the types of head and tail too")
+    aliases: Path | None = option("duie, duee: {name: [equal names]}", metavar="FILE.json")
+    schema: Path | None = option(
+        "types, for EE {event type: [roles]}: counts what is outside it", metavar="FILE.json"
     )
+    format: str | None = option(
+        "native files instead of IE records, e.g. spo_list", metavar="READER"
+    )
+    interval: bool = option("bootstrap")
+    against: Path | None = option("is it better than PRED?", metavar="OTHER_PRED")
+    json: bool = option("one JSON object")
+
+    def run(self) -> int:
+        from miniluotuo_utils.jobs.score import scored
+
+        result, text = scored(
+            self.gold,
+            self.pred,
+            self.task,
+            self.mode,
+            typed=self.typed,
+            aliases=self.aliases,
+            schema=self.schema,
+            native=self.format,
+            spread=self.interval,
+            against=self.against,
+        )
+        print(as_json(result) if self.json else text)
+        return 0
 
 
-def teacher_commands(command: Callable[..., None]) -> None:
-    """Asking a teacher."""
-    asking = (
-        ("--base-url", {"help": "else TEACHER_BASE_URL"}),
-        ("--model", {"help": "else TEACHER_MODEL"}),
-        (
-            "--store",
-            {
-                "type": Path,
-                "required": True,
-                "help": "sqlite file of all replies: nothing is asked twice",
-            },
-        ),
-        ("--concurrency", {"type": int, "default": 16}),
-        ("--requests-per-minute", {"type": float}),
-        ("--tokens-per-minute", {"type": float}),
-        ("--budget", {"type": float, "help": "money; needs both prices and --max-tokens"}),
-        ("--budget-tokens", {"type": int}),
-        ("--price-in", {"type": float, "help": "per million prompt tokens"}),
-        ("--price-out", {"type": float}),
-        ("--language", {"default": "zh", "choices": ("zh", "en")}),
-        ("--temperature", {"type": float}),
-        ("--max-tokens", {"type": int}),
-    )
-    command(
-        respond,
-        ("rows", {"type": Path}),
-        ("out", {"type": Path}),
-        ("--rejected", {"type": Path, "help": "rows without a usable answer go here"}),
-        *asking,
-    )
-    command(
-        instruct,
-        ("out", {"type": Path}),
-        ("--seeds", {"type": Path, "required": True}),
-        ("--topics", {"type": Path}),
-        ("--target", {"type": int, "required": True}),
-        ("--seed", {"type": int, "default": 0}),
-        *asking,
-    )
+COMMANDS = (
+    Catalog,
+    Download,
+    Validate,
+    Respond,
+    Instruct,
+    Instructions,
+    Zoo,
+    Plan,
+    Train,
+    Merge,
+    Predict,
+    Score,
+)
 
-
-def student_commands(command: Callable[..., None]) -> None:
-    """Training, answering, scoring, planning."""
-    command(
-        instructions,
-        (
-            "names",
-            {"nargs": "*", "help": "of the catalog; none: every source with an extraction task"},
-        ),
-        ("--out", {"type": Path, "required": True}),
-        ("--split", {"default": "train"}),
-        ("--style", {"default": "json", "choices": ("json", "yayi", "instructuie", "plain")}),
-        ("--per-type", {"type": int, "help": "stop taking records of types that stand in so many"}),
-        ("--limit", {"type": int, "help": "records of each source at most"}),
-        ("--slice-size", {"type": int, "help": "types per prompt; else 6 for NER, 4 for others"}),
-        (
-            "--pure-negative",
-            {
-                "type": float,
-                "default": 0.25,
-                "help": "largest share of prompts with an empty answer",
-            },
-        ),
-        ("--seed", {"type": int, "default": 0}),
-        ("--format", {"default": "jsonl", "choices": ("jsonl", "parquet")}),
-    )
-    command(
-        score,
-        ("gold", {"type": Path}),
-        ("pred", {"type": Path}),
-        ("--task", {"required": True, "choices": ("NER", "RE", "EE")}),
-        (
-            "--mode",
-            {
-                "default": "span",
-                "help": "span, string, iepile, instructuie, duie (RE), duee (EE) or overlap (NER)",
-            },
-        ),
-        ("--typed", {"action": "store_true", "help": "RE: the types of head and tail too"}),
-        (
-            "--aliases",
-            {"type": Path, "metavar": "FILE.json", "help": "duie, duee: {name: [equal names]}"},
-        ),
-        (
-            "--schema",
-            {
-                "type": Path,
-                "metavar": "FILE.json",
-                "help": "types, for EE {event type: [roles]}: counts what is outside it",
-            },
-        ),
-        (
-            "--format",
-            {"metavar": "READER", "help": "native files instead of IE records, e.g. spo_list"},
-        ),
-        ("--interval", {"action": "store_true", "help": "bootstrap"}),
-        ("--against", {"type": Path, "metavar": "OTHER_PRED", "help": "is it better than PRED?"}),
-        ("--json", {"action": "store_true", "help": "one JSON object"}),
-    )
-    command(
-        train,
-        ("--student", {"required": True, "help": "zoo name, folder or hub id"}),
-        ("--data", {"type": Path, "nargs": "+", "required": True}),
-        ("--out", {"type": Path, "required": True}),
-        ("--method", {"default": "full", "choices": METHODS}),
-        ("--bits", {"type": int, "choices": (4,)}),
-        ("--epochs", {"type": float, "default": 1.0}),
-        ("--max-steps", {"type": int}),
-        ("--minutes", {"type": float}),
-        ("--max-length", {"type": int, "default": 512}),
-        ("--batch-size", {"type": int, "default": 8, "help": "per process"}),
-        ("--accumulate", {"type": int, "default": 1}),
-        ("--learning-rate", {"type": float}),
-        ("--rank", {"type": int, "default": 16}),
-        ("--evaluation", {"type": float, "default": 0.0, "help": "share of rows kept out"}),
-        ("--processes", {"type": int, "default": 1, "help": "that encode the rows"}),
-        (
-            "--checkpointing",
-            {
-                "action": argparse.BooleanOptionalAction,
-                "help": "recompute activations; left out: where memory asks for it",
-            },
-        ),
-        ("--seed", {"type": int, "default": 42}),
-        ("--checkpoints", {"type": int, "default": 10}),
-        ("--report-to", {"default": "none", "choices": ("none", "tensorboard", "trackio")}),
-    )
-    command(
-        predict,
-        ("--student", {"required": True, "help": "zoo name, folder or hub id"}),
-        ("--bits", {"type": int, "choices": (4,)}),
-        (
-            "--data",
-            {
-                "type": Path,
-                "required": True,
-                "help": 'instruction rows, or {"prompt": "..."} lines',
-            },
-        ),
-        (
-            "--out",
-            {"type": Path, "required": True, "help": "the same rows, output filled by the student"},
-        ),
-        ("--preset", {"default": "extract", "choices": ("extract", "chat", "creative")}),
-        ("--max-new-tokens", {"type": int, "default": 128}),
-        ("--batch-size", {"type": int, "default": 32}),
-        ("--seed", {"type": int, "default": 42, "help": "for creative"}),
-    )
-    command(
-        plan,
-        ("student", {"help": "zoo name"}),
-        ("--method", {"default": "full", "choices": METHODS}),
-        ("--length", {"type": int, "default": 1024}),
-        (
-            "--gpu",
-            {"default": "t4", "help": "t4, v100, l4, rtx4090, a100-40, a100-80, h100, h200 or cpu"},
-        ),
-        ("--epochs", {"type": float}),
-        ("--rows", {"type": int, "help": "else the 683,235 of the whole mixture"}),
-        ("--row-tokens", {"type": float, "help": "mean tokens per row"}),
-        ("--mfu", {"type": float, "help": "share of the GPU's peak, 0 to 1"}),
-        ("--price", {"type": float, "help": "per hour"}),
-        ("--json", {"action": "store_true"}),
-    )
-    command(merge, ("adapter", {"type": Path}), ("out", {"type": Path}))
-
-
-def parser() -> argparse.ArgumentParser:
-    """Every command with its arguments."""
-    top = argparse.ArgumentParser(
-        prog="python -m miniluotuo_utils", description="迷你骆驼 Mini-Luotuo from a shell"
-    )
-    commands = top.add_subparsers(required=True, metavar="COMMAND")
-
-    def command(function: Callable, *arguments: tuple[str, dict]) -> None:
-        sub = commands.add_parser(function.__name__, help=function.__doc__)
-        sub.set_defaults(function=function)
-        for name, options in arguments:
-            sub.add_argument(name, **options)
-
-    data_commands(command)
-    teacher_commands(command)
-    student_commands(command)
-    return top
-
-
+# Commands that keep a clone in order are scripts now.
 MOVED = {
     "run": "make run, or python scripts/run_notebooks.py",
     "refresh": "make refresh, or python scripts/notebooks.py refresh",
     "badges": "make badges REPO=owner/name, or python scripts/notebooks.py badges",
     "pin": "python scripts/pin.py NAME...",
-}  # commands that keep a clone in order
+}
+
+
+# ---- from dataclasses to a parser
+
+
+def as_json(value: object) -> str:
+    """Write a result as one line of JSON with Chinese as it is."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def print_table(rows: Sequence[dict]) -> int:
+    """Print rows of one shape as a Markdown table."""
+    from miniluotuo_utils.text import markdown
+
+    print(markdown(list(rows[0]), [list(row.values()) for row in rows]))
+    return 0
+
+
+def given(command: Any, *without: str) -> dict[str, Any]:
+    """Return the options of a command that are set, by name, but for those `without`."""
+    values = {f.name: getattr(command, f.name) for f in fields(command) if f.name not in without}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def argument(name: str, kind: Any, default: Any, how: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return what `add_argument` takes for one field of a command.
+
+    >>> argument("max_steps", int | None, None, {"help": ""})
+    ('--max-steps', {'help': '', 'default': None, 'type': <class 'int'>})
+    >>> argument("task", Literal["NER", "RE"], None, {"help": "", "positional": True})
+    ('task', {'help': '', 'choices': ('NER', 'RE')})
+    """
+    how = dict(how)
+    optional = [part for part in get_args(kind) if part is not NoneType]
+    if NoneType in get_args(kind):
+        [kind] = optional
+    if how.pop("positional", False):
+        flag = name
+    else:
+        flag = "--" + name.replace("_", "-")
+        how["default"] = default
+
+    # A switch that may also be left open has a --no- form.
+    if kind is bool:
+        how["action"] = argparse.BooleanOptionalAction if optional else "store_true"
+        how["default"] = None if optional else False
+    elif get_origin(kind) is Literal:
+        how["choices"] = get_args(kind)
+    elif get_origin(kind) is list:
+        [how["type"]] = get_args(kind)
+    elif kind is not str:
+        how["type"] = kind
+    return flag, how
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands, one subparser each."""
+    top = argparse.ArgumentParser(
+        prog="python -m miniluotuo_utils", description="迷你骆驼 Mini-Luotuo from a shell"
+    )
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    for command in COMMANDS:
+        sub = commands.add_parser(command.__name__.lower(), help=" ".join(command.__doc__.split()))
+        sub.set_defaults(command=command)
+        hints = get_type_hints(command)
+        for one in fields(command):
+            default = None if one.default is MISSING else one.default
+            flag, how = argument(one.name, hints[one.name], default, dict(one.metadata))
+            sub.add_argument(flag, **how)
+    return top
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -560,15 +475,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv and argv[0] in MOVED:
         print(f"error: {argv[0]} is now, in a clone: {MOVED[argv[0]]}", file=sys.stderr)
         return 2
-    args = parser().parse_args(argv)
+    options = vars(parser().parse_args(argv))
     try:
-        return args.function(args)
+        return options.pop("command")(**options).run()
     except (ValueError, OSError, MemoryError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(
-            "\nstopped; nothing half-written looks finished: the same command goes on or begins anew",
+            "\nstopped; nothing half-written looks finished: "
+            "the same command goes on or begins anew",
             file=sys.stderr,
         )
         return 130

@@ -1,0 +1,53 @@
+"""Download data sets and students by name, into the cache or into a mirror folder for a class.
+
+In: names of the catalog and of the zoo. Out: verified files, and a line each that says where.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+
+def downloaded(names: Sequence[str], mirror: Path | None = None) -> Iterator[str]:
+    """Yield one line for each name once its files are there.
+
+    Students go to a mirror folder only. What cannot be had does not stop the rest: at the end
+    FileNotFoundError lists all of it.
+    """
+    from miniluotuo_utils.data.download import copy_into_mirror
+    from miniluotuo_utils.data.loading import files, loadable
+    from miniluotuo_utils.students.zoo import ZOO
+
+    students = [name for name in names if name in ZOO]
+    cards = [loadable(name) for name in names if name not in ZOO]
+    yield from downloaded_students(students, mirror)
+    missing = []
+    for card in cards:
+        try:
+            files(card.name)
+            if mirror:
+                copy_into_mirror(card.pins, mirror)
+        except FileNotFoundError as error:
+            missing.append(str(error))
+            continue
+        place = f", in {mirror}" if mirror else ""
+        yield f"{card.name}: {len(card.pins)} files, {card.state}{place}"
+    if missing:
+        heading = f"{len(missing)} of {len(cards)} data sets are not whole:"
+        raise FileNotFoundError("\n  ".join([heading, *missing]))
+    if mirror:
+        yield f'to use it: MINILUOTUO_MIRROR="{mirror.resolve()}"'
+
+
+def downloaded_students(names: Sequence[str], mirror: Path | None) -> Iterator[str]:
+    """Yield one line for each student once it stands in the mirror; ValueError without a mirror."""
+    from miniluotuo_utils.students.loading import copy_into_mirror
+
+    if names and mirror is None:
+        raise ValueError(
+            f"{', '.join(names)}: the hub keeps its own cache of students, which load_student "
+            "fills; give --mirror DIR for a folder"
+        )
+    for name in names:
+        yield f"{name}: in {copy_into_mirror(name, mirror)}"

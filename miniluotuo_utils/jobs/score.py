@@ -1,0 +1,121 @@
+"""Score files of predicted IE records against files of gold ones. Intervals alone need numpy.
+
+In: two files, aligned by line. Out: one result as a dict, and as plain text.
+Shown in jobs/README.md.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+
+from miniluotuo_utils.files import iter_jsonl
+from miniluotuo_utils.records import check_record
+
+Read = Callable[[Path], Iterator[dict]]
+
+
+def scored(
+    gold: Path,
+    pred: Path,
+    task: str,
+    mode: str = "span",
+    *,
+    typed: bool = False,
+    aliases: Path | None = None,
+    schema: Path | None = None,
+    native: str | None = None,
+    spread: bool = False,
+    against: Path | None = None,
+) -> tuple[dict, str]:
+    """Return the result of one comparison of files, and the same as tables of plain text.
+
+    `spread` adds a bootstrap interval, `against` a paired comparison with a third file. Raises
+    ValueError for files that do not fit each other, and for an unknown reader.
+    """
+    from miniluotuo_utils.ie import compare, interval, score_files, table
+
+    # Said before the files are read: large ones take minutes.
+    if spread or against:
+        check_numpy()
+    read, asked = reader_of(native), {"typed": typed, "aliases": json_file(aliases, dict)}
+    result = score_files(gold, pred, task, mode, json_file(schema, list, dict), read=read, **asked)
+    tables = [table(result)]
+
+    if spread:
+        result["interval"] = interval(read(gold), read(pred), task, mode, **asked)
+        tables.append(interval_table(result["interval"]))
+    if against:
+        # Scoring the third file alone first names the line where it does not fit.
+        score_files(gold, against, task, mode, read=read, **asked)
+        result["against"] = compare(read(gold), read(pred), read(against), task, mode, **asked)
+        tables.append(contrast_table(result["against"], pred.name, against.name))
+    return result, "\n\n".join(tables)
+
+
+def check_numpy() -> None:
+    """ValueError where numpy, which draws the resamples, is not installed."""
+    try:
+        import numpy  # noqa: F401
+    except ImportError:
+        raise ValueError(
+            "--interval and --against need numpy, which is not installed: pip install numpy"
+        ) from None
+
+
+def reader_of(name: str | None) -> Read:
+    """Return what reads IE records from a file: JSON Lines, or a native format by its reader."""
+    if name is None:
+        return partial(iter_jsonl, check=check_record)
+    from miniluotuo_utils.data.readers import READERS, read_file
+
+    of_records = [key for key, reader in READERS.items() if reader.check is check_record]
+    if name not in of_records:
+        raise ValueError(
+            f"--format is {name!r}; expected a reader of IE records: {', '.join(of_records)}"
+        )
+    return lambda path: read_file(path, READERS[name], path.stem)
+
+
+def json_file(path: Path | None, *kinds: type) -> object:
+    """Return the value of a JSON file, None without one; ValueError where it is none of `kinds`."""
+    if path is None:
+        return None
+    try:
+        value = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"{path.name}: not JSON ({error}); expected one JSON value in UTF-8"
+        ) from None
+    if not isinstance(value, kinds):
+        names = " or ".join(kind.__name__ for kind in kinds)
+        raise ValueError(f"{path.name}: found a {type(value).__name__}, expected a {names}")
+    return value
+
+
+def interval_table(spread: Mapping) -> str:
+    """Write the result of `ie.interval` as plain text."""
+    from miniluotuo_utils.ie import headline
+
+    lines = ["95 % interval, sentences drawn with replacement"]
+    for label, micro in headline(spread):
+        for rate, (low, high) in micro.items():
+            lines.append(f"{label} {rate:<10} {low:.4f} to {high:.4f}")
+    return "\n".join(lines)
+
+
+def contrast_table(contrast: Mapping, one: str, other: str) -> str:
+    """Write the result of `ie.compare` as plain text."""
+    from miniluotuo_utils.ie import headline
+
+    lines = [f"{other} against {one}"]
+    for label, found in headline(contrast):
+        low, high = found["interval"]
+        lines.append(
+            f"{label} F1 {found['a']:.4f}, {found['b']:.4f}: "
+            f"difference {found['difference']:+.4f}, 95 % {low:+.4f} to {high:+.4f}, "
+            f"not better in {found['not_better']:.1%} of resamples, permutation p {found['p']:.4f}"
+        )
+    return "\n".join(lines)
