@@ -1,207 +1,194 @@
-"""The two record shapes (instruction rows, IE records) and their checks. Shown in notebook 01.
+"""Check the two record shapes, instruction rows and IE records, and walk over what they name.
 
-In: dicts. Out: the same dicts, proven well-formed, or a `DataError` that says field, what was found, what was expected.
+In: dicts. Out: the same dicts, proven well-formed, or a `DataError` that says field, what was
+found, what was expected. Shown in notebook 01.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from miniluotuo_utils.files import Shown, expect
 from miniluotuo_utils.moved import names as moved_names
 
-TASKS = {
-    "NER": "entities",
-    "RE": "relations",
-    "EE": "events",
-}  # task -> the field of an IE record that holds it
+# task -> the field of an IE record that holds it
+TASKS = {"NER": "entities", "RE": "relations", "EE": "events"}
 ANNOTATIONS = ("exhaustive", "one-pair")
+TEXTS = ("instruction", "input", "output", "source")
 
 
 def check_row(row: Mapping) -> dict:
-    """An instruction row, checked: `instruction, input, output, source` strings, optional `history`.
+    """Return an instruction row, checked: four texts, and optionally a `history` of turns.
 
-    >>> check_row({"instruction": "问好", "input": "", "output": "你好。", "source": "自写"})["output"]
-    '你好。'
-    >>> check_row({"instruction": "问好", "input": "", "output": None, "source": "自写"})
+    >>> row = {"instruction": "问好", "input": "", "output": "你好。", "source": "自写"}
+    >>> check_row(row) == row
+    True
+    >>> check_row(row | {"output": None})  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    miniluotuo_utils.files.DataError: field output: found None, expected a string ("" where there is none)
+    miniluotuo_utils.files.DataError: field output: found None, expected a string ("" where ...
     """
     expect(isinstance(row, Mapping), "row", row, "a JSON object")
-    get = row.get
-    if (
-        type(get("instruction"))
-        is type(get("input"))
-        is type(get("output"))
-        is type(get("source"))
-        is str
-        and not get("history")
-        and (row["instruction"].strip() or row["input"].strip())
-    ):
-        return dict(
-            row
-        )  # the way of nearly every row: the questions below cost three times as much
-    for field in ("instruction", "input", "output", "source"):
-        expect(
-            isinstance(row.get(field), str),
-            field,
-            row.get(field),
-            'a string ("" where there is none)',
-        )
-    expect(
-        (row["instruction"] + row["input"]).strip(),
-        "instruction",
-        row["instruction"],
-        "a text that is not empty, here or in input",
-    )
-    expect(
-        isinstance(row.get("history") or [], list),
-        "history",
-        row.get("history"),
-        "a list of [user, assistant] pairs",
-    )
-    for number, pair in enumerate(row.get("history") or []):
-        good = (
-            isinstance(pair, (list, tuple))
-            and len(pair) == 2
-            and all(isinstance(t, str) for t in pair)
-        )
+    if is_plain(row):
+        return dict(row)
+
+    # One question a field, so that the message can name the first field that is wrong.
+    for field in TEXTS:
+        text = row.get(field)
+        expect(isinstance(text, str), field, text, 'a string ("" where there is none)')
+    asked, expected = row["instruction"], "a text that is not empty, here or in input"
+    expect((asked + row["input"]).strip(), "instruction", asked, expected)
+
+    # Earlier turns of a dialogue; a table of several sources gives every row the column.
+    history = row.get("history") or []
+    expect(isinstance(history, list), "history", history, "a list of [user, assistant] pairs")
+    for number, pair in enumerate(history):
+        good = isinstance(pair, list | tuple) and len(pair) == 2
+        good = good and all(isinstance(text, str) for text in pair)
         expect(good, f"history[{number}]", pair, "a [user, assistant] pair of strings")
     return dict(row)
 
 
-def check_record(record: Mapping) -> dict:
-    """An IE record, checked: exactly one of entities, relations, events, and every `pos` cuts its own name out.
+def is_plain(row: Mapping) -> bool:
+    """Return whether a row is good at first sight: texts only, something asked, no history.
 
-    >>> check_record({"sentence": "李白生于碎叶", "source": "自写",
-    ...     "entities": [{"name": "李白", "type": "人物", "pos": [0, 3]}]})
+    Nearly every row is, and the questions that find a fault's name cost several times as much.
+    """
+    texts = [type(row.get(field)) for field in TEXTS] == [str] * len(TEXTS)
+    return texts and not row.get("history") and bool((row["instruction"] + row["input"]).strip())
+
+
+def check_record(record: Mapping) -> dict:
+    """Return an IE record, checked: one task's field, and every `pos` cuts its own name out.
+
+    >>> entity = {"name": "李白", "type": "人物", "pos": [0, 3]}
+    >>> check_record({"sentence": "李白生于碎叶", "entities": [entity]})  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    miniluotuo_utils.files.DataError: field entities[0].pos: found [0, 3] = '李白生', expected the place of '李白'
+    miniluotuo_utils.files.DataError: field entities[0].pos: found [0, 3] = '李白生', expected ...
     """
     expect(isinstance(record, Mapping), "record", record, "a JSON object")
-    expect(
-        isinstance(record.get("sentence"), str) and record["sentence"],
-        "sentence",
-        record.get("sentence"),
-        "a text",
-    )
-    expect(isinstance(record.get("source", ""), str), "source", record.get("source"), "a string")
+    sentence, source = record.get("sentence"), record.get("source", "")
+    expect(isinstance(sentence, str) and sentence, "sentence", sentence, "a text")
+    expect(isinstance(source, str), "source", source, "a string")
     annotation = record.get("annotation", "exhaustive")
     expect(annotation in ANNOTATIONS, "annotation", annotation, f"one of {ANNOTATIONS}")
-    fields = [f for f in TASKS.values() if f in record]
+
+    fields = [field for field in TASKS.values() if field in record]
     expect(len(fields) == 1, "record", fields, "exactly one of entities, relations, events")
     expect(isinstance(record[fields[0]], list), fields[0], record[fields[0]], "a list")
-    for name, place in mentions(record):
-        check_mention(record["sentence"], name, place)
+    for thing, place in mentions(record):
+        check_mention(sentence, thing, place)
     return dict(record)
 
 
 def mentions(record: Mapping) -> Iterator[tuple[Mapping, str]]:
-    """Every named thing of a record with its place in it: entities, heads, tails, slots, triggers, arguments."""
-    for i, entity in enumerate(record.get("entities") or []):
-        expect(
-            isinstance(entity, Mapping), f"entities[{i}]", entity, "an object with name, type, pos"
-        )
-        expect(
-            isinstance(entity.get("type"), str),
-            f"entities[{i}].type",
-            entity.get("type"),
-            "a string",
-        )
-        yield entity, f"entities[{i}]"
-    for i, relation in enumerate(record.get("relations") or []):
-        expect(
-            isinstance(relation, Mapping),
-            f"relations[{i}]",
-            relation,
-            "an object with head, type, tail",
-        )
-        expect(
-            isinstance(relation.get("type"), str),
-            f"relations[{i}].type",
-            relation.get("type"),
-            "a string",
-        )
-        for side in ("head", "tail"):
-            yield relation.get(side), f"relations[{i}].{side}"
-        expect(
-            isinstance(relation.get("slots") or {}, Mapping),
-            f"relations[{i}].slots",
-            relation.get("slots"),
-            "an object",
-        )
-        for slot, thing in (relation.get("slots") or {}).items():
-            if thing is not None:  # a table gives every relation every slot
-                yield thing, f"relations[{i}].slots.{slot}"
-    for i, event in enumerate(record.get("events") or []):
-        expect(
-            isinstance(event, Mapping),
-            f"events[{i}]",
-            event,
-            "an object with type, trigger, pos, arguments",
-        )
-        expect(
-            isinstance(event.get("type"), str), f"events[{i}].type", event.get("type"), "a string"
-        )
-        yield {"name": event.get("trigger"), "pos": event.get("pos")}, f"events[{i}].trigger"
-        expect(
-            isinstance(event.get("arguments") or [], list),
-            f"events[{i}].arguments",
-            event.get("arguments"),
-            "a list",
-        )
-        for j, argument in enumerate(event.get("arguments") or []):
-            place = f"events[{i}].arguments[{j}]"
-            expect(isinstance(argument, Mapping), place, argument, "an object with name, role, pos")
-            expect(
-                isinstance(argument.get("role"), str),
-                f"{place}.role",
-                argument.get("role"),
-                "a string",
-            )
+    """Yield every named thing of a record, with its place in the record as text.
+
+    Those are entities, heads, tails, slots, triggers (as `name` and `pos`) and arguments. A part
+    without the shape that leads to them is a `DataError`; the things themselves are not checked.
+
+    >>> record = {"sentence": "他到了", "events": [{"type": "到", "trigger": "到", "pos": [1, 2]}]}
+    >>> list(mentions(record))
+    [({'name': '到', 'pos': [1, 2]}, 'events[0].trigger')]
+    """
+    yield from items(record, "entities", "type", "an object with name, type, pos")
+
+    for relation, place in items(record, "relations", "type", "an object with head, type, tail"):
+        slots = relation.get("slots") or {}
+        expect(isinstance(slots, Mapping), f"{place}.slots", slots, "an object")
+        # A table gives every relation every slot of its column: the ones it lacks are null.
+        filled = {f"slots.{slot}": thing for slot, thing in slots.items() if thing is not None}
+        sides = {side: relation.get(side) for side in ("head", "tail")}
+        for name, thing in (sides | filled).items():
+            yield thing, f"{place}.{name}"
+
+    # A trigger is two fields of its event: it is handed out in the shape of every other thing.
+    shape = "an object with type, trigger, pos, arguments"
+    for event, place in items(record, "events", "type", shape):
+        yield {"name": event.get("trigger"), "pos": event.get("pos")}, f"{place}.trigger"
+        shape_inside = "an object with name, role, pos"
+        for argument, inside in items(event, "arguments", "role", shape_inside, f"{place}."):
             alias = argument.get("alias") or []
-            expect(
-                isinstance(alias, list) and all(isinstance(name, str) for name in alias),
-                f"{place}.alias",
-                alias,
-                "a list of texts",
-            )
-            yield argument, place
+            texts = isinstance(alias, list) and all(isinstance(name, str) for name in alias)
+            expect(texts, f"{inside}.alias", alias, "a list of texts")
+            yield argument, inside
+
+
+def items(
+    holder: Mapping, field: str, label: str, shape: str, at: str = ""
+) -> Iterator[tuple[Mapping, str]]:
+    """Yield the objects in a list field with their places, each with a text as its label."""
+    found = holder.get(field) or []
+    expect(isinstance(found, list), f"{at}{field}", found, "a list")
+    for number, item in enumerate(found):
+        place = f"{at}{field}[{number}]"
+        expect(isinstance(item, Mapping), place, item, shape)
+        expect(isinstance(item.get(label), str), f"{place}.{label}", item.get(label), "a string")
+        yield item, place
+
+
+def map_mentions(
+    record: Mapping, function: Callable[[dict], dict], names: Mapping[str, str] | None = None
+) -> dict:
+    """Return a copy of a record in which every named thing is `function(thing)`.
+
+    The things are those of `mentions`: a trigger too comes as `name` and `pos`. `names` gives types
+    and roles, of things, relations and events, another name; those that it lacks stay. The record
+    must be well-formed.
+
+    >>> city = {"name": "大理", "type": "LOC", "pos": [1, 3]}
+    >>> record = {"sentence": "去大理", "entities": [city]}
+    >>> map_mentions(record, lambda thing: thing | {"pos": None}, {"LOC": "地点"})["entities"]
+    [{'name': '大理', 'type': '地点', 'pos': None}]
+    """
+    names = names or {}
+
+    def walk(value: Any, key: str = "") -> Any:
+        if isinstance(value, list):
+            return [walk(part) for part in value]
+        if not isinstance(value, Mapping):
+            return names.get(value, value) if key in ("type", "role") else value
+        new = {name: walk(part, name) for name, part in value.items()}
+        # Slots are keyed by names of their own, so a key alone does not make a thing.
+        if isinstance(new.get("name"), str):
+            return function(new)
+        if isinstance(new.get("trigger"), str):
+            trigger = function({"name": new["trigger"], "pos": new.get("pos")})
+            new |= {"trigger": trigger["name"], "pos": trigger["pos"]}
+        return new
+
+    # Only the task's field is walked: an id or a source may look like a type but is not one.
+    there = [field for field in TASKS.values() if record.get(field) is not None]
+    return {**record, **{field: walk(record[field]) for field in there}}
 
 
 def check_mention(sentence: str, thing: object, place: str) -> None:
-    """A named thing: `name` a text, `pos` null or `[start, end)` with `sentence[start:end] == name`."""
-    if (
-        type(thing) is dict
-    ):  # the way of nearly every mention; the questions below cost several times as much
-        name, pos = thing.get("name"), thing.get("pos")
-        if (
-            type(name) is str
-            and type(pos) is list
-            and len(pos) == 2
-            and type(pos[0]) is type(pos[1]) is int
-            and (
-                0 <= pos[0] < pos[1]
-                and pos[1] - pos[0] == len(name)
-                and sentence[pos[0] : pos[1]] == name
-            )
-        ):
-            return
+    """Raise `DataError` unless a thing has a `name`, and a `pos` that is null or cuts it out."""
+    if is_cut_out(sentence, thing):
+        return
     expect(isinstance(thing, Mapping), place, thing, "an object with name and pos")
     name, pos = thing.get("name"), thing.get("pos")
     expect(isinstance(name, str) and name, f"{place}.name", name, "a text that is not empty")
     if pos is None:
         return
-    whole = isinstance(pos, (list, tuple)) and len(pos) == 2 and all(type(p) is int for p in pos)
-    inside = whole and 0 <= pos[0] < pos[1] <= len(sentence)
-    expect(
-        inside,
-        f"{place}.pos",
-        pos,
-        f"null or [start, end) with 0 <= start < end <= {len(sentence)}, the sentence's length",
-    )
+    good = isinstance(pos, list | tuple) and len(pos) == 2 and all(type(p) is int for p in pos)
+    limits = f"0 <= start < end <= {len(sentence)}, the sentence's length"
+    good = good and 0 <= pos[0] < pos[1] <= len(sentence)
+    expect(good, f"{place}.pos", pos, f"null or [start, end) with {limits}")
     cut = sentence[pos[0] : pos[1]]
     expect(cut == name, f"{place}.pos", Shown(f"{list(pos)} = {cut!r}"), f"the place of {name!r}")
+
+
+def is_cut_out(sentence: str, thing: object) -> bool:
+    """Return whether a thing is good at first sight: a plain dict whose `pos` cuts its name out.
+
+    Nearly every one is, and the questions that find a fault's name cost several times as much.
+    """
+    name, pos = (thing.get("name"), thing.get("pos")) if type(thing) is dict else (None, None)
+    if type(name) is not str or type(pos) is not list or [*map(type, pos)] != [int, int]:
+        return False
+    start, end = pos
+    return start >= 0 and end - start == len(name) > 0 and sentence[start:end] == name
 
 
 __getattr__ = moved_names(__name__)

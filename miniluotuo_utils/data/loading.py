@@ -13,7 +13,7 @@ from miniluotuo_utils.data.catalog import Card, card
 from miniluotuo_utils.data.download import fetch_all, members
 from miniluotuo_utils.data.readers import READERS, Fault, read_file
 from miniluotuo_utils.files import DataError, batches, read_jsonl
-from miniluotuo_utils.records import TASKS
+from miniluotuo_utils.records import map_mentions
 
 if TYPE_CHECKING:
     import datasets
@@ -133,21 +133,10 @@ def from_previous(runtime: Runtime, name: str, split: str) -> list[dict]:
 
 
 def renamed(record: dict, names: Mapping[str, str]) -> dict:
-    """An IE record whose types and roles carry other names; those without one stay.
+    """Return an IE record whose types and roles carry other names; those without one stay.
 
-    >>> renamed({"sentence": "高勇", "entities": [{"name": "高勇", "type": "NAME", "pos": [0, 2]}]}, {"NAME": "姓名"})["entities"]
+    >>> record = {"sentence": "高勇", "entities": [{"name": "高勇", "type": "NAME", "pos": [0, 2]}]}
+    >>> renamed(record, {"NAME": "姓名"})["entities"]
     [{'name': '高勇', 'type': '姓名', 'pos': [0, 2]}]
     """
-
-    def new(value: object, key: str = "") -> object:
-        if isinstance(value, dict):
-            return {k: new(v, k) for k, v in value.items()}
-        if isinstance(value, list):
-            return [new(v) for v in value]
-        return names.get(value, value) if key in ("type", "role") else value
-
-    return (
-        record | {f: new(record[f]) for f in TASKS.values() if record.get(f) is not None}
-        if names
-        else record
-    )
+    return map_mentions(record, dict, names) if names else record
