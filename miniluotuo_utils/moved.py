@@ -35,7 +35,7 @@ MODULES = {
     "students.adapters": "students.methods",
     "students.files": "jobs.train",
     "students.herd": "students.zoo",
-    "students.miniatures": "tests/miniatures.py of a clone",
+    "students.miniatures": "tests/tiny_random.py of a clone",
     "students.progress": "students.checkpoints",
     "students.sizes": "students.estimate",
     "students.table": "students.cards",

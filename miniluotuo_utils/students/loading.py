@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path, PureWindowsPath
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from miniluotuo_utils.students.devices import quiet
@@ -21,7 +20,6 @@ from miniluotuo_utils.students.zoo import ZOO
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-MINIATURE = "miniature:"  # `load_student("miniature:t5-61m")` builds a tiny student of that kind
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 UNSTATED = (
     512  # tokens; the length that T5, whose relative positions have no limit, was pretrained on
@@ -79,7 +77,7 @@ def fingerprint(student: Student) -> str:
 def load_student(
     name: str | Path, device: str | None = None, dtype: str = "float32", bits: int | None = None
 ) -> Student:
-    """A student by zoo name, folder (a whole model or an adapter), hub id or `miniature:NAME`, ready to generate.
+    """A student by zoo name, folder (a whole model or an adapter) or hub id, ready to generate.
 
     Only architectures that are part of transformers are loaded, no downloaded code is run, and old `.bin` weights are read as
     tensors only (transformers' `weights_only`). A hub model stands in the folder `MINILUOTUO_MIRROR`, laid out as the hub serves it
@@ -88,8 +86,6 @@ def load_student(
     `bits=4` loads in 4-bit NF4, `bits=8` in 8 bits (both need bitsandbytes). FileNotFoundError for what is not there or cannot
     be had, ValueError for an architecture that transformers does not know.
     """
-    if str(name).startswith(MINIATURE):
-        return load_miniature(str(name), device, dtype, bits)
     if (Path(name) / "adapter_config.json").is_file():
         return load_adapter(Path(name), device, dtype, bits)
     source, revision = located(name)
@@ -104,23 +100,6 @@ def load_student(
         model.eval(),
         tokenizer,
     )
-
-
-def load_miniature(name: str, device: str | None, dtype: str, bits: int | None) -> Student:
-    """`miniature:NAME` or `miniature:NAME:SEED`; quantised by way of a folder, as transformers quantises while it loads."""
-    import torch
-    from miniatures import miniature
-
-    kind, _, seed = name.removeprefix(MINIATURE).partition(":")
-    student = miniature(kind, int(seed or 0))
-    if bits is None:
-        student.model.to(device or "cpu", getattr(torch, dtype))
-        return student
-    with TemporaryDirectory() as folder:
-        student.model.save_pretrained(folder)
-        student.tokenizer.save_pretrained(folder)
-        tokenizer, model = loaded(folder, None, dtype, placement(device, dtype, bits))
-    return Student(student.name, model.eval(), tokenizer)
 
 
 def located(name: str | Path) -> tuple[str, str | None]:

@@ -27,7 +27,7 @@ RATES = {"prefix": 1e-2, "prompt": 3e-2, "p_tuning": 1e-2}
 def peak_rate(student: Student, method: str) -> float:
     """The peak learning rate where none is given: the zoo's for full fine-tuning, ten times that for low-rank adapters
     (at most 3e-3), and 1e-2 to 3e-2 for virtual tokens, as in PEFT's examples."""
-    spec = ZOO.get(student.name.removeprefix("miniature:").partition(":")[0])
+    spec = ZOO.get(student.name)
     full = spec.learning_rate if spec else 2e-5
     return RATES.get(method) or (full if method == "full" else min(10 * full, 3e-3))
 

@@ -6,6 +6,7 @@ import pytest
 from examples import BOOK, EXAMPLES, LIBAI, SPACE, ner
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny_random import tiny_random
 from vocabularies import bytewise, student_of, unigram, wordpiece
 
 from miniluotuo_utils.generation import generate
@@ -182,9 +183,7 @@ def test_a_grammar_knows_right_from_wrong(kind, task):
     text, types, answers = CASES[task]
     rules = grammar(text, types, task, ROLES)
     tokenizer = (
-        kind((text, *answers, *types))
-        if kind is bytewise
-        else load_student("miniature:t5-61m").tokenizer
+        kind((text, *answers, *types)) if kind is bytewise else tiny_random("t5-61m").tokenizer
     )  # byte tokens too
     assert {answer: accepts(tokenizer, rules, answer) for answer in answers} == answers
 
@@ -208,9 +207,7 @@ def test_a_random_student_in_a_grammar_says_nothing_that_cannot_be_right(kind, t
     student = student_of(kind)
     student.model.config.max_position_embeddings = 512
     if kind != "t5":
-        student = load_student(
-            "miniature:wenzhong-110m" if kind == "gpt2" else "miniature:qwen2.5-0.5b"
-        )
+        student = tiny_random("wenzhong-110m" if kind == "gpt2" else "qwen2.5-0.5b")
     texts = [EXAMPLES[task]["sentence"], "下雨了", '他说"走\\"，a b']
     schema = schema_of([EXAMPLES[task]], task)
     made = extract(student, texts, schema, task, constrained=True, max_new_tokens=40)
@@ -329,7 +326,7 @@ def test_generation_stops_at_the_end_of_the_json(monkeypatch):
 def test_what_prompts_share_goes_through_once_and_changes_nothing(kind, preset):
     """Padding stands behind the shared tokens: positions counted over it would shift every shorter prompt."""
     student = (
-        load_student(f"miniature:{kind}") if "-" in kind else student_of(kind)
+        tiny_random(kind) if "-" in kind else student_of(kind)
     )  # GPT-Neo's local layers count places, not positions
     prompts = [
         "骆驼从北京走到张家口。" + rest

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from seqeval.metrics.sequence_labeling import get_entities
+from tiny_random import tiny_random
 
 from miniluotuo_utils.files import read_jsonl
 from miniluotuo_utils.ie import headline, score
@@ -24,7 +25,6 @@ from miniluotuo_utils.ie.tagger import (
 )
 from miniluotuo_utils.records import check_record
 from miniluotuo_utils.runtime import EMBEDDED
-from miniluotuo_utils.students import load_student
 
 LETTERS = "甲乙丙 a𠀀"
 
@@ -191,7 +191,7 @@ def test_what_a_token_sees(tiny, bidirectional):
 
 def test_a_student_that_cannot_look_right_is_refused():
     """GPT-Neo ignores the flag: its tagger would have been called bidirectional and read to the left only."""
-    neo = load_student("miniature:gpt-neo-125m")
+    neo = tiny_random("gpt-neo-125m")
     with pytest.raises(ValueError, match="gpt_neo cannot look to the right"):
         classifier(neo, ["O", "B-X", "I-X"], True)
     assert classifier(neo, ["O", "B-X", "I-X"], False).config.num_labels == 3

@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+from tiny_random import saved, tiny_random
 
 from miniluotuo_utils.files import write_jsonl
 from miniluotuo_utils.generation import generate
@@ -76,9 +77,15 @@ def test_a_saved_student_is_the_same_under_plain_transformers(trained, tmp_path)
 ARCHITECTURES = ("tiny", "qwen2.5-0.5b", "bloom-560m", "t5-61m")
 
 
-def small(name):
-    """A student to train in a second: `tiny` itself, else a miniature."""
-    return load_student(name if name == "tiny" else f"miniature:{name}")
+def small(name, folder=None):
+    """A student to train in a second: `tiny`, else a tiny random one.
+
+    It is loaded from `folder` where an adapter must find its base again.
+    """
+    if name == "tiny":
+        return load_student("tiny")
+    student = tiny_random(name)
+    return load_student(saved(student, folder / name)) if folder else student
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
@@ -86,7 +93,13 @@ def small(name):
 def test_every_method_trains_and_reads_back_the_same(name, method, tmp_path):
     """Each method must come back from its folder with the logits that it was saved with, within 1e-4; merged, within 1e-3."""
     training = finetune(
-        small(name), ROWS, method, max_steps=3, batch_size=4, max_length=256, learning_rate=1e-2
+        small(name, tmp_path),
+        ROWS,
+        method,
+        max_steps=3,
+        batch_size=4,
+        max_length=256,
+        learning_rate=1e-2,
     )
     student = training.student
     assert len(training.log) == 3

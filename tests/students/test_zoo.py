@@ -1,4 +1,4 @@
-"""The zoo: published sizes, a miniature of every row, loading from folders, mirrors and old files, and its table."""
+"""The zoo: published sizes, a tiny random model of every row, loading from folders, mirrors and old files, and its table."""
 
 import json
 import os
@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from miniatures import miniature, tokenizer_like
+from tiny_random import saved, tiny_random, tokenizer_like
 
 from miniluotuo_utils.prompts import prompt
 from miniluotuo_utils.students import ZOO, load_student, trained_student, zoo_table
@@ -73,13 +73,6 @@ def logits(student: Student, text: str = "把下面的词译成英文。"):
         ).logits
 
 
-def saved(student: Student, folder: Path) -> Path:
-    """The student as a plain transformers folder."""
-    student.model.save_pretrained(folder)
-    student.tokenizer.save_pretrained(folder)
-    return folder
-
-
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_computed_sizes_are_the_published_ones(name):
     """A wrong layer count or a head that transformers ties but the checkpoint does not: Flan-T5-small came out at 60 M once."""
@@ -110,9 +103,9 @@ def test_the_zoo_is_honest():
 
 
 @pytest.mark.parametrize("name", ZOO)
-def test_every_row_trains_and_generates_in_miniature(name):
+def test_a_tiny_random_model_of_every_row_trains_and_generates(name):
     """A row of the table that this transformers cannot build, train or generate from."""
-    student = miniature(name)
+    student = tiny_random(name)
     spec, config, tokenizer = ZOO[name], student.model.config, student.tokenizer
     assert config.model_type == spec.architecture
     assert student.encoder_decoder == spec.config().is_encoder_decoder
@@ -150,15 +143,13 @@ def test_every_row_trains_and_generates_in_miniature(name):
 
 
 @pytest.mark.parametrize("name", ONE_OF_EACH)
-def test_a_miniature_is_the_same_again_and_after_a_reload(name, tmp_path):
+def test_a_tiny_random_model_is_the_same_again_and_after_a_reload(name, tmp_path):
     """An encoder–decoder folder opened as a decoder; a tokenizer that transformers rebuilds from its class's defaults."""
     import torch
 
-    student = miniature(name)
-    other = load_student(student.name)
-    assert other.name == student.name == f"miniature:{name}"
-    assert torch.equal(logits(student), logits(other))
-    assert not torch.equal(logits(student), logits(miniature(name, seed=1)))
+    student = tiny_random(name)
+    assert torch.equal(logits(student), logits(tiny_random(name)))
+    assert not torch.equal(logits(student), logits(tiny_random(name, seed=1)))
     back = load_student(saved(student, tmp_path / "student"))
     assert torch.equal(logits(student), logits(back))
     assert type(back.model) is type(student.model)
@@ -176,7 +167,7 @@ def test_a_miniature_is_the_same_again_and_after_a_reload(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", ONE_OF_EACH)
-def test_miniature_vocabularies_give_text_back(name):
+def test_vocabularies_of_tiny_random_models_give_text_back(name):
     """A vocabulary that turns answers into <unk> would make every test of training on it a test of nothing."""
     tokenizer = tokenizer_like(ZOO[name])
     refuse_lossy(
@@ -195,9 +186,10 @@ def test_miniature_vocabularies_give_text_back(name):
 
 
 @pytest.mark.parametrize(("name", "bits"), [("qwen3-0.6b", 4), ("flan-t5-77m", 4), ("llama-7b", 8)])
-def test_a_quantised_student_is_nearly_the_same(name, bits):
+def test_a_quantised_student_is_nearly_the_same(name, bits, tmp_path):
     """`bits` that is taken and forgotten: the student is loaded whole and memory runs out."""
-    student, packed = miniature(name), load_student(f"miniature:{name}", "cpu", bits=bits)
+    student = tiny_random(name)
+    packed = load_student(saved(student, tmp_path / "whole"), "cpu", bits=bits)
     assert getattr(packed.model, f"is_loaded_in_{bits}bit")
     assert packed.model.get_memory_footprint() < student.model.get_memory_footprint()
     whole, found = logits(student).flatten(), logits(packed).float().flatten()
@@ -205,9 +197,9 @@ def test_a_quantised_student_is_nearly_the_same(name, bits):
 
 
 def test_special_settings_survive_the_shrinking():
-    """A miniature of Qwen without shared key heads, or of GLM with whole rotary heads, is another architecture."""
+    """A tiny random Qwen without shared key heads, or a GLM with whole rotary heads, is another architecture."""
     config = {
-        name: miniature(name).model.config
+        name: tiny_random(name).model.config
         for name in (
             "qwen3-0.6b",
             "glm-4-9b",
@@ -228,15 +220,13 @@ def test_special_settings_survive_the_shrinking():
         for name in ("glm-4-9b", "glm-edge-1.5b")
     ] == [0.5, 1.0]
     assert config["flan-t5-77m"].is_gated_act
-    assert not miniature("t5-61m").model.config.is_gated_act
+    assert not tiny_random("t5-61m").model.config.is_gated_act
     assert config["gpt-neo-125m"].attention_layers == ["global", "local"]
-    with pytest.raises(ValueError, match="name is 'gpt5'; expected one of tiny"):
-        miniature("gpt5")
 
 
 def test_context_is_found_wherever_it_is_written(tmp_path):
     """T5 has no max_position_embeddings and BLOOM calls it seq_length: an AttributeError in the middle of a generation."""
-    t5 = miniature("t5-61m")
+    t5 = tiny_random("t5-61m")
     del t5.model.config.n_positions
     assert t5.context == 512
     t5.tokenizer.model_max_length = 77
@@ -286,7 +276,7 @@ def test_a_mirror_folder_comes_first(monkeypatch, tmp_path):
     """A class without a network: the mirror holds the model, and the hub is asked all the same."""
     import torch
 
-    student = miniature("flan-t5-77m")
+    student = tiny_random("flan-t5-77m")
     folder = place_in_mirror(tmp_path, "google/flan-t5-small", None)
     saved(student, folder)
     monkeypatch.setenv("MINILUOTUO_MIRROR", str(tmp_path))
@@ -306,7 +296,7 @@ def test_a_mirror_is_filled_as_it_is_read(monkeypatch, tmp_path):
 
     from miniluotuo_utils.__main__ import main
 
-    source, asked = saved(miniature("mt5-300m"), tmp_path / "hub"), {}
+    source, asked = saved(tiny_random("mt5-300m"), tmp_path / "hub"), {}
     (source / "pytorch_model.bin").write_bytes(b"twin")
 
     def snapshot(hub, revision, allow_patterns, local_dir):
@@ -345,7 +335,7 @@ def test_old_bin_weights_are_read_as_tensors_only(monkeypatch, tmp_path):
     """The 3.5 B students exist as .bin only; a pickle from the hub may run anything."""
     import torch
 
-    student = miniature("luotuo-3.5b")
+    student = tiny_random("luotuo-3.5b")
     folder = saved(student, tmp_path / "old")
     torch.save(student.model.state_dict(), folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
@@ -364,7 +354,7 @@ def test_old_bin_weights_are_read_as_tensors_only(monkeypatch, tmp_path):
 
 def test_code_from_a_repository_is_never_run(tmp_path):
     """A model type that only downloaded code knows: transformers would ask at a prompt that no notebook can answer."""
-    folder = saved(miniature("llama-7b"), tmp_path / "student")
+    folder = saved(tiny_random("llama-7b"), tmp_path / "student")
     config = json.loads((folder / "config.json").read_text())
     strange = {
         "model_type": "strange",
@@ -400,15 +390,15 @@ def test_adapters_find_their_base(tmp_path):
     """An adapter of an encoder–decoder, and one whose base is a student that notebook 04 left beside it."""
     import torch
 
-    student = miniature("flan-t5-77m")
+    student = load_student(saved(tiny_random("flan-t5-77m"), tmp_path / "flan"))
     plain = logits(student)
-    found = load_student(adapter(student, tmp_path / "lora", "miniature:flan-t5-77m"))
-    assert found.name == "miniature:flan-t5-77m"
+    found = load_student(adapter(student, tmp_path / "lora", "./flan"))
+    assert found.name == "./flan"
     assert torch.equal(logits(found), logits(student))
     assert found.encoder_decoder
     assert not torch.equal(logits(found), plain)
     assert found.context == 512
-    saved(miniature("qwen3-0.6b"), tmp_path / "student")
+    saved(tiny_random("qwen3-0.6b"), tmp_path / "student")
     beside = load_student(
         adapter(load_student(tmp_path / "student"), tmp_path / "qwen-lora", "student")
     )

@@ -1,24 +1,41 @@
-"""Miniatures: students of a zoo row's own class and settings, two layers deep, with random weights and a vocabulary of the same kind.
+"""Tiny random models: a student of a zoo row's own class and settings, two layers deep, with random
+weights.
 
-In: a zoo name. Out: a `Student` that trains and generates in seconds, so that every row of the zoo is tried without a download.
-Shown in notebook 04.
+In: a zoo name. Out: a `Student` that trains and generates in seconds, so that every row of the zoo
+is tried without a download.
 """
 
 from __future__ import annotations
 
 import json
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import (
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+    Qwen2Tokenizer,
+)
 
 from miniluotuo_utils.prompts import WITH_INPUT, WITHOUT_INPUT, turn
 from miniluotuo_utils.runtime import EMBEDDED
-from miniluotuo_utils.students.loading import MINIATURE, Student
-from miniluotuo_utils.students.zoo import ZOO, Spec
+from miniluotuo_utils.students import ZOO, Student
+from miniluotuo_utils.students.zoo import Spec
 from miniluotuo_utils.tokens import byte_level_bpe
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
-    from transformers import PreTrainedTokenizerBase
 
 WIDTH, LAYERS, HEADS, CONTEXT = 64, 2, 4, 512
 ROPE = {
@@ -77,6 +94,7 @@ SPECIAL: dict[str, dict[str, str]] = {
     },
 }
 SHARED = {"gpt_neo": "gpt2", "mt5": "t5", "qwen3": "qwen2"}  # special tokens are the other family's
+# how a text is framed by special tokens; "$A" is the text
 FRAMES = {
     "t5": "$A </s>",
     "llama": "<s> $A",
@@ -86,17 +104,14 @@ FRAMES = {
 }
 
 
-def miniature(name: str, seed: int = 0) -> Student:
-    """A tiny student like the zoo's `name`: same class, same special settings, two layers of width 64, random weights.
+def tiny_random(name: str, seed: int = 0) -> Student:
+    """Make a tiny student like the zoo's `name`: same class, same special settings, two layers of
+    width 64, random weights.
 
-    The same name and seed give the same student, so an adapter on it can be loaded again (`load_student("miniature:t5-61m")`). Its
-    vocabulary has 600 to 2,000 entries. Raises ValueError for a name that the zoo does not have.
+    The same name and seed give the same student. Its vocabulary has 600 to 2,000 entries. It is
+    called `tiny-random-NAME`, which nobody can load: give a test that needs `load_student` the
+    folder that `saved` writes.
     """
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
-
-    if name not in ZOO:
-        raise ValueError(f"name is {name!r}; expected one of {', '.join(ZOO)}")
     spec = ZOO[name]
     tokenizer = tokenizer_like(spec)
     config = AutoConfig.for_model(spec.architecture, **settings(spec, tokenizer))
@@ -104,53 +119,53 @@ def miniature(name: str, seed: int = 0) -> Student:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = auto.from_config(config)
-        if spec.own_head:  # as in the checkpoint; transformers keeps two different embeddings apart when it loads them
-            model.lm_head.weight = torch.nn.Parameter(
-                torch.randn_like(model.shared.weight) * config.hidden_size**-0.5
-            )
+        # As in the checkpoint; transformers keeps two different embeddings apart when it loads
+        # them.
+        if spec.own_head:
+            own = torch.randn_like(model.shared.weight) * config.hidden_size**-0.5
+            model.lm_head.weight = torch.nn.Parameter(own)
     model.generation_config.pad_token_id = tokenizer.pad_token_id
-    return Student(f"{MINIATURE}{name}" + (f":{seed}" if seed else ""), model.eval(), tokenizer)
+    return Student(f"tiny-random-{name}", model.eval(), tokenizer)
+
+
+def saved(student: Student, folder: Path) -> Path:
+    """Write a student as a plain transformers folder, for `load_student`; return the folder."""
+    student.model.save_pretrained(folder)
+    student.tokenizer.save_pretrained(folder)
+    return folder
 
 
 def settings(spec: Spec, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
-    """The spec's configuration made small, with the ids of a tokenizer."""
-    small = {**spec.sizes, **TINY[spec.architecture], "vocab_size": len(tokenizer)}
-    if "num_key_value_heads" in spec.sizes:  # shared key heads stay shared
-        small["num_key_value_heads"] = (
-            HEADS
-            if spec.sizes["num_key_value_heads"] == spec.sizes["num_attention_heads"]
-            else HEADS // 2
-        )
-    if "head_dim" in spec.sizes:  # and heads of a width of their own too
-        small["head_dim"] = (
-            WIDTH // 2
-            if spec.sizes["head_dim"] * spec.sizes["num_attention_heads"]
-            != spec.sizes["hidden_size"]
-            else WIDTH // HEADS
-        )
-    return small | {
-        f"{kind}_token_id": getattr(tokenizer, f"{kind}_token_id") for kind in ("bos", "eos", "pad")
-    }
+    """Return the spec's configuration made small, with the ids of a tokenizer."""
+    sizes = spec.sizes
+    small = {**sizes, **TINY[spec.architecture], "vocab_size": len(tokenizer)}
+
+    # Shared key heads stay shared, and heads of a width of their own keep one: else it is another
+    # architecture.
+    if "num_key_value_heads" in sizes:
+        shared = sizes["num_key_value_heads"] != sizes["num_attention_heads"]
+        small["num_key_value_heads"] = HEADS // 2 if shared else HEADS
+    if "head_dim" in sizes:
+        wider = sizes["head_dim"] * sizes["num_attention_heads"] != sizes["hidden_size"]
+        small["head_dim"] = WIDTH // 2 if wider else WIDTH // HEADS
+
+    for kind in ("bos", "eos", "pad"):
+        small[f"{kind}_token_id"] = getattr(tokenizer, f"{kind}_token_id")
+    return small
 
 
 def tokenizer_like(spec: Spec) -> PreTrainedTokenizerBase:
-    """A small tokenizer of the spec's kind, learned from the package's own Chinese sentences, with its architecture's special tokens.
+    """Make a small tokenizer of the spec's kind from the package's own Chinese sentences, with its
+    architecture's special tokens.
 
     Where the architecture has no padding token the end token pads, as `load_student` has it.
     """
-    from tokenizers import Tokenizer
-    from transformers import PreTrainedTokenizerFast, Qwen2Tokenizer
-
-    family = (
-        "wordpiece"
-        if spec.tokenizer == "wordpiece"
-        else SHARED.get(spec.architecture, spec.architecture)
-    )
-    names = SPECIAL[family]
-    frame = FRAMES.get(family, "$A")
-    special = tuple(
-        dict.fromkeys([*names.values(), *(part for part in frame.split() if part != "$A")])
-    )
+    family = SHARED.get(spec.architecture, spec.architecture)
+    if spec.tokenizer == "wordpiece":
+        family = "wordpiece"
+    names, frame = SPECIAL[family], FRAMES.get(family, "$A")
+    framing = [part for part in frame.split() if part != "$A"]
+    special = tuple(dict.fromkeys([*names.values(), *framing]))
     inner = Tokenizer.from_str(learned(spec.tokenizer, special, frame))
     how = {
         "padding_side": "right" if family == "t5" else "left",
@@ -158,11 +173,13 @@ def tokenizer_like(spec: Spec) -> PreTrainedTokenizerBase:
         "model_max_length": CONTEXT,
         **names,
     }
-    if (
-        family == "qwen2"
-    ):  # transformers always rebuilds Qwen's splitting of a text from its class, so the class must build it here too
+
+    # transformers always rebuilds Qwen's splitting of a text from its class, so the class must
+    # build it here too.
+    if family == "qwen2":
         model = json.loads(inner.to_str())["model"]
         return Qwen2Tokenizer(model["vocab"], [tuple(pair) for pair in model["merges"]], **how)
+
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, **how)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -171,15 +188,11 @@ def tokenizer_like(spec: Spec) -> PreTrainedTokenizerBase:
 
 @lru_cache
 def learned(kind: str, special: tuple[str, ...], frame: str) -> str:
-    """A vocabulary of a kind as tokenizers' JSON; `special` tokens come first, in order, where the kind allows it."""
-    from tokenizers import processors
-
-    inner = {
-        "byte-bpe": byte_bpe,
-        "bpe, byte fallback": byte_bpe,
-        "wordpiece": wordpiece,
-        "sentencepiece": sentencepiece,
-    }[kind](special)
+    """Learn a vocabulary of a kind, as tokenizers' JSON; `special` tokens come first, in order,
+    where the kind allows it.
+    """
+    make = {"wordpiece": wordpiece, "sentencepiece": sentencepiece}.get(kind, byte_bpe)
+    inner = make(special)
     inner.add_special_tokens(list(special))
     if frame != "$A":
         ids = [(part, inner.token_to_id(part)) for part in frame.split() if part != "$A"]
@@ -190,7 +203,9 @@ def learned(kind: str, special: tuple[str, ...], frame: str) -> str:
 
 
 def sentences() -> list[str]:
-    """What the vocabularies are learned from: the prompt template, JSON's marks and the package's own Chinese instructions."""
+    """Return what the vocabularies are learned from: the prompt template, JSON's marks and the
+    package's own instructions.
+    """
     lines = (EMBEDDED / "seeds.jsonl").read_text(encoding="utf-8").splitlines()[:60]
     return [
         WITH_INPUT,
@@ -202,29 +217,22 @@ def sentences() -> list[str]:
 
 
 def byte_bpe(special: tuple[str, ...]) -> Tokenizer:
-    """A byte-level BPE vocabulary (GPT-2, BLOOM, Qwen, GLM-4)."""
+    """Learn a byte-level BPE vocabulary (GPT-2, BLOOM, Qwen, GLM-4)."""
     return byte_level_bpe(sentences(), 600)
 
 
 def wordpiece(special: tuple[str, ...]) -> Tokenizer:
-    """A BERT-style vocabulary: single Chinese characters, Latin words letter by letter; capitals stay."""
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
+    """Make a BERT-style vocabulary: single Chinese characters, Latin words letter by letter;
+    capitals stay.
+    """
+    texts = sentences()
+    for name in ("seeds.jsonl", "ner_train.jsonl"):
+        texts.append((EMBEDDED / name).read_text(encoding="utf-8"))
+    ascii_marks = {chr(code) for code in range(33, 127)}
+    characters = sorted({c for c in "".join(texts) if not c.isspace()} | ascii_marks)
+    inside = [f"##{c}" for c in characters if c.isascii() and c.isalnum()]
+    entries = [*special, *characters, *inside]
 
-    texts = [
-        *sentences(),
-        *(
-            (EMBEDDED / name).read_text(encoding="utf-8")
-            for name in ("seeds.jsonl", "ner_train.jsonl")
-        ),
-    ]
-    characters = sorted(
-        {c for text in texts for c in text if not c.isspace()} | {chr(c) for c in range(33, 127)}
-    )
-    entries = [
-        *special,
-        *characters,
-        *(f"##{c}" for c in characters if c.isascii() and c.isalnum()),
-    ]
     inner = Tokenizer(
         models.WordPiece({entry: i for i, entry in enumerate(entries)}, unk_token="[UNK]")
     )
@@ -235,28 +243,22 @@ def wordpiece(special: tuple[str, ...]) -> Tokenizer:
 
 
 def sentencepiece(special: tuple[str, ...]) -> Tokenizer:
-    """A SentencePiece-like Unigram vocabulary with bytes for what it does not know (T5, LLaMA, ERNIE)."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-
+    """Learn a SentencePiece-like Unigram vocabulary with bytes for what it does not know (T5,
+    LLaMA, ERNIE).
+    """
     spaces = {"replacement": "▁", "prepend_scheme": "first"}
     inner = Tokenizer(models.Unigram())
     inner.pre_tokenizer = pre_tokenizers.Metaspace(**spaces)
-    inner.train_from_iterator(
-        sentences(),
-        trainers.UnigramTrainer(
-            vocab_size=700, unk_token="<unk>", special_tokens=["<unk>"], show_progress=False
-        ),
+    trainer = trainers.UnigramTrainer(
+        vocab_size=700, unk_token="<unk>", special_tokens=["<unk>"], show_progress=False
     )
-    pieces = [
-        (piece, score)
-        for piece, score in json.loads(inner.to_str())["model"]["vocab"]
-        if piece != "<unk>"
-    ]
-    entries = [
-        *((token, 0.0) for token in special),
-        *((f"<0x{byte:02X}>", 0.0) for byte in range(256)),
-        *pieces,
-    ]
+    inner.train_from_iterator(sentences(), trainer)
+
+    # The trainer cannot make byte tokens: put them before the pieces that it found.
+    pieces = json.loads(inner.to_str())["model"]["vocab"]
+    entries = [(token, 0.0) for token in special]
+    entries += [(f"<0x{byte:02X}>", 0.0) for byte in range(256)]
+    entries += [(piece, score) for piece, score in pieces if piece != "<unk>"]
     whole = Tokenizer(models.Unigram(entries, special.index("<unk>"), byte_fallback=True))
     whole.pre_tokenizer = pre_tokenizers.Metaspace(**spaces)
     whole.decoder = decoders.Sequence(
