@@ -1,4 +1,4 @@
-"""Rows and records of a source, from its files to one shape. Shown in notebook 01.
+"""Load a source: from its verified files to rows or records of one shape. Shown in notebook 01.
 
 In: a name and a split. Out: rows or records, checked.
 """
@@ -21,46 +21,44 @@ if TYPE_CHECKING:
     from miniluotuo_utils.runtime import Runtime
 
 
+def load(
+    name: str,
+    split: str | None = None,
+    errors: Literal["raise", "collect"] = "raise",
+    progress: bool = True,
+) -> datasets.DatasetDict | datasets.Dataset | tuple[Any, list[Fault]]:
+    """Return a source as a `DatasetDict` by split, or as one `Dataset` when `split` is given.
+
+    `errors="raise"` stops at the first malformed record with a DataError that names file, place
+    and reason. `errors="collect"` returns `(data, faults)`. Raises ValueError for an unknown name
+    or split, DataError for a damaged file, FileNotFoundError where a file cannot be had.
+    """
+    from datasets import DatasetDict
+
+    if errors not in ("raise", "collect"):
+        raise ValueError(f'errors is {errors!r}; expected "raise" or "collect"')
+    faults: list[Fault] | None = [] if errors == "collect" else None
+    splits = [split] if split else loadable(name).splits
+    tables = {part: table_of(read(name, part, progress, faults)) for part in splits}
+    data = tables[split] if split else DatasetDict(tables)
+    return data if faults is None else (data, faults)
+
+
 def loadable(name: str, split: str | None = None) -> Card:
-    """The card of a source that can be loaded; DataError says where to get one that cannot, ValueError which splits there are."""
+    """Return the card of a source that can be loaded.
+
+    Raises DataError that says where to get a source without addresses, and ValueError that lists
+    the splits where `split` is none of them.
+    """
     found = card(name)
     if not found.splits:
         raise DataError(
-            f"{name}: the catalog has no address to load, only this description. Get it from {found.homepage}. {found.obtain}"
+            f"{name}: the catalog has no address to load, only this description. "
+            f"Get it from {found.homepage}. {found.obtain}"
         )
     if split is not None and split not in found.splits:
         raise ValueError(f"{name} has no split {split!r}; it has: {', '.join(found.splits)}")
     return found
-
-
-def files(
-    name: str, split: str | None = None, progress: bool = True, network: bool = True
-) -> dict[str, list[Path]]:
-    """The local, verified files of a source by split, fetched four at a time, an archive's members in its place.
-
-    Raises FileNotFoundError that lists every file that is missing, and how a person gets it.
-    """
-    found = loadable(name, split)
-    chosen = {s: pins for s, pins in found.splits.items() if split in (None, s)}
-    try:
-        paths = iter(
-            fetch_all([pin for pins in chosen.values() for pin in pins], progress, network)
-        )
-    except FileNotFoundError as error:
-        raise FileNotFoundError(
-            f"{name}: {error}" + (f" {found.obtain}" if found.obtain else "")
-        ) from None
-    return {
-        s: [member for _ in pins for member in members(next(paths))] for s, pins in chosen.items()
-    }
-
-
-def available(name: str, split: str = "train", network: bool = False) -> Path | None:
-    """The first file of a source's split where it is at hand (mirror, cache, with `network` the net), else None."""
-    try:
-        return files(name, split, network=network)[split][0]
-    except FileNotFoundError:
-        return None
 
 
 def read(
@@ -70,56 +68,70 @@ def read(
     faults: list[Fault] | None = None,
     reader: str | None = None,
 ) -> Iterator[dict]:
-    """The rows or records of one split, one at a time, in constant memory.
+    """Yield the rows or records of one split, one at a time, in constant memory.
 
-    A malformed record raises DataError; with a list `faults` it is put there. `reader` takes another than the card's.
+    A malformed record raises DataError; with a list `faults` it is put there instead.
+    `reader` takes the place of the card's own.
     """
-    found = loadable(name, split)
-    if (reader or found.reader) is None:
+    found = card(name)
+    chosen = reader or found.reader
+    if found.splits and chosen is None:
         raise DataError(f"{name}: no reader; `files({name!r})` gives its files as they are")
     for path in files(name, split, progress)[split]:
-        yield from read_file(path, READERS[reader or found.reader], name, faults)
+        yield from read_file(path, READERS[chosen], name, faults)
 
 
-def load(
-    name: str,
-    split: str | None = None,
-    errors: Literal["raise", "collect"] = "raise",
-    progress: bool = True,
-) -> datasets.DatasetDict | datasets.Dataset | tuple[Any, list[Fault]]:
-    """A source as a `DatasetDict` by split, or one `Dataset` when `split` is given.
+def files(
+    name: str, split: str | None = None, progress: bool = True, network: bool = True
+) -> dict[str, list[Path]]:
+    """Return the local, verified files of a source by split, an archive as its members.
 
-    `errors="raise"` stops at the first malformed record with a DataError that names file, place and reason;
-    `errors="collect"` returns `(data, faults)`, the faults beside the data. Raises ValueError for an unknown name or split,
-    DataError for a damaged file, FileNotFoundError where a file cannot be had.
+    Raises FileNotFoundError that lists every file that is missing, and how a person gets it.
     """
-    from datasets import DatasetDict
+    found = loadable(name, split)
+    chosen = {part: pins for part, pins in found.splits.items() if split in (None, part)}
+    try:
+        # All splits in one call: their files are fetched side by side, and all that lack are named.
+        paths = iter(
+            fetch_all([pin for pins in chosen.values() for pin in pins], progress, network)
+        )
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{name}: {error} {found.obtain}".rstrip()) from None
+    local = {}
+    for part, pins in chosen.items():
+        local[part] = [member for _ in pins for member in members(next(paths))]
+    return local
 
-    if errors not in ("raise", "collect"):
-        raise ValueError(f'errors is {errors!r}; expected "raise" or "collect"')
-    splits = loadable(name, split).splits
-    faults: list[Fault] | None = [] if errors == "collect" else None
-    tables = {s: table_of(read(name, s, progress, faults)) for s in ([split] if split else splits)}
-    data = tables[split] if split else DatasetDict(tables)
-    return (data, faults) if errors == "collect" else data
+
+def available(name: str, split: str = "train", network: bool = False) -> Path | None:
+    """Return the first file of a split if it is at hand: mirror, cache, with `network` the net."""
+    try:
+        return files(name, split, network=network)[split][0]
+    except FileNotFoundError:
+        return None
 
 
 def table_of(rows: Iterable[Mapping]) -> datasets.Dataset:
-    """Rows or records as a `Dataset`, a batch of Python objects in memory at a time. A field that some rows lack is null there."""
+    """Return rows or records as a `Dataset`; a field that some rows lack is null there.
+
+    Only a batch of rows is held as Python objects at a time.
+    """
     import pyarrow as pa
     from datasets import Dataset
 
     tables = []
     for batch in batches(rows, 10_000):
-        fields = dict.fromkeys(field for row in batch for field in row)
-        tables.append(pa.table({field: [row.get(field) for row in batch] for field in fields}))
+        columns: dict[str, list] = {field: [] for row in batch for field in row}
+        for field, values in columns.items():
+            values.extend(row.get(field) for row in batch)
+        tables.append(pa.table(columns))
     return Dataset(
         pa.concat_tables(tables, promote_options="permissive") if tables else pa.table({})
     )
 
 
 def from_previous(runtime: Runtime, name: str, split: str) -> list[dict]:
-    """A split of a source as notebook 01 left it in `runs/<scale>/data/`, else straight from the catalog, said in one line.
+    """Return a split of a source as notebook 01 left it, else, with a word, from the catalog.
 
     IE types carry the card's Chinese names.
     """
@@ -127,16 +139,18 @@ def from_previous(runtime: Runtime, name: str, split: str) -> list[dict]:
     if path.is_file():
         return read_jsonl(path)
     print(
-        f"runs/{runtime.scale}/data/ 里没有 {path.name}，直接从目录读取。 Notebook 01 left no {path.name}; read from the catalog."
+        f"runs/{runtime.scale}/data/ 里没有 {path.name}，直接从目录读取。 "
+        f"Notebook 01 left no {path.name}; read from the catalog."
     )
-    return [renamed(record, card(name).type_names or {}) for record in read(name, split)]
+    names = card(name).type_names or {}
+    return [renamed(record, names) for record in read(name, split)]
 
 
 def renamed(record: dict, names: Mapping[str, str]) -> dict:
     """Return an IE record whose types and roles carry other names; those without one stay.
 
-    >>> record = {"sentence": "高勇", "entities": [{"name": "高勇", "type": "NAME", "pos": [0, 2]}]}
-    >>> renamed(record, {"NAME": "姓名"})["entities"]
+    >>> person = {"name": "高勇", "type": "NAME", "pos": [0, 2]}
+    >>> renamed({"sentence": "高勇", "entities": [person]}, {"NAME": "姓名"})["entities"]
     [{'name': '高勇', 'type': '姓名', 'pos': [0, 2]}]
     """
     return map_mentions(record, dict, names) if names else record

@@ -21,7 +21,6 @@ from miniluotuo_utils.data.catalog import ORDER, STATES, TERMS, read_catalog
 from miniluotuo_utils.data.download import (
     copy_into_mirror,
     download,
-    fetch,
     fetch_all,
     home,
     members,
@@ -37,6 +36,13 @@ from miniluotuo_utils.files import DataError, file_sha256, read_jsonl
 from miniluotuo_utils.records import TASKS, check_record, check_row
 from miniluotuo_utils.runtime import EMBEDDED, repository, setup
 from notebooks import catalog_text
+
+
+
+def fetch(pin, **options):
+    """The file of one pin, without a progress bar."""
+    return fetch_all([pin], progress=False, **options)[0]
+
 
 MADE = {
     "human",
@@ -191,11 +197,11 @@ def served(httpserver, tmp_path, monkeypatch):
 
 def test_a_file_comes_from_the_mirror_and_then_from_the_cache(served, httpserver):
     """A second load must not download again."""
-    path = fetch(served, progress=False)
-    assert path == fetch(served, progress=False)
+    path = fetch(served)
+    assert path == fetch(served)
     assert len(httpserver.log) == 1
     path.write_text("damaged")
-    assert fetch(served, progress=False).stat().st_size == served["bytes"]
+    assert fetch(served).stat().st_size == served["bytes"]
     assert len(httpserver.log) == 2
 
 
@@ -203,7 +209,7 @@ def test_a_file_comes_from_the_mirror_and_then_from_the_cache(served, httpserver
 def test_a_damaged_download_is_refused_and_not_kept(served, wrong, tmp_path):
     """A truncated file in the cache was once trusted for ever."""
     with pytest.raises(DataError, match=r"a\.json\S*: found .*expected .*damaged or changed"):
-        fetch({**served, **wrong}, progress=False)
+        fetch({**served, **wrong})
     assert not [p for p in (tmp_path / "cache").rglob("*") if p.is_file()]
 
 
@@ -324,8 +330,7 @@ def test_the_hub_is_asked_where_hf_endpoint_says(httpserver, tmp_path, monkeypat
             "url": "https://huggingface.co/datasets/a/b/resolve/main/x.json",
             "bytes": None,
             "sha256": None,
-        },
-        progress=False,
+        }
     )
     assert path.read_bytes() == b"[]"
     assert path.is_relative_to(tmp_path / "huggingface.co")
@@ -447,7 +452,7 @@ def test_one_address_twice_and_two_processes_download_once(httpserver, tmp_path,
     assert fetch_all([pin, dict(pin)], progress=False) == [tmp_path / "host.example" / "a.json"] * 2
     assert len(httpserver.log) == 1
     (tmp_path / "host.example" / "a.json").unlink()
-    code = "import sys, json; from miniluotuo_utils.data.download import fetch; fetch(json.loads(sys.argv[1]), progress=False)"
+    code = "import sys, json; from miniluotuo_utils.data.download import fetch_all; fetch_all([json.loads(sys.argv[1])], progress=False)"
     both = [
         subprocess.Popen([sys.executable, "-c", code, json.dumps(pin)], stderr=subprocess.PIPE)
         for _ in range(4)
@@ -465,12 +470,12 @@ def test_a_fault_of_this_machine_is_not_blamed_on_the_network(httpserver, tmp_pa
     ):
         monkeypatch.setenv(name, value)
     with pytest.raises(OSError, match="cannot write the download cache.*set MINILUOTUO_HOME"):
-        fetch({"url": "https://host.example/a.json", "bytes": None, "sha256": None}, progress=False)
+        fetch({"url": "https://host.example/a.json", "bytes": None, "sha256": None})
     monkeypatch.setenv("MINILUOTUO_MIRROR", "mirrro")
     with pytest.raises(
         FileNotFoundError, match="MINILUOTUO_MIRROR is 'mirrro', and there is no such folder"
     ):
-        fetch({"url": "https://host.example/a.json", "bytes": None, "sha256": None}, progress=False)
+        fetch({"url": "https://host.example/a.json", "bytes": None, "sha256": None})
     assert mirrored("https://h/get?id=A") != mirrored("https://h/get?id=B")
 
 
