@@ -224,6 +224,7 @@ def download(source: str, target: Path, pin: Mapping, bar: Any) -> Path:
         # Another process may have fetched it while this one waited.
         if target.is_file() and pin.get("sha256") and file_sha256(target) == pin["sha256"]:
             return target
+        # Only a checksum can prove that two halves are of one file.
         if not pin.get("sha256"):
             part.unlink(missing_ok=True)
         receive_rest(source, part, bar)

@@ -102,7 +102,7 @@ def dataset_card(
         [f"[{c.name}]({c.homepage})", f"{counted[c.name]:,}", c.licence, c.made, c.citation]
         for c in cards
     ]
-    recipe = [[str(value) for value in asdict(part).values()] for part in portions]
+    recipe = [list(map(str, asdict(part).values())) for part in portions]
     cleaning = [
         ["读入 rows in", f"{report.before:,}", ""],
         *([step, "", f"{n:,}"] for step, n in report.mended.items()),
