@@ -1,7 +1,7 @@
 """05: Chinese information extraction with a student: instructions, extraction, parsing, scoring."""
 
-from miniluotuo_utils.ie.dictionary import dictionary_baseline, recorded
-from miniluotuo_utils.ie.extraction import extract
+from miniluotuo_utils.ie.dictionary import dictionary_baseline
+from miniluotuo_utils.ie.extraction import extract, recorded
 from miniluotuo_utils.ie.instructions import build_instructions
 from miniluotuo_utils.ie.parsing import parse
 from miniluotuo_utils.ie.schema import schema_of

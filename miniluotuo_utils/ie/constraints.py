@@ -1,30 +1,32 @@
-"""The grammar of a right answer: compact JSON, the schema's keys, strings of the text. Shown in notebook 05.
+"""Write the grammar of a right answer: the schema's keys, pieces of the text. Shown in notebook 05.
 
-In: a text, a slice of the schema and a task. Out: a grammar in Lark, as llguidance reads it (`generation.generate(grammar=...)`).
+In: a text, a slice of the schema and a task. Out: a grammar in Lark, as llguidance reads it, for
+`generation.generate(grammar=...)`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from miniluotuo_utils.ie.schema import field_of
+from miniluotuo_utils.ie.schema import Schema, field_of
 
-ITEMS = {  # what stands in a type's list
+# what stands in a type's list; the roles of event type number N are the rule "rolesN"
+ITEMS = {
     "NER": "name",
     "RE": '"[" name "," name "]"',
     "EE": '"{{\\"trigger\\":" name ",\\"arguments\\":{{" roles{number} "}}}}"',
 }
-NAME = r"NAME: /(.|\n)+/ & ~/(\s|\\[nrt])+/ & %regex "  # some of the text's characters in a row, not only spaces
+# characters of the text in a row, but not only white space; what they are follows as JSON
+NAME = r"NAME: /(.|\n)+/ & ~/(\s|\\[nrt])+/ & %regex "
 
 
-def grammar(
-    text: str, types: Sequence[str], task: str, roles: Mapping[str, Sequence[str]] | None = None
-) -> str:
-    r"""The grammar of the answers (style json) that `text` allows.
+def grammar(text: str, types: Sequence[str], task: str, schema: Schema | None = None) -> str:
+    r"""Return the grammar of the answers (style json) that `text` allows.
 
-    Each type at most once, in the order given, its list not empty, every name a piece of the text. `roles`, for EE: event type ->
-    roles; each role at most once, in order.
+    Each type stands at most once, in the order given; its list is not empty; every name is a piece
+    of the text. For EE `schema` maps each event type to its roles, and each role stands at most
+    once, in order. Raises ValueError for an unknown task.
 
     >>> print(grammar("李白", ["人物"], "NER"))
     start: " "? "{" types "}"
@@ -36,38 +38,35 @@ def grammar(
     NAME: /(.|\n)+/ & ~/(\s|\\[nrt])+/ & %regex {"substring_chunks": ["李", "白"]}
     """
     field_of(task)
-    chunks = [
-        json.dumps(character, ensure_ascii=False)[1:-1] for character in text
-    ]  # an escape is never cut in half
-    rules = [
-        'start: " "? "{" types "}"',
-        *chain("types", [entry(kind, f"item{i}") for i, kind in enumerate(types)], ""),
-    ]
-    for i, kind in enumerate(types):
-        rules.append(f"item{i}: {ITEMS[task].format(number=i) if task == 'EE' else ITEMS[task]}")
+    entries = [entry(kind, f"item{number}") for number, kind in enumerate(types)]
+    rules = ['start: " "? "{" types "}"', *chain("types", entries, "")]
+    for number, kind in enumerate(types):
+        rules.append(f"item{number}: {ITEMS[task].format(number=number)}")
         if task == "EE":
-            rules += chain(
-                f"roles{i}",
-                [entry(role, "name") for role in dict.fromkeys((roles or {}).get(kind, ()))],
-                f"role{i}_",
-            )
-    return "\n".join(
-        [
-            *rules,
-            'name: "\\"" NAME "\\""',
-            NAME + json.dumps({"substring_chunks": chunks}, ensure_ascii=False),
-        ]
-    )
+            roles = [entry(role, "name") for role in dict.fromkeys((schema or {}).get(kind, ()))]
+            rules += chain(f"roles{number}", roles, f"role{number}_")
+
+    # Character by character as JSON writes them: a name never begins or ends inside an escape.
+    chunks = [json.dumps(character, ensure_ascii=False)[1:-1] for character in text]
+    names = NAME + json.dumps({"substring_chunks": chunks}, ensure_ascii=False)
+    return "\n".join([*rules, 'name: "\\"" NAME "\\""', names])
 
 
 def entry(key: str, item: str) -> str:
-    """A key and its list of at least one item."""
-    written = json.dumps(json.dumps(key, ensure_ascii=False) + ":[", ensure_ascii=False)
-    return f'{written} {item} ("," {item})* "]"'
+    r"""Return the rule of a key and its list of at least one item.
+
+    >>> print(entry("人物", "name"))
+    "\"人物\":[" name ("," name)* "]"
+    """
+    opening = json.dumps(json.dumps(key, ensure_ascii=False) + ":[", ensure_ascii=False)
+    return f'{opening} {item} ("," {item})* "]"'
 
 
 def chain(name: str, entries: Sequence[str], prefix: str) -> list[str]:
-    """Rules for any choice of `entries` in their order, commas between them: `any` i chooses from entry i on, `later` i goes on from there.
+    """Return rules for any choice of `entries` in their order, with commas between them.
+
+    `any` i chooses from entry i on, `first` i is entry i and what may follow it, `later` i goes on
+    with a comma or ends.
 
     >>> print("\\n".join(chain("types", ['"a"', '"b"'], "")))
     types: | any0
@@ -77,12 +76,12 @@ def chain(name: str, entries: Sequence[str], prefix: str) -> list[str]:
     any1: first1
     first1: "b"
     """
-    rules, last = [f"{name}: " + (f"| {prefix}any0" if entries else "")], len(entries) - 1
-    for i, text in enumerate(entries):
-        rules.append(
-            f"{prefix}any{i}: {prefix}first{i}" + (f" | {prefix}any{i + 1}" if i < last else "")
-        )
-        rules.append(f"{prefix}first{i}: {text}" + (f" {prefix}later{i + 1}" if i < last else ""))
-        if i < last:
-            rules.append(f'{prefix}later{i + 1}: | "," {prefix}any{i + 1}')
+    rules = [f"{name}: | {prefix}any0" if entries else f"{name}: "]
+    for i, text in enumerate(entries[:-1]):
+        rules.append(f"{prefix}any{i}: {prefix}first{i} | {prefix}any{i + 1}")
+        rules.append(f"{prefix}first{i}: {text} {prefix}later{i + 1}")
+        rules.append(f'{prefix}later{i + 1}: | "," {prefix}any{i + 1}')
+    if entries:
+        last = len(entries) - 1
+        rules += [f"{prefix}any{last}: {prefix}first{last}", f"{prefix}first{last}: {entries[-1]}"]
     return rules

@@ -11,7 +11,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from miniluotuo_utils.ie.schema import field_of
 from miniluotuo_utils.ie.spans import Place, mentioned, to_record
-from miniluotuo_utils.prompts import row_prompt
 
 
 def dictionary_baseline(
@@ -137,25 +136,3 @@ def event_at(
         "pos": [start, end],
         "arguments": arguments,
     }
-
-
-def recorded(rows: Iterable[Mapping]) -> Callable[..., list[str]]:
-    """A teacher's recorded answers as the `generate` that `extract` takes: to a prompt of `rows`, that row's output.
-
-    The function raises KeyError for a prompt that nobody recorded an answer to.
-
-    >>> row = {"instruction": "找出人物。", "input": "李白", "output": '{"人物":["李白"]}'}
-    >>> recorded([row])(None, [row_prompt(row)])
-    ['{"人物":["李白"]}']
-    """
-    answers = {row_prompt(row): row["output"] for row in rows}
-
-    def generate(student: object, prompts: Sequence[str], **_: object) -> list[str]:
-        if missing := [number for number, text in enumerate(prompts) if text not in answers]:
-            raise KeyError(
-                f"prompt {missing[0]} ({len(missing)} of {len(prompts)}) has no recorded answer: {prompts[missing[0]][-60:]!r}; "
-                "ask with the schema, style and slices of the recording"
-            )
-        return [answers[text] for text in prompts]
-
-    return generate

@@ -1,38 +1,45 @@
-"""Texts through a student into IE records: prompt, generate, parse, locate, put together. Shown in notebook 05.
+"""Extract IE records from texts with a student: cut, ask, complete, read. Shown in notebook 05.
 
-In: a student, texts of any length and a schema. Out: `Extraction`, records that `score` takes and counts of what went wrong.
+In: a student, texts of any length and a schema. Out: `Extraction`, with records that `score` takes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from typing import Any
 
+from miniluotuo_utils import generation
 from miniluotuo_utils.ie.constraints import grammar
 from miniluotuo_utils.ie.instructions import DEFAULT, merged, questions
 from miniluotuo_utils.ie.parsing import Parsed, parse
 from miniluotuo_utils.ie.schema import Schema, in_schema, labels
 from miniluotuo_utils.ie.spans import spans, to_record
-from miniluotuo_utils.ie.styles import written
 from miniluotuo_utils.ie.windows import Piece, whole, windows
 from miniluotuo_utils.prompts import row_prompt
 from miniluotuo_utils.records import mentions
+from miniluotuo_utils.tokens import prompt_ids
 
 LEAST = 16  # tokens of text that a prompt must have room for
-ANSWER = 96  # tokens that a decoder's answer to a long text has at least: a text is cut only where fewer would be left
+ANSWER = 96  # tokens that a decoder's context keeps for the answer when a text is cut to fit
 
 
 @dataclass
 class Extraction:
-    """What was found.
+    """What a student found.
 
-    records: one per text. ambiguous: per text the names that stand in it more than once and whose place is therefore a guess.
-    rows, answers: the questions asked (slices and pieces of the texts, `text` is the number of theirs) and the answers as they came.
+    records: one per text.
+    ambiguous: per text, the names that stand in it more than once, so that their place is a guess.
+    rows, answers: the questions asked, one for each slice of the schema and piece of a text (`text`
+      is the number of the text), and the answers as they came.
     unread: numbers of the texts with an answer that could not be read.
-    counts, of answers: answers; unparsable: nothing could be read; repaired: read after a repair; cut: a constrained answer that
-    max_new_tokens cut off, of which the complete items count. Of items: not_in_text: names that
-    their text does not hold (pos null); off_schema: types and roles that the schema does not know; ambiguous. What is not in
-    the text or off the schema stays in the records and counts as wrong.
+
+    counts, of answers: `answers`; `unparsable`, nothing could be read; `repaired`, read after a
+    repair; `cut`, a constrained answer that max_new_tokens cut off (its complete items count). Of
+    items: `not_in_text`, a name that its text does not hold (its pos is null); `off_schema`, a type
+    or role that the schema does not know; `ambiguous`. Items that are not in the text or off the
+    schema stay in the records and count as wrong.
     """
 
     records: list[dict]
@@ -44,7 +51,7 @@ class Extraction:
 
 
 def extract(
-    student: object,
+    student: Any,
     sentences: Sequence[str],
     schema: Schema,
     task: str,
@@ -61,150 +68,129 @@ def extract(
     constrained: bool = False,
     generate: Callable[..., list[str]] | None = None,
 ) -> Extraction:
-    """What a student finds in each text, asked with the prompts of training (`questions`), greedily.
+    """Return what a student finds in each text, asked greedily with the prompts of its training.
 
-    Every slice of the schema is asked for, and every piece of a text of more than `window` characters (`windows.windows`; None: as long
-    as the student's context allows, `ANSWER` tokens of it kept for a decoder's answer); the answers come together in one record. An answer in JSON ends where its JSON ends.
-    `constrained` (style json) lets the student say only what can be right: JSON, the types asked for, pieces of the text
-    (`constraints.grammar`); an answer that max_new_tokens cuts off keeps its complete items. `policy`: see `locate`. `student` is
-    whatever `generation.generate` takes; `generate` replaces that function, with the same arguments. Raises ValueError where a prompt
-    leaves no room for text.
+    student: whatever `generation.generate` takes.
+    policy: which place a name gets that stands more than once, see `locate`.
+    style, language, descriptions, slice_size: the form of the prompts, see `build_instructions`.
+      Every slice of the schema is asked for; the answers come together in one record.
+    window, overlap: a text of more than `window` characters is read in pieces that share up to
+      `overlap` characters. None cuts only what the student's context cannot hold beside an answer
+      of `ANSWER` tokens.
+    constrained: let the student write only what can be right: JSON, the types asked for, pieces of
+      the text (`constraints.grammar`). An answer that max_new_tokens cuts off keeps its complete
+      items.
+    generate: a function that answers in place of `generation.generate`, with the same arguments.
+
+    Raises ValueError where a prompt leaves no room for text, for a single text in place of a list,
+    and for `constrained` with another style than json or with `generate`.
     """
     if constrained and (style != "json" or generate is not None):
-        raise ValueError(
-            f"constrained is for style json and the student itself; found style {style!r}{', generate' * (generate is not None)}"
-        )
-    asked = {
-        "style": style,
-        "language": language,
-        "descriptions": descriptions,
-        "slice_size": slice_size,
-    }
-    sentences, room = checked(sentences), None
-    if generate is None:
-        from miniluotuo_utils.generation import generate
-
-        room = (
-            room_for_text(student, schema, task, max_new_tokens, asked) if window is None else None
-        )
-    pieces = [pieces_of(student, text, window, room, overlap) for text in sentences]
-    places = [(number, piece) for number, found in enumerate(pieces) for piece in found]
-    parts = [sentences[number][start:end] for number, (start, end) in places]
-    rows = [
-        row | {"text": places[row["record"]][0]} for row in questions(parts, schema, task, **asked)
-    ]
-    guides = (
-        {
-            "grammar": [
-                grammar(parts[row["record"]], row["types"], task, schema if task == "EE" else None)
-                for row in rows
-            ]
-        }
-        if constrained
-        else {}
-    )
-    options = guides or ({"stop_at_json": True} if style == "json" else {})
-    answers = list(
-        generate(
-            student,
-            [row_prompt(row) for row in rows],
-            max_new_tokens=max_new_tokens,
-            batch_size=batch_size,
-            **options,
-        )
-    )
-    read = (
-        [closed(answer, row, task) for answer, row in zip(answers, rows, strict=True)]
-        if constrained
-        else answers
-    )
-    parsed = [
-        parse(answer, task, style, row["types"]) for row, answer in zip(rows, read, strict=True)
-    ]
-    located = [
-        to_record(part, items, task, policy)
-        for part, items in zip(
-            parts, merged(rows, [p.items for p in parsed], len(parts)), strict=True
-        )
-    ]
-    made = summary(
-        together(sentences, pieces, located, task), rows, answers, parsed, schema, task, policy
-    )
-    made.counts["cut"] = sum(a != b for a, b in zip(answers, read, strict=True))
-    return made
-
-
-def checked(sentences: Sequence[str]) -> list[str]:
-    """The texts as a list; ValueError for a single one."""
+        given = f"style {style!r}" + (", generate" if generate is not None else "")
+        raise ValueError(f"constrained is for style json and the student itself; found {given}")
     if isinstance(sentences, str):
         raise ValueError(f"sentences is the text {sentences[:20]!r}; expected a list of texts")
-    return list(sentences)
+    sentences = list(sentences)
+    form = dict(style=style, language=language, descriptions=descriptions, slice_size=slice_size)
+
+    # Only a student has a context: whatever answers in its place takes texts of any length.
+    room = None
+    if generate is None and window is None:
+        room = room_for_text(student, questions(["。"], schema, task, **form), max_new_tokens)
+
+    pieces = [cut(student, text, window, overlap, room) for text in sentences]
+    parts = [text[a:b] for text, places in zip(sentences, pieces, strict=True) for a, b in places]
+    rows = ask(parts, pieces, schema, task, form)
+
+    # What follows the JSON costs time and says nothing; a grammar ends the answer by itself.
+    options = {"stop_at_json": True} if style == "json" else {}
+    if constrained:
+        allowed = [grammar(parts[r["record"]], r["types"], task, schema) for r in rows]
+        options = {"grammar": allowed}
+    answers = complete(student, rows, generate, max_new_tokens, batch_size, options)
+
+    parsed = [parse(a, task, style, row["types"]) for a, row in zip(answers, rows, strict=True)]
+    items = merged(rows, [p.items for p in parsed], len(parts))
+    records = read(sentences, pieces, parts, items, task, policy)
+    return summary(records, rows, answers, parsed, schema, task, policy, constrained)
 
 
-def room_for_text(
-    student: object, schema: Schema, task: str, max_new_tokens: int, asked: Mapping
-) -> int:
-    """How many tokens of text fit into every prompt of the schema beside the answer."""
-    from miniluotuo_utils.tokens import prompt_ids
+def room_for_text(student: Any, rows: Sequence[Mapping], max_new_tokens: int) -> int:
+    """Return how many tokens of text fit into every prompt of `rows`, with room for an answer.
 
+    The rows hold next to no text. Raise ValueError for a room of fewer than `LEAST` tokens.
+    """
     both = student.model.config.is_encoder_decoder
-    empty = [row_prompt(row) for row in questions(["。"], schema, task, **asked)]
-    longest = max(map(len, prompt_ids(student.tokenizer, empty, both)))
+    longest = max(map(len, prompt_ids(student.tokenizer, [row_prompt(row) for row in rows], both)))
     answer = 0 if both else min(max_new_tokens, ANSWER)
     room = student.context - longest - answer
     if room < LEAST:
         raise ValueError(
-            f"the prompt takes {longest} of the student's {student.context} tokens and the answer at least {answer}, "
-            f"which leaves {room} for the text: take a smaller slice_size or shorter descriptions"
+            f"the prompt takes {longest} of the student's {student.context} tokens and the answer "
+            f"at least {answer}, which leaves {room} for the text: take a smaller slice_size or "
+            "shorter descriptions"
         )
     return room
 
 
-def pieces_of(
-    student: object, text: str, window: int | None, room: int | None, overlap: int
-) -> list[Piece]:
-    """The pieces of a text: of at most `window` characters, else of at most `room` tokens, else the whole text."""
-    if window is not None:
-        return (
-            windows(text, window, min(overlap, window // 2))
-            if len(text) > window
-            else [(0, len(text))]
-        )
-    width, found = len(text), [(0, len(text))]
+def cut(student: Any, text: str, window: int | None, overlap: int, room: int | None) -> list[Piece]:
+    """Return [start, end) of the pieces of a text: `window` characters or `room` tokens at most."""
+    size = len(text) if window is None else window
+    pieces = [(0, len(text))]
+    if len(text) > size:
+        pieces = windows(text, size, min(overlap, size // 2))
 
-    def tokens(piece: Piece) -> int:
-        return len(
-            student.tokenizer(text[slice(*piece)], add_special_tokens=False, verbose=False)[
-                "input_ids"
-            ]
-        )
-
-    while room is not None and width > 1 and (most := max(map(tokens, found))) > room:
-        width = max(1, min(int(0.8 * width), width * room // most))
-        found = windows(text, width, min(overlap, width // 2))
-    return found
+    # Rare characters take more tokens than others, so no average says where to cut: try, shrink.
+    while room is not None and size > 1:
+        parts = [text[start:end] for start, end in pieces]
+        ids = student.tokenizer(parts, add_special_tokens=False, verbose=False)["input_ids"]
+        longest = max(map(len, ids))
+        if longest <= room:
+            break
+        size = max(1, min(int(0.8 * size), size * room // longest))
+        pieces = windows(text, size, min(overlap, size // 2))
+    return pieces
 
 
-def closed(answer: str, row: Mapping, task: str) -> str:
-    """A constrained answer as it is; one that was cut off with its complete items alone."""
-    parsed = parse(answer, task, "json", row["types"])
-    return (
-        written(parsed.items, task, "json", row["types"])
-        if "truncated" in parsed.repairs or not parsed.ok
-        else answer
-    )
+def ask(
+    parts: Sequence[str],
+    pieces: Sequence[Sequence[Piece]],
+    schema: Schema,
+    task: str,
+    form: Mapping[str, Any],
+) -> list[dict]:
+    """Return the questions of every part: `record` is its number, `text` the number of its text."""
+    texts = [number for number, places in enumerate(pieces) for _ in places]
+    rows = questions(parts, schema, task, **form)
+    return [row | {"text": texts[row["record"]]} for row in rows]
 
 
-def together(
+def complete(
+    student: Any,
+    rows: Sequence[Mapping],
+    generate: Callable[..., list[str]] | None,
+    max_new_tokens: int,
+    batch_size: int,
+    options: Mapping[str, Any],
+) -> list[str]:
+    """Return the answers to `rows`, by the student or by what answers in its place."""
+    prompts = [row_prompt(row) for row in rows]
+    room = {"max_new_tokens": max_new_tokens, "batch_size": batch_size}
+    return list((generate or generation.generate)(student, prompts, **room, **options))
+
+
+def read(
     sentences: Sequence[str],
     pieces: Sequence[Sequence[Piece]],
-    located: Sequence[Mapping],
+    parts: Sequence[str],
+    items: Sequence[Sequence[Mapping]],
     task: str,
+    policy: str,
 ) -> list[dict]:
-    """One record per text from those of its pieces, which follow each other in `located`."""
-    rest = iter(located)
+    """Return one record per text: the items of each part located in it, the parts joined."""
+    found = iter([to_record(*pair, task, policy) for pair in zip(parts, items, strict=True)])
     return [
-        whole(text, places, [next(rest) for _ in places], task)
+        whole(text, places, list(islice(found, len(places))), task)
         for text, places in zip(sentences, pieces, strict=True)
     ]
 
@@ -217,29 +203,35 @@ def summary(
     schema: Schema,
     task: str,
     policy: str,
+    constrained: bool,
 ) -> Extraction:
-    """The records with everything that is counted about them."""
+    """Return the records with everything that is counted about them."""
+    # A grammar lets nothing wrong be said: its answers are incomplete only where they were cut off.
+    cut_off = [constrained and ("truncated" in p.repairs or not p.ok) for p in parsed]
+    uncut = [p for p, is_cut in zip(parsed, cut_off, strict=True) if not is_cut]
+    broken = [not (p.ok or is_cut) for p, is_cut in zip(parsed, cut_off, strict=True)]
+    unread = {row["text"] for row, bad in zip(rows, broken, strict=True) if bad}
+
     ambiguous = [guessed(record) if policy == "first" else [] for record in records]
-    unread = {row["text"] for row, p in zip(rows, parsed, strict=True) if not p.ok}
+    places = [thing["pos"] for record in records for thing, _ in mentions(record)]
+    known = [in_schema(label, schema) for record in records for _, label in labels(record, task)]
     counts = {
         "answers": len(answers),
-        "unparsable": sum(not p.ok for p in parsed),
-        "repaired": sum(p.ok and bool(p.repairs) for p in parsed),
-        "not_in_text": sum(
-            thing["pos"] is None for record in records for thing, _ in mentions(record)
-        ),
-        "off_schema": sum(
-            not in_schema(label, schema) for record in records for _, label in labels(record, task)
-        ),
+        "unparsable": sum(broken),
+        "repaired": sum(p.ok and bool(p.repairs) for p in uncut),
+        "not_in_text": places.count(None),
+        "off_schema": known.count(False),
         "ambiguous": sum(map(len, ambiguous)),
+        "cut": sum(cut_off),
     }
     return Extraction(records, ambiguous, rows, answers, sorted(unread), counts)
 
 
 def guessed(record: Mapping) -> list[str]:
-    """Names of a record that its text holds at more places than the record names.
+    """Return the names of a record that its text holds at more places than the record names.
 
-    >>> guessed({"sentence": "黄州和黄州", "entities": [{"name": "黄州", "type": "地点", "pos": [0, 2]}]})
+    >>> place = {"name": "黄州", "type": "地点", "pos": [0, 2]}
+    >>> guessed({"sentence": "黄州和黄州", "entities": [place]})
     ['黄州']
     """
     named: dict[str, set] = {}
@@ -249,3 +241,28 @@ def guessed(record: Mapping) -> list[str]:
     return [
         name for name, places in named.items() if len(places) < len(spans(record["sentence"], name))
     ]
+
+
+def recorded(rows: Iterable[Mapping]) -> Callable[..., list[str]]:
+    """Return a `generate` for `extract` that plays back a teacher's recorded answers.
+
+    To the prompt of each row of `rows` it answers that row's output. It raises KeyError for any
+    other prompt.
+
+    >>> row = {"instruction": "找出人物。", "input": "李白", "output": '{"人物":["李白"]}'}
+    >>> recorded([row])(None, [row_prompt(row)])
+    ['{"人物":["李白"]}']
+    """
+    answers = {row_prompt(row): row["output"] for row in rows}
+
+    def generate(student: object, prompts: Sequence[str], **_: object) -> list[str]:
+        missing = [number for number, text in enumerate(prompts) if text not in answers]
+        if missing:
+            raise KeyError(
+                f"prompt {missing[0]} ({len(missing)} of {len(prompts)}) has no recorded answer: "
+                f"{prompts[missing[0]][-60:]!r}; ask with the schema, style and slices of the "
+                "recording"
+            )
+        return [answers[text] for text in prompts]
+
+    return generate
