@@ -1,6 +1,7 @@
-"""Files that are whole or absent, JSON Lines, and the one error about data. Ground floor, shown in notebook 01.
+"""Write files that are whole or absent, JSON Lines and journals, and name faults in data.
 
-In: paths and rows. Out: the same rows, or a `DataError` that says file, line, field, what was found, what was expected.
+In: paths and rows. Out: the same rows, or a `DataError` that says file, line, field, what was
+found, what was expected. Ground floor, shown in notebook 01.
 """
 
 from __future__ import annotations
@@ -9,16 +10,21 @@ import errno
 import json
 import os
 import shutil
+import tempfile
 from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from hashlib import sha256
+from contextlib import AbstractContextManager, contextmanager
+from hashlib import file_digest, sha256
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 
 class DataError(ValueError):
-    """Data that is not what its shape promises; the message names the place and the next step."""
+    """Data without the shape it should have; the message names the place and the next step."""
 
 
 class Shown(str):
@@ -28,59 +34,59 @@ class Shown(str):
 
 
 def expect(good: object, field: str, found: object, expected: str) -> None:
-    """Raise the one form of `DataError` unless `good`."""
+    """Raise a `DataError` that names field, what was found and what was expected, unless `good`."""
     if not good:
         shown = repr(found)
-        raise DataError(
-            f"field {field}: found {shown if len(shown) < 90 else shown[:87] + '...'}, expected {expected}"
-        )
+        short = shown if len(shown) < 90 else shown[:87] + "..."
+        raise DataError(f"field {field}: found {short}, expected {expected}")
 
 
 def iter_jsonl(path: Path | str, check: Callable[[Mapping], dict] | None = None) -> Iterator[dict]:
-    """The objects of a JSON Lines file, one at a time. An empty or malformed line is an error that names it; a BOM is not."""
+    """Yield the objects of a JSON Lines file, each put through `check` where one is given.
+
+    Raises `DataError` that names the line for an empty or malformed one. A byte order mark at the
+    beginning is skipped: Notepad and Excel write one.
+    """
     path = Path(path)
     with open(path, "rb") as file:
         for number, line in enumerate(file, 1):
-            if number == 1:
-                line = line.removeprefix(BOM_UTF8)
             try:
-                expect(
-                    line.strip(),
-                    "line",
-                    line.decode(errors="replace"),
-                    "a JSON object (delete the empty line)",
-                )
-                value = json.loads(line.decode("utf-8"))
-                if (
-                    b"\\u" in line
-                ):  # half of a surrogate pair could not be written back; better said now than after hours
-                    json.dumps(value, ensure_ascii=False).encode()
+                value = parsed(line.removeprefix(BOM_UTF8) if number == 1 else line)
                 yield check(value) if check else value
-            except UnicodeDecodeError as error:
-                raise DataError(
-                    f"{path.name}, line {number}: not UTF-8 ({error.reason}); save the file as UTF-8"
-                ) from None
-            except json.JSONDecodeError as error:
-                what = f"{error.msg} at column {error.colno}, expected one JSON object per line"
-                raise DataError(f"{path.name}, line {number}: {what}") from None
             except DataError as error:
                 raise DataError(f"{path.name}, line {number}, {error}") from None
-            except (
-                ValueError,
-                RecursionError,
-            ) as error:  # a number of too many digits, JSON nested too deep
-                raise DataError(
-                    f"{path.name}, line {number}: not data ({str(error)[:80]})"
-                ) from None
+            except (ValueError, RecursionError) as error:
+                raise DataError(f"{path.name}, line {number}: {fault(error)}") from None
+
+
+def parsed(line: bytes) -> dict:
+    """Return the value of one line of JSON Lines; any ValueError if it has none."""
+    text = line.decode()
+    expect(text.strip(), "line", text, "a JSON object (delete the empty line)")
+    value = json.loads(text)
+    # Half of a surrogate pair reads well and cannot be written: better said now than after hours.
+    if "\\u" in text:
+        json.dumps(value, ensure_ascii=False).encode()
+    return value
+
+
+def fault(error: Exception) -> str:
+    """Return what is wrong with a line that could not be parsed."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"not UTF-8 ({error.reason}); save the file as UTF-8"
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg} at column {error.colno}, expected one JSON object per line"
+    # A number of too many digits, JSON nested too deep, half of a surrogate pair.
+    return f"not data ({str(error)[:80]})"
 
 
 def read_jsonl(path: Path | str, check: Callable[[Mapping], dict] | None = None) -> list[dict]:
-    """The whole of `iter_jsonl` as a list; `check` is `check_row`, `check_record` or None."""
+    """Return the objects of a JSON Lines file; `check` is `check_row`, `check_record` or None."""
     return list(iter_jsonl(path, check))
 
 
 def batches(rows: Iterable, size: int) -> Iterator[list]:
-    """Rows in lists of `size`, the last one shorter.
+    """Yield rows in lists of `size`, the last one shorter.
 
     >>> list(batches("abcde", 2))
     [['a', 'b'], ['c', 'd'], ['e']]
@@ -90,22 +96,32 @@ def batches(rows: Iterable, size: int) -> Iterator[list]:
         yield batch
 
 
+def json_line(value: object) -> str:
+    """Return a value as one line of JSON, Chinese as it is.
+
+    >>> json_line({"a": "骆"})
+    '{"a": "骆"}\\n'
+    """
+    return json.dumps(value, ensure_ascii=False) + "\n"
+
+
 def write_jsonl(path: Path | str, rows: Iterable[Mapping]) -> int:
-    """Write rows as JSON Lines (beside, then renamed) and return how many."""
+    """Write rows as JSON Lines, whole or not at all, and return how many."""
     count = 0
     with written_whole(path) as partial, open(partial, "w", encoding="utf-8") as file:
         for row in rows:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            file.write(json_line(row))
             count += 1
     return count
 
 
 @contextmanager
 def written_whole(path: Path | str) -> Iterator[Path]:
-    """A path beside `path` to write to, file or folder; it takes the place of `path` only if the block ends well.
+    """Give a path beside `path` to write to; it takes the place of `path` if the block ends well.
 
     So a killed run leaves `<name>.partial`, which nothing reads, and never a half-written `<name>`.
-    A full disk raises OSError that names the file and the space left.
+    Works for files and folders. Raises OSError that names the file and the space left where the
+    disk is full.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -115,23 +131,22 @@ def written_whole(path: Path | str) -> Iterator[Path]:
         yield partial
         put_in_place(partial, path)
     except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        free = shutil.disk_usage(path.parent).free >> 20
+        raise OSError(
+            errno.ENOSPC,
+            f"disk full while writing {path.name} ({free} MiB free in its folder). "
+            "Free some space or set MINILUOTUO_RUNS to another disk, then run again",
+        ) from error
+    finally:
         remove(partial)
-        if error.errno == errno.ENOSPC:
-            free = shutil.disk_usage(path.parent).free >> 20
-            raise OSError(
-                errno.ENOSPC,
-                f"disk full while writing {path.name} ({free} MiB free in its folder). "
-                "Free some space or set MINILUOTUO_RUNS to another disk, then run again",
-            ) from error
-        raise
-    except BaseException:
-        remove(partial)
-        raise
 
 
 def put_in_place(partial: Path, path: Path) -> None:
-    """Rename `partial` to `path`; a folder that stands there already is moved aside first, since rename refuses it."""
+    """Rename `partial` to `path`, in place of a file or folder that may stand there."""
     if partial.is_dir() and path.exists():
+        # No system renames a folder over one with files in it: the old one steps aside first.
         old = path.with_name(path.name + ".old.partial")
         remove(old)
         path.rename(old)
@@ -149,14 +164,123 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def file_sha256(path: Path | str) -> str:
-    """SHA-256 of a file, read in pieces.
+class Journal:
+    """A file of JSON lines that grows as work is done, so that a killed program can go on.
 
-    >>> import tempfile; f = Path(tempfile.mkdtemp()) / "a"; _ = f.write_bytes(b"abc"); file_sha256(f)[:8]
-    'ba7816bf'
+    Its first line, `made_by`, says what the others belong to. A line is on the disk when `append`
+    returns. Several processes may append to one journal; one that must be the only writer works
+    inside `alone`.
     """
-    digest = sha256()
+
+    def __init__(self, path: Path | str, made_by: Mapping) -> None:
+        self.path, self.made_by = Path(path), dict(made_by)
+        self.begun = False  # whether this object has found or written the first line
+        self.lock = lock_of(self.path)
+
+    def lines(self) -> list[dict]:
+        """Return the lines so far, without the first; [] where there is no file yet.
+
+        Raises `DataError`, and leaves the file as it is, where it was begun with something else.
+        """
+        if not self.path.exists():
+            return []
+        with self.alone():
+            self._check()
+        return read_jsonl(self.path)[1:]
+
+    def append(self, *lines: Mapping) -> None:
+        """Add lines at the end, the first line before them if there is no file yet.
+
+        Raises `DataError`, and adds nothing, where the file was begun with something else or has
+        been deleted since.
+        """
+        with self.alone():
+            if self.begun or self.path.exists():
+                self._check()
+            else:
+                write_jsonl(self.path, [self.made_by])
+                self.begun = True
+            with open(self.path, "ab") as file:
+                file.write("".join(map(json_line, lines)).encode())
+                file.flush()
+                os.fsync(file.fileno())  # what only the system's cache holds is lost with the power
+
+    def alone(self) -> AbstractContextManager:
+        """Keep other processes of this machine from the file; `DataError` while one holds it."""
+        from filelock import Timeout
+
+        try:
+            return self.lock.acquire(timeout=5)  # seconds: longer than any single append takes
+        except Timeout:
+            held = f"another process is writing {self.path.name}"
+            raise DataError(f"{held}: let it finish, or choose another file") from None
+
+    def _check(self) -> None:
+        """Raise `DataError` unless the first line is this journal's; mend a torn last line."""
+        name = self.path.name
+        if not self.path.exists():
+            raise DataError(
+                f"{name}: the file is gone, with what was in it. Put it back or begin anew"
+            )
+
+        # Any file may stand at a path that a person typed: nothing is written before this is read.
+        with open(self.path, "rb") as file:
+            first = file.readline()
+        try:
+            found = dict(json.loads(first))
+        except (ValueError, TypeError):
+            raise DataError(f"{name}: found {first[:60]!r} as first line: not a journal") from None
+
+        # A field that only one of the two has counts too: it may be an option of a later version.
+        fields = [f for f in {**found, **self.made_by} if found.get(f) != self.made_by.get(f)]
+        if fields:
+            values = [
+                f"{f} ({found.get(f)!r:.40}, now {self.made_by.get(f)!r:.40})" for f in fields
+            ]
+            again = "give the same again to go on, or choose another file"
+            raise DataError(f"{name} was begun with another {', '.join(values)}: {again}")
+        self.begun = True
+        end_with_a_line(self.path)
+
+
+def lock_of(path: Path) -> BaseFileLock:
+    """Return a lock on `path` for the processes of this machine.
+
+    The lock is a file in the temporary folder, so that none is left beside `path`. The system
+    opens it when its holder dies, even by kill -9.
+    """
+    from filelock import FileLock
+
+    name = sha256(str(path.resolve()).encode()).hexdigest()[:16]
+    return FileLock(Path(tempfile.gettempdir()) / f"miniluotuo-{name}.lock")
+
+
+def end_with_a_line(path: Path) -> None:
+    """Cut off a last line that a kill or a full disk left half written, and say so.
+
+    A whole one whose line break is missing, as some editors leave it, gets it back.
+    """
+    with open(path, "rb+") as file:
+        file.seek(-1, os.SEEK_END)
+        if file.read() == b"\n":
+            return
+        file.seek(0)
+        last = file.read().rpartition(b"\n")[2]
+        try:
+            json.loads(last)
+            file.write(b"\n")
+        except ValueError:
+            file.truncate(file.tell() - len(last))
+            torn = "最后一行没有写完，已删去。 A torn last line was dropped."
+            print(f"{path.name}：{torn}")
+
+
+def file_sha256(path: Path | str) -> str:
+    """Return the SHA-256 of a file as hexadecimal text.
+
+    >>> file = Path(tempfile.mkdtemp()) / "a"
+    >>> file.write_bytes(b"abc"), file_sha256(file)[:8]
+    (3, 'ba7816bf')
+    """
     with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+        return file_digest(file, "sha256").hexdigest()

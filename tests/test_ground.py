@@ -1,4 +1,4 @@
-"""The ground floor: folders that are whole or absent, records that say what is wrong with them, one prompt."""
+"""The ground floor: files that are whole or absent, records that say what is wrong, one prompt."""
 
 import errno
 import json
@@ -12,7 +12,14 @@ from examples import random_record
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miniluotuo_utils.files import DataError, iter_jsonl, read_jsonl, write_jsonl, written_whole
+from miniluotuo_utils.files import (
+    DataError,
+    Journal,
+    iter_jsonl,
+    read_jsonl,
+    write_jsonl,
+    written_whole,
+)
 from miniluotuo_utils.prompts import prompt, row_prompt
 from miniluotuo_utils.records import check_record, check_row, map_mentions, mentions
 from miniluotuo_utils.runtime import record_run, setup
@@ -42,11 +49,15 @@ def test_written_whole_replaces_folders(tmp_path):
 
 
 def test_a_killed_writer_leaves_no_finished_file(tmp_path):
-    """kill -9 in the middle of writing: the name must not exist, and the next writer must not trip over the rest."""
-    code = (
-        "import sys,time;from miniluotuo_utils.files import written_whole\n"
-        "with written_whole(sys.argv[1]) as p:\n    p.write_text('half');print('go',flush=True);time.sleep(60)"
-    )
+    """kill -9 while writing: no file may stand there, and the next writer must not trip over it."""
+    code = """if True:
+        import sys, time
+        from miniluotuo_utils.files import written_whole
+        with written_whole(sys.argv[1]) as partial:
+            partial.write_text("half")
+            print("go", flush=True)
+            time.sleep(60)
+    """
     child = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path / "a.jsonl")], stdout=subprocess.PIPE
     )
@@ -56,6 +67,46 @@ def test_a_killed_writer_leaves_no_finished_file(tmp_path):
     assert not (tmp_path / "a.jsonl").exists()
     write_jsonl(tmp_path / "a.jsonl", [ROW])
     assert [p.name for p in tmp_path.iterdir()] == ["a.jsonl"]
+
+
+def test_a_killed_journal_goes_on(tmp_path):
+    """kill -9 while lines are added: what was added counts, half a line does not spoil the next."""
+    code = """if True:
+        import sys
+        from miniluotuo_utils.files import Journal
+        journal = Journal(sys.argv[1], {"seed": 1})
+        for number in range(10**6):
+            journal.append({"number": number, "text": "骆驼" * 2000})
+            print(number, flush=True)
+    """
+    path = tmp_path / "log" / "journal.jsonl"
+    child = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE)
+    while child.stdout.readline() != b"5\n":
+        pass
+    child.send_signal(signal.SIGKILL)
+    rest = child.communicate()[0].split()
+    journal = Journal(path, {"seed": 1})
+    numbers = [line["number"] for line in journal.lines()]
+    assert numbers == list(range(len(numbers)))
+    assert len(numbers) >= 6 + len(rest)
+    with open(path, "a", encoding="utf-8") as file:
+        file.write('{"number": ')
+    journal.append({"number": -1})
+    assert [line["number"] for line in Journal(path, {"seed": 1}).lines()] == [*numbers, -1]
+
+
+def test_a_journal_begun_with_something_else_is_left_alone(tmp_path):
+    """Last week's answers were counted for this week's."""
+    path = tmp_path / "journal.jsonl"
+    Journal(path, {"seed": 1, "data": "a"}).append({"number": 0})
+    before = path.read_bytes()
+    other = Journal(path, {"seed": 2, "data": "a"})
+    for use in (other.lines, lambda: other.append({"number": 1})):
+        with pytest.raises(
+            DataError, match=r"journal.jsonl was begun with another seed \(1, now 2"
+        ):
+            use()
+    assert path.read_bytes() == before
 
 
 def test_a_full_disk_names_the_file(tmp_path):
@@ -104,7 +155,12 @@ def test_a_chinese_font_is_found_without_the_systems():
 
 def test_importing_the_package_is_quick_and_light():
     """Importing once pulled torch in and took seconds."""
-    code = "import time;t=time.time();import miniluotuo_utils,sys;print(time.time()-t, 'torch' in sys.modules, 'pandas' in sys.modules)"
+    code = """if True:
+        import sys, time
+        start = time.time()
+        import miniluotuo_utils
+        print(time.time() - start, "torch" in sys.modules, "pandas" in sys.modules)
+    """
     runs = [
         subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True
@@ -147,7 +203,7 @@ def test_a_file_in_another_encoding_is_named(tmp_path):
 
 
 def test_a_byte_order_mark_is_not_data(tmp_path):
-    """Notepad and Excel put one before the first line, and the error then names a character that no editor shows."""
+    """Notepad and Excel put one before the first line, and the error names what no editor shows."""
     path = tmp_path / "bom.jsonl"
     line = json.dumps(ROW).encode() + b"\n"
     path.write_bytes(b"\xef\xbb\xbf" + line + line)

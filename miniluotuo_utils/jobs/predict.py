@@ -1,18 +1,24 @@
-"""A student over a file: rows in, the same rows with its answers out, in order; killed, it goes on where it stopped.
+"""Answer a file of rows with a student, in order; a killed run goes on where it stopped.
 
-In: JSON Lines. Out: JSON Lines. Used by `predict` of the command line.
+In: JSON Lines. Out: the same rows with their answers. Used by `predict` of the command line.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Container, Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
-from miniluotuo_utils.files import DataError, batches, expect, file_sha256, iter_jsonl, write_jsonl
+from miniluotuo_utils.files import (
+    DataError,
+    Journal,
+    batches,
+    expect,
+    file_sha256,
+    iter_jsonl,
+    write_jsonl,
+)
 from miniluotuo_utils.generation.answers import answered
 from miniluotuo_utils.generation.engine import too_long
 from miniluotuo_utils.generation.presets import preset_of
@@ -22,9 +28,10 @@ from miniluotuo_utils.students.loading import fingerprint
 from miniluotuo_utils.tokens import prompt_ids
 
 if TYPE_CHECKING:
+    from miniluotuo_utils.generation.presets import Preset
     from miniluotuo_utils.students import Student
 
-WINDOW = 4096  # rows that are sorted by length together; ids of no more than so many are in memory
+WINDOW = 4096  # rows that are sorted by length together, and whose ids are in memory
 
 
 def predict_file(
@@ -36,19 +43,24 @@ def predict_file(
     batch_size: int = 32,
     seed: int = 42,
 ) -> dict[str, int]:
-    """Write every row of `data` to `out` in order, its `output` replaced by the student's answer; returns `answered` and `kept`.
+    """Write every row of `data` to `out`, its `output` replaced by the student's answer.
 
-    Rows are instruction rows (`input`, `output` and `source` may be missing) or `{"prompt": …}`, taken as it stands. All of `data` is
-    checked before anything is generated: DataError names the line. Finished batches stand in `<out>.part`, so the same command, started
-    again after a kill, generates only what is missing (`kept` counts the rest) and writes the same bytes as an uninterrupted run; what
-    was begun with another file, student or option is refused with ValueError. `out` is written whole, and never over an older one.
+    A row is an instruction row (`input`, `output` and `source` may be missing) or `{"prompt": …}`,
+    taken as it stands. All rows are checked before anything is generated: DataError names the line.
+
+    Finished batches stand in `<out>.part`. The same command, started again after a kill, generates
+    only what is missing and writes the same bytes as an uninterrupted run. What was begun with
+    another file, student or option is a ValueError. `out` is written whole, and FileExistsError
+    keeps an older one. Returns `answered`, and `kept`: how many of them an earlier run had made.
     """
-    part = out.with_name(out.name + ".part")
     if out.exists() or out.resolve() == data.resolve():
+        advice = "delete it or choose another --out"
         raise FileExistsError(
-            f"{out.name} is there already, and predict writes over no file: delete it or choose another --out"
+            f"{out.name} is there already, and predict writes over no file: {advice}"
         )
     check_rows(student, data)
+
+    # Everything that an answer depends on: a run with another of these must not go on with it.
     made_by = {
         "data": file_sha256(data),
         "student": fingerprint(student),
@@ -57,137 +69,83 @@ def predict_file(
         "prompt": prompt("{instruction}", "{input}"),
         "seed": seed,
     }
-    with journal(part, made_by) as (file, answers):
+    journal = Journal(out.with_name(out.name + ".part"), made_by)
+    with journal.alone():
+        answers = dict(pair for line in journal.lines() for pair in line["answers"])
         kept = len(answers)
-        for first, rows in zip(count(0, WINDOW), batches(asked_rows(data), WINDOW), strict=False):
-            done = {number for number in range(len(rows)) if first + number in answers}
-            if len(done) < len(rows):
-                ids = prompt_ids(
-                    student.tokenizer,
-                    [prompt_of(row) for row in rows],
-                    student.model.config.is_encoder_decoder,
-                )
-                for numbers, texts in answered(
-                    student, ids, preset_of(preset), max_new_tokens, batch_size, seed + first, done
-                ):
-                    new = {
-                        first + number: text for number, text in zip(numbers, texts, strict=True)
-                    }
-                    file.write(line_of({"answers": list(new.items())}))
-                    file.flush()
-                    answers |= new
+        how = preset_of(preset), max_new_tokens, batch_size, seed
+        for new in missing_answers(student, data, answers, *how):
+            journal.append({"answers": new})
+            answers.update(new)
+
+        # Row numbers are all that ties answers to rows: a file edited meanwhile has other rows.
         if file_sha256(data) != made_by["data"]:
-            raise ValueError(
-                f"{data.name} changed while its rows were answered: delete {part.name} and run again"
-            )
-        write_jsonl(
-            out, ({**row, "output": answers[number]} for number, row in enumerate(asked_rows(data)))
-        )
-    part.unlink()
+            again = f"delete {journal.path.name} and run again"
+            raise ValueError(f"{data.name} changed while its rows were answered: {again}")
+
+        rows = enumerate(asked_rows(data))
+        write_jsonl(out, ({**row, "output": answers[number]} for number, row in rows))
+        journal.path.unlink()
     return {"answered": len(answers), "kept": kept}
 
 
+def missing_answers(
+    student: Student,
+    data: Path,
+    known: Container[int],
+    preset: Preset,
+    max_new_tokens: int,
+    batch_size: int,
+    seed: int,
+) -> Iterator[list[tuple[int, str]]]:
+    """Yield (row number, answer) of the rows that are not `known`, a batch at a time."""
+    # A window has a seed of its own, so drawn answers do not depend on where a killed run stopped.
+    for first, rows in zip(count(0, WINDOW), batches(asked_rows(data), WINDOW), strict=False):
+        done = {number for number in range(len(rows)) if first + number in known}
+        if len(done) == len(rows):
+            continue
+        how = preset, max_new_tokens, batch_size, seed + first, done
+        for numbers, texts in answered(student, prompts_of(student, rows), *how):
+            yield [(first + number, text) for number, text in zip(numbers, texts, strict=True)]
+
+
 def asked_rows(path: Path) -> Iterator[dict]:
-    """The rows of a file, checked, one at a time."""
+    """Yield the rows of a file, checked."""
     return iter_jsonl(path, check_asked)
 
 
 def check_asked(row: Mapping) -> dict:
-    """A row with something to ask: a `prompt` as it stands, or an instruction row whose `input`, `output` and `source` may be missing.
+    """Return a row with something to ask: a `prompt`, or an instruction row made complete.
 
     >>> check_asked({"instruction": "问好"})
     {'instruction': '问好', 'input': '', 'output': '', 'source': ''}
     """
     expect(isinstance(row, Mapping), "row", row, "a JSON object")
     if "prompt" not in row:
-        return check_row(
-            {**row, **{name: row.get(name, "") for name in ("input", "output", "source")}}
-        )
-    expect(
-        isinstance(row["prompt"], str) and row["prompt"],
-        "prompt",
-        row["prompt"],
-        "a text that is not empty",
-    )
+        texts = {name: row.get(name, "") for name in ("input", "output", "source")}
+        return check_row({**row, **texts})
+    text = row["prompt"]
+    expect(isinstance(text, str) and text, "prompt", text, "a text that is not empty")
     return dict(row)
 
 
-def prompt_of(row: Mapping) -> str:
-    """What a checked row asks the student.
-
-    >>> prompt_of({"prompt": "一加一等于"})
-    '一加一等于'
-    """
-    return row["prompt"] if "prompt" in row else row_prompt(row)
+def prompts_of(student: Student, rows: Sequence[Mapping]) -> list[list[int]]:
+    """Return the token ids of what checked rows ask; a `prompt` is taken as it stands."""
+    texts = [row["prompt"] if "prompt" in row else row_prompt(row) for row in rows]
+    return prompt_ids(student.tokenizer, texts, student.model.config.is_encoder_decoder)
 
 
 def check_rows(student: Student, data: Path) -> None:
-    """DataError for the first line that is no row, or whose prompt leaves no room for an answer, and for an empty file."""
+    """Raise `DataError` for a malformed line, a prompt that fills the context, and for no rows."""
     seen = 0
     for rows in batches(asked_rows(data), WINDOW):
-        ids = prompt_ids(
-            student.tokenizer,
-            [prompt_of(row) for row in rows],
-            student.model.config.is_encoder_decoder,
-        )
+        ids = prompts_of(student, rows)
         if long := too_long(student, ids):
-            found = f"found a prompt of {len(ids[long[0]])} tokens, the student's context holds {student.context}"
+            length, line = len(ids[long[0]]), seen + long[0] + 1
             raise DataError(
-                f"{data.name}, line {seen + long[0] + 1}: {found}; shorten it or leave the row out"
+                f"{data.name}, line {line}: found a prompt of {length} tokens, the student's "
+                f"context holds {student.context}; shorten it or leave the row out"
             )
         seen += len(rows)
     if not seen:
         raise DataError(f"{data.name}: found no rows, expected one JSON object per line")
-
-
-@contextmanager
-def journal(path: Path, made_by: Mapping) -> Iterator[tuple[IO[bytes], dict[int, str]]]:
-    """The open file of finished batches, for this process alone, and the answers that it holds by row number.
-
-    Its first line says what it was made from; a half-written last line is cut off. ValueError where another run made it.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a+b") as file:
-        hold(file, path)
-        file.seek(0)
-        whole = [line for line in file if line.endswith(b"\n")]  # only the last one can be half
-        if whole:
-            refuse_other(path, json.loads(whole[0]), made_by)
-        file.truncate(sum(map(len, whole)))
-        if not whole:
-            file.write(line_of(made_by))
-        yield (
-            file,
-            {number: text for line in whole[1:] for number, text in json.loads(line)["answers"]},
-        )
-
-
-def line_of(value: Mapping) -> bytes:
-    """One line of JSON.
-
-    >>> line_of({"a": "骆"}).decode()
-    '{"a": "骆"}\\n'
-    """
-    return (json.dumps(value, ensure_ascii=False) + "\n").encode()
-
-
-def hold(file: IO[bytes], path: Path) -> None:
-    """Keep other processes of this machine off a file until it is closed or this process dies; nothing on Windows."""
-    try:
-        import fcntl
-    except ImportError:
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise ValueError(
-            f"another process is writing {path.name}: let it finish, or choose another --out"
-        ) from None
-
-
-def refuse_other(path: Path, found: Mapping, made_by: Mapping) -> None:
-    """ValueError that names what differs between the run that began a journal and this one."""
-    if differing := [name for name in made_by if found.get(name) != made_by[name]]:
-        raise ValueError(
-            f"{path.name} was begun with another {', '.join(differing)}: give the same again to go on, or delete it to start over"
-        )

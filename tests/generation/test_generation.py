@@ -1,10 +1,5 @@
-"""Generation: the same answer alone and in any batch, whole characters, streams that stop, files that are gone on with after a kill."""
+"""Generation: the same answer alone and in any batch, whole characters, streams that stop."""
 
-import json
-import os
-import signal
-import subprocess
-import sys
 import threading
 import time
 
@@ -13,13 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from vocabularies import KINDS, bytewise, student_of
 
-from miniluotuo_utils import __main__ as cli
 from miniluotuo_utils.generation import generate, stream, whole_characters
 from miniluotuo_utils.generation.answers import asked_ids, batches_of
 from miniluotuo_utils.generation.presets import PRESETS, preset_table
 from miniluotuo_utils.generation.streaming import BROKEN, whole_text
-from miniluotuo_utils.jobs.predict import predict_file
-from miniluotuo_utils.prompts import prompt, row_prompt
+from miniluotuo_utils.prompts import prompt
 from miniluotuo_utils.students import Student
 from miniluotuo_utils.tokens import text_of
 
@@ -29,10 +22,6 @@ PROMPTS = [
     "一二三四五六七八九十一二三四五六七八九十",
     "你好",
     "camel",
-]
-ROWS = [
-    {"instruction": f"数到{n}", "input": "从一数起" * (n % 3), "output": "", "source": "自写"}
-    for n in range(1, 12)
 ]
 
 
@@ -355,175 +344,6 @@ def test_decoding_a_stream_costs_the_same_per_token_to_its_end(tokenizer, monkey
     list(whole_characters(tokenizer, ids))
     assert max(sizes) <= 12
     assert len(sizes) <= 3 * len(ids) + 2
-
-
-def written(path, rows):
-    """A JSON Lines file."""
-    path.write_text(
-        "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8"
-    )
-    return path
-
-
-def lines(path):
-    """The objects of a JSON Lines file."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
-def test_predict_answers_every_row_in_order(gpt2, tmp_path, monkeypatch):
-    """Answers in the order of their lengths, rows that lost their fields, and a second run that pays for everything again."""
-    monkeypatch.setattr("miniluotuo_utils.generation.engine.prompt_ids", short_prompts(gpt2))
-    monkeypatch.setattr("miniluotuo_utils.jobs.predict.prompt_ids", short_prompts(gpt2))
-    monkeypatch.setattr("miniluotuo_utils.jobs.predict.WINDOW", 5)
-    rows = [*ROWS, {"prompt": "骆驼走", "id": 7}, {"instruction": "问好"}]
-    data, out = written(tmp_path / "rows.jsonl", rows), tmp_path / "answers.jsonl"
-    assert predict_file(gpt2, data, out, max_new_tokens=9, batch_size=2) == {
-        "answered": 13,
-        "kept": 0,
-    }
-    found = lines(out)
-    assert [row["output"] for row in found] == generate(
-        gpt2, [row.get("prompt") or row_prompt(row) for row in rows], max_new_tokens=9
-    )
-    assert [{**row, "output": ""} for row in found[:11]] == ROWS
-    assert found[11]["id"] == 7
-    assert found[12]["source"] == ""
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["answers.jsonl", "rows.jsonl"]
-    with pytest.raises(FileExistsError, match="answers.jsonl is there already"):
-        predict_file(gpt2, data, out)
-
-
-def short_prompts(student):
-    """Prompts without the template's English, which would fill the small context."""
-    from miniluotuo_utils.tokens import prompt_ids
-
-    return lambda words, texts, both=False: prompt_ids(
-        words, [t.split("request.\n\n")[-1][-30:] for t in texts], both
-    )
-
-
-def test_predict_goes_on_after_a_break_with_the_same_bytes(gpt2, tmp_path, monkeypatch):
-    """A row generated twice, a torn last line read as an answer, or drawn answers that depend on where the break was."""
-    from miniluotuo_utils.generation import answers as generation
-
-    data, out, whole = (
-        written(tmp_path / "rows.jsonl", [{"prompt": p} for p in PROMPTS * 4]),
-        tmp_path / "a.jsonl",
-        tmp_path / "whole.jsonl",
-    )
-    predict_file(gpt2, data, whole, "creative", 9, 3)
-    real, ran = generation.run, []
-
-    def counted(student, ids, *rest, **named):
-        if len(ran) == 4:
-            raise KeyboardInterrupt
-        ran.append(len(ids))
-        return real(student, ids, *rest, **named)
-
-    monkeypatch.setattr(generation, "run", counted)
-    with pytest.raises(KeyboardInterrupt):
-        predict_file(gpt2, data, out, "creative", 9, 3)
-    part = tmp_path / "a.jsonl.part"
-    assert not out.exists()
-    assert part.exists()
-    part.write_bytes(part.read_bytes() + '{"answers": [[3, "骆'.encode()[:-1])
-    for change, name in (
-        ({"preset": "chat"}, "preset"),
-        ({"seed": 1}, "seed"),
-        ({"max_new_tokens": 8}, "max_new_tokens"),
-    ):
-        with pytest.raises(
-            ValueError, match=f"a.jsonl.part was begun with another {name}: give the same again"
-        ):
-            predict_file(
-                gpt2,
-                data,
-                out,
-                **{"preset": "creative", "max_new_tokens": 9, "batch_size": 3, **change},
-            )
-    with pytest.raises(ValueError, match="another student"):
-        predict_file(student_of("llama"), data, out, "creative", 9, 3)
-    other = written(tmp_path / "other.jsonl", [{"prompt": "骆驼"}])
-    with pytest.raises(ValueError, match="another data"):
-        predict_file(gpt2, other, out, "creative", 9, 3)
-    monkeypatch.setattr(
-        generation,
-        "run",
-        lambda student, ids, *rest, **named: (
-            ran.append(len(ids)),
-            real(student, ids, *rest, **named),
-        )[-1],
-    )
-    counts = predict_file(gpt2, data, out, "creative", 9, 3)
-    assert sum(ran) == 20
-    assert counts == {"answered": 20, "kept": sum(ran[:4])}
-    assert out.read_bytes() == whole.read_bytes()
-
-
-def test_bad_lines_are_named_before_anything_is_generated(gpt2, tmp_path, monkeypatch):
-    """The last line of a large file found bad after a night of generating."""
-    monkeypatch.setattr("miniluotuo_utils.generation.answers.run", None)
-    for row, message in (
-        ({"instruction": 3}, "rows.jsonl, line 2, field instruction: found 3"),
-        ({"prompt": ""}, "rows.jsonl, line 2, field prompt: found ''"),
-        ([], "rows.jsonl, line 2, field row"),
-        (
-            {"prompt": "骆驼 " * 90},
-            r"rows.jsonl, line 2: found a prompt of \d+ tokens, the student's context holds 64; shorten",
-        ),
-    ):
-        data = written(tmp_path / "rows.jsonl", [{"prompt": "好"}, row])
-        with pytest.raises(ValueError, match=message):
-            predict_file(gpt2, data, tmp_path / "out.jsonl")
-    with pytest.raises(ValueError, match="found no rows"):
-        predict_file(gpt2, written(tmp_path / "empty.jsonl", []), tmp_path / "out.jsonl")
-    assert not list(tmp_path.glob("out*"))
-
-
-def test_kill_9_in_the_shell_and_again(tmp_path):
-    """The file of a killed run looked finished, or the next run began at its first row."""
-    rows = [{**ROWS[n % 11], "instruction": f"数到{n}"} for n in range(64)]
-    data, out = written(tmp_path / "rows.jsonl", rows), tmp_path / "answers.jsonl"
-    part = tmp_path / "answers.jsonl.part"
-    command = [
-        "predict",
-        "--student",
-        "tiny",
-        "--data",
-        str(data),
-        "--out",
-        str(out),
-        "--max-new-tokens",
-        "24",
-        "--batch-size",
-        "4",
-    ]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    running = subprocess.Popen(
-        [sys.executable, "-m", "miniluotuo_utils", *command],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-    )
-    until = time.time() + 60
-    while time.time() < until and (not part.exists() or part.read_bytes().count(b"\n") < 4):
-        time.sleep(0.005)
-    running.send_signal(signal.SIGKILL)
-    running.wait()
-    kept = sum(
-        len(line["answers"]) for line in map(json.loads, part.read_bytes().split(b"\n")[1:-1])
-    )
-    assert not out.exists(), "killed too late or too early to tell"
-    assert 0 < kept < 64, "killed too late or too early to tell"
-    printed = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("builtins.print", lambda *a, **k: printed.append(" ".join(map(str, a))))
-        assert cli.main(command) == 0
-        assert cli.main([*command[:6], str(tmp_path / "again.jsonl"), *command[7:]]) == 0
-    assert printed[0].startswith("64 rows answered")
-    assert f", {kept} of them" in printed[0]
-    assert not part.exists()
-    assert out.read_bytes() == (tmp_path / "again.jsonl").read_bytes()
-    assert [row["instruction"] for row in lines(out)] == [row["instruction"] for row in rows]
 
 
 def test_the_embedded_student_answers_the_same_in_a_batch(tiny):
