@@ -60,6 +60,7 @@ NAMES = {
     for module, (new, gone) in MOVED.items()
 }
 NAMES["data"] = {"handed": "data.from_previous"}
+NAMES["ie"] = {"confusability": "ie.hard_negatives"}
 
 
 class Moved(MetaPathFinder):

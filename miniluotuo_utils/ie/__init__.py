@@ -7,17 +7,18 @@ from miniluotuo_utils.ie.parsing import parse
 from miniluotuo_utils.ie.schema import schema_of
 from miniluotuo_utils.ie.scoring import errors, headline, score, score_files, table
 from miniluotuo_utils.ie.significance import compare, interval, over_orders
-from miniluotuo_utils.ie.slicing import confusability
+from miniluotuo_utils.ie.slicing import hard_negatives
 from miniluotuo_utils.ie.spans import locate
 from miniluotuo_utils.ie.tagger import train_tagger
+from miniluotuo_utils.moved import names as moved_names
 
 __all__ = [
     "build_instructions",
     "compare",
-    "confusability",
     "dictionary_baseline",
     "errors",
     "extract",
+    "hard_negatives",
     "headline",
     "interval",
     "locate",
@@ -30,3 +31,5 @@ __all__ = [
     "table",
     "train_tagger",
 ]
+
+__getattr__ = moved_names(__name__)

@@ -1,6 +1,7 @@
-"""The line styles, instructuie and plain, read back; `parsing` chooses between them and JSON.
+"""Read the line styles, plain and instructuie; `parsing` chooses between them and JSON.
 
-In: an answer, a kind of question, the types that were asked for. Out: items; what was forgiven is counted in `repairs`.
+In: an answer, a task, the types that were asked for. Out: items; what was forgiven is counted in
+`repairs`. Shown in notebook 05.
 """
 
 from __future__ import annotations
@@ -9,38 +10,51 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from miniluotuo_utils.ie.styles import BULLET, COMMA, EMPTY_WORDS, FIELDS
+from miniluotuo_utils.ie.styles import BULLET, COMMA, EMPTY_WORDS
 
 LISTS = rf"、|；|;|{COMMA}"
-VALUE = r"((?:\\.|[^\\,，()（）])*)"  # of an event in brackets
-EVENT = re.compile(
-    rf"[(（]\s*type\s*[:：]{VALUE}[,，]\s*trigger\s*[:：]{VALUE}(?=[,，)）]|\Z)|[(（]\s*name\s*[:：]{VALUE}[,，]\s*role\s*[:：]{VALUE}[)）]",
-    re.DOTALL,
-)
 QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "「": "」"}
+LINE_ENDS = {"n": "\n", "r": "\r"}
+
+# Style instructuie: `(type:发射, trigger:升空` opens an event, and an argument of it is
+# `(name:神舟五号,role:航天器)`.
+VALUE = r"(?:\\.|[^\\,，()（）])*"
+EVENT = re.compile(
+    rf"""
+      [(（] \s*type    \s*[:：] (?P<type>{VALUE})    [,，]
+            \s*trigger \s*[:：] (?P<trigger>{VALUE}) (?=[,，)）]|\Z)
+    | [(（] \s*name    \s*[:：] (?P<name>{VALUE})    [,，]
+            \s*role    \s*[:：] (?P<role>{VALUE})    [)）]
+    """,
+    re.DOTALL | re.VERBOSE,
+)
 
 
 def is_text(value: object) -> bool:
-    """A text that a record can hold: not blank, and no half of a surrogate pair (a cut `\\ud83d`)."""
+    """Tell whether a record can hold a text: not blank, no half of a surrogate pair (`\\ud83d`)."""
     return (
         isinstance(value, str) and bool(value.strip()) and not re.search("[\ud800-\udfff]", value)
     )
 
 
-def kept(repairs: Counter, kind: object, *names: object) -> bool:
-    """Whether an item is whole: a label (`""` where a source names none) and names; if not, it counts as dropped."""
-    whole = (kind == "" or is_text(kind)) and all(map(is_text, names))
+def kept(repairs: Counter, label: object, *names: object) -> bool:
+    """Tell whether an item has its label and all its names; if not, count it as dropped."""
+    # The label "" is kept: a source that names no type is asked for that.
+    whole = (label == "" or is_text(label)) and all(map(is_text, names))
     repairs["dropped_item"] += not whole
     return whole
 
 
 def cut(text: str, marks: str, most: int = 0) -> tuple[list[str], list[str]]:
-    r"""`text` split at the marks (a pattern) that no backslash guards, at most `most` times: its pieces, and the marks.
+    r"""Split `text` at the marks (a pattern) that no backslash guards, at most `most` times.
+
+    Returns the pieces and the marks between them.
 
     >>> cut(r"春望、静\、夜思", "、")
     (['春望', '静\\、夜思'], ['、'])
     """
     pieces, seen, start = [], [], 0
+    # A backslash is read with what it guards, so that the mark behind it is not met.
     for found in re.finditer(rf"\\.|({marks})", text, re.DOTALL):
         if found[1] is not None:
             pieces.append(text[start : found.start()])
@@ -52,7 +66,9 @@ def cut(text: str, marks: str, most: int = 0) -> tuple[list[str], list[str]]:
 
 
 def clean(piece: str, repairs: Counter) -> str:
-    r"""A name or label as it was before it was escaped; spaces, a full stop and quotes around it go.
+    r"""Return a name or label as it was before it was escaped.
+
+    Spaces, a full stop and quotes around it go.
 
     >>> clean(r" “静\、夜思”。", Counter())
     '静、夜思'
@@ -64,151 +80,155 @@ def clean(piece: str, repairs: Counter) -> str:
     if len(piece) > 2 and QUOTES.get(piece[0]) == piece[-1]:
         repairs["quotes"] += 1
         piece = stripped(piece[1:-1])
-    return re.sub(
-        r"\\(.)", lambda mark: {"n": "\n", "r": "\r"}.get(mark[1], mark[1]), piece, flags=re.DOTALL
-    )
+    return re.sub(r"\\(.)", lambda mark: LINE_ENDS.get(mark[1], mark[1]), piece, flags=re.DOTALL)
 
 
 def stripped(piece: str) -> str:
-    """Without the spaces at its ends, but for one that a backslash guards."""
+    """Return `piece` without the spaces at its ends, but for one that a backslash guards."""
     short = piece.rstrip()
-    return (short + piece[len(short) : len(short) + 1] if guards(short) % 2 else short).lstrip()
+    if guards(short) % 2:
+        short += piece[len(short) : len(short) + 1]
+    return short.lstrip()
 
 
 def guards(text: str) -> int:
-    """How many backslashes end a text."""
+    """Count the backslashes that end a text; an odd number guards what follows."""
     return len(text) - len(text.rstrip("\\"))
 
 
-def plain(text: str, kind: str, known: frozenset[str], repairs: Counter) -> Iterator[dict]:
-    """Items of style plain: a line for each type, or for each event."""
+def labelled(piece: str, colon: str, repairs: Counter) -> tuple[str, str] | None:
+    """Split `label: value` at its first colon, `colon` being the style's own; None without one."""
+    bullet = re.match(rf"\s*{BULLET}", piece)
+    repairs["bullet"] += bullet is not None
+    (label, *rest), marks = cut(piece[bullet.end() :] if bullet else piece, "[：:]", 1)
+    if not rest:
+        repairs["dropped_item"] += 1
+        return None
+    repairs["punctuation"] += marks[0] != colon
+    return clean(label, repairs), rest[0]
+
+
+def plain(text: str, task: str, known: frozenset[str], repairs: Counter) -> Iterator[dict]:
+    """Yield the items of style plain: a line for each type, for EE one for each event."""
     for line in cut(text, r"\n")[0]:
         if not line.strip():
             continue
-        line = unbulleted(line, repairs)
-        (label, *rest), colon = cut(line, "[：:]", 1)
-        if not rest:
-            repairs["dropped_item"] += 1
+        found = labelled(line, "：", repairs)
+        if found is None:
             continue
-        repairs["punctuation"] += colon[0] == ":"
-        label = clean(label, repairs)
-        yield from (
-            plain_event(label, rest[0], repairs)
-            if kind == "EE"
-            else plain_line(label, rest[0], kind, known, repairs)
-        )
+        if task == "EE":
+            yield from plain_event(*found, repairs)
+        else:
+            yield from plain_line(*found, task, known, repairs)
 
 
 def plain_line(
-    label: str, values: str, kind: str, known: frozenset[str], repairs: Counter
+    label: str, values: str, task: str, known: frozenset[str], repairs: Counter
 ) -> Iterator[dict]:
-    """The items of one type: `李白、杜甫`, of a relation `静夜思→李白`. A type of the schema after a semicolon begins a line of its own."""
-    pieces, marks = cut(values, LISTS)
+    """Yield the items of one type: `李白、杜甫`, of a relation `静夜思→李白`."""
     if not values.strip() or values.strip() in EMPTY_WORDS:
         repairs["null_value"] += 1
         return
+    pieces, marks = cut(values, LISTS)
     repairs["punctuation"] += sum(mark != "、" for mark in marks)
-    for number, piece in enumerate(pieces):
+    for mark, piece in zip(["", *marks], pieces, strict=True):
+        # `地点：长安；人物：李白`: a type of the schema after a semicolon begins a line of its own.
         (first, *rest), _ = cut(piece, "[：:]", 1)
-        if number and rest and marks[number - 1] in "；;" and first.strip() in known:
+        if rest and mark in ("；", ";") and first.strip() in known:
             repairs["line_break"] += 1
             label, piece = first.strip(), rest[0]
-        if not piece.strip():
+        if piece.strip():
+            yield from item(label, piece, task, known, repairs, "→|->")
+        else:
             repairs["comma"] += 1
-            continue
-        yield from item(label, piece, kind, known, repairs, "→|->")
 
 
 def item(
-    label: str, value: str, kind: str, known: frozenset[str], repairs: Counter, between: str
+    label: str, value: str, task: str, known: frozenset[str], repairs: Counter, between: str
 ) -> Iterator[dict]:
-    """One item from a label and what stands after it; type and name change places where only that fits the schema."""
-    if kind == "RE":
+    """Yield the one entity or relation of a label and its value, if it is whole.
+
+    `between` (a pattern) stands between head and tail.
+    """
+    if task == "RE":
         names = [clean(piece, repairs) for piece in cut(value, between)[0]]
         if kept(repairs, label, *(names if len(names) == 2 else [None])):
             yield {"head": names[0], "type": label, "tail": names[1]}
         return
     name = clean(value, repairs)
+    # `李白：人物`: type and name change places, but only where nothing else fits the schema.
     if label not in known and name in known:
         repairs["swapped"] += 1
         label, name = name, label
     if kept(repairs, label, name):
-        at, word = FIELDS[kind]
-        yield {at: label, word: name} | ({"arguments": []} if kind == "EE trigger" else {})
+        yield {"type": label, "name": name}
 
 
 def plain_event(label: str, values: str, repairs: Counter) -> Iterator[dict]:
-    """The event of a line: `升空；航天器=神舟五号、神舟六号；地点=酒泉`."""
-    (trigger, *roles), marks = cut(values, "[；;]")
-    if not roles and trigger.strip() in ("", *EMPTY_WORDS):
+    """Yield the event of a line: `升空；航天器=神舟五号、神舟六号；地点=酒泉`."""
+    (trigger, *parts), marks = cut(values, "[；;]")
+    if not parts and trigger.strip() in ("", *EMPTY_WORDS):
         repairs["null_value"] += 1
         return
     repairs["punctuation"] += marks.count(";")
-    arguments = []
-    for part in roles:
-        (role, *rest), _ = cut(part, "[=＝：:]", 1)
-        if not part.strip():
-            repairs["comma"] += 1
-            continue
-        role = clean(role, repairs)
-        names = [clean(piece, repairs) for piece in cut(rest[0], LISTS)[0]] if rest else [None]
-        arguments += [{"name": name, "role": role} for name in names if kept(repairs, role, name)]
+    arguments = [argument for part in parts for argument in plain_role(part, repairs)]
     trigger = clean(trigger, repairs)
     if kept(repairs, label, trigger):
         yield {"type": label, "trigger": trigger, "arguments": arguments}
 
 
-def unbulleted(line: str, repairs: Counter) -> str:
-    """A line without the mark of a list (`- `, `1. `)."""
-    bullet = re.match(rf"\s*{BULLET}", line)
-    repairs["bullet"] += bullet is not None
-    return line[bullet.end() :] if bullet else line
+def plain_role(part: str, repairs: Counter) -> Iterator[dict]:
+    """Yield the arguments of one role: `航天器=神舟五号、神舟六号`."""
+    if not part.strip():
+        repairs["comma"] += 1
+        return
+    (role, *rest), _ = cut(part, "[=＝：:]", 1)
+    role = clean(role, repairs)
+    # A role without an equals sign has one name that is missing: it counts as dropped.
+    names = [clean(piece, repairs) for piece in cut(rest[0], LISTS)[0]] if rest else [None]
+    for name in names:
+        if kept(repairs, role, name):
+            yield {"name": name, "role": role}
 
 
-def instructuie(text: str, kind: str, known: frozenset[str], repairs: Counter) -> Iterator[dict]:
-    """Items of style instructuie: `type: word; type: word`, `relation: head, tail`, events in brackets."""
-    if kind == "EE":
-        yield from bracketed(text, repairs)
+def instructuie(text: str, task: str, known: frozenset[str], repairs: Counter) -> Iterator[dict]:
+    """Yield the items of style instructuie: `type: word; type: word`, `relation: head, tail`."""
+    if task == "EE":
+        yield from bracketed_events(text, repairs)
         return
     pieces, marks = cut(text, r"[；;]|\n")
     repairs["punctuation"] += sum(mark != ";" for mark in marks)
     for piece in pieces:
         if not piece.strip():
             repairs["comma"] += 1
-            continue
-        (left, *rest), colon = cut(unbulleted(piece, repairs), "[：:]", 1)
-        if not rest:
-            repairs["dropped_item"] += 1
-            continue
-        repairs["punctuation"] += colon[0] == "："
-        if kind == "EE argument":  # here the name comes first
-            left, rest = rest[0], [left]
-        yield from item(clean(left, repairs), rest[0], kind, known, repairs, COMMA)
+        elif found := labelled(piece, ":", repairs):
+            yield from item(*found, task, known, repairs, COMMA)
 
 
-def bracketed(text: str, repairs: Counter) -> Iterator[dict]:
-    """Events: `(type:发射, trigger:升空, arguments:(name:神舟五号,role:航天器))`; an argument belongs to the event before it."""
-    event: dict = {}
-    for found in EVENT.finditer(text):
-        kind, trigger, name, role = (
-            None if value is None else clean(value, repairs) for value in found.groups()
-        )
-        if kind is None:
-            if kept(repairs, role, name) and event:
-                event["arguments"].append({"name": name, "role": role})
-            continue
-        if event:
-            yield event
-        event = (
-            {"type": kind, "trigger": trigger, "arguments": []}
-            if kept(repairs, kind, trigger)
-            else {}
-        )
-    if event:
-        yield event
+def bracketed_events(text: str, repairs: Counter) -> list[dict]:
+    """Return the events of `(type:发射, trigger:升空, arguments:(name:神舟五号,role:航天器))`.
+
+    An argument belongs to the event before it.
+    """
+    events: list[dict] = []
+    event = None
+    matches = list(EVENT.finditer(text))
+    for match in matches:
+        found = {part: clean(value, repairs) for part, value in match.groupdict("").items()}
+        if match["type"] is None:
+            if kept(repairs, found["role"], found["name"]) and event:
+                event["arguments"].append({"name": found["name"], "role": found["role"]})
+        elif kept(repairs, found["type"], found["trigger"]):
+            event = {"type": found["type"], "trigger": found["trigger"], "arguments": []}
+            events.append(event)
+        else:
+            event = None  # its arguments go with it
+
+    # What was opened and not read counts as dropped; a text that opens nothing is one loss.
     opened = len(re.findall(r"[(（]\s*(?:type|name)\s*[:：]", text))
-    repairs["dropped_item"] += max(0, opened - sum(1 for _ in EVENT.finditer(text))) or not opened
+    repairs["dropped_item"] += opened - len(matches) if opened else 1
     repairs["truncated"] += bool(opened) and not text.endswith((")", "）"))
+    return events
 
 
 READERS = {"plain": plain, "instructuie": instructuie}

@@ -1,4 +1,4 @@
-"""Which types a task asks for, and which labels a record holds. Shown in notebook 05.
+"""Say which types a task asks for, and which labels a record holds. Shown in notebook 05.
 
 In: IE records. Out: a schema: a list of types, or for EE event type -> roles.
 """
@@ -15,7 +15,7 @@ Schema = Sequence[str] | Mapping[str, Sequence[str]]  # NER and RE: types; EE: e
 
 
 def field_of(task: str) -> str:
-    """The field of an IE record that holds the task's items.
+    """Return the field of an IE record that holds the task's items.
 
     >>> field_of("RE")
     'relations'
@@ -25,21 +25,30 @@ def field_of(task: str) -> str:
     return TASKS[task]
 
 
-def labels(record: Mapping, task: str) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Every label of a record with its place: `(type,)`, and `(event type, role)` for each argument."""
+def items_of(record: Mapping, task: str) -> list[Mapping]:
+    """Return a record's items of a task; DataError where it has no such field."""
     field = field_of(task)
     if field not in record:
-        raise DataError(
-            f"field {field}: found none, expected the {task} items of {record.get('sentence')!r}"
-        )
-    for i, item in enumerate(record[field]):
+        sentence = record.get("sentence")
+        raise DataError(f"field {field}: found none, expected the {task} items of {sentence!r}")
+    return record[field]
+
+
+def labels(record: Mapping, task: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield every label of a record with its place.
+
+    A label is `(type,)`, and `(event type, role)` for each argument of an event.
+    """
+    field = field_of(task)
+    for i, item in enumerate(items_of(record, task)):
         yield f"{field}[{i}].type", (item["type"],)
-        for j, argument in enumerate(item.get("arguments") or () if task == "EE" else ()):
+        arguments = item.get("arguments") or ()
+        for j, argument in enumerate(arguments if task == "EE" else ()):
             yield f"{field}[{i}].arguments[{j}].role", (item["type"], argument["role"])
 
 
 def in_schema(label: tuple[str, ...], schema: Schema) -> bool:
-    """Whether the schema knows a label.
+    """Tell whether the schema knows a label.
 
     >>> in_schema(("发射", "地点"), {"发射": ["航天器"]})
     False
@@ -48,9 +57,11 @@ def in_schema(label: tuple[str, ...], schema: Schema) -> bool:
 
 
 def schema_of(records: Iterable[Mapping], task: str) -> list[str] | dict[str, list[str]]:
-    """The types (EE: event type -> roles) that occur in `records`, in the order in which they are first seen.
+    """Return the types that occur in `records`, in the order in which they are first seen.
 
-    >>> schema_of([{"sentence": "李白", "entities": [{"name": "李白", "type": "人物", "pos": [0, 2]}]}], "NER")
+    For EE it is a dict: event type -> roles.
+
+    >>> schema_of([{"sentence": "李白", "entities": [{"name": "李白", "type": "人物"}]}], "NER")
     ['人物']
     """
     seen: dict[str, list[str]] = {}
@@ -62,35 +73,44 @@ def schema_of(records: Iterable[Mapping], task: str) -> list[str] | dict[str, li
 
 
 def check_schema(schema: Schema, task: str) -> None:
-    """A ValueError for a schema that is empty, of another shape, or not made of lists of texts."""
+    """Raise ValueError for a schema that is empty, of another shape, or not made of texts."""
     field_of(task)
     if not schema or isinstance(schema, str) or (task == "EE") != isinstance(schema, Mapping):
         shape = "event type -> list of roles" if task == "EE" else "a list of types"
         raise ValueError(
-            f"schema is {schema!r}; for {task} expected {shape}, at least one: schema_of(records, task)"
+            f"schema is {schema!r}; for {task} expected {shape}, "
+            "at least one: schema_of(records, task)"
         )
-    for kind, names in schema.items() if isinstance(schema, Mapping) else [(None, schema)]:
-        if (
-            isinstance(names, str)
-            or not isinstance(names, Collection)
-            or not all(isinstance(name, str) for name in names)
-        ):
-            where, what = ("", "types") if kind is None else (f" of {kind!r}", "roles")
-            raise ValueError(f"schema{where}: found {names!r}, expected a list of {what}")
+    if not isinstance(schema, Mapping):
+        check_names(schema, "schema", "types")
+        return
+    for kind, roles in schema.items():
+        check_names(roles, f"schema of {kind!r}", "roles")
+
+
+def check_names(names: object, where: str, what: str) -> None:
+    """Raise ValueError unless `names` is a list of texts; a single text would be spelt out."""
+    listed = isinstance(names, Collection) and not isinstance(names, str)
+    if not listed or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"{where}: found {names!r}, expected a list of {what}")
 
 
 def order(sentence: str, item: Mapping) -> list[int]:
-    """Where an item stands, to sort by: its place, or those of head and tail; without one, where its name is found."""
+    """Return where an item stands, to sort by: its place, or those of head and tail.
+
+    An item without a place counts as standing where its name is found, or at the end.
+    """
     if "head" in item:
         return order(sentence, item["head"]) + order(sentence, item["tail"])
+    if item.get("pos"):
+        return list(item["pos"])
     name = item["trigger"] if "trigger" in item else item["name"]
     start = sentence.find(name)
-    missing = len(sentence)  # a name that the sentence does not hold comes last
-    return list(item.get("pos") or (start if start >= 0 else missing, start + len(name)))
+    return [start if start >= 0 else len(sentence), start + len(name)]
 
 
 def distinct(items: Iterable) -> list:
-    """Each of the items once, the first stays; they need not be hashable.
+    """Return each of the items once, in the order of their first; they need not be hashable.
 
     >>> distinct([["a"], ["b"], ["a"]])
     [['a'], ['b']]

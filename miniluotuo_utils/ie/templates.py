@@ -1,11 +1,16 @@
-"""How a prompt asks for each task, in Chinese and in English, in our own words. Data alone; `styles` puts it together.
+"""Put the questions: how a prompt asks for each task, in Chinese and in English, in our own words.
 
-`LEADS`: what is asked, ten ways for each task; what stands before the bar is the question, what stands after it names
-the schema. `FORMS`: what the answer should look like in styles json and plain; lead k goes with form k, in turn.
+In: types of a schema, a task, a style and a language. Out: the text of an instruction. Shown in
+notebook 05. What an answer looks like stands in `styles`: questions are tables, answers are code.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping, Sequence
+
+# What is asked, ten ways or more for each task. What stands before the bar is the question, what
+# stands after it names the schema: the published layouts need the two apart.
 LEADS = {
     "zh": {
         "NER": (
@@ -47,30 +52,6 @@ LEADS = {
             "识别文本里的事件，触发词和论元都照抄原文|，候选类型和角色：{schema}。",
             "下面这句话报道了什么，按事件拆开|，可用的类型和角色：{schema}。",
         ),
-        "EE trigger": (
-            "找出句子里事件的触发词|，事件类型有：{schema}。",
-            "从句子中抽取点明事件的词|，只看这些事件类型：{schema}。",
-            "句子里哪些词说明有事件发生|？事件类型限于：{schema}。",
-            "读下面的句子，把触发事件的词标出来|，只标这些类型：{schema}。",
-            "做一次事件检测|，要检测的类型是：{schema}。",
-            "句子里发生了哪几类事件，各由哪个词表达|？可用的类型：{schema}。",
-            "不用管参与者，只写出表示事件的词|，按这些类型归类：{schema}。",
-            "给句子里的事件定类型，并指出依据的那个词|，类型从这里选：{schema}。",
-            "帮我圈出句子中的触发词|，我只关心：{schema}。",
-            "识别文本里的事件触发词，照抄原文|，候选类型：{schema}。",
-        ),
-        "EE argument": (
-            "句子里有一个“{type}”事件，触发词是“{trigger}”，找出它的论元|，角色有：{schema}。",
-            "已知“{trigger}”触发了“{type}”事件，从句子中抽取参与者|，只看这些角色：{schema}。",
-            "在“{trigger}”所说的“{type}”事件里，各个角色分别是什么|？角色限于：{schema}。",
-            "读下面的句子，给“{trigger}”（事件类型：{type}）配上论元|，只配这些角色：{schema}。",
-            "做一次论元抽取，事件类型“{type}”，触发词“{trigger}”|，要找的角色是：{schema}。",
-            "“{trigger}”说的是一起“{type}”事件，句子怎样交代它的各项细节|？可用的角色：{schema}。",
-            "把“{type}”事件（由“{trigger}”表达）的卡片填好|，栏目是：{schema}。",
-            "围绕触发词“{trigger}”，补全这个“{type}”事件|，角色从这里选：{schema}。",
-            "帮我找齐“{trigger}”这件事的论元，它属于“{type}”|，我只关心：{schema}。",
-            "识别“{type}”事件的论元，触发词“{trigger}”，论元照抄原文|，候选角色：{schema}。",
-        ),
     },
     "en": {
         "NER": (
@@ -80,7 +61,10 @@ LEADS = {
             "Read the sentence below and mark every entity|. Mark only: {schema}.",
             "Do named entity recognition|. Types to recognise: {schema}.",
             "Sort the names in the sentence by type|. Available types: {schema}.",
-            "Pick out the people, places and things that the sentence names|, within this range of types: {schema}.",
+            (
+                "Pick out the people, places and things that the sentence names"
+                "|, within this range of types: {schema}."
+            ),
             "Fill the entities of the sentence into a form|. Its headings are {schema}.",
             "Help me spot the entities in this sentence|. I only care about {schema}.",
             "Recognise the entities, spelt exactly as in the text|. Candidate types: {schema}.",
@@ -89,53 +73,63 @@ LEADS = {
             "Find the relations in the sentence|. Relations: {schema}.",
             "Extract relations between entities from the sentence|, these only: {schema}.",
             "Which entities in the sentence are related|? The relations are {schema}.",
-            "Read the sentence below and pair head entities with tail entities|. Use only: {schema}.",
+            (
+                "Read the sentence below and pair head entities with tail entities"
+                "|. Use only: {schema}."
+            ),
             "Do relation extraction|. Relations to extract: {schema}.",
-            "Who or what is connected with whom or what in the sentence|? Available relations: {schema}.",
-            "Rewrite the sentence as facts that link two entities each|. Choose the relation from {schema}.",
-            "Add edges to a knowledge graph, both ends taken from the sentence|. Kinds of edges: {schema}.",
+            (
+                "Who or what is connected with whom or what in the sentence"
+                "|? Available relations: {schema}."
+            ),
+            (
+                "Rewrite the sentence as facts that link two entities each"
+                "|. Choose the relation from {schema}."
+            ),
+            (
+                "Add edges to a knowledge graph, both ends taken from the sentence"
+                "|. Kinds of edges: {schema}."
+            ),
             "Help me sort out how the entities are linked|. I only care about {schema}.",
-            "Recognise relation triples, entities spelt exactly as in the text|. Candidate relations: {schema}.",
+            (
+                "Recognise relation triples, entities spelt exactly as in the text"
+                "|. Candidate relations: {schema}."
+            ),
         ),
         "EE": (
             "Find the events in the sentence|. Types and roles: {schema}.",
             "Extract events from the sentence|, of these types and roles only: {schema}.",
             "What happens in the sentence|? The event types and roles are {schema}.",
-            "Read the sentence below and write the trigger and arguments of every event|. Use only: {schema}.",
+            (
+                "Read the sentence below and write the trigger and arguments of every event"
+                "|. Use only: {schema}."
+            ),
             "Do event extraction|. Event types with their roles: {schema}.",
-            "Which events are told, who takes part, when and where|? Answer with these types and roles: {schema}.",
-            "Note each event of the sentence on a card|. Kinds of cards and their fields: {schema}.",
-            "First find the word that names the event, then those who take part|. Choose types and roles from {schema}.",
-            "Help me list the events of this sentence|. I only care about these types and roles: {schema}.",
-            "Recognise events, triggers and arguments spelt exactly as in the text|. Candidate types and roles: {schema}.",
-        ),
-        "EE trigger": (
-            "Find the event triggers in the sentence|. Event types: {schema}.",
-            "Extract the words that name an event|, of these event types only: {schema}.",
-            "Which words of the sentence tell that something happens|? The event types are {schema}.",
-            "Read the sentence below and mark the trigger words|. Mark only: {schema}.",
-            "Do event detection|. Types to detect: {schema}.",
-            "Which kinds of events occur, and which word expresses each|? Available types: {schema}.",
-            "Leave out who takes part and write only the words that express events|. Sort them by type: {schema}.",
-            "Type the events of the sentence and name the word that shows it|. Choose the type from {schema}.",
-            "Help me spot the triggers in this sentence|. I only care about {schema}.",
-            "Recognise event triggers, spelt exactly as in the text|. Candidate types: {schema}.",
-        ),
-        "EE argument": (
-            "The sentence holds an event of type {type} with trigger {trigger}; find its arguments|. Roles: {schema}.",
-            "Given that {trigger} triggers an event of type {type}, extract who and what takes part|, in these roles only: {schema}.",
-            "Who fills the roles of the event {trigger} (type {type})|? The roles are {schema}.",
-            "Read the sentence below and give {trigger} (event type: {type}) its arguments|. Use only: {schema}.",
-            "Do argument extraction for event type {type}, trigger {trigger}|. Roles to look for: {schema}.",
-            "{trigger} is an event of type {type}; which details does the sentence give|? Available roles: {schema}.",
-            "Fill in the card of the {type} event expressed by {trigger}|. Its fields: {schema}.",
-            "Complete the {type} event around the trigger {trigger}|. Choose roles from {schema}.",
-            "Help me collect the arguments of {trigger}, an event of type {type}|. I only care about {schema}.",
-            "Recognise the arguments of the {type} event with trigger {trigger}, spelt exactly as in the text|. Candidate roles: {schema}.",
+            (
+                "Which events are told, who takes part, when and where"
+                "|? Answer with these types and roles: {schema}."
+            ),
+            (
+                "Note each event of the sentence on a card"
+                "|. Kinds of cards and their fields: {schema}."
+            ),
+            (
+                "First find the word that names the event, then those who take part"
+                "|. Choose types and roles from {schema}."
+            ),
+            (
+                "Help me list the events of this sentence"
+                "|. I only care about these types and roles: {schema}."
+            ),
+            (
+                "Recognise events, triggers and arguments spelt exactly as in the text"
+                "|. Candidate types and roles: {schema}."
+            ),
         ),
     },
 }
 
+# What the answer should look like in styles json and plain; lead k goes with form k, in turn.
 FORMS = {
     ("zh", "json"): {
         "NER": ("用JSON回答。", "答案写成JSON。", "用JSON列出来。", "输出JSON。"),
@@ -151,13 +145,6 @@ FORMS = {
             "用JSON列出触发词和论元。",
             "输出JSON。",
         ),
-        "EE trigger": (
-            "用JSON回答触发词。",
-            "触发词写成JSON。",
-            "用JSON列出触发词。",
-            "输出JSON。",
-        ),
-        "EE argument": ("用JSON回答。", "答案写成JSON。", "用JSON列出论元。", "输出JSON。"),
     },
     ("en", "json"): {
         "NER": (
@@ -177,12 +164,6 @@ FORMS = {
             "Write triggers and arguments as JSON.",
             "Output JSON.",
         ),
-        "EE trigger": (
-            "Answer the triggers in JSON.",
-            "Write the triggers as JSON.",
-            "Output JSON.",
-        ),
-        "EE argument": ("Answer in JSON.", "Write the arguments as JSON.", "Output JSON."),
     },
     ("zh", "plain"): {
         "NER": (
@@ -197,20 +178,162 @@ FORMS = {
             "每个事件写一行：类型：触发词；角色=论元、论元。没有就写无。",
             "一个事件一行，写成“类型：触发词；角色=论元”，什么都没有写“无”。",
         ),
-        "EE trigger": (
-            "每类写一行：类型：触发词、触发词。没有就写无。",
-            "一类一行，写成“类型：触发词”，什么都没有写“无”。",
-        ),
-        "EE argument": (
-            "每个角色写一行：角色：论元、论元。没有就写无。",
-            "一个角色一行，写成“角色：论元、论元”，什么都没有写“无”。",
-        ),
     },
     ("en", "plain"): {
         "NER": ("One line per type, 类型：名称、名称; if there is none, 无.",),
         "RE": ("One line per relation, 关系：头→尾、头→尾; if there is none, 无.",),
         "EE": ("One line per event, 类型：触发词；角色=论元、论元; if there is none, 无.",),
-        "EE trigger": ("One line per type, 类型：触发词、触发词; if there is none, 无.",),
-        "EE argument": ("One line per role, 角色：论元、论元; if there is none, 无.",),
     },
 }
+
+# The layout of YAYI-UIE's prompts (README of wenge-research/YAYI-UIE): the text, then the task
+# in brackets, the types joined by slashes inside `json{...}` (NER) or as a list (RE). It publishes
+# none for whole events: those follow its RE form.
+YAYI = {
+    "zh": {
+        "NER": "文本：{text}\n【实体抽取】{lead}{comma}以json{{schema}：[实体]}格式输出。{notes}",
+        "RE": (
+            "文本：{text}\n【关系抽取】已知关系列表是[{schema}]。{lead}{comma}"
+            "按照json[{'relation':'', 'head':'', 'tail':''}, ]的格式输出。{notes}"
+        ),
+        "EE": (
+            "文本：{text}\n【事件抽取】已知事件类型和论元角色列表是[{schema}]。{lead}{comma}"
+            "按照json[{'type':'', 'trigger':'', 'arguments':{角色:[论元]}}, ]的格式输出。{notes}"
+        ),
+    },
+    "en": {
+        "NER": (
+            "Text: {text}\n[Entity Extraction] {lead}{stop} Output json{{schema}: [entity]}.{notes}"
+        ),
+        "RE": (
+            "Text: {text}\n[Relation Extraction] Relations: [{schema}]. {lead}{stop} "
+            "Output json[{'relation':'', 'head':'', 'tail':''}, ].{notes}"
+        ),
+        "EE": (
+            "Text: {text}\n[Event Extraction] Event types and roles: [{schema}]. {lead}{stop} "
+            "Output json[{'type':'', 'trigger':'', 'arguments':{role:[argument]}}, ].{notes}"
+        ),
+    },
+}
+
+# The layout of InstructUIE's prompts (`src/uie_dataset.py` and `configs/instruction_config.json` of
+# BeyonderXX/InstructUIE): instruction, output format, Option, Text, Answer.
+INSTRUCTUIE = {
+    "zh": (
+        "{lead}{stop}输出格式：“{output}”，没有就写None。\n"
+        "选项：{schema}{notes}\n文本：{text}\n答案："
+    ),
+    "en": (
+        '{lead}{stop} Output format is "{output}", None if there is nothing.\n'
+        "Option: {schema}{notes}\nText: {text}\nAnswer:"
+    ),
+}
+OUTPUTS = {
+    "zh": {
+        "NER": "类型: 词语; 类型: 词语",
+        "RE": "关系: 头, 尾; 关系: 头, 尾",
+        "EE": "(type:类型, trigger:触发词, arguments:(name:论元,role:角色))",
+    },
+    "en": {
+        "NER": "type: word; type: word",
+        "RE": "relation: head, tail; relation: head, tail",
+        "EE": "(type:type, trigger:trigger, arguments:(name:argument,role:role))",
+    },
+}
+
+# Around the roles of an event type: between two of them, before and after them, between two types.
+EVENT_MARKS = {"zh": ("、", "（", "）", "；"), "en": (", ", " (", ")", "; ")}
+
+
+def templates_of(task: str, style: str = "json", language: str = "zh") -> list[str]:
+    """Return the templates of a task's instructions; extraction uses the first.
+
+    Each has one {schema} and one {notes}, the descriptions of its types. In yayi and instructuie
+    the sentence stands inside, at its published place: {text}. The layout is theirs, the words are
+    ours.
+
+    >>> templates_of("NER")[0]
+    '找出句子里的实体，类型有：{schema}。用JSON回答。{notes}'
+    """
+    leads = [lead.split("|") for lead in LEADS[language][task]]
+    if style in ("json", "plain"):
+        forms = FORMS[language, style][task]
+        space = " " if language == "en" else ""
+        return [
+            f"{lead}{tail}{space}{forms[k % len(forms)]}{{notes}}"
+            for k, (lead, tail) in enumerate(leads)
+        ]
+
+    layout = INSTRUCTUIE[language]
+    if style == "yayi":
+        layout = YAYI[language][task]
+        # Its text stands above the question, so a question must not point below.
+        leads = [
+            (lead.replace("下面", "上面").replace("below", "above"), tail) for lead, tail in leads
+        ]
+    output = OUTPUTS[language][task]
+    return [
+        filled(layout, {"lead": lead, "output": output} | ending(tail, language))
+        for lead, tail in leads
+    ]
+
+
+def ending(tail: str, language: str) -> dict[str, str]:
+    """Return the marks that may follow a lead alone: a question keeps its question mark.
+
+    >>> ending("？类型限于：{schema}。", "zh")
+    {'stop': '？', 'comma': '？'}
+    """
+    question = tail[0] if tail[0] in "？?" else ""
+    full_stop = "。" if language == "zh" else "."
+    return {"stop": question or full_stop, "comma": question or "，"}
+
+
+def filled(text: str, values: Mapping[str, str]) -> str:
+    """Return `text` with each {name} of `values` put in.
+
+    It takes one pass, so braces inside a value, or around other names, stay as they are.
+
+    >>> filled("json{{schema}：[实体]}", {"schema": "人物/{schema}"})
+    'json{人物/{schema}：[实体]}'
+    """
+    return re.sub("{(" + "|".join(values) + ")}", lambda found: values[found[1]], text)
+
+
+def schema_text(
+    types: Sequence[str],
+    task: str,
+    schema: Sequence[str] | Mapping[str, Sequence[str]],
+    style: str = "json",
+    language: str = "zh",
+) -> str:
+    """Return a slice of the schema as an instruction names it; for EE with the roles of each type.
+
+    >>> schema_text(["航天发射", "会议"], "EE", {"航天发射": ["航天器", "地点"], "会议": []})
+    '航天发射（航天器、地点）；会议'
+    """
+    if style == "instructuie":
+        kinds = ",".join(types)
+        if task != "EE":
+            return kinds
+        roles = dict.fromkeys(role for kind in types for role in schema[kind])
+        return f"Event type: {kinds}, Arguments type: {','.join(roles)}."
+    if task == "EE":
+        between, opening, closing, after = EVENT_MARKS[language]
+        return after.join(
+            kind + (f"{opening}{between.join(schema[kind])}{closing}" if schema[kind] else "")
+            for kind in types
+        )
+    if style == "yayi":
+        return ("/" if task == "NER" else ",").join(types)
+    return ("、" if language == "zh" else ", ").join(types)
+
+
+def notes(types: Sequence[str], descriptions: Mapping[str, str], language: str) -> str:
+    r"""Return the descriptions of a slice's types, a line for each that has one.
+
+    >>> notes(["人物", "地点"], {"人物": "人的名字。"}, "zh")
+    '\n人物：人的名字。'
+    """
+    colon = "：" if language == "zh" else ": "
+    return "".join(f"\n{kind}{colon}{descriptions[kind]}" for kind in types if kind in descriptions)

@@ -20,7 +20,7 @@ from miniluotuo_utils.data.publishing import front_matter
 from miniluotuo_utils.files import batches, file_sha256, written_whole
 from miniluotuo_utils.ie.instructions import DEFAULT, build_instructions
 from miniluotuo_utils.ie.schema import distinct, labels, schema_of
-from miniluotuo_utils.ie.slicing import confusability
+from miniluotuo_utils.ie.slicing import hard_negatives
 from miniluotuo_utils.records import TASKS
 from miniluotuo_utils.runtime import commit
 from miniluotuo_utils.text import folded, markdown
@@ -279,7 +279,7 @@ def built(
     how = {"style": options["style"], "language": language, "slice_size": options["slice_size"]}
     schema = schema_of((r for _, r in whole), task)
     if schema:
-        table = confusability((r for _, r in whole), task)
+        table = hard_negatives((r for _, r in whole), task)
         for batch in batches(whole, BATCH):
             seed = f"{options['seed']}:{batch[0][0]}"  # wordings go by the place in a batch, so each batch has a seed of its own
             rows = build_instructions(
@@ -287,7 +287,7 @@ def built(
                 task,
                 schema,
                 seed,
-                confusable=table,
+                hard_negatives=table,
                 pure_negative=options["pure_negative"],
                 **how,
             )

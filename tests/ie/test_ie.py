@@ -134,10 +134,10 @@ def test_the_package_is_light_and_exports_what_it_promises():
     assert sorted(ie.__all__) == [
         "build_instructions",
         "compare",
-        "confusability",
         "dictionary_baseline",
         "errors",
         "extract",
+        "hard_negatives",
         "headline",
         "interval",
         "locate",

@@ -9,15 +9,21 @@ from examples import BOOK, LAUNCH, SPACE, event
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from miniluotuo_utils.ie import build_instructions, dictionary_baseline, parse, schema_of, score
+from miniluotuo_utils.ie import (
+    build_instructions,
+    dictionary_baseline,
+    hard_negatives,
+    parse,
+    schema_of,
+    score,
+)
 from miniluotuo_utils.ie.instructions import DEFAULT, answer_items, merged, questions
 from miniluotuo_utils.ie.schema import distinct
-from miniluotuo_utils.ie.slicing import SLICE_SIZES, asked_types, confusability, sliced
+from miniluotuo_utils.ie.slicing import SLICE_SIZES, asked_types, sliced
 from miniluotuo_utils.ie.spans import to_record
-from miniluotuo_utils.ie.styles import LANGUAGES, PARTS, STYLES, wordings
+from miniluotuo_utils.ie.styles import LANGUAGES, STYLES
+from miniluotuo_utils.ie.templates import templates_of
 from miniluotuo_utils.records import TASKS, check_record, check_row
-
-KINDS = [("NER", "both"), ("RE", "both"), ("EE", "both"), ("EE", "trigger"), ("EE", "argument")]
 
 
 def ner(sentence, *entities):
@@ -139,24 +145,24 @@ FIRST = {
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_the_first_wording_is_the_one_students_were_trained_on(task):
+def test_the_first_template_is_the_one_students_were_trained_on(task):
     """A comma changed in it, and every trained student answers worse without a word of warning."""
-    assert wordings(task)[0] == FIRST[task]
+    assert templates_of(task)[0] == FIRST[task]
 
 
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_there_are_ten_wordings_each_with_the_schema_once(style, language):
-    """A wording without the schema asks for nothing; two alike are one."""
-    for kind in ("NER", "RE", *PARTS.values()):
-        texts = wordings(kind, style, language)
-        assert len(set(texts)) == len(texts) >= 10
-        for text in texts:
-            assert text.count("{schema}") == text.count("{notes}") == 1
-            assert "{lead}" not in text
-            assert "{output}" not in text
-            assert text.count("{text}") == (style in ("yayi", "instructuie"))
-            assert text.count("{type}") == text.count("{trigger}") == (kind == "EE argument")
+@pytest.mark.parametrize("task", TASKS)
+def test_there_are_ten_templates_each_with_the_schema_once(style, language, task):
+    """A template without the schema asks for nothing; two alike are one."""
+    texts = templates_of(task, style, language)
+    assert len(set(texts)) == len(texts) >= 10
+    for text in texts:
+        assert text.count("{schema}") == 1
+        assert text.count("{notes}") == 1
+        assert text.count("{text}") == (style in ("yayi", "instructuie"))
+        assert "{lead}" not in text
+        assert "{output}" not in text
 
 
 def test_published_prompts_keep_their_layout():
@@ -198,14 +204,6 @@ def test_every_style_says_that_there_is_nothing():
         for style in STYLES
     }
     assert told == {"json": "{}", "yayi": "{}", "instructuie": "None", "plain": "无"}
-    assert (
-        build_instructions(rain, "NER", ["人物", "地点"], paraphrases=False, empty_types=True)[0][
-            "output"
-        ]
-        == '{"人物":[],"地点":[]}'
-    )
-    with pytest.raises(ValueError, match="empty_types is for style json"):
-        build_instructions(rain, "NER", ["人物"], style="plain", empty_types=True)
 
 
 def test_descriptions_follow_the_instruction_for_the_types_of_the_slice():
@@ -259,11 +257,10 @@ def test_a_slice_size_that_is_none_is_refused(size):
     st.integers(0, 99),
     st.integers(1, 25),
     st.sampled_from([DEFAULT, None, 1, 3]),
-    st.sampled_from([("NER", "both"), ("EE", "trigger")]),
+    st.sampled_from(["NER", "EE"]),
 )
-def test_slices_ask_for_every_type_once_and_no_row_stands_twice(seed, count, size, kind):
+def test_slices_ask_for_every_type_once_and_no_row_stands_twice(seed, count, size, task):
     """A type in no slice is never found; one in two slices is counted twice."""
-    task, part = kind
     schema = (
         {f"类{n}": ["角色"] for n in range(count)}
         if task == "EE"
@@ -271,8 +268,8 @@ def test_slices_ask_for_every_type_once_and_no_row_stands_twice(seed, count, siz
     )
     record = {"sentence": "李白走了", TASKS[task]: []}
     for rows in (
-        build_instructions([record] * 3, task, schema, seed, slice_size=size, part=part),
-        questions(["李白走了"] * 3, schema, task, slice_size=size, part=part),
+        build_instructions([record] * 3, task, schema, seed, slice_size=size),
+        questions(["李白走了"] * 3, schema, task, slice_size=size),
     ):
         for number in range(3):
             mine = [row for row in rows if row["record"] == number]
@@ -300,35 +297,11 @@ def test_training_shuffles_types_and_questions_keep_their_order():
         assert list(json.loads(row["output"])) == row["types"]
 
 
-def test_arguments_alone_are_asked_event_by_event():
-    """Two events of one trigger word would be one and the same prompt with two answers."""
-    rows = build_instructions(
-        [SPACE], "EE", {"发射": ["航天器", "火箭"], "会议": []}, part="argument", paraphrases=False
-    )
-    assert [(row["output"], row["types"], row["event"]["pos"]) for row in rows] == [
-        ('{"航天器":["神舟五号"]}', ["航天器", "火箭"], [4, 6]),
-        ('{"火箭":["长征"]}', ["航天器", "火箭"], [15, 17]),
-    ]
-    assert "发射（第1处）" in rows[0]["instruction"]
-    assert "发射（第2处）" in rows[1]["instruction"]
-    asked = questions(
-        [LAUNCH], {"发射": ["航天器", "火箭"]}, "EE", part="argument", events=[SPACE["events"]]
-    )
-    assert [row["instruction"] for row in asked] == [row["instruction"] for row in rows]
-    found = merged(asked, [parse(row["output"], "EE", part="argument").items for row in rows])
-    assert found == [answer_items(SPACE, "EE", {"发射": ["航天器", "火箭"]})]
-    meeting = event("开会", ("会议", "开会", {}))
-    assert (
-        build_instructions([meeting], "EE", {"会议": []}, part="argument") == []
-    )  # no roles, nothing to ask
-
-
 @pytest.mark.parametrize(
     "wrong, message",
     [
         ({"style": "yaml"}, "style is 'yaml'"),
         ({"language": "de"}, "language is 'de'"),
-        ({"part": "trigger"}, "part is 'trigger'"),
         ({"pure_negative": 2}, "pure_negative is 2"),
     ],
 )
@@ -336,14 +309,6 @@ def test_an_unknown_choice_is_named(wrong, message):
     """A misspelt style that fell back to json would be an evaluation of something else."""
     with pytest.raises(ValueError, match=message):
         build_instructions([LIBAI], "NER", ["人物", "地点"], **wrong)
-
-
-def test_questions_about_arguments_need_the_events():
-    """Without them there is nothing to ask about, and with them the other parts would ignore them."""
-    with pytest.raises(ValueError, match="needs the events"):
-        questions([LAUNCH], {"发射": ["火箭"]}, "EE", part="argument")
-    with pytest.raises(ValueError, match="needs the events"):
-        questions([LAUNCH], {"发射": ["火箭"]}, "EE", events=[[]])
 
 
 def test_merged_puts_the_slices_of_a_record_together():
@@ -377,24 +342,24 @@ def test_merged_puts_the_slices_of_a_record_together():
 # ---- negatives
 
 
-def test_confusability_by_hand():
+def test_hard_negatives_by_hand():
     """Hard negatives that are not hard make the option worthless."""
     one = ner("南京大学在南京", ("南京大学", "机构"), ("南京", "地点"))
     two = ner("南京赢了北大", ("南京", "机构"), ("北大", "机构"))
     three = ner("李白生于北京", ("李白", "人物"), ("北京", "地点"))
     # 机构: 南京大学 学 南京 京 北大 大; 地点: 南京 京 北京 京; 人物: 李白 白. Shared: 南京 once, 京 once.
-    assert confusability([one, two, three], "NER") == {
+    assert hard_negatives([one, two, three], "NER") == {
         "机构": {"地点": 1.0},
         "地点": {"机构": 1.0},
         "人物": {},
     }
     four = ner("王学生于南京", ("王学", "人物"), ("南京", "地点"))
-    table = confusability([one, two, three, four], "NER")  # now also 学 once between 机构 and 人物
+    table = hard_negatives([one, two, three, four], "NER")  # now also 学 once between 机构 and 人物
     assert table["机构"] == {"地点": 2 / 3, "人物": 1 / 3}
     assert table["人物"] == {"机构": 1.0}
-    assert confusability([BOOK], "RE") == {"作者": {"编者": 1.0}, "编者": {"作者": 1.0}}
+    assert hard_negatives([BOOK], "RE") == {"作者": {"编者": 1.0}, "编者": {"作者": 1.0}}
     fire = event("起火了，开火了", ("火灾", "起火", {}), ("开战", "开火", {}), ("开幕", "开", {}))
-    table = confusability(
+    table = hard_negatives(
         [fire], "EE"
     )  # 火灾-开战: 火; 开战-开幕: 开; 开幕's trigger 开 is none of 开战's
     assert table == {
@@ -417,8 +382,8 @@ def test_a_record_is_asked_for_its_own_types_its_hardest_negatives_and_a_few_oth
         len(asked_types(types, set(types[:6]), table, 6, random.Random(0))) == 15
     )  # full slices still get negatives
     record = ner("李白", ("李白", "类3"))
-    rows = build_instructions([record] * 5, "NER", types, confusable=table)
-    assert rows[:4] == build_instructions([record] * 2, "NER", types, confusable=table)
+    rows = build_instructions([record] * 5, "NER", types, hard_negatives=table)
+    assert rows[:4] == build_instructions([record] * 2, "NER", types, hard_negatives=table)
     for number in range(5):
         mine = [row for row in rows if row["record"] == number]
         assert [len(row["types"]) for row in mine] == [6, 3]
@@ -605,49 +570,40 @@ NAMES = st.one_of(
 ).filter(str.strip)
 
 
-def drawn_items(data, task, part, types):
+ROLES = ("角色", "另一:角，色（=")
+
+
+def drawn_items(data, task, types):
     """Items in the order in which an answer gives them."""
-    names = data.draw(st.lists(NAMES, min_size=1, max_size=5))
-    picked = st.sampled_from(names)
-    items = []
-    for kind in types:
-        for _ in range(data.draw(st.integers(0, 2))):
-            if task == "NER":
-                items.append({"name": data.draw(picked), "type": kind})
-            elif task == "RE":
-                items.append({"head": data.draw(picked), "type": kind, "tail": data.draw(picked)})
-            else:
-                found = [
-                    {"name": data.draw(picked), "role": role}
-                    for role in ("角色", "另一:角，色（=")
-                    for _ in range(data.draw(st.integers(0, 2)))
-                ]
-                items.append(
-                    {
-                        "type": kind,
-                        "trigger": data.draw(picked),
-                        "arguments": distinct(found) if part != "trigger" else [],
-                    }
-                )
-    return distinct(items)
+    names = st.sampled_from(data.draw(st.lists(NAMES, min_size=1, max_size=5)))
+    few = st.integers(0, 2)
+
+    def item(kind):
+        if task == "NER":
+            return {"name": data.draw(names), "type": kind}
+        if task == "RE":
+            return {"head": data.draw(names), "type": kind, "tail": data.draw(names)}
+        trigger, arguments = data.draw(names), []
+        for role in ROLES:
+            arguments += [{"name": data.draw(names), "role": role} for _ in range(data.draw(few))]
+        return {"type": kind, "trigger": trigger, "arguments": distinct(arguments)}
+
+    return distinct(item(kind) for kind in types for _ in range(data.draw(few)))
 
 
 @settings(deadline=None, max_examples=400)
 @given(
     st.data(),
-    st.sampled_from(KINDS),
+    st.sampled_from(list(TASKS)),
     st.sampled_from(STYLES),
     st.sampled_from(LANGUAGES),
     st.lists(NAMES, min_size=1, max_size=3, unique=True),
 )
-def test_what_is_written_in_any_style_is_read_back(data, kind, style, language, types):
+def test_what_is_written_in_any_style_is_read_back(data, task, style, language, types):
     """If the perfect answer does not come back whole, no student can ever score 1.0, and nobody knows why."""
-    task, part = kind
-    sentence = "空"
-    items = drawn_items(data, task, part, types)
-    record = to_record(sentence, items, task)
-    schema = {t: ["角色", "另一:角，色（="] for t in types} if task == "EE" else types
-    rows = build_instructions(
+    record = to_record("空", drawn_items(data, task, types), task)
+    schema = dict.fromkeys(types, ROLES) if task == "EE" else types
+    (row,) = build_instructions(
         [record],
         task,
         schema,
@@ -655,25 +611,12 @@ def test_what_is_written_in_any_style_is_read_back(data, kind, style, language, 
         language=language,
         paraphrases=False,
         slice_size=None,
-        part=part,
     )
-    found = [parse(row["output"], task, style, row["types"], part=part) for row in rows]
-    assert all(p.ok and not p.repairs for p in found), [
-        (r["output"], p) for r, p in zip(rows, found, strict=True)
-    ]
-    wanted = answer_items(record, task, schema, part if part == "trigger" else "both")
-    if part == "argument":  # events of one type on one trigger share their row
-        flat = {
-            (e["type"], e["trigger"], a["role"], a["name"]) for e in wanted for a in e["arguments"]
-        }
-        events = merged(rows, [p.items for p in found], 1)[0]
-        assert {
-            (e["type"], e["trigger"], a["role"], a["name"]) for e in events for a in e["arguments"]
-        } == flat
-    else:
-        assert merged(rows, [p.items for p in found]) == [
-            sorted(wanted, key=lambda item: types.index(item["type"]))
-        ]
+    parsed = parse(row["output"], task, style, row["types"])
+    assert parsed.ok, row["output"]
+    assert not parsed.repairs, row["output"]
+    wanted = answer_items(record, task, schema)
+    assert parsed.items == sorted(wanted, key=lambda item: types.index(item["type"]))
 
 
 @settings(deadline=None, max_examples=300)
@@ -697,23 +640,16 @@ def test_what_is_written_in_any_style_is_read_back(data, kind, style, language, 
             max_size=25,
         ).map("".join),
     ),
-    st.sampled_from(KINDS),
+    st.sampled_from(list(TASKS)),
     st.sampled_from(STYLES),
     st.sampled_from([None, ["人物"]]),
 )
-def test_no_style_ever_raises(answer, kind, style, schema):
+def test_no_style_ever_raises(answer, task, style, schema):
     """One odd answer out of ten thousand must not end an evaluation of hours; what is read must fit a record's file."""
-    task, part = kind
-    parsed = parse(answer, task, style, schema, part=part)
+    parsed = parse(answer, task, style, schema)
     assert all(count > 0 for count in parsed.repairs.values())
-    items = (
-        [{"type": "x", "trigger": "x", "arguments": parsed.items}]
-        if part == "argument"
-        else parsed.items
-    )
-    json.dumps(check_record(to_record("李白在长安", items, task)), ensure_ascii=False).encode(
-        "utf-8"
-    )
+    record = check_record(to_record("李白在长安", parsed.items, task))
+    json.dumps(record, ensure_ascii=False).encode("utf-8")
 
 
 @pytest.mark.parametrize(
@@ -740,34 +676,30 @@ def test_no_style_ever_raises(answer, kind, style, schema):
         "\\ ",
     ],
 )
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_loop_in_any_style_is_read_in_linear_time(unit, kind):
+@pytest.mark.parametrize("task", TASKS)
+def test_a_loop_in_any_style_is_read_in_linear_time(unit, task):
     """A student that repeats itself up to the limit must not take minutes to read."""
     began = time.process_time()
     for style in ("plain", "instructuie"):
-        parse(unit * 10000, kind[0], style, part=kind[1])
+        parse(unit * 10000, task, style)
     assert time.process_time() - began < 4
 
 
 @pytest.mark.parametrize("style", ["plain", "instructuie"])
-@pytest.mark.parametrize("kind", KINDS)
-def test_an_answer_in_another_style_is_read_and_counted(style, kind):
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("other", ["json", "plain", "instructuie"])
+def test_an_answer_in_another_style_is_read_and_counted(style, task, other):
     """Scored as nothing found, a student that changed its style looks as if it knew nothing."""
-    task, part = kind
     schema = schema_of([EXAMPLES[task]], task)
-    for other in ("json", "plain", "instructuie"):
-        for row in build_instructions([EXAMPLES[task]], task, schema, style=other, part=part):
-            wanted = parse(row["output"], task, other, row["types"], part=part)
-            for asked in (style, "json"):
-                found = parse(row["output"], task, asked, row["types"], part=part)
-                assert found.items == wanted.items
-                assert found.ok
-                assert bool(found.repairs) == (asked != other)
-                assert set(found.repairs) == (
-                    {"other_style"}
-                    if "json" in (asked, other) and asked != other
-                    else set(found.repairs)
-                )
+    for row in build_instructions([EXAMPLES[task]], task, schema, style=other):
+        wanted = parse(row["output"], task, other, row["types"])
+        for asked in (style, "json"):
+            found = parse(row["output"], task, asked, row["types"])
+            assert found.items == wanted.items
+            assert found.ok
+            assert bool(found.repairs) == (asked != other)
+            if "json" in (asked, other) and asked != other:
+                assert set(found.repairs) == {"other_style"}
 
 
 @pytest.mark.parametrize(
