@@ -15,6 +15,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from miniluotuo_utils.students.internals import cpu_computes_bf16
+
 if TYPE_CHECKING:
     import torch
 
@@ -64,16 +66,6 @@ def half(device: str) -> str:
         "bfloat16"
         if device == "cpu" or torch.cuda.is_bf16_supported(including_emulation=False)
         else "float16"
-    )
-
-
-def cpu_computes_bf16() -> bool:
-    """Whether this processor multiplies bfloat16 itself (AVX-512 BF16 or AMX); emulated it would be slower than float32."""
-    import torch
-
-    return any(
-        getattr(torch.cpu, name, lambda: False)()
-        for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     )
 
 

@@ -1,0 +1,55 @@
+"""Reach inside the libraries: every name of torch, transformers and TRL that their documentation
+does not promise is used here and nowhere else.
+
+In: their objects. Out: what training and planning need of them. A test names each one that a new
+version breaks. Used by notebook 04.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+
+def fake_tensors() -> Any:
+    """Return a context in which tensors have a shape, a type and a device, but no data."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    return FakeTensorMode()
+
+
+def linear_types() -> tuple[type, ...]:
+    """Return the classes of linear layers: torch's, and GPT-2's with its turned weight."""
+    import torch
+    from transformers.pytorch_utils import Conv1D
+
+    return torch.nn.Linear, Conv1D
+
+
+def cpu_computes_bf16() -> bool:
+    """Return whether this processor multiplies bfloat16 itself (AVX-512 BF16 or AMX).
+
+    Emulated, bfloat16 would be slower than float32.
+    """
+    import torch
+
+    # An older torch lacks one of the two: then it does not use that unit either.
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, name, bool)() for name in probes)
+
+
+def use_one_gpu(arguments: Any) -> None:
+    """Keep a trainer's process on one GPU; several GPUs need `accelerate launch`."""
+    if arguments.n_gpu > 1:
+        arguments._n_gpu = 1
+
+
+def load_checkpoint(trainer: Any, checkpoint: Path) -> None:
+    """Give a trainer's model the weights of a checkpoint, without training."""
+    trainer._load_from_checkpoint(str(checkpoint))
+
+
+def tied_names(model: Any) -> list[str]:
+    """Return the names in a state dict that only repeat another weight (tied embeddings)."""
+    tied = model.config.tie_word_embeddings
+    return list(getattr(model, "_tied_weights_keys", None) or ()) if tied else []

@@ -1,0 +1,79 @@
+"""The libraries' undocumented names that students use, one test each: a new version that breaks one
+is named.
+"""
+
+import pytest
+import torch
+from tiny_random import tiny_random
+from transformers import Trainer, TrainingArguments
+
+from miniluotuo_utils.students import internals
+
+
+def test_fake_tensors_have_a_shape_and_no_data():
+    """`torch._subclasses.fake_tensor.FakeTensorMode` moved: no plan could be made."""
+    with internals.fake_tensors():
+        product = torch.ones(10**6, 10**6) @ torch.ones(10**6, 3)
+    assert product.shape == (10**6, 3)
+    assert product.device.type == "cpu"
+
+
+def test_views_share_one_fake_storage():
+    """Each storage counts once: activations would be counted for every view of them."""
+    with internals.fake_tensors():
+        whole = torch.zeros(4)
+        part, other = whole[:2], torch.zeros(4)
+    assert part.untyped_storage() in {whole.untyped_storage()}
+    assert other.untyped_storage() not in {whole.untyped_storage()}
+
+
+@pytest.mark.parametrize("name", ["wenzhong-110m", "t5-61m"])
+def test_every_linear_layer_has_one_of_the_two_classes(name):
+    """`transformers.pytorch_utils.Conv1D` moved: GPT-2 would have no linear layers."""
+    matrices = [
+        type(module)
+        for module in tiny_random(name).model.modules()
+        if getattr(getattr(module, "weight", None), "ndim", 0) == 2
+        and not isinstance(module, torch.nn.Embedding)
+    ]
+    assert matrices
+    assert set(matrices) <= set(internals.linear_types())
+
+
+def test_torch_says_whether_this_cpu_computes_bfloat16():
+    """Both probes of `torch.cpu` gone: every CPU would train in float32 without a word."""
+    assert hasattr(torch.cpu, "_is_avx512_bf16_supported")
+    assert internals.cpu_computes_bf16() in (True, False)
+
+
+def test_a_trainer_is_kept_on_one_gpu(tmp_path):
+    """`TrainingArguments._n_gpu` renamed: four GPUs would mean DataParallel again."""
+    arguments = TrainingArguments(str(tmp_path), use_cpu=True)
+    arguments._n_gpu = 4
+    assert arguments.n_gpu == 4
+    internals.use_one_gpu(arguments)
+    assert arguments.n_gpu == 1
+
+
+def test_a_trainer_loads_the_weights_of_a_checkpoint(tmp_path):
+    """`Trainer._load_from_checkpoint` renamed: a training killed after its last step would start
+    anew.
+    """
+    student = tiny_random("wenzhong-110m")
+    student.model.save_pretrained(tmp_path)
+    weight = student.model.get_input_embeddings().weight
+    expected = weight.detach().clone()
+    weight.data.zero_()
+    trainer = Trainer(student.model, TrainingArguments(str(tmp_path), use_cpu=True))
+    internals.load_checkpoint(trainer, tmp_path)
+    assert torch.equal(student.model.get_input_embeddings().weight, expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "names"), [("wenzhong-110m", ["lm_head.weight"]), ("llama-7b", [])]
+)
+def test_tied_weights_are_named(name, names):
+    """`_tied_weights_keys` renamed: a folder written from several processes would hold embeddings
+    twice.
+    """
+    assert internals.tied_names(tiny_random(name).model) == names
