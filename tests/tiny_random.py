@@ -8,6 +8,7 @@ is tried without a download.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,6 @@ from tokenizers import (
     trainers,
 )
 from transformers import (
-    AutoConfig,
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
     PreTrainedTokenizerBase,
@@ -38,40 +38,13 @@ from miniluotuo_utils.students.zoo import Spec
 from miniluotuo_utils.tokens import byte_level_bpe
 
 WIDTH, LAYERS, HEADS, CONTEXT = 64, 2, 4, 512
-ROPE = {
+SMALL: dict[str, Any] = {
     "hidden_size": WIDTH,
     "num_hidden_layers": LAYERS,
     "num_attention_heads": HEADS,
-    "intermediate_size": 2 * WIDTH,
     "max_position_embeddings": CONTEXT,
 }
-T5 = {
-    "d_model": WIDTH,
-    "num_layers": LAYERS,
-    "num_heads": HEADS,
-    "d_kv": WIDTH // HEADS,
-    "d_ff": 2 * WIDTH,
-    "n_positions": CONTEXT,
-}
-TINY: dict[str, dict[str, Any]] = {
-    "gpt2": {"n_embd": WIDTH, "n_layer": LAYERS, "n_head": HEADS, "n_positions": CONTEXT},
-    "gpt_neo": {
-        "hidden_size": WIDTH,
-        "num_layers": LAYERS,
-        "num_heads": HEADS,
-        "max_position_embeddings": CONTEXT,
-        "window_size": 32,
-        "attention_types": [[["global", "local"], LAYERS // 2]],
-    },
-    "bloom": {"hidden_size": WIDTH, "n_layer": LAYERS, "n_head": HEADS, "seq_length": CONTEXT},
-    "t5": T5,
-    "mt5": T5,
-    "llama": ROPE,
-    "qwen2": ROPE,
-    "qwen3": ROPE,
-    "glm": ROPE,
-    "ernie4_5": ROPE,
-}
+SMALL_NEO = {"window_size": 32, "attention_types": [[["global", "local"], LAYERS // 2]]}
 SPECIAL: dict[str, dict[str, str]] = {
     "gpt2": {"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>"},
     "bloom": {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"},
@@ -112,16 +85,17 @@ def tiny_random(name: str, seed: int = 0) -> Student:
     called `tiny-random-NAME`, which nobody can load: give a test that needs `load_student` the
     folder that `saved` writes.
     """
-    spec = ZOO[name]
-    tokenizer = tokenizer_like(spec)
-    config = AutoConfig.for_model(spec.architecture, **settings(spec, tokenizer))
+    facts = ZOO[name]
+    tokenizer = tokenizer_like(facts)
+    # `tiny` itself is a folder of the package; its like is made from settings as the others are.
+    small = replace(facts, hub=facts.hub or "tiny-random", sizes=settings(facts, tokenizer))
+    config = small.config()
     auto = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = auto.from_config(config)
-        # As in the checkpoint; transformers keeps two different embeddings apart when it loads
-        # them.
-        if spec.own_head:
+        # As in the checkpoint; transformers keeps two different embeddings apart when it loads.
+        if facts.own_head:
             own = torch.randn_like(model.shared.weight) * config.hidden_size**-0.5
             model.lm_head.weight = torch.nn.Parameter(own)
     model.generation_config.pad_token_id = tokenizer.pad_token_id
@@ -135,10 +109,14 @@ def saved(student: Student, folder: Path) -> Path:
     return folder
 
 
-def settings(spec: Spec, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
-    """Return the spec's configuration made small, with the ids of a tokenizer."""
-    sizes = spec.sizes
-    small = {**sizes, **TINY[spec.architecture], "vocab_size": len(tokenizer)}
+def settings(facts: Spec, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+    """Return the configuration's fields made small, with the ids of a tokenizer."""
+    sizes = facts.sizes
+    small = {**sizes, **SMALL, "vocab_size": len(tokenizer)}
+    if facts.architecture == "gpt_neo":
+        small |= SMALL_NEO
+    if "intermediate_size" in sizes:
+        small["intermediate_size"] = 2 * WIDTH
 
     # Shared key heads stay shared, and heads of a width of their own keep one: else it is another
     # architecture.
@@ -154,19 +132,19 @@ def settings(spec: Spec, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
     return small
 
 
-def tokenizer_like(spec: Spec) -> PreTrainedTokenizerBase:
+def tokenizer_like(facts: Spec) -> PreTrainedTokenizerBase:
     """Make a small tokenizer of the spec's kind from the package's own Chinese sentences, with its
     architecture's special tokens.
 
     Where the architecture has no padding token the end token pads, as `load_student` has it.
     """
-    family = SHARED.get(spec.architecture, spec.architecture)
-    if spec.tokenizer == "wordpiece":
+    family = SHARED.get(facts.architecture, facts.architecture)
+    if facts.tokenizer == "wordpiece":
         family = "wordpiece"
     names, frame = SPECIAL[family], FRAMES.get(family, "$A")
     framing = [part for part in frame.split() if part != "$A"]
     special = tuple(dict.fromkeys([*names.values(), *framing]))
-    inner = Tokenizer.from_str(learned(spec.tokenizer, special, frame))
+    inner = Tokenizer.from_str(learned(facts.tokenizer, special, frame))
     how = {
         "padding_side": "right" if family == "t5" else "left",
         "clean_up_tokenization_spaces": False,

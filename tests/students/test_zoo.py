@@ -21,6 +21,7 @@ from miniluotuo_utils.students.loading import (
     place_in_mirror,
     placement,
 )
+from miniluotuo_utils.students.zoo import TABLE
 from miniluotuo_utils.tokens import refuse_lossy, text_of
 from notebooks import write_zoo, zoo_text
 
@@ -79,6 +80,15 @@ def test_computed_sizes_are_the_published_ones(name):
     assert ZOO[name].parameters / 1e6 == pytest.approx(
         PUBLISHED[name], rel=0.013
     )  # they are rounded: 1.3 B is 1.316 B
+
+
+def test_every_row_of_the_table_has_a_cell_for_each_column():
+    """One tab too few moves a licence into the column of revisions."""
+    head, *rows = TABLE.read_text(encoding="utf-8").splitlines()
+    names = [row.partition("\t")[0] for row in rows]
+    assert names == list(ZOO)
+    assert {row.count("\t") for row in rows} == {head.count("\t")}
+    assert len(set(names)) == len(names)
 
 
 def test_the_zoo_is_honest():
