@@ -1,10 +1,13 @@
-"""Reading, cleaning and sampling: rates in one run, and the memory of a sample out of millions of lines.
+"""Measure reading, cleaning and sampling: rates in one run, and the memory of a large sample.
 
-    MINILUOTUO_MIRROR=folder python benchmarks/data_speed.py [lines of the sampled file, default 1425000]
+    MINILUOTUO_MIRROR=folder python benchmarks/data_speed.py [LINES of the sampled file]
 
-1. Reading all of alpaca-chinese v3 to unified rows, against `json.load` of the same files alone, in pairs, the order changing.
-2. Cleaning the same rows with every step, near duplicates and leaks against every evaluation set at hand, in one and in two processes.
-3. Drawing 150,000 rows out of a file in baike2018qa's format, made here of random words: time and peak memory of a fresh process.
+1. Reading all of alpaca-chinese v3 to unified rows, against `json.load` of the same files alone,
+   in pairs, the order changing.
+2. Cleaning the same rows with every step, near duplicates and leaks against every evaluation set
+   at hand, in one and in two processes.
+3. Drawing 150,000 rows out of a file in baike2018qa's format, by default of 1,425,000 lines, made
+   here of random words: time and peak memory of a fresh process.
 """
 
 import json
@@ -55,8 +58,10 @@ def reading() -> None:
     ]
     ratios = sorted(a / b for a, b in pairs)
     print(
-        f"reading 52,002 rows: json.load {min(a for a, _ in pairs):.3f} s, to unified rows {min(b for _, b in pairs):.3f} s; "
-        f"rate against json.load alone: median {statistics.median(ratios):.2f}, from {ratios[0]:.2f} to {ratios[-1]:.2f} in {PAIRS} pairs"
+        f"reading 52,002 rows: json.load {min(a for a, _ in pairs):.3f} s, "
+        f"to unified rows {min(b for _, b in pairs):.3f} s; "
+        f"rate against json.load alone: median {statistics.median(ratios):.2f}, "
+        f"from {ratios[0]:.2f} to {ratios[-1]:.2f} in {PAIRS} pairs"
     )
 
 
@@ -68,15 +73,17 @@ def cleaning() -> None:
     leaks = Leaks(sets)
     built = time.perf_counter() - start
     print(
-        f"evaluation index: {len(leaks.sentences):,} sentences of {len(sets)} splits ({len(absent)} splits not at hand) in {built:.1f} s"
+        f"evaluation index: {len(leaks.sentences):,} sentences of {len(sets)} splits "
+        f"({len(absent)} splits not at hand) in {built:.1f} s"
     )
     for processes in (1, 2):
         start = time.perf_counter()
         kept, report = clean(rows, against=leaks, processes=processes)
         seconds = time.perf_counter() - start
+        removed = ", ".join(f"{step} {n}" for step, n in report.removed.items() if n)
         print(
-            f"cleaning {len(rows):,} rows, {processes} process(es): {seconds:.1f} s, {len(kept):,} left; removed "
-            + ", ".join(f"{step} {n}" for step, n in report.removed.items() if n)
+            f"cleaning {len(rows):,} rows, {processes} process(es): {seconds:.1f} s, "
+            f"{len(kept):,} left; removed {removed}"
         )
 
 
@@ -97,14 +104,10 @@ def sampling(lines: int) -> None:
         path = Path(folder) / "baike_qa_train.json"
         with open(path, "w", encoding="utf-8") as file:
             for number in range(lines):
-                texts = {
-                    field: "".join(dice.choices(words, k=k))
-                    for field, k in (("title", 15), ("desc", 30), ("answer", 180))
-                }
-                file.write(
-                    json.dumps({"qid": f"q{number}", "category": "", **texts}, ensure_ascii=False)
-                    + "\n"
-                )
+                row = {"qid": f"q{number}", "category": ""}
+                for field, length in (("title", 15), ("desc", 30), ("answer", 180)):
+                    row[field] = "".join(dice.choices(words, k=length))
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
         print(f"{lines:,} lines, {path.stat().st_size >> 20:,} MiB: ", end="", flush=True)
         worker = multiprocessing.get_context("spawn").Process(target=sampled, args=(path, 150_000))
         worker.start()

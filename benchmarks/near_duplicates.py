@@ -1,11 +1,15 @@
-"""Near duplicates: our rate against datasketch's on the same shingles, planted recall and precision, and the cost curve.
+"""Measure near duplicates: rate against datasketch's, planted recall and precision, cost curve.
 
     pip install datasketch
-    MINILUOTUO_MIRROR=folder python benchmarks/near_duplicates.py [rows, default 50000] [largest of the cost curve, default 1000000]
+    MINILUOTUO_MIRROR=folder python benchmarks/near_duplicates.py [ROWS [LARGEST]]
 
-Rows are alpaca-chinese v3 and then hikariming (instruction, input and output together), near duplicates taken out first. Each gets one planted
-variant: one edit (a character replaced, dropped or doubled) per 50 characters, at least one, on rows of 40 characters or more. Both
-sides run in one process and one thread, from the text to the answer, shingling included, one after the other; ratios of the same run.
+ROWS, by default 50,000, are planted; the cost curve goes up to LARGEST, by default 1,000,000.
+
+Rows are alpaca-chinese v3 and then hikariming (instruction, input and output together), near
+duplicates taken out first. Each gets one planted variant: one edit (a character replaced, dropped
+or doubled) per 50 characters, at least one, on rows of 40 characters or more. Both sides run in
+one process and one thread, from the text to the answer, shingling included, one after the other;
+ratios of the same run.
 """
 
 import os
@@ -18,7 +22,7 @@ import sys
 import time
 from itertools import chain
 
-from miniluotuo_utils.data.cleaning import row_text
+from miniluotuo_utils.data.cleaning import row_parts
 from miniluotuo_utils.data.loading import read
 from miniluotuo_utils.runtime import commit
 from miniluotuo_utils.text import (
@@ -40,9 +44,8 @@ def edited(text: str, draw: random.Random) -> str:
     for _ in range(max(1, len(text) // EVERY)):
         at = draw.randrange(len(characters))
         kind = draw.choice(("replace", "drop", "double"))
-        characters[at] = {"replace": draw.choice(text), "drop": "", "double": characters[at] * 2}[
-            kind
-        ]
+        new = {"replace": draw.choice(text), "drop": "", "double": characters[at] * 2}
+        characters[at] = new[kind]
     return "".join(characters)
 
 
@@ -52,18 +55,16 @@ def planted(count: int) -> list[str]:
         read("alpaca-chinese", "train", False, reader="alpaca_parallel_all"),
         read("hikariming", "train", False),
     )
-    texts = [text for text in map(row_text, rows) if len(text) >= SHORTEST]
-    kept = [
-        text
-        for text, match in zip(texts, NearDuplicates(THRESHOLD).add(texts), strict=True)
-        if match is None
-    ][:count]
+    texts = ["\n".join(row_parts(row)) for row in rows]
+    texts = [text for text in texts if len(text) >= SHORTEST]
+    matches = NearDuplicates(THRESHOLD).add(texts)
+    kept = [text for text, match in zip(texts, matches, strict=True) if match is None][:count]
     draw = random.Random(42)
     return kept + [edited(text, draw) for text in kept]
 
 
 def ours(texts: list[str]) -> list[int | None]:
-    """The number of the earlier text that each repeats, by `miniluotuo_utils.dedup`."""
+    """The number of the earlier text that each repeats, by `miniluotuo_utils.text`."""
     return [match.number if match else None for match in NearDuplicates(THRESHOLD).add(texts)]
 
 
@@ -89,13 +90,13 @@ def line(name: str, seconds: float, texts: list[str], found: list[int | None]) -
     half = len(texts) // 2
     right = sum(match == i for i, match in enumerate(found[half:]))
     flagged = sum(match is not None for match in found)
-    near = [
-        i
-        for i in range(half)
-        if jaccard(shingles(folded(texts[i])), shingles(folded(texts[half + i]))) >= THRESHOLD
-    ]
+    sets = [shingles(folded(text)) for text in texts]
+    near = [i for i in range(half) if jaccard(sets[i], sets[half + i]) >= THRESHOLD]
     true = sum(found[half + i] == i for i in near)
-    return f"| {name} | {seconds:.1f} | {len(texts) / seconds:,.0f} | {right / half:.4f} | {true / len(near):.4f} | {right / max(1, flagged):.4f} |"
+    return (
+        f"| {name} | {seconds:.1f} | {len(texts) / seconds:,.0f} | {right / half:.4f} | "
+        f"{true / len(near):.4f} | {right / max(1, flagged):.4f} |"
+    )
 
 
 def peak() -> int:
@@ -107,11 +108,13 @@ def main(count: int = 50_000, largest: int = 1_000_000) -> None:
     texts = planted(count)
     count = len(texts) // 2
     print(
-        f"{count:,} rows and {count:,} planted variants, Jaccard of character {WIDTH}-grams >= {THRESHOLD}, {PERMUTATIONS} permutations, "
-        f"{PERMUTATIONS // rows_for(THRESHOLD)} bands of {rows_for(THRESHOLD)}; commit {commit()}"
+        f"{count:,} rows and {count:,} planted variants, Jaccard of character {WIDTH}-grams >= "
+        f"{THRESHOLD}, {PERMUTATIONS} permutations, {PERMUTATIONS // rows_for(THRESHOLD)} bands of "
+        f"{rows_for(THRESHOLD)}; commit {commit()}"
     )
     print(
-        "| | seconds | rows/s | recall, all planted | recall, planted at or over the threshold | precision |\n|---|---|---|---|---|---|"
+        "| | seconds | rows/s | recall, all planted | recall, planted at or over the threshold | "
+        "precision |\n|---|---|---|---|---|---|"
     )
     start = time.perf_counter()
     found = ours(texts)
@@ -131,10 +134,8 @@ def main(count: int = 50_000, largest: int = 1_000_000) -> None:
         ]
         start = time.perf_counter()
         ours(long)
-        print(
-            f"| {size:,} | {time.perf_counter() - start:.1f} | {size / (time.perf_counter() - start):,.0f} | {peak():,} |",
-            flush=True,
-        )
+        seconds = time.perf_counter() - start
+        print(f"| {size:,} | {seconds:.1f} | {size / seconds:,.0f} | {peak():,} |", flush=True)
         size *= 2
 
 

@@ -1,6 +1,7 @@
-"""Any JSON Lines file of rows or records, checked line by line.
+"""Check any JSON Lines file of rows or records, line by line.
 
-In: a path. Out: what it holds, and every fault with line and field. Used by `python -m miniluotuo_utils validate`.
+In: a path. Out: what it holds, and every fault with line and field.
+Used by `python -m miniluotuo_utils validate`.
 """
 
 from __future__ import annotations
@@ -9,16 +10,18 @@ from collections import Counter
 from pathlib import Path
 
 from miniluotuo_utils.data.readers import Fault
-from miniluotuo_utils.data.readers.native import parsed as parsed_json
-from miniluotuo_utils.data.readers.native import text_lines
+from miniluotuo_utils.data.readers.native import parsed, reason, text_lines
 from miniluotuo_utils.files import DataError, expect
 from miniluotuo_utils.records import check_record, check_row
 
+CHECKS = {"IE records": check_record, "instruction rows": check_row}
+
 
 def validated(path: Path) -> tuple[dict[str, int], list[Fault]]:
-    """How many instruction rows and IE records a file holds, and its faults, in order.
+    """Return how many instruction rows and IE records a file holds, and its faults, in order.
 
-    A line with a `sentence` is an IE record, any other an instruction row; the first line decides what the file holds.
+    A line with a `sentence` is an IE record, any other an instruction row; the first line decides
+    what the file holds.
     """
     counts: Counter[str] = Counter()
     faults, first = [], None
@@ -27,18 +30,17 @@ def validated(path: Path) -> tuple[dict[str, int], list[Fault]]:
             if isinstance(line, DataError):
                 raise line
             expect(line.strip(), "line", line, "a JSON object (delete the empty line)")
-            value = parsed_json(line)
+            value = parsed(line)
             expect(isinstance(value, dict), "line", value, "a JSON object")
+
+            # A file of two shapes is two files: no reader could take it.
             kind = "IE records" if "sentence" in value else "instruction rows"
             first = first or kind
-            expect(
-                kind == first,
-                "sentence",
-                value.get("sentence"),
-                f"one shape per file; its first line is one of the {first}",
-            )
-            (check_record if kind == "IE records" else check_row)(value)
+            expected = f"one shape per file; its first line is one of the {first}"
+            expect(kind == first, "sentence", value.get("sentence"), expected)
+            CHECKS[kind](value)
             counts[kind] += 1
-        except DataError as error:
-            faults.append(Fault(path.name, f"line {number}", str(error), str(line)[:200]))
+        # What json itself raises too: a fault of one line must not end the check of the others.
+        except (ValueError, RecursionError) as error:
+            faults.append(Fault(path.name, f"line {number}", reason(error), str(line)[:200]))
     return dict(counts), faults

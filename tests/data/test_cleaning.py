@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from miniluotuo_utils.data import clean
 from miniluotuo_utils.data.decontamination import Leaks, evaluation_sentences, evaluation_splits
 from miniluotuo_utils.data.loading import read
-from miniluotuo_utils.data.steps import RECORD_STEPS, ROW_STEPS, converter, moved, valid
+from miniluotuo_utils.data.steps import RECORD_STEPS, ROW_STEPS, converter, malformed, moved
 from miniluotuo_utils.files import DataError, read_jsonl
 from miniluotuo_utils.runtime import EMBEDDED
 from miniluotuo_utils.text import NearDuplicates, folded, jaccard, shingle_hashes, shingles
@@ -373,7 +373,7 @@ def test_a_traditional_sentence_and_its_spans_change_together():
     }
     [new], report = clean([record])
     assert report.mended["simplified"] == 1
-    assert valid(new)
+    assert not malformed(new)
     assert "湾" in new["sentence"]
     assert new["events"][0]["arguments"][1]["name"] == "台湾大学"
     assert new["sentence"][9:11] == new["events"][0]["trigger"] == "实验"
@@ -394,8 +394,8 @@ def test_moving_a_record_keeps_every_span_true_or_the_record_as_it_was(parts, da
         "entities": [{"name": sentence[start:end], "type": "t", "pos": [start, end]}],
     }
     for step in RECORD_STEPS[:2]:
-        assert valid(step.function(record))
-    assert valid(moved(record, converter()))
+        assert not malformed(step.function(record))
+    assert not malformed(moved(record, converter()))
 
 
 def test_the_real_sets_clean(mirror):
