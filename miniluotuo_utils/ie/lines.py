@@ -206,13 +206,11 @@ def instructuie(text: str, task: str, known: frozenset[str], repairs: Counter) -
 
 
 def bracketed_events(text: str, repairs: Counter) -> list[dict]:
-    """Return the events of `(type:发射, trigger:升空, arguments:(name:神舟五号,role:航天器))`.
-
-    An argument belongs to the event before it.
-    """
+    """Return the events of `(type:发射, trigger:升空, arguments:(name:神舟五号,role:航天器))`."""
     events: list[dict] = []
     event = None
     matches = list(EVENT.finditer(text))
+    # A match is an event's head or an argument, which belongs to the last head.
     for match in matches:
         found = {part: clean(value, repairs) for part, value in match.groupdict("").items()}
         if match["type"] is None:

@@ -39,14 +39,13 @@ MARKS = {
     **dict.fromkeys(",，、;；", ","),
     **dict.fromkeys(":：", ":"),
 }
-FAMILIES = ('"＂“”', "'‘’", "「」")  # a quote is closed by one of its own family
-FAMILY = {quote: family for family in FAMILIES for quote in family}
+# A quote is closed by one of its own family.
+FAMILY = {quote: family for family in ('"＂“”', "'‘’", "「」") for quote in family}
 OPENING, CLOSING = "“‘「", "”’」"
 START = re.compile(r"[{\[｛［]")
 # An unquoted text ends at a mark; an apostrophe may stand inside: O'Neill.
 WORD = re.compile(r"[^\[\]{}［］｛｝,，、;；:：\"＂“”「」\n]+")
 NEXT = re.compile(r"\s*(.?)", re.DOTALL)
-NUMBER = re.compile(r"-?\d+(\.\d+)?")
 ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 LITERALS = {"true": True, "false": False, "null": None, "True": True, "False": False, "None": None}
 
@@ -210,6 +209,7 @@ def readings(answer: str) -> Iterator[tuple[object, Counter]]:
         repairs["number"] += 1
         return text
 
+    # Strict JSON goes first: the tolerant reader would guess where a quote ends.
     try:
         value = json.loads(answer, object_pairs_hook=Pairs, parse_int=number, parse_float=number)
     except (ValueError, RecursionError):
@@ -218,6 +218,7 @@ def readings(answer: str) -> Iterator[tuple[object, Counter]]:
         yield value, repairs
         return
 
+    # Small models talk before the answer and after it, and put brackets into what they say.
     at = 0
     while start := START.search(answer, at):
         reader = Reader(answer, start.start())
@@ -229,20 +230,13 @@ def readings(answer: str) -> Iterator[tuple[object, Counter]]:
         yield value, reader.repairs
 
 
-def read_entities(value: object, repairs: Counter) -> Iterator[dict]:
-    """Yield NER items of `{"type": ["name"]}`, or of a list of `{"name", "type"}`."""
-    return read_words(value, "type", TYPE_KEYS, repairs)
-
-
-def read_arguments(value: object, repairs: Counter) -> Iterator[dict]:
-    """Yield one event's arguments of `{"role": ["name"]}`, or of a list of `{"name", "role"}`."""
-    return read_words([] if value is None else value, "role", ("role",), repairs)
-
-
-def read_words(
-    value: object, label: str, keys: tuple[str, ...], repairs: Counter
+def read_names(
+    value: object, repairs: Counter, label: str = "type", keys: tuple[str, ...] = TYPE_KEYS
 ) -> Iterator[dict]:
-    """Yield items of a name and a label, which stands under one of `keys` where it is a value."""
+    """Yield items of a name and a label: NER items, or the arguments of one event.
+
+    They stand as `{"type": ["name"]}`, or as a list of objects with the label under one of `keys`.
+    """
     for kind, found in by_label(value, ("name",), keys, repairs):
         for word in listed(found, is_text, repairs):
             name = word.get("name") if isinstance(word, Pairs) else word
@@ -264,17 +258,18 @@ def read_relations(value: object, repairs: Counter) -> Iterator[dict]:
 def read_events(value: object, repairs: Counter) -> Iterator[dict]:
     """Yield EE items of `{"type": [{"trigger", "arguments"}]}`, or of a list of events."""
     for kind, found in by_label(value, ("trigger",), TYPE_KEYS, repairs):
-        for event in listed(found, is_event, repairs):
+        for event in listed(found, lambda one: isinstance(one, Pairs) or is_text(one), repairs):
             if is_text(event):  # `{"type": ["trigger"]}`
                 repairs["bare_trigger"] += 1
                 event = Pairs([("trigger", event)])
             trigger = event.get("trigger") if isinstance(event, Pairs) else None
             if kept(repairs, kind, trigger):
-                arguments = list(read_arguments(event.get("arguments"), repairs))
-                yield {"type": kind, "trigger": trigger, "arguments": arguments}
+                told = event.get("arguments")
+                arguments = read_names([] if told is None else told, repairs, "role", ("role",))
+                yield {"type": kind, "trigger": trigger, "arguments": list(arguments)}
 
 
-COLLECTORS = {"NER": read_entities, "RE": read_relations, "EE": read_events}
+COLLECTORS = {"NER": read_names, "RE": read_relations, "EE": read_events}
 
 
 def by_label(
@@ -320,11 +315,6 @@ def is_pair(value: object) -> bool:
     return isinstance(value, Pairs) or whole
 
 
-def is_event(value: object) -> bool:
-    """Tell whether a value is an object or a bare trigger."""
-    return isinstance(value, Pairs) or is_text(value)
-
-
 # ---- the tolerant reader of JSON
 
 
@@ -340,7 +330,7 @@ class Reader:
         self.closers: list[str] = []  # of the brackets that are open, outermost first
 
     def peek(self) -> str:
-        """Skip spaces and return what follows, as the JSON mark that it stands for; "" at the end."""
+        """Skip spaces; return what follows, as the JSON mark that it stands for, "" at the end."""
         self.at = NEXT.match(self.text, self.at).start(1)
         char = self.text[self.at : self.at + 1]
         return MARKS.get(char, char)
@@ -428,6 +418,7 @@ class Reader:
         letters, inner, at = [], 0, self.at + 1
         while at < len(self.text):
             char = self.text[at]
+            # An escaped quote is a letter like any other.
             if char == "\\":
                 letter, at = unescape(self.text, at)
                 letters.append(letter)
@@ -463,7 +454,7 @@ class Reader:
         if text in LITERALS:
             self.repairs["python_literal"] += text[0].isupper()
             return LITERALS[text]
-        self.repairs["number" if NUMBER.fullmatch(text) else "bare_word"] += 1
+        self.repairs["number" if re.fullmatch(r"-?\d+(\.\d+)?", text) else "bare_word"] += 1
         return text
 
 

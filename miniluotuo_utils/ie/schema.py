@@ -81,18 +81,13 @@ def check_schema(schema: Schema, task: str) -> None:
             f"schema is {schema!r}; for {task} expected {shape}, "
             "at least one: schema_of(records, task)"
         )
-    if not isinstance(schema, Mapping):
-        check_names(schema, "schema", "types")
-        return
-    for kind, roles in schema.items():
-        check_names(roles, f"schema of {kind!r}", "roles")
-
-
-def check_names(names: object, where: str, what: str) -> None:
-    """Raise ValueError unless `names` is a list of texts; a single text would be spelt out."""
-    listed = isinstance(names, Collection) and not isinstance(names, str)
-    if not listed or not all(isinstance(name, str) for name in names):
-        raise ValueError(f"{where}: found {names!r}, expected a list of {what}")
+    parts = {f" of {kind!r}": schema[kind] for kind in schema} if task == "EE" else {"": schema}
+    what = "roles" if task == "EE" else "types"
+    for where, names in parts.items():
+        # A single text is a collection of texts too, and would be spelt out letter by letter.
+        listed = isinstance(names, Collection) and not isinstance(names, str)
+        if not listed or not all(isinstance(name, str) for name in names):
+            raise ValueError(f"schema{where}: found {names!r}, expected a list of {what}")
 
 
 def order(sentence: str, item: Mapping) -> list[int]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import permutations
 
 from miniluotuo_utils.ie.schema import field_of, items_of
 
@@ -102,13 +103,12 @@ def hard_negatives(records: Iterable[Mapping], task: str) -> dict[str, dict[str,
             for cue in cues_of(item):
                 cues[cue][item["type"]] += 1
     for counts in cues.values():
-        for kind, count in counts.items():
-            others = {other: min(count, n) for other, n in counts.items() if other != kind}
-            shared[kind].update(others)
-    return {
-        kind: {other: n / counts.total() for other, n in counts.most_common()}
-        for kind, counts in shared.items()
-    }
+        for kind, other in permutations(counts, 2):
+            shared[kind][other] += min(counts[kind], counts[other])
+    table: dict[str, dict[str, float]] = {}
+    for kind, counts in shared.items():
+        table[kind] = {other: n / counts.total() for other, n in counts.most_common()}
+    return table
 
 
 def cues_of(item: Mapping) -> Iterator[tuple]:

@@ -1,4 +1,4 @@
-"""Names of an answer put back into their sentence. Shown in notebook 05.
+"""Put the names of an answer back into their sentence. Shown in notebook 05.
 
 In: a sentence and parsed items. Out: an IE record whose every `pos` cuts its name out, or is null.
 """
@@ -6,7 +6,7 @@ In: a sentence and parsed items. Out: an IE record whose every `pos` cuts its na
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 
 from miniluotuo_utils.ie.schema import distinct, field_of
@@ -16,7 +16,9 @@ Place = tuple[int, int]
 
 
 def spans(sentence: str, name: str) -> list[Place]:
-    """Every place `name` stands in `sentence`, as [start, end) in characters, left to right, not overlapping itself.
+    """Return every place where `name` stands in `sentence`, as [start, end) in characters.
+
+    They go from left to right and do not overlap.
 
     >>> spans("南京市长江大桥在南京", "南京")
     [(0, 2), (8, 10)]
@@ -25,10 +27,10 @@ def spans(sentence: str, name: str) -> list[Place]:
 
 
 def locate(sentence: str, names: Sequence[str], policy: str = "first") -> list[list[Place]]:
-    """The places of each name, `[]` for a name that the sentence does not hold.
+    """Return the places of each name, `[]` for a name that the sentence does not hold.
 
-    `first`: one place, the first that the same name has not taken yet, or its very first when all are taken, so a
-    name listed twice means two mentions. `every`: all its places.
+    `first`: one place, the first that the same name has not taken yet, or its very first when all
+    are taken, so a name listed twice means two mentions. `every`: all its places.
 
     >>> locate("南京市长江大桥在南京", ["南京", "长江", "南京", "南京", "上海"])
     [[(0, 2)], [(3, 5)], [(8, 10)], [(0, 2)], []]
@@ -45,64 +47,72 @@ def locate(sentence: str, names: Sequence[str], policy: str = "first") -> list[l
 
 
 def mentioned(sentence: str, names: Sequence[str], policy: str) -> list[list[dict]]:
-    """`locate` as mentions: for each name its `{name, pos}`, one with pos null where the sentence does not hold it."""
-    located = zip(names, locate(sentence, names, policy), strict=True)
-    return [
-        [{"name": name, "pos": list(p) if p else None} for p in places or [None]]
-        for name, places in located
-    ]
+    """Return each name's mentions `{name, pos}`: one for each place, or one whose pos is null."""
+    found = []
+    for name, places in zip(names, locate(sentence, names, policy), strict=True):
+        found.append([{"name": name, "pos": list(place)} for place in places])
+        # A name that the sentence does not hold still counts, as a wrong answer.
+        if not places:
+            found[-1].append({"name": name, "pos": None})
+    return found
 
 
 def to_record(
     sentence: str, items: Sequence[Mapping], task: str, policy: str = "first", source: str = ""
 ) -> dict:
-    """Parsed items as an IE record: located, in their order, exact duplicates removed.
+    """Turn parsed items into an IE record: located, in their order, exact duplicates removed.
 
-    Entities, and triggers, share the places of their sentence; head and tail those of their relation; arguments
-    those of their event. With policy `every` a relation stands once for each pair of places.
+    Entities, and triggers, share the places of their sentence; head and tail those of their
+    relation; arguments those of their event. With policy `every` a relation stands once for each
+    pair of places.
 
     >>> to_record("李白生于碎叶", [{"name": "李白", "type": "人物"}], "NER")["entities"]
     [{'name': '李白', 'type': '人物', 'pos': [0, 2]}]
     """
     field = field_of(task)
-    build = {"entities": entities, "relations": relations, "events": events}[field]
-    return {"sentence": sentence, "source": source, field: distinct(build(sentence, items, policy))}
+    located = {"NER": located_entities, "RE": located_relations, "EE": located_events}[task]
+    found = distinct(located(sentence, items, policy))
+    return {"sentence": sentence, "source": source, field: found}
 
 
-def entities(sentence: str, items: Sequence[Mapping], policy: str) -> Iterable[dict]:
-    """Entities with their places."""
+def located_entities(sentence: str, items: Sequence[Mapping], policy: str) -> Iterator[dict]:
+    """Yield entities with their places."""
     found = mentioned(sentence, [item["name"] for item in items], policy)
     for item, things in zip(items, found, strict=True):
         yield from ({"name": t["name"], "type": item["type"], "pos": t["pos"]} for t in things)
 
 
-def relations(sentence: str, items: Sequence[Mapping], policy: str) -> Iterable[dict]:
-    """Relations with the places of head and tail; their entity types are not in an answer, so they are ""."""
+def located_relations(sentence: str, items: Sequence[Mapping], policy: str) -> Iterator[dict]:
+    """Yield relations with the places of head and tail.
+
+    An answer does not say of which type head and tail are, so their types are "".
+    """
     for item in items:
         heads, tails = mentioned(sentence, [item["head"], item["tail"]], policy)
         for head, tail in product(heads, tails):
-            yield {"head": typed(head), "type": item["type"], "tail": typed(tail)}
+            yield {
+                "head": {"name": head["name"], "type": "", "pos": head["pos"]},
+                "type": item["type"],
+                "tail": {"name": tail["name"], "type": "", "pos": tail["pos"]},
+            }
 
 
-def typed(thing: Mapping) -> dict:
-    """A mention of unknown type."""
-    return {"name": thing["name"], "type": "", "pos": thing["pos"]}
-
-
-def events(sentence: str, items: Sequence[Mapping], policy: str) -> Iterable[dict]:
-    """Events with the places of their triggers and arguments."""
+def located_events(sentence: str, items: Sequence[Mapping], policy: str) -> Iterator[dict]:
+    """Yield events with the places of their triggers and arguments."""
     triggers = mentioned(sentence, [item["trigger"] for item in items], policy)
     for item, found in zip(items, triggers, strict=True):
-        places = mentioned(sentence, [a["name"] for a in item["arguments"]], policy)
+        names = [argument["name"] for argument in item["arguments"]]
         arguments = [
-            {"name": t["name"], "role": a["role"], "pos": t["pos"]}
-            for a, things in zip(item["arguments"], places, strict=True)
-            for t in things
+            {"name": thing["name"], "role": argument["role"], "pos": thing["pos"]}
+            for argument, things in zip(
+                item["arguments"], mentioned(sentence, names, policy), strict=True
+            )
+            for thing in things
         ]
-        for t in found:
+        for thing in found:
             yield {
                 "type": item["type"],
-                "trigger": t["name"],
-                "pos": t["pos"],
+                "trigger": thing["name"],
+                "pos": thing["pos"],
                 "arguments": distinct(arguments),
             }
