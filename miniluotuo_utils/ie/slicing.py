@@ -102,9 +102,13 @@ def hard_negatives(records: Iterable[Mapping], task: str) -> dict[str, dict[str,
             shared.setdefault(item["type"], Counter())
             for cue in cues_of(item):
                 cues[cue][item["type"]] += 1
+
+    # Cue by cue and not type by type: few cues have two types, so most cost nothing.
     for counts in cues.values():
         for kind, other in permutations(counts, 2):
             shared[kind][other] += min(counts[kind], counts[other])
+
+    # As shares: a frequent type would otherwise look hard for its number alone.
     table: dict[str, dict[str, float]] = {}
     for kind, counts in shared.items():
         table[kind] = {other: n / counts.total() for other, n in counts.most_common()}

@@ -52,19 +52,17 @@ class Options:
         """Raise ValueError for options that make no sense, before anything is read."""
         for name in ("per_type", "limit", "slice_size"):
             value = getattr(self, name)
-            number = isinstance(value, int) and value >= 1
-            if not number and value not in (None, DEFAULT):
+            if value not in (None, DEFAULT) and not (isinstance(value, int) and value >= 1):
                 raise ValueError(f"{name} is {value!r}; expected a whole number of at least 1")
         if isinstance(self.names, str):
             raise ValueError(f"names is the text {self.names!r}; expected a list of names")
         if self.format not in FORMATS:
             raise ValueError(f"format is {self.format!r}; expected one of {', '.join(FORMATS)}")
         for name in self.names or ():
-            tasks = card(name).tasks
-            if not set(tasks) & set(TASKS):
-                known = ", ".join(TASKS)
+            if not set(card(name).tasks) & set(TASKS):
                 raise ValueError(
-                    f"{name} has the tasks {', '.join(tasks)}; expected one of {known}"
+                    f"{name} has the tasks {', '.join(card(name).tasks)}; "
+                    f"expected one of {', '.join(TASKS)}"
                 )
         if self.split.split("_")[-1] in ("dev", "test"):
             raise ValueError(
