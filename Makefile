@@ -19,7 +19,7 @@ run: install
 
 test: install
 	@$(VENV)/bin/ruff check --quiet .
-	@$(VENV)/bin/python -m pytest --durations=5
+	@$(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist worksteal --durations=5
 
 refresh: install
 	@$(VENV)/bin/python scripts/run_notebooks.py --scale smoke

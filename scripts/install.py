@@ -1,9 +1,10 @@
 """Make the virtual environment that the Makefile runs in, with plain words when it cannot be made.
 
-    python3 scripts/install.py VENV     (called by make; TORCH_INDEX=address chooses where torch comes from)
+    python3 scripts/install.py .venv     (make calls it; on Windows: py scripts\\install.py .venv)
 
-Standard library only, and readable by an old Python, which it refuses. The stamp file that tells make that all is well is
-written last.
+TORCH_INDEX=address chooses where torch comes from; UNCONSTRAINED=1 takes the newest versions that
+requirements.txt allows. Standard library only, and readable by an old Python, which it refuses. The
+stamp file that tells make that all is well is written last.
 """
 
 import hashlib
@@ -40,41 +41,57 @@ def fingerprint():
 
 
 def constrained():
-    """Whether to take the exact set of constraints.txt, which CI proved on Python 3.11; newer than 3.13 take the ranges."""
-    return sys.version_info[:2] <= (3, 13)
+    """Whether to take the exact set of constraints.txt, which CI proved on Python 3.11."""
+    return sys.version_info[:2] <= (3, 13) and not os.environ.get("UNCONSTRAINED")
+
+
+def python_of(venv):
+    """The environment's own Python: Windows keeps it in another folder."""
+    if os.name == "nt":
+        return os.path.join(venv, "Scripts", "python.exe")
+    return os.path.join(venv, "bin", "python")
 
 
 def pip(venv, *arguments):
     """Run pip of the new environment; explain the two failures that everybody meets."""
-    command = [
-        os.path.join(venv, "bin", "python"),
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        *arguments,
-    ]
-    done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
+    command = [python_of(venv), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    done = subprocess.run(command + list(arguments), stderr=subprocess.PIPE, text=True)
     if done.returncode:
         sys.stderr.write(done.stderr)
         if "No space left" in done.stderr:
             stop(
-                "the disk is full. Free about %d GiB, or work in a folder on another disk, then run make again."
-                % SPACE
+                "the disk is full. Free about %d GiB, or work in a folder on another disk, "
+                "then run it again." % SPACE
             )
         if any(sign in done.stderr for sign in NETWORK):
             stop(
-                "pip could not fetch a package: is the network up? Behind a mirror, set PIP_INDEX_URL. Then run make again."
+                "pip could not fetch a package: is the network up? Behind a mirror, set "
+                "PIP_INDEX_URL. Then run it again."
             )
-        stop("pip failed; its own words stand above. After mending it, run make again.")
+        stop("pip failed; its own words stand above. After mending it, run it again.")
+
+
+def make_environment(venv):
+    """An empty environment with pip, unless there is one already."""
+    python = python_of(venv)
+    if os.path.exists(python):
+        asked = [python, "-m", "pip", "--version"]
+        if not subprocess.run(
+            asked, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ).returncode:
+            return
+    if subprocess.run([sys.executable, "-m", "venv", "--clear", venv]).returncode:
+        stop(
+            "python3 -m venv failed. On Debian and Ubuntu: apt install python3-venv. "
+            "Then run it again."
+        )
 
 
 def main(venv):
     if sys.version_info < LEAST:
         stop(
-            "this is Python %d.%d; Mini-Luotuo needs %d.%d or newer. Try: make PYTHON=python3.11 run"
-            % (sys.version_info[:2] + LEAST)
+            "this is Python %d.%d; Mini-Luotuo needs %d.%d or newer. "
+            "Try: make PYTHON=python3.11 run" % (sys.version_info[:2] + LEAST)
         )
     stamp = os.path.join(venv, ".installed")
     wanted = fingerprint()
@@ -83,23 +100,17 @@ def main(venv):
     free = shutil.disk_usage(".").free / 2**30
     if free < SPACE and not os.path.exists(stamp):
         stop(
-            "%.1f GiB are free here, about %d are needed. Free some space, or clone to another disk."
-            % (free, SPACE)
+            "%.1f GiB are free here, about %d are needed. Free some space, or clone to another "
+            "disk." % (free, SPACE)
         )
     print("installing into %s (minutes the first time) ..." % venv, flush=True)
-    has_pip = [os.path.join(venv, "bin", "python"), "-m", "pip", "--version"]
-    if (
-        not os.path.exists(has_pip[0])
-        or subprocess.run(has_pip, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode
-    ):
-        if subprocess.run([sys.executable, "-m", "venv", "--clear", venv]).returncode:
-            stop(
-                "python3 -m venv failed. On Debian and Ubuntu: apt install python3-venv. Then run make again."
-            )
+    make_environment(venv)
+
+    # An index of torch builds need not hold what torch needs: those come with the rest.
     constraints = ["-c", "constraints.txt"] if constrained() else []
     index = os.environ.get("TORCH_INDEX")
-    # an index of torch builds need not hold what torch needs: those come with the rest
-    pip(venv, "torch", *constraints, *(["--no-deps", "--index-url", index] if index else []))
+    where = ["--no-deps", "--index-url", index] if index else []
+    pip(venv, "torch", *(constraints + where))
     pip(venv, "-r", "requirements.txt", *constraints)
     with open(stamp, "w") as file:
         file.write(wanted)

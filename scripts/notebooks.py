@@ -1,10 +1,11 @@
 """Keep what every notebook and README carries equal: setup cell, badge, address, outputs, tables.
 
-    python scripts/notebooks.py refresh          curated outputs of the last run at smoke, into the committed notebooks
+    python scripts/notebooks.py refresh     outputs of the last run at smoke, into the notebooks
     python scripts/notebooks.py badges --repo owner/name
-    python scripts/notebooks.py tables           catalog and zoo, into the READMEs (the zoo's memory takes minutes)
+    python scripts/notebooks.py tables      catalog and zoo, into their READMEs (minutes)
 
-In: `notebooks/*.ipynb`. Out: the same files with one address in all badges and setup cells, and stripped outputs.
+In: `notebooks/*.ipynb`. Out: the same files with one address in all badges and setup cells, and
+stripped outputs.
 """
 
 from __future__ import annotations
@@ -27,26 +28,32 @@ KEPT, SKIPPED = "keep_output", "skip-execution"
 NOISE = ("widgets", "papermill", "language_info", "execution", "colab", "vscode")
 
 SETUP = """
-# 准备：在 Colab / Kaggle 上克隆仓库并安装依赖；在本地什么也不做。 On Colab or Kaggle: clone and install; elsewhere nothing.
+# 准备：在 Colab / Kaggle 上克隆仓库并安装依赖；在本地什么也不做。
+# On Colab or Kaggle: clone and install; elsewhere nothing.
 import importlib.util, os, subprocess, sys
 from importlib.metadata import version
 
 SLUG, REF = "{slug}", "{ref}"
-if importlib.util.find_spec("miniluotuo_utils") is None and ("COLAB_RELEASE_TAG" in os.environ or "KAGGLE_KERNEL_RUN_TYPE" in os.environ):
+hosted = {{"COLAB_RELEASE_TAG", "KAGGLE_KERNEL_RUN_TYPE"}} & set(os.environ)
+if hosted and importlib.util.find_spec("miniluotuo_utils") is None:
     folder = os.path.abspath(SLUG.split("/")[-1])
     if not os.path.isdir(folder):
-        subprocess.run(["git", "clone", "--depth", "1", "--branch", REF, f"https://github.com/{{SLUG}}", folder], check=True)
-    # 平台自带的 torch 和 numpy 绝不替换。 The platform's own torch and numpy are never replaced.
-    with open("live-constraints.txt", "w") as file:
-        file.write("".join(f"{{name}}=={{version(name)}}\\n" for name in ("torch", "numpy", "ipykernel")))
-    pip = [sys.executable, "-m", "pip", "install", "-q", "-c", os.path.abspath("live-constraints.txt"), "-r", "requirements.txt"]
-    subprocess.run(pip, check=True, cwd=folder)
+        clone = ["git", "clone", "--depth", "1", "--branch", REF]
+        subprocess.run([*clone, f"https://github.com/{{SLUG}}", folder], check=True)
+    # 平台自带的 torch 和 numpy 绝不替换。 The platform's own torch and numpy stay.
+    kept = os.path.abspath("live-constraints.txt")
+    with open(kept, "w") as file:
+        for name in ("torch", "numpy", "ipykernel"):
+            file.write(f"{{name}}=={{version(name)}}\\n")
+    pip = [sys.executable, "-m", "pip", "install", "-q", "-c", kept]
+    subprocess.run([*pip, "-r", "requirements.txt"], check=True, cwd=folder)
     sys.path.insert(0, folder)
 """.strip()
 
 
 def notebooks(root: Path | None = None) -> list[Path]:
-    """The repository's notebooks in their order. FileNotFoundError where the package stands without its repository."""
+    """The repository's notebooks in their order. FileNotFoundError where the package stands without
+    its repository."""
     root = root or repository()
     if root is None:
         raise FileNotFoundError(
@@ -90,7 +97,8 @@ def remote_slug(root: Path) -> str | None:
 
 
 def write_badges(root: Path, slug: str, ref: str) -> list[Path]:
-    """Write one address into `notebooks/ADDRESS`, every badge, every setup cell and both READMEs; returns what changed."""
+    """Write one address into `notebooks/ADDRESS`, every badge, every setup cell and both READMEs;
+    returns what changed."""
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", slug):
         raise ValueError(
             f"REPO is {slug!r}; expected owner/name, for example REPO=my-class/Mini-Luotuo"
@@ -118,9 +126,9 @@ def readdressed(text: str, old: tuple[str, str], new: tuple[str, str]) -> str:
             f"SLUG, REF = {quote}{old[0]}{quote}, {quote}{old[1]}{quote}",
             f"SLUG, REF = {quote}{new[0]}{quote}, {quote}{new[1]}{quote}",
         )
-    text = text.replace(
-        f"/github/{old[0]}/blob/{old[1]}/notebooks/", f"/github/{new[0]}/blob/{new[1]}/notebooks/"
-    )
+    # Colab's and Kaggle's addresses both end so.
+    book = "/{0}/blob/{1}/notebooks/"
+    text = text.replace(book.format(*old), book.format(*new))
     clone = "git clone https://github.com/{0} && cd {1}"
     return text.replace(
         clone.format(old[0], old[0].split("/")[1]), clone.format(new[0], new[0].split("/")[1])
@@ -133,7 +141,8 @@ def tags(cell: nbformat.NotebookNode) -> list[str]:
 
 
 def stripped(book: nbformat.NotebookNode, keep: bool = True) -> nbformat.NotebookNode:
-    """A notebook as it is committed: no outputs but the curated ones, no counts, no metadata of tools."""
+    """A notebook as it is committed: no outputs but the curated ones, no counts, no metadata of
+    tools."""
     for name in NOISE:
         book.metadata.pop(name, None)
     for cell in book.cells:
@@ -146,7 +155,8 @@ def stripped(book: nbformat.NotebookNode, keep: bool = True) -> nbformat.Noteboo
 
 
 def curated(cell: nbformat.NotebookNode) -> list:
-    """The outputs of a cell worth committing: tables and pictures, without progress lines and without counts."""
+    """The outputs of a cell worth committing: tables and pictures, without progress lines and
+    without counts."""
     outputs = [o for o in cell.outputs if o.output_type in ("display_data", "execute_result")]
     for output in outputs:
         output.metadata = {}
@@ -157,7 +167,8 @@ def curated(cell: nbformat.NotebookNode) -> list:
 
 
 def refresh(root: Path, executed: Path) -> Iterator[Path]:
-    """Copy the curated outputs of the executed notebooks into the committed ones; yields each notebook written."""
+    """Copy the curated outputs of the executed notebooks into the committed ones; yields each
+    notebook written."""
     for path in notebooks(root):
         book = nbformat.read(path, as_version=4)
         ran = {cell.id: cell for cell in nbformat.read(executed / path.name, as_version=4).cells}
@@ -211,7 +222,8 @@ def write_zoo(root: Path) -> list[Path]:
 
 
 def write_between(root: Path, mark: str, between: str) -> list[Path]:
-    """Put a text between `<!-- mark -->` and `<!-- /mark -->` of both READMEs; returns what changed."""
+    """Put a text between `<!-- mark -->` and `<!-- /mark -->` of both READMEs; returns what
+    changed."""
     changed = []
     for path in (root / "README.md", root / "README_zh.md"):
         text = path.read_text(encoding="utf-8")
@@ -223,7 +235,8 @@ def write_between(root: Path, mark: str, between: str) -> list[Path]:
         )
         if count != 1:
             raise ValueError(
-                f"{path.name}: found {count} places for the {mark}, expected one between <!-- {mark} --> and <!-- /{mark} -->"
+                f"{path.name}: found {count} places for the {mark}, "
+                f"expected one between <!-- {mark} --> and <!-- /{mark} -->"
             )
         if new != text:
             path.write_text(new, encoding="utf-8")

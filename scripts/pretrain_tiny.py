@@ -1,12 +1,14 @@
-"""Pretrain the tiny base that makes `smoke` mean something, and write it to `miniluotuo_utils/embedded/student/`.
+"""Pretrain the tiny base that makes `smoke` mean something, and write it to
+`miniluotuo_utils/embedded/student/`.
 
     MINILUOTUO_MIRROR=… python scripts/pretrain_tiny.py --minutes 68 --threads 1
 
-What it reads is in `tiny_material.py`. Copying is what extraction needs and what comes latest in a small model. So three
-heads start as an induction circuit (`head_start`), some rows practise bare copying of random characters, and the hidden matrices are
-trained by Muon. Writes the model (bf16 safetensors), its tokenizer,
-`training.jsonl` (the log, one line per 50 steps), `loss.png` and `data.json` (sources, licences, figures); a snapshot every ten
-minutes stands beside, in `--snapshots`.
+What it reads is in `tiny_material.py`. Copying is what extraction needs and what comes latest in a
+small model. So three heads start as an induction circuit (`head_start`), some rows practise bare
+copying of random characters, and the hidden matrices are trained by Muon. Writes the model (bf16
+safetensors), its tokenizer, `training.jsonl` (the log, one line per 50 steps), `loss.png` and
+`data.json` (sources, licences, figures); a snapshot every ten minutes stands beside, in
+`--snapshots`.
 """
 
 from __future__ import annotations
@@ -61,7 +63,8 @@ class Packed(IterableDataset):
             yield from packed
 
     def bare(self, row: dict) -> dict:
-        """Plain text, wholly supervised; or a given text and its copy, which alone is supervised."""
+        """Plain text, wholly supervised; or a given text and its copy, which alone is
+        supervised."""
         ids = partial(self.tokenizer.encode, add_special_tokens=False)
         given, rest = (
             ids(row.get("given", "")),
@@ -75,12 +78,14 @@ class Packed(IterableDataset):
 
 @torch.no_grad()
 def head_start(model: GPT2LMHeadModel, scale: float = 0.05) -> None:
-    """Initialise three heads as an induction circuit (Olsson et al. 2022, "In-context Learning and Induction Heads").
+    """Initialise three heads as an induction circuit (Olsson et al. 2022, "In-context Learning and
+    Induction Heads").
 
-    The 256 dimensions begin as three parts: 128 for the token, 64 for the token before it, 64 for the position (sines of 32
-    random frequencies, so that "one earlier" is a rotation). Head 0 of layer 0 looks one token back and writes what stood there
-    into the second part; heads 0 and 1 of layer 1 look for the place whose predecessor is the present token and write
-    what stands there. Everything is trained afterwards. From random weights the same came after 8 M tokens.
+    The 256 dimensions begin as three parts: 128 for the token, 64 for the token before it, 64 for
+    the position (sines of 32 random frequencies, so that "one earlier" is a rotation). Head 0 of
+    layer 0 looks one token back and writes what stood there into the second part; heads 0 and 1 of
+    layer 1 look for the place whose predecessor is the present token and write what stands there.
+    Everything is trained afterwards. From random weights the same came after 8 M tokens.
     """
     width, size = model.config.n_embd, model.config.n_embd // model.config.n_head
     token, before, position = slice(0, 128), slice(128, 192), slice(192, 256)
@@ -249,7 +254,8 @@ def main() -> None:
     model = GPT2LMHeadModel(config).train()
     head_start(model)
     print(
-        f"{model.num_parameters():,} parameters, {len(material.patterns.all)} patterns, {len(listed):,} words, {len(material.pairs):,} sentences with a pair",
+        f"{model.num_parameters():,} parameters, {len(material.patterns.all)} patterns, "
+        f"{len(listed):,} words, {len(material.pairs):,} sentences with a pair",
         flush=True,
     )
     share = torch.zeros(()).share_memory_()

@@ -1,4 +1,4 @@
-"""Run the notebooks headless: papermill over them in their order, with live progress and a closing table.
+"""Run the notebooks headless, in their order, with live progress and a closing table.
 
     python scripts/run_notebooks.py --scale smoke --only 01,05 --parameter SEED=7
 
@@ -31,7 +31,8 @@ class NotebookFailed(RuntimeError):
 
 
 def chosen(only: str | None = None, start: str | None = None) -> list[Path]:
-    """The notebooks to run: all, from one on, or those that begin with one of the comma-separated numbers of `only`."""
+    """The notebooks to run: all, from one on, or those that begin with one of the comma-separated
+    numbers of `only`."""
     books = notebooks()
     names = ", ".join(b.stem for b in books)
     for wanted in [*(only.split(",") if only else []), *([start] if start else [])]:
@@ -43,7 +44,8 @@ def chosen(only: str | None = None, start: str | None = None) -> list[Path]:
 
 
 def check_parameters(book: Path, parameters: Mapping[str, Any]) -> None:
-    """ValueError for a parameter that the notebook does not have: papermill itself would only log it and run at full size."""
+    """ValueError for a parameter that the notebook does not have: papermill itself would only log
+    it and run at full size."""
     from papermill import inspect_notebook
 
     known = inspect_notebook(str(book))
@@ -54,9 +56,11 @@ def check_parameters(book: Path, parameters: Mapping[str, Any]) -> None:
 
 
 def execute(book: Path, folder: Path, parameters: Mapping[str, Any]) -> Path:
-    """Run one notebook into `folder`; the executed copy and its HTML appear only when it ran to the end.
+    """Run one notebook into `folder`; the executed copy and its HTML appear only when it ran to the
+    end.
 
-    A failing one is kept as `<name>.failed.ipynb`. Raises NotebookFailed with the failing cell and its traceback.
+    A failing one is kept as `<name>.failed.ipynb`. Raises NotebookFailed with the failing cell and
+    its traceback.
     """
     import papermill
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
@@ -84,7 +88,10 @@ def execute(book: Path, folder: Path, parameters: Mapping[str, Any]) -> Path:
         raise NotebookFailed(failure(book, error, failed)) from None
     except (DeadKernelError, CellTimeoutError) as error:
         os.replace(working, failed)
-        what = f"{book.name}: {type(error).__name__}; a kernel that dies is most often out of memory: a smaller scale, batch or student helps"
+        what = (
+            f"{book.name}: {type(error).__name__}; a kernel that dies is most often out of memory: "
+            "a smaller scale, batch or student helps"
+        )
         raise NotebookFailed(f"{what}\n--- kept as {failed.parent.name}/{failed.name}") from None
     except BaseException:
         working.unlink(missing_ok=True)
@@ -96,7 +103,8 @@ def execute(book: Path, folder: Path, parameters: Mapping[str, Any]) -> Path:
 
 
 def coalesced(book: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """The notebook with neighbouring pieces of one stream joined: a streamed answer is one text, not a column of characters."""
+    """The notebook with neighbouring pieces of one stream joined: a streamed answer is one text,
+    not a column of characters."""
     from nbconvert.preprocessors.coalescestreams import CoalesceStreamsPreprocessor
 
     return CoalesceStreamsPreprocessor().preprocess(book, {})[0]
@@ -107,8 +115,8 @@ def failure(book: Path, error: Any, kept: Path) -> str:
     trace = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback))
     lines = trace.splitlines()[-40:]
     return (
-        f"{book.name} failed in cell {error.cell_index} with {error.ename}: {error.evalue}\n--- the cell\n{error.source}\n"
-        f"--- the end of its traceback\n"
+        f"{book.name} failed in cell {error.cell_index} with {error.ename}: {error.evalue}\n"
+        f"--- the cell\n{error.source}\n--- the end of its traceback\n"
         + "\n".join(lines)
         + f"\n--- kept as {kept.parent.name}/{kept.name}"
     )
@@ -130,7 +138,8 @@ def run(
     start: str | None = None,
     parameters: Mapping[str, Any] | None = None,
 ) -> int:
-    """Run the notebooks at one scale, one after the other; returns 0, or 1 after the first that fails."""
+    """Run the notebooks at one scale, one after the other; returns 0, or 1 after the first that
+    fails."""
     if scale not in SCALES:
         raise ValueError(f"SCALE is {scale!r}; expected one of {', '.join(SCALES)}")
     books, given = chosen(only, start), {"SCALE": scale, **(parameters or {})}

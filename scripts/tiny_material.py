@@ -1,9 +1,10 @@
 # ruff: noqa: SIM905 - word lists read better as text
 """The texts and tasks that the tiny student is pretrained on: an endless, seeded mixture.
 
-Written here: sentence patterns (`tiny_templates.tsv`), names, times, organisations, tasks. Taken from sources whose
-stated licence allows it: word lists (THUOCL), pairs with a relation (DeepKE), chats (OpenAssistant). Never an
-evaluation or test split, and nothing of the embedded IE sentences, so that a fine-tuned student has not met them.
+Written here: sentence patterns (`tiny_templates.tsv`), names, times, organisations, tasks. Taken
+from sources whose stated licence allows it: word lists (THUOCL), pairs with a relation (DeepKE),
+chats (OpenAssistant). Never an evaluation or test split, and nothing of the embedded IE sentences,
+so that a fine-tuned student has not met them.
 """
 
 from __future__ import annotations
@@ -487,7 +488,8 @@ class Patterns:
 
 
 class Material:
-    """The tasks; `rows(share)` is endless, with more bare copying at the beginning, where `share` of the training is small."""
+    """The tasks; `rows(share)` is endless, with more bare copying at the beginning, where `share`
+    of the training is small."""
 
     def __init__(self, seed: int) -> None:
         self.rng = random.Random(seed)
@@ -548,7 +550,8 @@ class Material:
         )
 
     def ner(self) -> dict:
-        """Names by type: a random slice of types in random order, now and then under other names."""
+        """Names by type: a random slice of types in random order, now and then under other
+        names."""
         record = self.patterns.record(self.patterns.all)
         types = self.rng.sample(self.types, self.rng.choice([1, 2, 3, 4, 6, 8, 8]))
         types += [
@@ -619,7 +622,8 @@ class Material:
         return self.instruction(record, "EE", {k: self.patterns.roles[k] for k in kinds})
 
     def repeat(self) -> dict:
-        """Say a sentence again, or a clause of it, or a piece that begins with two given characters."""
+        """Say a sentence again, or a clause of it, or a piece that begins with two given
+        characters."""
         sentence = self.sentence()
         clauses = [p for p in re.split("[，。；？！]", sentence) if p]
         start = self.rng.randrange(max(1, len(sentence) - 5))
@@ -642,7 +646,8 @@ class Material:
         return {"text": self.sentence()}
 
     def copying(self) -> dict:
-        """Bare copying without a prompt: `text` is given, `copy` supervised; random characters or listed words."""
+        """Bare copying without a prompt: `text` is given, `copy` supervised; random characters or
+        listed words."""
         n = self.rng.randint(4, 24)
         pieces = (
             self.rng.choices(self.characters, k=n)
@@ -667,7 +672,8 @@ class Material:
         }
 
     def rows(self, share: Callable[[], float]) -> Iterator[dict]:
-        """An endless mixture; half of the rows are bare copying in the first twentieth of the training, few later."""
+        """An endless mixture; half of the rows are bare copying in the first twentieth of the
+        training, few later."""
         later: dict[Callable, int] = {
             self.ner: 36,
             self.re: 16,

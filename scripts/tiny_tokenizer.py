@@ -1,8 +1,10 @@
-"""Build the tiny student's tokenizer: one token per Chinese character, whole words for the English prompt, bytes for the rest.
+"""Build the tiny student's tokenizer: one token per Chinese character, whole words for the English
+prompt, bytes for the rest.
 
     python scripts/tiny_tokenizer.py OUT     (called by scripts/pretrain_tiny.py)
 
-Every text comes back character by character, because a character outside the vocabulary becomes its UTF-8 bytes.
+Every text comes back character by character, because a character outside the vocabulary becomes its
+UTF-8 bytes.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ from miniluotuo_utils.prompts import WITH_INPUT, WITHOUT_INPUT, prompt
 
 SPECIAL = ["<|endoftext|>", "<|pad|>"]
 BYTES = [f"<0x{b:02X}>" for b in range(256)]
-WORDS = r" ?[A-Za-z]+| ?[^\S\n]|#+|[\s\S]"  # an English word with its space, a run of #, or one character
+# an English word with its space, a run of #, or one character
+WORDS = r" ?[A-Za-z]+| ?[^\S\n]|#+|[\s\S]"
 SIZE = 4864
 
 

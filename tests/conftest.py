@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+# Several test processes share the cores: one thread each is faster than threads that wait.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("MPLBACKEND", "agg")
 BESIDE = Path(__file__).resolve().parents[2] / "shared" / "mirror"

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "miniluotuo_utils"
 
 # from the ground up; rooms of one floor do not import each other
 FLOORS = (
-    ("moved",),
+    ("moved", "extras"),
     ("files", "prompts", "text"),
     ("runtime", "records"),
     ("tokens", "data", "teacher"),
@@ -27,7 +27,8 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
 
 def imports(path: Path) -> list[tuple[int, str]]:
-    """Line and module (without the package's name) of every import of the package in a file, inside functions too."""
+    """Line and module (without the package's name) of every import of the package in a file, inside
+    functions too."""
     found = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if (
@@ -48,7 +49,8 @@ def is_module(name: str) -> bool:
 
 
 def sources() -> dict[str, Path]:
-    """Module name -> file, for everything in the package but the faces (`__init__`) and the embedded task."""
+    """Module name -> file, for everything in the package but the faces (`__init__`) and the
+    embedded task."""
     files = [
         p for p in PACKAGE.rglob("*.py") if p.name != "__init__.py" and "embedded" not in p.parts
     ]
@@ -56,16 +58,16 @@ def sources() -> dict[str, Path]:
 
 
 def test_no_room_imports_upwards_or_sideways():
-    """An arrow that climbs makes two rooms one: neither can then be read, tested or replaced alone."""
+    """An arrow that climbs makes two rooms one: neither can then be read, tested or replaced
+    alone."""
     broken = []
     for name, path in sources().items():
         room = name.partition(".")[0]
         for line, module in imports(path):
             other = module.partition(".")[0]
             if other and other != room and FLOOR[other] >= FLOOR[room]:
-                broken.append(
-                    f"{path.relative_to(PACKAGE.parent)}:{line} imports {module}: {other} is no lower than {room}"
-                )
+                place = f"{path.relative_to(PACKAGE.parent)}:{line}"
+                broken.append(f"{place} imports {module}: {other} is no lower than {room}")
     assert not broken, "\n".join(broken)
 
 
@@ -86,7 +88,8 @@ def test_no_circle_of_files():
 
 @pytest.mark.parametrize("module", sorted(MODULES))
 def test_a_module_that_moved_names_its_new_place(module):
-    """People copied `from miniluotuo_utils.presets import ...` out of a notebook: it must not only fail."""
+    """People copied `from miniluotuo_utils.presets import ...` out of a notebook: it must not only
+    fail."""
     with pytest.raises(ModuleNotFoundError, match="is now"):
         importlib.import_module(f"miniluotuo_utils.{module}")
     new = MODULES[module].split(" ")[0]
@@ -97,7 +100,8 @@ def test_a_module_that_moved_names_its_new_place(module):
     ("module", "name", "new"), [(m, n, new) for m, gone in NAMES.items() for n, new in gone.items()]
 )
 def test_a_name_that_moved_names_its_new_place(module, name, new):
-    """`from miniluotuo_utils.records import read_jsonl` worked once; where it does no longer, it says why."""
+    """`from miniluotuo_utils.records import read_jsonl` worked once; where it does no longer, it
+    says why."""
     place, _, newest = new.rpartition(".")
     assert hasattr(importlib.import_module(f"miniluotuo_utils.{place}"), newest)
     try:
@@ -155,6 +159,7 @@ def hard_lines(path: Path) -> list[str]:
 
 @pytest.mark.parametrize("name", sorted(sources()))
 def test_a_file_reads_easily(name):
-    """Density was the house's worst fault: 59 nested comprehensions and 13 comments in 9,044 lines."""
+    """Density was the house's worst fault: 59 nested comprehensions and 13 comments in 9,044
+    lines."""
     path = sources()[name]
     assert not hard_lines(path), "\n".join(f"{path.name}:{line}" for line in hard_lines(path))

@@ -1,4 +1,5 @@
-"""The notebooks: what every one must have, and that each runs alone, headless, in a fresh folder, with no network."""
+"""The notebooks: what every one must have, and that each runs alone, headless, in a fresh folder,
+with no network."""
 
 import ast
 import os
@@ -46,7 +47,8 @@ def test_header(path):
 
 @each_book
 def test_setup_and_parameters_come_first(path):
-    """papermill injects after the cell tagged parameters; a value that is no literal would go stale."""
+    """papermill injects after the cell tagged parameters; a value that is no literal would go
+    stale."""
     first, second = code(path)[:2]
     assert first.source == setup_cell(*address(ROOT))
     assert tags(second) == ["parameters"]
@@ -58,7 +60,8 @@ def test_setup_and_parameters_come_first(path):
 
 @each_book
 def test_cells_are_short_and_plain(path):
-    """`%pip` and `!cmd` leave a cell green when they fail; `input()` and `sys.exit` break a headless run."""
+    """`%pip` and `!cmd` leave a cell green when they fail; `input()` and `sys.exit` break a
+    headless run."""
     for cell in code(path):
         assert len(cell.source.splitlines()) <= 25, cell.source[:60]
         assert not re.search(r"^\s*[%!]|\binput\(|sys\.exit|plt\.show\(", cell.source, re.M), (
@@ -126,7 +129,8 @@ def test_it_ends_with_summary_exercises_and_links(path):
 @pytest.mark.notebooks
 @each_book
 def test_it_runs_alone(path, tmp_path, monkeypatch):
-    """Every badge must work by itself: nothing in runs/, no mirror, hubs out of reach, no Chinese glyph missing."""
+    """Every badge must work by itself: nothing in runs/, no mirror, hubs out of reach, no Chinese
+    glyph missing."""
     monkeypatch.setenv("MINILUOTUO_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("MINILUOTUO_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("MINILUOTUO_MIRROR", "")

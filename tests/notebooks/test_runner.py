@@ -1,6 +1,6 @@
-"""The runner and the notebooks' common parts: clear failures, one address everywhere, every public name used."""
+"""The runner and the notebooks' common parts: clear failures, one address everywhere, every public
+name used."""
 
-import ast
 import importlib
 import re
 import shutil
@@ -130,7 +130,8 @@ def test_one_address_stands_in_every_badge_and_setup_cell(clone):
 
 
 def test_the_setup_cell_checks_its_exit_codes(tmp_path):
-    """`%pip install nosuch` leaves a cell green; here a failing clone must fail, and torch must stay what it is."""
+    """`%pip install nosuch` leaves a cell green; here a failing clone must fail, and torch must
+    stay what it is."""
     cell = book.setup_cell("nobody/nothing", "main")
     assert "check=True" in cell
     assert "live-constraints" in cell
@@ -139,8 +140,8 @@ def test_the_setup_cell_checks_its_exit_codes(tmp_path):
     fake.write_text("#!/bin/sh\nexit 7\n")
     fake.chmod(0o755)
     code = (
-        "import importlib.util as u\nfind = u.find_spec\nu.find_spec = lambda n, *a: None if n == 'miniluotuo_utils' else find(n, *a)\n"
-        + cell
+        "import importlib.util as u\nfind = u.find_spec\n"
+        "u.find_spec = lambda n, *a: None if n == 'miniluotuo_utils' else find(n, *a)\n" + cell
     )
     environment = {"PATH": str(tmp_path), "COLAB_RELEASE_TAG": "x"}
     done = subprocess.run(
