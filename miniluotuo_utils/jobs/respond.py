@@ -1,23 +1,23 @@
-"""The teacher over files of any size: rows in, the same rows with answers out; seeds in, a grown set out.
+"""Ask a teacher over files of any size: answer their rows, or grow a set out of their seeds.
 
-In: JSON Lines. Out: JSON Lines, in the same order, written whole or not at all. Used by `respond` and `instruct` of the command line.
+In: JSON Lines. Out: JSON Lines, in the same order; a file appears when it is complete. Used by
+`respond` and `instruct` of the command line, shown in notebook 02.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from functools import partial
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from miniluotuo_utils.files import DataError, iter_jsonl, write_jsonl, written_whole
-from miniluotuo_utils.prompts import joined
-from miniluotuo_utils.teacher.client import Messages, Teacher, chat
-from miniluotuo_utils.teacher.guided import RESPOND_SYSTEM, Grown, grow, of_language, why_unusable
+from miniluotuo_utils.teacher.client import Teacher, chat, question_of
+from miniluotuo_utils.teacher.guided import RESPOND_SYSTEM, Grown, grow, of_language, verdict
 
 
-def asked_rows(path: Path) -> Iterator[dict]:
-    """Rows with an `instruction` (and an `input`), one at a time; DataError names the line of one without."""
+def instructions_of(path: Path) -> Iterator[dict]:
+    """Yield rows with an `instruction` (and an `input`); DataError names the line of one without."""
     for number, row in enumerate(iter_jsonl(path), 1):
         if (
             not isinstance(row, dict)
@@ -25,14 +25,10 @@ def asked_rows(path: Path) -> Iterator[dict]:
             or not (row["instruction"] + str(row.get("input") or "")).strip()
         ):
             raise DataError(
-                f"{path.name}, line {number}: found no instruction, expected a row with the text field instruction"
+                f"{path.name}, line {number}: found no instruction, expected a row with the text "
+                "field instruction"
             )
         yield row
-
-
-def question(row: Mapping, system: str) -> Messages:
-    """What a row asks the teacher."""
-    return chat(joined(row["instruction"], row.get("input") or ""), system)
 
 
 def respond_file(
@@ -44,68 +40,68 @@ def respond_file(
     progress: bool = True,
     **sampling: Any,
 ) -> dict[str, int]:
-    """Fill the `output` of every row of `source` and write them to `target`, in order, in constant memory.
+    """Fill the `output` of every row of `source` and write the rows to `target`, in order.
 
-    Rows without a usable answer go to `rejected` with their `reason`; without that path nothing is written while one is missing.
-    What was answered is in the store either way, so a second run asks only for what has no reply. Returns `answered` and `unanswered`.
+    Rows without a usable answer go to `rejected` with their `reason`; without that path nothing is
+    written while one is missing. What was answered is in the store either way, so a second run asks
+    only for what has no reply. Memory stays constant. Returns how many rows are `answered` and
+    `unanswered`.
     """
-    if len({path.resolve() for path in (source, target, rejected) if path}) < 2 + (
-        rejected is not None
-    ):
+    paths = [path.resolve() for path in (source, target, rejected) if path]
+    if len(set(paths)) < len(paths):
         raise ValueError(
-            f"{target.name}: found one file named twice, expected rows, answers and rejected rows in files of their own"
+            f"{target.name}: found one file named twice, expected rows, answers and rejected rows "
+            "in files of their own"
         )
-    system = of_language(RESPOND_SYSTEM, language)
-    for _ in asked_rows(source):  # a bad line at the end must not be found after an hour of paying
+    # A bad line at the end must not be found after an hour of paying.
+    for _ in instructions_of(source):
         pass
-    teacher.fill((question(row, system) for row in asked_rows(source)), progress, **sampling)
-    counts = {"answered": 0, "unanswered": 0, "without reply": 0}
-    judge = partial(judged, teacher, system, sampling, counts)
+
+    # First everything goes into the store; then the files are written from there, row by row.
+    system, counts = of_language(RESPOND_SYSTEM, language), Counter()
+    prompts = (chat(question_of(row), system) for row in instructions_of(source))
+    teacher.fill(prompts, progress, **sampling)
     if rejected is not None:
-        write_jsonl(rejected, (row for row, good in map(judge, asked_rows(source)) if not good))
-        counts = dict.fromkeys(counts, 0)
-        judge = partial(judged, teacher, system, sampling, counts)
-    with written_whole(target) as whole:
-        write_jsonl(whole, (row for row, good in map(judge, asked_rows(source)) if good))
+        verdicts = judged(teacher, source, system, sampling, Counter())
+        write_jsonl(rejected, (row for row, good in verdicts if not good))
+    with written_whole(target) as partial:
+        verdicts = judged(teacher, source, system, sampling, counts)
+        write_jsonl(partial, (row for row, good in verdicts if good))
         if counts["unanswered"] and rejected is None:
+            rows = counts["answered"] + counts["unanswered"]
             raise DataError(
-                f"{counts['unanswered']:,} of {counts['answered'] + counts['unanswered']:,} rows have no usable answer, so {target.name} was not "
-                f"written; what was answered is stored. {counts['without reply']:,} have no reply yet: run again to ask for them. The others' replies "
-                "are cut, empty or refusals: ask with other parameters, or give --rejected FILE to write these rows there"
+                f"{counts['unanswered']:,} of {rows:,} rows have no usable answer, so "
+                f"{target.name} was not written; what was answered is stored. "
+                f"{counts['without reply']:,} have no reply yet: run again to ask for them. The "
+                "others' replies are cut, empty or refusals: ask with other parameters, or give "
+                "--rejected FILE to write these rows there"
             )
     return counts
 
 
 def judged(
-    teacher: Teacher, system: str, sampling: Mapping[str, Any], counts: dict[str, int], row: dict
-) -> tuple[dict, bool]:
-    """A row with its answer and True, or with the reason why there is none and False; counted."""
-    reply = teacher.stored(question(row, system), **sampling)
-    reason = (
-        why_unusable(reply, joined(row["instruction"], row.get("input") or ""))
-        if reply
-        else "no answer after all retries"
-    )
-    counts["unanswered" if reason else "answered"] += 1
-    counts["without reply"] += reply is None
-    return (
-        ({**row, "reason": reason}, False)
-        if reason
-        else ({**row, "output": reply.text.strip(), "source": row.get("source") or "teacher"}, True)
-    )
+    teacher: Teacher, source: Path, system: str, sampling: dict, counts: Counter
+) -> Iterator[tuple[dict, bool]]:
+    """Yield each row with its answer and True, or with the reason why it has none and False."""
+    for row in instructions_of(source):
+        reply = teacher.stored(chat(question_of(row), system), **sampling)
+        added = verdict(row, reply)
+        good = "reason" not in added
+        counts["answered" if good else "unanswered"] += 1
+        counts["without reply"] += reply is None
+        yield {**row, **added}, good
 
 
-def topic_lines(path: Path) -> list[str]:
-    """Topics: one per line, or JSON Lines with a field `topic` or `word`."""
+def topics_of_file(path: Path) -> list[str]:
+    """Read topics: one per line, or JSON Lines with a field `topic` or `word`."""
     lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     if not lines or not lines[0].startswith("{"):
         return lines
-    rows = list(iter_jsonl(path))
-    if unnamed := [
-        n for n, row in enumerate(rows, 1) if not isinstance(row.get("topic", row.get("word")), str)
-    ]:
-        raise DataError(f"{path.name}, line {unnamed[0]}: found no field topic or word")
-    return [row.get("topic", row.get("word")) for row in rows]
+    topics = [row.get("topic", row.get("word")) for row in iter_jsonl(path)]
+    for number, topic in enumerate(topics, 1):
+        if not isinstance(topic, str):
+            raise DataError(f"{path.name}, line {number}: found no field topic or word")
+    return topics
 
 
 def grow_file(
@@ -117,8 +113,7 @@ def grow_file(
     **options: Any,
 ) -> Grown:
     """Grow a set from a file of seeds and write its rows to `target`."""
-    grown = grow(
-        teacher, list(asked_rows(seeds)), count, topic_lines(topics) if topics else None, **options
-    )
+    known = list(instructions_of(seeds))
+    grown = grow(teacher, known, count, topics_of_file(topics) if topics else None, **options)
     write_jsonl(target, grown.rows)
     return grown

@@ -1,51 +1,63 @@
-"""A paid teacher behind the OpenAI chat protocol, asked many questions at once and none of them twice.
+"""Ask a paid teacher behind the OpenAI chat protocol, many questions at once and none of them twice.
 
-In: an iterable of message lists. Out: `Reply`s in the same order, each stored as it arrives. Shown in notebook 02.
+In: an iterable of message lists. Out: `Reply`s in the same order, each stored as it arrives. Shown
+in notebook 02.
+
+`Teacher` holds what stays (address, limits, store, what was spent), `Run` is one call of its `ask`.
+The way of one request is read from top to bottom in `Run`: answer → pay → send → retried.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import random
 import re
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from miniluotuo_utils.teacher.limits import Budget, BudgetReached, Gate, Pace
+from miniluotuo_utils.prompts import joined
+from miniluotuo_utils.teacher.limits import Budget, Concurrency, Ledger, RateLimit
 from miniluotuo_utils.teacher.store import BEAT, Reply, Store, new_owner, request_key
 
 if TYPE_CHECKING:  # openai takes half a second to import: loaded with the first question
     from openai import AsyncOpenAI
 
 Messages = list[dict[str, str]]
-Result = TypeVar("Result")
+
+# the variables that a teacher is set by, with what each may look like
 EXAMPLES = {
     "TEACHER_BASE_URL": "https://api.deepseek.com/v1",
     "TEACHER_MODEL": "deepseek-chat",
     "TEACHER_API_KEY": "sk-...",
 }
 NO_KEY = "no-key-needed"
-TRIES: ContextVar[dict[str, int]] = ContextVar(
-    "tries"
-)  # of the request of this task: sent, and refused with an error status
 NOT_IN_BODY = ("stream", "n", "extra_headers", "extra_query", "timeout")
+SURROGATES = re.compile("[\ud800-\udfff]")  # half of a pair, as in "好\ud83d"
+
+# "doubtful": tries of the current request that may have been billed though we saw no usage. Every
+# worker is a task with a context of its own and sends one request at a time, so the HTTP hooks find
+# the right one here.
+TRIES: ContextVar[Counter[str]] = ContextVar("tries")
 
 
 class Teacher:
     """A model behind an OpenAI-compatible address; `ask` is all there is to it.
 
-    What is not given comes from TEACHER_BASE_URL, TEACHER_MODEL and TEACHER_API_KEY; only a teacher on this machine needs
-    no key. `store` is a `Store`, a path, or None (replies live as long as the teacher). At most `concurrency` requests are
-    open, fewer while the server refuses (429, 503). `requests_per_minute` counts retries too, `tokens_per_minute` the usage
-    that the server reports. `budget` stops the run before it is passed, judged by what this object spent. `timeout` in seconds
-    per try, `max_retries` after 408, 409, 429, 5xx, lost connections and answers that are none, waiting as long as the
-    server's Retry-After says. Raises ValueError for a missing variable.
+    What is not given comes from TEACHER_BASE_URL, TEACHER_MODEL and TEACHER_API_KEY; only a teacher
+    on this machine needs no key. `store` is a `Store`, a path, or None (replies live as long as the
+    teacher). At most `concurrency` requests are open, fewer while the server refuses (429, 503).
+    `requests_per_minute` counts retries too, `tokens_per_minute` the usage that the server reports.
+    `budget` stops the run before it is passed, judged by what this object spent. `timeout` is in
+    seconds per try. `max_retries` apply to 408, 409, 429, 5xx, lost connections and replies that
+    are no chat completion; they wait as long as the server's Retry-After says. Raises ValueError
+    for a missing variable.
     """
 
     def __init__(
@@ -71,22 +83,10 @@ class Teacher:
                 f"concurrency: found {concurrency}, expected 1 or more requests at a time"
             )
         self.concurrency, self.budget = concurrency, budget or Budget()
-        self.requests, self.tokens = Pace(requests_per_minute), Pace(tokens_per_minute)
+        self.requests, self.tokens = RateLimit(requests_per_minute), RateLimit(tokens_per_minute)
         self.timeout, self.max_retries = timeout, max_retries
-        self.spent = {
-            "asked": 0,
-            "from_store": 0,
-            "failed": 0,
-            "prompt_tokens": 0,
-            "completion_tokens": 0,
-        }
-        self._promised: list[
-            tuple[int, int]
-        ] = []  # (prompt, completion) tokens that the open requests may still cost
-        self._unsure = [
-            0,
-            0,
-        ]  # the same of tries that brought no usage, but may have been answered and billed
+        self.ledger = Ledger()
+        self.spent = self.ledger.spent
 
     def __repr__(self) -> str:
         return f"Teacher({self.where}, {self.store!r})"
@@ -99,54 +99,52 @@ class Teacher:
     def ask(
         self, requests: Iterable[Messages], progress: bool = True, **sampling: Any
     ) -> list[Reply]:
-        """One reply per list of messages, in the same order; synchronous, also inside Jupyter.
+        """Return one reply per list of messages, in the same order; synchronous, also inside Jupyter.
 
-        `requests` is read lazily, `concurrency` at a time. `sampling` is sent as it stands (temperature, top_p, max_tokens, ...)
-        and is part of a reply's key. What the store knows is not asked again; a request that fails after all retries comes
-        back with `error`, is not stored, and costs no other reply. A refused key or an unknown model ends the run at once
-        (ValueError), a budget that the next request might pass too (BudgetReached); what was answered is in the store.
+        `requests` is read lazily, `concurrency` at a time. `sampling` is sent as it stands
+        (temperature, top_p, max_tokens, ...) and is part of a reply's key. What the store knows is
+        not asked again. A request that fails after all retries comes back with `error`, is not
+        stored, and costs no other reply. A refused key or an unknown model ends the run at once
+        (ValueError), and so does a budget that the next request might pass (BudgetReached); what
+        was answered is in the store.
         """
-        replies: list[Reply] = []
-
-        def keep(place: int, reply: Reply) -> None:
-            replies.extend(
-                Reply("", "", error="not asked") for _ in range(place + 1 - len(replies))
-            )
-            replies[place] = reply
-
-        run_to_end(self._ask_all(requests, checked_sampling(sampling), progress, keep))
-        return replies
+        replies: dict[int, Reply] = {}
+        run = Run(self, sampling)
+        run_to_end(run.answer_all, requests, progress, replies.__setitem__)
+        return [replies[place] for place in range(len(replies))]
 
     def fill(
         self, requests: Iterable[Messages], progress: bool = True, **sampling: Any
     ) -> dict[str, int]:
-        """`ask` for millions of requests: the replies go to the store and nowhere else, so that memory stays constant.
+        """`ask` for millions of requests: the replies go to the store only, so that memory stays constant.
 
-        Returns how many were `answered` and how many `failed`; `stored` gives each reply afterwards.
+        Returns how many were `answered` and how many `failed`; `stored` gives each reply
+        afterwards.
         """
         counts = {"answered": 0, "failed": 0}
 
         def count(place: int, reply: Reply) -> None:
             counts["answered" if reply.error is None else "failed"] += 1
 
-        run_to_end(self._ask_all(requests, checked_sampling(sampling), progress, count))
+        run_to_end(Run(self, sampling).answer_all, requests, progress, count)
         return counts
 
     def stored(self, messages: Messages, **sampling: Any) -> Reply | None:
-        """The reply that the store holds for a request, None where there is none; asks nobody."""
-        return self.store.get(request_key(self._request(messages, checked_sampling(sampling))))
+        """Return the reply that the store holds for a request, None where there is none; asks nobody."""
+        return self.store.get(request_key(self.request(messages, checked_sampling(sampling))))
 
     def ask_one(self, message: str, system: str | None = None, **sampling: Any) -> Reply:
-        """The reply to one message, with an optional system message."""
+        """Return the reply to one message, with an optional system message."""
         return self.ask([chat(message, system)], progress=False, **sampling)[0]
 
     def estimate(
         self, requests: Sequence[Messages], sample: int = 20, seed: int = 0, **sampling: Any
     ) -> dict[str, float]:
-        """A dry run: ask a random sample (kept in the store, so paid for only once) and project tokens and money to all.
+        """Ask a random sample (kept in the store, so paid for only once) and project its cost to all requests.
 
-        Returns `requests, sampled, prompt_tokens, completion_tokens, cost`; the last three are projections, tokens as the server
-        counts them, cost at the budget's prices. Raises ValueError where no sampled request was answered.
+        Returns `requests, sampled, prompt_tokens, completion_tokens, cost`; the last three are
+        projections, tokens as the server counts them, cost at the budget's prices. Raises
+        ValueError where no sampled request was answered.
         """
         chosen = random.Random(seed).sample(list(requests), min(sample, len(requests)))
         replies = [r for r in self.ask(chosen, progress=False, **sampling) if r.error is None]
@@ -155,10 +153,8 @@ class Teacher:
                 f"estimate: none of {len(chosen)} sampled requests was answered; ask one by hand with ask_one to see why"
             )
         scale = len(requests) / len(replies)
-        prompt, completion = (
-            scale * sum(getattr(r, f) or 0 for r in replies)
-            for f in ("prompt_tokens", "completion_tokens")
-        )
+        prompt = scale * sum(r.prompt_tokens or 0 for r in replies)
+        completion = scale * sum(r.completion_tokens or 0 for r in replies)
         return {
             "requests": len(requests),
             "sampled": len(replies),
@@ -167,289 +163,230 @@ class Teacher:
             "cost": self.budget.cost(prompt, completion),
         }
 
-    def _request(self, messages: Messages, sampling: Mapping[str, Any]) -> dict:
-        """A request as it is sent and as its key is made."""
+    def request(self, messages: Messages, sampling: Mapping[str, Any]) -> dict:
+        """Return a request as it is sent and as its key is made."""
         return {"model": self.model, "messages": messages, **sampling}
 
-    async def _ask_all(
-        self,
-        requests: Iterable[Messages],
-        sampling: dict,
-        progress: bool,
-        take: Callable[[int, Reply], None],
+
+class Run:
+    """One call of `Teacher.ask`: its workers, its HTTP client, and its claims on the store."""
+
+    def __init__(self, teacher: Teacher, sampling: Mapping[str, Any]) -> None:
+        self.teacher, self.store, self.ledger = teacher, teacher.store, teacher.ledger
+        self.sampling = checked_sampling(sampling)
+        self.owner = new_owner()
+        self.concurrency = Concurrency(teacher.concurrency)
+        self.error: Exception | None = None  # the first one that ends the whole run
+
+    async def answer_all(
+        self, requests: Iterable[Messages], progress: bool, take: Callable[[int, Reply], None]
     ) -> None:
-        """A fixed set of workers over one shared iterator: never more tasks than `concurrency`. `take` gets every reply and its place."""
-        waiting: dict[str, asyncio.Lock] = {}
-        broken: list[BaseException] = []
-        waiting_requests = enumerate(requests)
-        gate, owner = Gate(self.concurrency), new_owner()
+        """Answer every request and give its place and its reply to `take`, in the order of arrival."""
+        from tqdm import tqdm
 
-        async def work() -> None:
-            try:
-                while not broken and (following := next(waiting_requests, None)) is not None:
-                    place, messages = following
-                    take(
-                        place,
-                        await self._stored_or_asked(
-                            client, gate, owner, self._request(messages, sampling), waiting
-                        ),
-                    )
-                    bar.update()
-                    if place % 16 == 0:
-                        bar.set_postfix(self._progress(), refresh=False)
-            except Exception as error:  # of the caller's iterator, the store or the budget: the others finish what is paid for
-                broken.append(error)
-
-        with progress_bar(requests, self.model, progress) as bar:
-            async with self._open_client(gate) as client:
-                beating = asyncio.create_task(self._beat(owner))
+        numbered = enumerate(requests)
+        total = len(requests) if hasattr(requests, "__len__") else None
+        bar = tqdm(total=total, disable=not progress, desc=self.teacher.model, unit="reply")
+        self.client = self.open_client()
+        with bar:
+            async with self.client:
+                beating = asyncio.create_task(self.keep_claims())
                 try:
-                    await asyncio.gather(*(work() for _ in range(self.concurrency)))
+                    # A fixed set of workers over one shared iterator: rows are read only as fast
+                    # as they are answered, and a million of them are not a million tasks.
+                    workers = (self.work(numbered, take, bar) for _ in range(self.concurrency.most))
+                    await asyncio.gather(*workers)
                 finally:
                     beating.cancel()
-                    self.store.release(owner)
-        if broken:
-            raise broken[0]
+                    self.store.release(self.owner)
+        if self.error:
+            raise self.error
 
-    def _progress(self) -> dict[str, str]:
-        """What the progress bar says beside done, rate and remaining time: failures and what was spent."""
-        tokens = self.spent["prompt_tokens"] + self.spent["completion_tokens"]
-        money = self.budget.cost(self.spent["prompt_tokens"], self.spent["completion_tokens"])
-        return {"failed": str(self.spent["failed"]), "tokens": f"{tokens:,}"} | (
-            {"spent": f"{money:.2f}"} if self.budget.prices else {}
-        )
+    async def work(
+        self, numbered: Iterator[tuple[int, Messages]], take: Callable[[int, Reply], None], bar: Any
+    ) -> None:
+        """Answer one request after the other until there are no more, or an error ends the run."""
+        try:
+            for place, messages in numbered:
+                take(place, await self.answer(messages))
+                bar.update()
+                if place % 16 == 0:
+                    bar.set_postfix(self.ledger.summary(self.teacher.budget), refresh=False)
+                if self.error:
+                    return
+        except Exception as error:
+            # The caller's iterator, the store or the budget: the other workers still finish what is
+            # paid for.
+            self.error = self.error or error
 
-    async def _beat(self, owner: str) -> None:
-        """Signs of life for others on the same store; one that fails is made up for by the next."""
+    async def keep_claims(self) -> None:
+        """Give signs of life to others on the same store; one that fails is made up for by the next."""
         while True:
             await asyncio.sleep(BEAT)
             with suppress(OSError):
-                self.store.beat(owner)
+                self.store.beat(self.owner)
 
-    async def _stored_or_asked(
-        self,
-        client: AsyncOpenAI,
-        gate: Gate,
-        owner: str,
-        request: dict,
-        waiting: dict[str, asyncio.Lock],
-    ) -> Reply:
-        """The store's reply, else the teacher's, committed before it is returned. Equal requests wait for one another, here and in other processes."""
+    async def answer(self, messages: Messages) -> Reply:
+        """Return the store's reply, else the teacher's, committed before it is returned."""
+        request = self.teacher.request(messages, self.sampling)
         key = request_key(request)
-        async with waiting.setdefault(key, asyncio.Lock()):
-            while (reply := self.store.get(key)) is None:
-                if self.store.claim(key, owner):
-                    if (
-                        reply := self.store.get(key)
-                    ) is not None:  # another process answered between the two lines above
-                        self.store.release(owner, key)
-                    break
-                await asyncio.sleep(0.2)  # another process asks for it just now
-            if reply is not None:
-                self.spent["from_store"] += 1
-                await asyncio.sleep(
-                    0
-                )  # a long stored stretch must not starve the replies in flight
-            else:
-                reply = await self._within_limits(client, gate, request)
-                if reply.error is None:
-                    self.store.put(key, request, reply)
-                else:
-                    self.store.release(owner, key)
-        waiting.pop(key, None)
-        return reply
+        # Whoever claims the key asks. Equal requests wait here for its reply, in this process and
+        # in others: nothing is paid for twice.
+        while (reply := self.store.get(key)) is None and not self.store.claim(key, self.owner):
+            await asyncio.sleep(0.2)
 
-    async def _within_limits(self, client: AsyncOpenAI, gate: Gate, request: dict) -> Reply:
-        """Ask as soon as the gate, the pace and the budget allow it; book what it cost."""
-        promise = (
-            worst_case(request)
-            if self.budget.tokens is not None or self.budget.money is not None
-            else None
-        )
-        guess = sum(len(str(m["content"])) for m in request["messages"]) + self._mean_completion()
-        tries = TRIES.set({"sent": 0, "refused": 0})
-        async with gate:
-            if promise:
-                await self._promise(promise)
-            try:
-                await self.tokens.take(guess)
-                reply = await self._asked(client, request)
-                silent = (
-                    TRIES.get()["sent"] - TRIES.get()["refused"] - (reply.prompt_tokens is not None)
-                )
-            finally:
-                TRIES.reset(tries)
-                if promise:
-                    self._promised.remove(promise)
-            if promise:
-                self._unsure = [
-                    known + silent * worst
-                    for known, worst in zip(self._unsure, promise, strict=True)
-                ]
+        if reply is not None:
+            self.ledger.spent["from_store"] += 1
+            # A long stretch out of the store must not starve the replies in flight.
+            await asyncio.sleep(0)
+            return reply
+        reply = await self.pay(request)
         if reply.error is None:
-            self.tokens.correct((reply.prompt_tokens or 0) + (reply.completion_tokens or 0) - guess)
+            self.store.put(key, request, reply)
+        else:
+            self.store.release(self.owner, key)
         return reply
 
-    def _mean_completion(self) -> float:
-        """Mean completion tokens so far, 0 at the start: a guess that the server's usage corrects."""
-        return self.spent["completion_tokens"] / max(1, self.spent["asked"] - self.spent["failed"])
+    async def pay(self, request: dict) -> Reply:
+        """Ask as soon as concurrency, budget and rate limit allow it, and book what it cost."""
+        teacher, spent = self.teacher, self.ledger.spent
+        worst = worst_case(request) if teacher.budget.limited else {}
+        # A character is about a token, and a reply about as long as those before it; the server's
+        # usage corrects it.
+        characters = sum(len(str(m["content"])) for m in request["messages"])
+        guess = characters + spent["completion_tokens"] / max(1, spent["asked"] - spent["failed"])
+        tries: Counter[str] = Counter()
+        TRIES.set(tries)
+        async with self.concurrency:
+            await self.ledger.reserve(worst, teacher.budget)
+            try:
+                await teacher.tokens.wait(guess)
+                reply = await self.send(request)
+                tries["doubtful"] -= reply.prompt_tokens is not None
+            finally:
+                self.ledger.release(worst, tries["doubtful"])
+        if reply.error is None:
+            used = (reply.prompt_tokens or 0) + (reply.completion_tokens or 0)
+            teacher.tokens.correct(used - guess)
+        return reply
 
-    async def _promise(self, promise: tuple[int, int]) -> None:
-        """Set the worst case of a request aside. Wait while open requests may still cost less than promised; raise when none is open."""
-        while True:
-            prompt = (
-                self.spent["prompt_tokens"]
-                + self._unsure[0]
-                + promise[0]
-                + sum(p for p, _ in self._promised)
-            )
-            completion = (
-                self.spent["completion_tokens"]
-                + self._unsure[1]
-                + promise[1]
-                + sum(c for _, c in self._promised)
-            )
-            if self.budget.allows(prompt, completion):
-                self._promised.append(promise)
-                return
-            if not self._promised:
-                raise BudgetReached(
-                    f"budget: {self._progress()} after {self.spent['asked']:,} requests, and the next one may cost up to {promise[0]:,} + "
-                    f"{promise[1]:,} tokens more. What was answered is stored; raise the budget and run again: only what is missing is asked"
-                )
-            await asyncio.sleep(0.05)
-
-    async def _asked(self, client: AsyncOpenAI, request: dict) -> Reply:
-        """The teacher's reply; what goes wrong with this one request becomes its `error`, with the key taken out."""
+    async def send(self, request: dict) -> Reply:
+        """Return the teacher's reply; what goes wrong with this one request becomes its `error`."""
         import openai
 
-        self.spent["asked"] += 1
-        for attempt in range(self.max_retries + 1):
-            try:
-                # Not `chat.completions.create`, which spends half a millisecond per request on types that we do not use.
-                reply = to_reply(
-                    await client.post("/chat/completions", body=request, cast_to=object), self._key
-                )
-                break
-            except (
-                openai.AuthenticationError,
-                openai.PermissionDeniedError,
-                openai.NotFoundError,
-            ) as error:
-                raise ValueError(
-                    f"{self.where} refuses every request: {self._told(error)}. Check TEACHER_API_KEY, TEACHER_MODEL and "
-                    "TEACHER_BASE_URL"
-                ) from None
-            except (
-                ValueError,
-                openai.APIResponseValidationError,
-            ) as error:  # an answer that is none; the client itself retries the rest
-                if attempt == self.max_retries or isinstance(error, UnicodeError):
-                    return self._failed(error)
-                await asyncio.sleep(min(8, 0.2 * 2**attempt))
-            except Exception as error:
-                return self._failed(error)
-        self.spent["prompt_tokens"] += reply.prompt_tokens or 0
-        self.spent["completion_tokens"] += reply.completion_tokens or 0
+        spent = self.ledger.spent
+        spent["asked"] += 1
+        try:
+            reply = await self.retried(request)
+        except (
+            openai.AuthenticationError,
+            openai.PermissionDeniedError,
+            openai.NotFoundError,
+        ) as error:
+            raise ValueError(
+                f"{self.teacher.where} refuses every request: {self.told(error)}. Check TEACHER_API_KEY, TEACHER_MODEL "
+                "and TEACHER_BASE_URL"
+            ) from None
+        except Exception as error:
+            spent["failed"] += 1
+            return Reply("", "", model=self.teacher.model, error=self.told(error))
+        spent["prompt_tokens"] += reply.prompt_tokens or 0
+        spent["completion_tokens"] += reply.completion_tokens or 0
         return reply
 
-    def _failed(self, error: Exception) -> Reply:
-        """A request that brought no reply."""
-        self.spent["failed"] += 1
-        return Reply("", "", model=self.model, error=self._told(error))
+    async def retried(self, request: dict) -> Reply:
+        """Send a request until a chat completion comes back, or raise the last error.
 
-    def _told(self, error: Exception) -> str:
-        """An exception in one line, with the key taken out: servers echo it."""
-        return f"{type(error).__name__}: {error}".replace(self._key, "***")
+        The client itself retries refusals and lost connections; left to us are bodies that are no
+        completion.
+        """
+        import openai
 
-    @asynccontextmanager
-    async def _open_client(self, gate: Gate) -> AsyncIterator[AsyncOpenAI]:
-        """An `AsyncOpenAI` over aiohttp (twice as fast at many requests), whose every try keeps the pace and tells the gate how it went."""
-        from openai import AsyncOpenAI, DefaultAioHttpClient, DefaultAsyncHttpxClient
+        for attempt in itertools.count():
+            try:
+                # Not `chat.completions.create`: its types, unused here, cost half a millisecond per
+                # request.
+                body = await self.client.post("/chat/completions", body=request, cast_to=object)
+                return to_reply(body, self.teacher._key)
+            except (ValueError, openai.APIResponseValidationError) as error:
+                # A request that is no UTF-8 fails the same way every time.
+                if attempt == self.teacher.max_retries or isinstance(error, UnicodeError):
+                    raise
+                await asyncio.sleep(min(8, 0.2 * 2**attempt))
 
-        async def before(request: object) -> None:
-            await self.requests.take(1)
-            TRIES.get()["sent"] += 1
+    def told(self, error: Exception) -> str:
+        """Return an exception in one line, with the key taken out: servers echo it."""
+        return f"{type(error).__name__}: {error}".replace(self.teacher._key, "***")
 
-        async def after(response: Any) -> None:
-            TRIES.get()["refused"] += response.status_code >= 400
-            if response.status_code in (429, 503):
-                gate.refused(retry_after(response.headers.get("retry-after")))
-            elif response.status_code < 400:
-                gate.went_well()
+    def open_client(self) -> AsyncOpenAI:
+        """Return a client over aiohttp, twice as fast as httpx at many requests, with our hooks on every try."""
+        from openai import DEFAULT_CONNECTION_LIMITS, AsyncOpenAI, DefaultAioHttpClient
 
-        hooks = {"request": [before], "response": [after]}
-        options = {
-            "timeout": self.timeout,
-            "trust_env": not self.local,
-            "event_hooks": hooks,
-        }  # no proxy to this machine
-        limits = {
-            "max_connections": self.concurrency,
-            "max_keepalive_connections": self.concurrency,
-        }  # None would be aiohttp's 100
-        try:
-            http = DefaultAioHttpClient(**options, limits=http_limits(limits))
-        except RuntimeError:  # openai without its aiohttp extra
-            http = DefaultAsyncHttpxClient(**options, limits=http_limits(limits))
-        async with AsyncOpenAI(
-            base_url=self.base_url,
-            api_key=self._key,
-            timeout=self.timeout,
-            max_retries=self.max_retries,
+        teacher, most = self.teacher, self.teacher.concurrency
+        # httpx has a successor under another name: take the class that this openai stands on.
+        limits = type(DEFAULT_CONNECTION_LIMITS)(
+            max_connections=most, max_keepalive_connections=most
+        )
+        http = DefaultAioHttpClient(
+            timeout=teacher.timeout,
+            limits=limits,
+            trust_env=not teacher.local,  # no proxy stands between us and this machine
+            event_hooks={"request": [self.before_try], "response": [self.after_try]},
+        )
+        return AsyncOpenAI(
+            base_url=teacher.base_url,
+            api_key=teacher._key,
+            timeout=teacher.timeout,
+            max_retries=teacher.max_retries,
             http_client=http,
-        ) as client:
-            yield client
+        )
 
+    async def before_try(self, request: object) -> None:
+        """Keep to the requests per minute; until proven otherwise, what is sent is billed."""
+        await self.teacher.requests.wait(1)
+        TRIES.get()["doubtful"] += 1
 
-def progress_bar(requests: Iterable, name: str, shown: bool) -> Any:
-    """Done, rate and remaining time; the rest is in its postfix."""
-    from tqdm import tqdm
-
-    return tqdm(
-        total=len(requests) if hasattr(requests, "__len__") else None,
-        disable=not shown,
-        desc=name,
-        unit="reply",
-    )
-
-
-def http_limits(limits: Mapping[str, int | None]) -> Any:
-    """Connection limits in the class of the HTTP library that this openai stands on."""
-    try:
-        from httpx2 import Limits
-    except ImportError:
-        from httpx import Limits
-    return Limits(**limits)
+    async def after_try(self, response: Any) -> None:
+        """Learn from the status how many requests the server bears; an error status is not billed."""
+        if response.status_code < 400:
+            return self.concurrency.succeeded()
+        TRIES.get()["doubtful"] -= 1
+        if response.status_code in (429, 503):
+            self.concurrency.refused(retry_after(response.headers.get("retry-after")))
 
 
 def checked_sampling(sampling: Mapping[str, Any]) -> dict[str, Any]:
-    """Sampling parameters without those that are None; ValueError for one that does not ask for one plain reply."""
-    if wrong := [name for name in NOT_IN_BODY if name in sampling]:
-        raise ValueError(
-            f"sampling: found {wrong[0]}, expected parameters of one plain reply, such as temperature or max_tokens"
-        )
+    """Return sampling parameters without those that are None.
+
+    Raises ValueError for one that does not ask for one plain reply.
+    """
+    for name in NOT_IN_BODY:
+        if name in sampling:
+            raise ValueError(
+                f"sampling: found {name}, expected parameters of one plain reply, such as temperature or max_tokens"
+            )
     return {name: value for name, value in sampling.items() if value is not None}
 
 
-def worst_case(request: Mapping[str, Any]) -> tuple[int, int]:
-    """(prompt, completion) tokens that a request can cost at most: no tokenizer makes more tokens than bytes.
+def worst_case(request: Mapping[str, Any]) -> dict[str, int]:
+    """Return the tokens that a request can cost at most: no tokenizer makes more tokens than bytes.
 
     >>> worst_case({"messages": [{"role": "user", "content": "你好"}], "max_tokens": 100})
-    (38, 100)
+    {'prompt': 38, 'completion': 100}
     """
     limit = request.get("max_tokens") or request.get("max_completion_tokens")
     if not limit:
         raise ValueError(
-            "a budget needs max_tokens in every request, for without it nobody knows what a reply may cost; pass max_tokens=…"
+            "a budget needs max_tokens in every request, for without it nobody knows what a reply may cost; "
+            "pass max_tokens=…"
         )
-    return sum(
-        len(str(m["content"]).encode("utf-8", "replace")) + 32 for m in request["messages"]
-    ), limit
+    sizes = (len(str(m["content"]).encode("utf-8", "replace")) for m in request["messages"])
+    # 32 tokens of a chat template around each message
+    return {"prompt": sum(size + 32 for size in sizes), "completion": limit}
 
 
 def retry_after(value: str | None) -> float | None:
-    """Seconds of a Retry-After header, at most two minutes; None where it is missing or a date.
+    """Return the seconds of a Retry-After header, at most two minutes; None where it is missing or a date.
 
     >>> retry_after("2.5"), retry_after("Wed, 21 Oct 2026 07:28:00 GMT"), retry_after(None)
     (2.5, None, None)
@@ -461,7 +398,7 @@ def retry_after(value: str | None) -> float | None:
 
 
 def given(variable: str, value: str | None, default: str | None = None) -> str:
-    """A value, else the environment variable's, else the default, else an error that says how to set it."""
+    """Return a value, else the environment variable's, else the default, else say how to set it."""
     found = (value or os.environ.get(variable) or default or "").strip()
     if not found:
         raise ValueError(
@@ -472,7 +409,7 @@ def given(variable: str, value: str | None, default: str | None = None) -> str:
 
 
 def clean_key(key: str) -> str:
-    """The key itself if it can stand in an HTTP header; the error for one that cannot does not show it.
+    """Return a key that can stand in an HTTP header; the error for one that cannot does not show it.
 
     >>> clean_key("sk-，1")
     Traceback (most recent call last):
@@ -487,7 +424,7 @@ def clean_key(key: str) -> str:
 
 
 def chat(message: str, system: str | None = None) -> Messages:
-    """One user message, after an optional system message.
+    """Return one user message, after an optional system message.
 
     >>> chat("你好")
     [{'role': 'user', 'content': '你好'}]
@@ -496,54 +433,52 @@ def chat(message: str, system: str | None = None) -> Messages:
     return [*before, {"role": "user", "content": message}]
 
 
+def question_of(row: Mapping) -> str:
+    """Return the one message that a row with `instruction` and `input` is to a teacher.
+
+    >>> question_of({"instruction": "翻译成英文：", "input": "骆驼"})
+    '翻译成英文：\\n骆驼'
+    """
+    return joined(row["instruction"], row.get("input") or "")
+
+
 def to_reply(completion: Any, key: str = NO_KEY) -> Reply:
-    """A chat completion (parsed JSON) as a `Reply`; ValueError, without the key, for an answer that is none, as proxies and log-in pages send."""
-    choices = completion.get("choices") if isinstance(completion, dict) else None
+    """Return a chat completion (parsed JSON) as a `Reply`.
+
+    Raises ValueError, without the key, for anything else, as proxies and log-in pages send it.
+    """
+    body = completion if isinstance(completion, dict) else {}
+    choices = body.get("choices")
     if not choices or not isinstance(choices[0].get("message"), dict):
-        shown = (
-            completion.get("error") or completion if isinstance(completion, dict) else completion
-        )
-        shown = str(shown).replace(key, "***")[
-            :200
-        ]  # first the key, then the cut: half a key is a leak, too
+        # First the key, then the cut: half a key is a leak, too.
+        shown = str(body.get("error") or completion).replace(key, "***")[:200]
         raise ValueError(
             f"found {shown!r}, expected a chat completion with choices. Check TEACHER_BASE_URL; it "
             "usually ends in /v1"
         )
-    choice, usage = choices[0], completion.get("usage") or {}
-    text = re.sub(
-        "[\ud800-\udfff]", "\ufffd", choice["message"].get("content") or ""
-    )  # half an emoji, where max_tokens cut it
+    choice, usage = choices[0], body.get("usage") or {}
     return Reply(
-        text,
+        # Half an emoji, where max_tokens cut it, is no UTF-8 and could not be stored.
+        SURROGATES.sub("\ufffd", choice["message"].get("content") or ""),
         choice.get("finish_reason") or "",
         usage.get("prompt_tokens"),
         usage.get("completion_tokens"),
-        completion.get("model") or "",
+        body.get("model") or "",
     )
 
 
-def run_to_end(coroutine: Coroutine[Any, Any, Result]) -> Result:
-    """Run a coroutine from synchronous code; inside Jupyter, whose own loop is running, in a thread beside it.
+def run_to_end(function: Callable[..., Awaitable[None]], *arguments: Any) -> None:
+    """Run an async function from synchronous code, also in Jupyter, whose own loop is running already.
 
     An interrupt (the stop button, Ctrl-C) cancels it.
     """
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(coroutine)
-    running: Future = Future()
+        return asyncio.run(function(*arguments))
+    from anyio.from_thread import start_blocking_portal  # anyio comes with openai
 
-    async def main() -> Result:
-        running.set_result((asyncio.get_running_loop(), asyncio.current_task()))
-        return await coroutine
-
-    with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(asyncio.run, main())
-        try:
-            return future.result()
-        except KeyboardInterrupt:
-            loop, task = running.result()
-            with suppress(RuntimeError):  # it ended in this very moment
-                loop.call_soon_threadsafe(task.cancel)
-            raise
+    # A loop in a thread beside Jupyter's; leaving the block by an interrupt cancels what still runs
+    # in it.
+    with start_blocking_portal() as portal:
+        return portal.call(function, *arguments)

@@ -1,6 +1,7 @@
-"""How varied are generated instructions, and how far from their seeds? Nothing here asks a teacher.
+"""Measure how varied generated instructions are, and how far from their seeds. Nothing here asks a teacher.
 
-In: texts. Out: numbers, in characters because Chinese has no spaces to count words by. Shown in notebook 02.
+In: texts. Out: numbers, in characters because Chinese has no spaces to count words by. Shown in
+notebook 02.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 from zlib import crc32
 
@@ -16,11 +18,16 @@ from miniluotuo_utils.text import folded, jaccard
 if TYPE_CHECKING:
     import numpy as np
 
+CLAUSE_END = re.compile("[，。！？；：,.!?;:\n]")
+# words before the verb that says what to do, which jieba takes for verbs: 请写, 帮我写, 给我写
+POLITE = ("请", "帮", "要", "给", "把", "用", "让", "以")
+
 
 def mattr(tokens: Sequence[str], window: int = 50) -> float:
-    """Moving-average type-token ratio, times 100: the mean share of distinct tokens in every window of `window` tokens.
+    """Return the moving-average type-token ratio, times 100, as LaMini-LM reports it.
 
-    The measure LaMini-LM reports. Fewer tokens than the window: their plain ratio. No tokens: 0.
+    It is the mean share of distinct tokens in every window of `window` tokens. Fewer tokens than
+    the window: their plain ratio. No tokens: 0.
 
     >>> mattr("abab", window=2), mattr("aab", window=2), mattr("aab")
     (100.0, 75.0, 66.66666666666667)
@@ -29,24 +36,28 @@ def mattr(tokens: Sequence[str], window: int = 50) -> float:
         raise ValueError(f"window: found {window}, expected 1 token or more")
     if len(tokens) <= window:
         return 100 * len(set(tokens)) / len(tokens) if tokens else 0.0
+    # The window slides by one token: count what comes in and what goes out, not the whole window.
     inside = Counter(tokens[:window])
-    total = len(inside)
+    total = distinct = len(inside)
     for old, new in zip(tokens, tokens[window:], strict=False):
+        distinct += not inside[new]
         inside[new] += 1
         inside[old] -= 1
-        if not inside[old]:
-            del inside[old]
-        total += len(inside)
+        distinct -= not inside[old]
+        total += distinct
     return 100 * total / (len(tokens) - window + 1) / window
 
 
 def diversity(texts: Sequence[str]) -> dict[str, float]:
-    """`count`, `unique` (share of texts that differ when folded), `mean_chars`, and `mattr` of all their characters and of their words.
+    """Return `count`, `unique`, `mean_chars`, `mattr` (of characters) and `mattr_words`.
 
-    The texts are read as one running text, so that the window of 50 also covers instructions shorter than that.
+    `unique` is the share of texts that differ when folded. For MATTR the texts are read as one
+    running text, so that the window of 50 also covers instructions shorter than that.
 
-    >>> diversity(["写诗", "写诗。", "作画"])["unique"], round(diversity(["写诗", "写诗。", "作画"])["mattr"], 1)
-    (0.6666666666666666, 71.4)
+    >>> diversity(["写诗", "写诗。", "作画"])["unique"]
+    0.6666666666666666
+    >>> round(diversity(["写诗", "写诗。", "作画"])["mattr"], 1)
+    71.4
     """
     count = len(texts)
     running = "".join("".join(text.split()) for text in texts)
@@ -60,28 +71,34 @@ def diversity(texts: Sequence[str]) -> dict[str, float]:
 
 
 def nearest_seed(texts: Sequence[str], seeds: Sequence[str]) -> list[float]:
-    """For each text its likeness to the seed nearest to it: the Jaccard index of character bigrams, 0 to 1.
+    """Return the likeness of each text to its nearest seed: Jaccard of character bigrams, 0 to 1.
 
     >>> nearest_seed(["写一首诗。", "今天几号"], ["写一首诗", "写一首歌"])
     [1.0, 0.0]
     """
     known = [bigrams(seed) for seed in seeds]
-    return [max((jaccard(bigrams(text), seed) for seed in known), default=0.0) for text in texts]
+    nearest = []
+    for own in map(bigrams, texts):
+        nearest.append(max((jaccard(own, seed) for seed in known), default=0.0))
+    return nearest
 
 
 def words(texts: Iterable[str]) -> list[str]:
-    """The words of Chinese texts in order, without punctuation and white space (rjieba, the Rust port of jieba).
+    """Return the words of Chinese texts in order, without punctuation and white space.
+
+    They are cut by rjieba, the Rust port of jieba.
 
     >>> words(["写一首关于春天的诗。"])
     ['写', '一首', '关于', '春天', '的', '诗']
     """
     import rjieba
 
-    return [word for text in texts for word in rjieba.cut(text) if any(c.isalnum() for c in word)]
+    cut = chain.from_iterable(map(rjieba.cut, texts))
+    return [word for word in cut if any(map(str.isalnum, word))]
 
 
 def verb_objects(texts: Iterable[str]) -> Counter[tuple[str, str]]:
-    """How often an instruction's first verb goes with the noun that ends its clause: what is asked to be done with what.
+    """Count how often an instruction's first verb goes with the noun that ends its clause.
 
     >>> verb_objects(["写一首关于春天的诗。", "请写一首诗", "天为什么是蓝的？"])[("写", "诗")]
     2
@@ -90,25 +107,22 @@ def verb_objects(texts: Iterable[str]) -> Counter[tuple[str, str]]:
 
     counts: Counter[tuple[str, str]] = Counter()
     for text in texts:
-        clause = re.split("[，。！？；：,.!?;:\n]", text)[0]
-        tagged = [
-            (word, tag)
-            for word, tag in rjieba.tag(clause)
-            if word not in ("请", "帮", "要", "给", "把", "用", "让", "以")
-        ]
-        verb = next((i for i, (_, tag) in enumerate(tagged) if tag.startswith("v")), None)
-        nouns = (
-            [word for word, tag in tagged[verb + 1 :] if tag[0] in "nt"] if verb is not None else []
-        )
-        if nouns:
-            counts[tagged[verb][0], nouns[-1]] += 1
+        verb = noun = None
+        for word, tag in rjieba.tag(CLAUSE_END.split(text)[0]):
+            if verb is not None and tag[0] in "nt" and word not in POLITE:
+                noun = word
+            if verb is None and tag.startswith("v") and word not in POLITE:
+                verb = word
+        if noun is not None:
+            counts[verb, noun] += 1
     return counts
 
 
 def text_map(texts: Sequence[str], width: int = 2, buckets: int = 4096) -> np.ndarray:
-    """Two coordinates per text: TF-IDF of hashed character bigrams, projected on the two directions of most variance after the mean. (n, 2)
+    """Return two coordinates per text, (n, 2); near texts share many bigrams.
 
-    Near texts share many bigrams. The signs of the axes mean nothing; they are fixed so that the same texts give the same picture.
+    TF-IDF of hashed character bigrams, projected on the two directions of most variance. The signs
+    of the axes mean nothing; they are fixed so that the same texts give the same picture.
     """
     import numpy as np
 
@@ -124,10 +138,11 @@ def text_map(texts: Sequence[str], width: int = 2, buckets: int = 4096) -> np.nd
 
 
 def bigrams(text: str) -> set[str]:
-    """Pairs of neighbouring characters of the folded text; of a text of one character, that character.
+    """Return the pairs of neighbouring characters of the folded text, or its only character.
 
     >>> sorted(bigrams("写一首"))
     ['一首', '写一']
     """
     text = folded(text)
-    return {text[i : i + 2] for i in range(max(len(text) - 1, min(len(text), 1)))}
+    pairs = {text[i : i + 2] for i in range(len(text) - 1)}
+    return pairs or set(text)

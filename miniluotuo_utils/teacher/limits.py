@@ -1,13 +1,14 @@
-"""How fast and how far: requests and tokens per minute, an adaptive number of open requests, and a budget that is never passed.
+"""Keep a run within its limits: requests and tokens per minute, open requests at once, and a budget.
 
-In: what is about to be asked, and what the server reported. Out: the right moment to ask, or `BudgetReached`. Shown in notebook 02.
+In: what is about to be asked, and what the server reported. Out: the right moment to ask, or
+`BudgetReached`. Shown in notebook 02.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -16,11 +17,11 @@ class BudgetReached(ValueError):
     """The next request might pass the budget; what was asked before is stored."""
 
 
-class Pace:
+class RateLimit:
     """At most `per_minute` of something, spread evenly; None is no limit.
 
-    `take` waits until nothing is owed and then books its amount, which may leave a debt that the next ones wait off;
-    `correct` books the difference once the server has reported the true amount.
+    `wait` returns once all earlier amounts are paid off, and books its own, which later calls wait
+    off. `correct` books the difference once the server has reported the true amount.
     """
 
     def __init__(self, per_minute: float | None) -> None:
@@ -29,10 +30,10 @@ class Pace:
                 f"per minute: found {per_minute}, expected a number above 0, or None for no limit"
             )
         self.rate = per_minute / 60 if per_minute else None  # per second
-        self.free_at = 0.0  # the moment at which nothing is owed
+        self.free_at = 0.0  # the moment at which all that was booked is paid off
 
-    async def take(self, amount: float) -> None:
-        """Wait for the debt to be paid off, then owe `amount`."""
+    async def wait(self, amount: float) -> None:
+        """Wait until earlier amounts are paid off, then book `amount`."""
         if self.rate is None:
             return
         begins = max(time.monotonic(), self.free_at)
@@ -40,50 +41,43 @@ class Pace:
         await asyncio.sleep(begins - time.monotonic())
 
     def correct(self, difference: float) -> None:
-        """Owe `difference` more, or less where it is negative."""
+        """Book `difference` more, or less where it is negative."""
         if self.rate is not None:
             self.free_at += difference / self.rate
 
 
-class Gate:
-    """At most `most` requests at once, and fewer while the server refuses: halved at 429 or 503, then one more per round of successes.
+class Concurrency:
+    """`async with` for one request: at most `most` are open at once, fewer while the server refuses.
 
-    After a Retry-After nothing new is asked before its time.
+    Additive increase, multiplicative decrease, as TCP does: a refusal (429 or 503) halves the
+    limit, each round of successes adds one. After a Retry-After no request starts before its time.
     """
 
     def __init__(self, most: int) -> None:
-        self.most, self.limit, self.busy = most, float(most), 0
+        self.most, self.limit, self.open = most, float(most), 0
         self.closed_until = self.halved_at = 0.0
-        self.waiting: deque[asyncio.Future] = deque()
+        self.changed = asyncio.Condition()
 
     async def __aenter__(self) -> None:
-        while True:
-            if (pause := self.closed_until - time.monotonic()) > 0:
-                await asyncio.sleep(pause)
-            elif self.busy < int(self.limit):
-                break
-            else:
-                self.waiting.append(asyncio.get_running_loop().create_future())
-                await self.waiting[-1]
-        self.busy += 1
+        async with self.changed:
+            await self.changed.wait_for(lambda: self.open < int(self.limit))
+            self.open += 1
+        # A refusal that comes in during the pause may make it longer.
+        while (pause := self.closed_until - time.monotonic()) > 0:
+            await asyncio.sleep(pause)
 
     async def __aexit__(self, *_: object) -> None:
-        self.busy -= 1
-        self.wake()
-
-    def wake(self) -> None:
-        """Let as many wait no longer as there is room for."""
-        room = int(self.limit) - self.busy
-        while room > 0 and self.waiting:
-            waiter = self.waiting.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                room -= 1
+        async with self.changed:
+            self.open -= 1
+            self.changed.notify(2)  # for its own place, and for the one that its success may add
 
     def refused(self, retry_after: float | None, now: float | None = None) -> None:
-        """The server said 429 or 503. A burst of refusals is one refusal: the requests of one second halve the limit once.
+        """Halve the limit after a 429 or 503, once a second at most: a burst of refusals is one refusal.
 
-        >>> gate = Gate(16); gate.refused(None, 10.0); gate.refused(None, 10.5); gate.refused(None, 11.5); gate.limit
+        >>> open_requests = Concurrency(16)
+        >>> for moment in (10.0, 10.5, 11.5):
+        ...     open_requests.refused(None, moment)
+        >>> open_requests.limit
         4.0
         """
         now = time.monotonic() if now is None else now
@@ -92,21 +86,22 @@ class Gate:
         if retry_after:
             self.closed_until = max(self.closed_until, now + retry_after)
 
-    def went_well(self) -> None:
-        """The server answered: one more at once after as many answers as may be open.
+    def succeeded(self) -> None:
+        """Raise the limit by one for as many successes as may be open.
 
-        >>> gate = Gate(4); gate.limit = 2.0; gate.went_well(); gate.went_well(); gate.limit
-        2.9
+        >>> open_requests = Concurrency(4)
+        >>> open_requests.limit = 2.0
+        >>> open_requests.succeeded(), open_requests.succeeded(), open_requests.limit
+        (None, None, 2.9)
         """
-        if self.limit < self.most:
-            self.limit = min(self.most, self.limit + 1 / self.limit)
-            self.limit = round(self.limit, 6)
-            self.wake()
+        self.limit = min(self.most, round(self.limit + 1 / self.limit, 6))
 
 
 @dataclass
 class Budget:
-    """What a teacher may spend: `tokens`, or `money` at `prices` = {"prompt": …, "completion": …} per million tokens, or both.
+    """What a teacher may spend: `tokens`, or `money` at `prices`, or both.
+
+    `prices` are {"prompt": …, "completion": …} per million tokens.
 
     >>> Budget(money=1.0, prices={"prompt": 2.0, "completion": 8.0}).cost(100_000, 50_000)
     0.6
@@ -119,11 +114,17 @@ class Budget:
     def __post_init__(self) -> None:
         if self.money is not None and set(self.prices or ()) != {"prompt", "completion"}:
             raise ValueError(
-                f"prices: found {self.prices}, expected {{'prompt': …, 'completion': …}} per million tokens, which a budget in money needs"
+                f"prices: found {self.prices}, expected {{'prompt': …, 'completion': …}} per million tokens, "
+                "which a budget in money needs"
             )
 
+    @property
+    def limited(self) -> bool:
+        """Whether there is anything to keep to."""
+        return self.tokens is not None or self.money is not None
+
     def cost(self, prompt_tokens: float, completion_tokens: float) -> float:
-        """Money for so many tokens; 0 without prices."""
+        """Return the price of so many tokens; 0 without prices."""
         prices = self.prices or {"prompt": 0.0, "completion": 0.0}
         return (prompt_tokens * prices["prompt"] + completion_tokens * prices["completion"]) / 1e6
 
@@ -132,3 +133,55 @@ class Budget:
         return (self.tokens is None or prompt_tokens + completion_tokens <= self.tokens) and (
             self.money is None or self.cost(prompt_tokens, completion_tokens) <= self.money
         )
+
+
+class Ledger:
+    """What was spent, and what open requests may still cost.
+
+    A request is sent only if its worst case fits beside that of all open ones: so the budget is
+    never passed, however long the replies turn out.
+    """
+
+    def __init__(self) -> None:
+        self.spent = {
+            "asked": 0,
+            "from_store": 0,
+            "failed": 0,
+            "prompt_tokens": 0,
+            "completion_tokens": 0,
+        }
+        self.open = 0  # requests that hold a reservation
+        self.reserved: Counter[str] = Counter()  # tokens that may still be billed, by kind
+
+    async def reserve(self, worst: Mapping[str, int], budget: Budget) -> None:
+        """Set the worst case of a request aside (empty: nothing), as soon as the budget has room for it.
+
+        Raises BudgetReached where it has none and no open request can leave any.
+        """
+        while not budget.allows(*(self.total(kind, worst) for kind in ("prompt", "completion"))):
+            if not self.open:
+                raise BudgetReached(
+                    f"budget: {self.summary(budget)} after {self.spent['asked']:,} requests, and the next one may "
+                    f"cost up to {worst['prompt']:,} + {worst['completion']:,} tokens more. What was answered is "
+                    "stored; raise the budget and run again: only what is missing is asked"
+                )
+            # Most replies are far shorter than their worst case, and leave room when they arrive.
+            await asyncio.sleep(0.05)
+        self.open += 1
+        self.reserved.update(worst)
+
+    def total(self, kind: str, worst: Mapping[str, int]) -> int:
+        """Return the tokens of a kind that would be spent if all went as badly as it can."""
+        return self.spent[f"{kind}_tokens"] + self.reserved[kind] + worst.get(kind, 0)
+
+    def release(self, worst: Mapping[str, int], doubtful: int) -> None:
+        """End a reservation, but keep its amount for every try that may have been billed unseen."""
+        self.open -= 1
+        for kind, tokens in worst.items():
+            self.reserved[kind] += (doubtful - 1) * tokens
+
+    def summary(self, budget: Budget) -> dict[str, str]:
+        """Return failures, tokens and, where prices are known, money, as a progress bar shows them."""
+        tokens = self.spent["prompt_tokens"], self.spent["completion_tokens"]
+        shown = {"failed": str(self.spent["failed"]), "tokens": f"{sum(tokens):,}"}
+        return shown | ({"spent": f"{budget.cost(*tokens):.2f}"} if budget.prices else {})

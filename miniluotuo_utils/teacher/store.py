@@ -1,7 +1,7 @@
-"""The teacher's replies on disk, so that nothing is ever paid for twice: one sqlite file, one commit per reply.
+"""Keep the teacher's replies on disk, so that nothing is ever paid for twice: one sqlite file, one commit per reply.
 
-In: a request and its reply. Out: the reply again, for the same request, after any crash, in any number of processes.
-Shown in notebook 02.
+In: a request and its reply. Out: the reply again, for the same request, after any crash, in any
+number of processes. Shown in notebook 02.
 """
 
 from __future__ import annotations
@@ -19,28 +19,59 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from miniluotuo_utils.files import DataError, batches, write_jsonl, written_whole
 from miniluotuo_utils.text import declines, names_itself
 
-if TYPE_CHECKING:
-    import pyarrow
-
-TABLE = """CREATE TABLE IF NOT EXISTS replies (
+TABLES = (
+    """CREATE TABLE IF NOT EXISTS replies (
     key TEXT PRIMARY KEY, request TEXT NOT NULL, text TEXT NOT NULL, finish_reason TEXT NOT NULL,
-    prompt_tokens INTEGER, completion_tokens INTEGER, model TEXT NOT NULL, created REAL NOT NULL) WITHOUT ROWID"""
-CLAIMS = "CREATE TABLE IF NOT EXISTS claims (key TEXT PRIMARY KEY, owner TEXT NOT NULL, beat REAL NOT NULL) WITHOUT ROWID"
+    prompt_tokens INTEGER, completion_tokens INTEGER, model TEXT NOT NULL, created REAL NOT NULL) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS claims (
+    key TEXT PRIMARY KEY, owner TEXT NOT NULL, beat REAL NOT NULL) WITHOUT ROWID""",
+)
 COLUMNS = "text, finish_reason, prompt_tokens, completion_tokens, model"
-BEAT, STALE = (
-    5,
-    30,
-)  # seconds between the signs of life of one who asks, and after which its claims are anybody's
+
+# One statement, so that no other process can come between look and claim: a key is taken if it has
+# no reply yet, and nobody's claim but that of an owner who has been silent for too long.
+CLAIM = """INSERT INTO claims SELECT :key, :owner, :now WHERE NOT EXISTS (SELECT 1 FROM replies WHERE key = :key)
+    ON CONFLICT(key) DO UPDATE SET owner = excluded.owner, beat = excluded.beat WHERE claims.beat < :now - :stale"""
+BEAT = 5  # seconds between the signs of life of an owner of claims
+STALE = 30  # seconds of silence after which its claims are anybody's
+
+MARKS = {"length": "cut", "content_filter": "filtered", "not_recorded": "not recorded"}
+
+# sqlite's name of an error -> errno (None: the file is damaged) and what to do
+PROBLEMS = {
+    "SQLITE_NOTADB": (
+        None,
+        "{name}: found a damaged file ({error}), expected a store of teacher replies (sqlite). "
+        "Move it away or put a copy back, then run again",
+    ),
+    "SQLITE_FULL": (
+        errno.ENOSPC,
+        "disk full while writing {name}; the replies before this one are kept. "
+        "Free some space, then run again: only what is missing is asked",
+    ),
+    "SQLITE_BUSY": (
+        errno.EBUSY,
+        "{name}: another program holds it for longer than 10 seconds; stop that one, then run again",
+    ),
+    "SQLITE_CANTOPEN": (
+        errno.EACCES,
+        "{name}: {error}; expected a file that can be written. Choose another folder for the store",
+    ),
+}
+PROBLEMS["SQLITE_CORRUPT"] = PROBLEMS["SQLITE_NOTADB"]
+PROBLEMS["SQLITE_READONLY"] = PROBLEMS["SQLITE_CANTOPEN"]
 
 
 @dataclass
 class Reply:
-    """One reply of the teacher. `error` is None where the teacher answered; tokens are None where it did not count."""
+    """One reply of the teacher.
+
+    `error` is None where the teacher answered; tokens are None where it did not count.
+    """
 
     text: str
     finish_reason: str
@@ -52,15 +83,18 @@ class Reply:
 
     @property
     def usable(self) -> bool:
-        """Whether the answer is whole: no error, finished by itself, not empty.
+        """Whether the reply is complete: no error, finished by itself, not empty.
 
         >>> Reply("答案", "stop").usable, Reply("答", "length").usable, Reply("", "stop").usable
         (True, False, False)
         """
         return self.error is None and self.finish_reason == "stop" and bool(self.text.strip())
 
-    def mark(self, asked: str = "") -> str:
-        """What the reply is: `usable`, `failed` (an error), `empty`, `cut` (at max_tokens), `filtered`, or `refused` (it declines to do `asked`).
+    def mark(self, prompt: str = "") -> str:
+        """Return what the reply to `prompt` is, in a word.
+
+        `usable`, `failed` (an error), `empty`, `cut` (at max_tokens), `filtered`, `not recorded`
+        (by the stand-in), or `refused` (it declines the task, or names itself).
 
         >>> Reply("抱歉，我无法提供实时信息。", "stop").mark("今天几号？"), Reply("答", "length").mark()
         ('refused', 'cut')
@@ -70,14 +104,28 @@ class Reply:
         if not self.text.strip():
             return "empty"
         if self.finish_reason != "stop":
-            return {"length": "cut", "content_filter": "filtered"}.get(
-                self.finish_reason, f"finish_reason {self.finish_reason!r}"
-            )
-        return "refused" if declines(asked, self.text) or names_itself(self.text) else "usable"
+            return MARKS.get(self.finish_reason, f"finish_reason {self.finish_reason!r}")
+        return "refused" if declines(prompt, self.text) or names_itself(self.text) else "usable"
+
+    def why_unusable(self, prompt: str = "") -> str | None:
+        """Return the reason not to learn from the reply to `prompt`, None for a usable one.
+
+        >>> Reply("答", "length").why_unusable(), Reply("答案", "stop").why_unusable()
+        ("finish_reason 'length', expected 'stop'", None)
+        """
+        reasons = {
+            "usable": None,
+            "failed": self.error,
+            "empty": f"empty reply (finish_reason {self.finish_reason!r})",
+            "not recorded": "the recorded teacher has no answer to it",
+            "refused": "the teacher refused, or named itself",
+        }
+        other = f"finish_reason {self.finish_reason!r}, expected 'stop'"
+        return reasons.get(self.mark(prompt), other)
 
 
 def canonical(request: Mapping) -> str:
-    """A request as the one JSON text that its key is made of: sorted names, no spaces.
+    """Return a request as the one JSON text that its key is made of: sorted names, no spaces.
 
     >>> canonical({"temperature": 0, "model": "m"})
     '{"model":"m","temperature":0}'
@@ -86,22 +134,23 @@ def canonical(request: Mapping) -> str:
 
 
 def request_key(request: Mapping) -> str:
-    """SHA-256 of the canonical request: the model, the messages and every sampling parameter that is sent.
+    """Return the SHA-256 of the canonical request: model, messages and every sampling parameter that is sent.
 
     >>> request_key({"model": "m", "messages": []}) == request_key({"messages": [], "model": "m"})
     True
     """
-    # A lone surrogate is no UTF-8: its request fails at the client with a clear error, not here with the whole run.
+    # A lone surrogate is no UTF-8: its request fails at the client with a clear error, not here
+    # with the whole run.
     return sha256(canonical(request).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def new_owner() -> str:
-    """A name for one run that asks: machine, process and a number of its own."""
+    """Return a name for one run that asks: machine, process and a number of its own."""
     return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
 
 
 def dead(owner: str) -> bool:
-    """Whether the owner of a claim was a process of this machine that runs no more. Of another machine nobody can tell.
+    """Whether the owner of a claim was a process of this machine that has ended. Of other machines nobody can tell.
 
     >>> dead(f"{socket.gethostname()}:{os.getpid()}:x"), dead("elsewhere:1:x")
     (False, False)
@@ -110,43 +159,23 @@ def dead(owner: str) -> bool:
     if host != socket.gethostname() or os.name == "nt":  # on Windows os.kill would end the process
         return False
     try:
-        os.kill(int(number), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
+        os.kill(int(number), 0)  # signal 0 only asks whether the process is there
+    except OSError as error:
+        return isinstance(error, ProcessLookupError)  # another user's process is there, too
     return False
-
-
-def parquet_schema() -> pyarrow.Schema:
-    """The columns of an export."""
-    import pyarrow as pa
-
-    message = pa.struct([("role", pa.string()), ("content", pa.string())])
-    texts = {
-        name: pa.string()
-        for name in ("key", "model", "sampling", "text", "mark", "finish_reason", "answered_by")
-    }
-    return pa.schema(
-        {
-            **texts,
-            "messages": pa.list_(message),
-            "prompt_tokens": pa.int64(),
-            "completion_tokens": pa.int64(),
-            "created": pa.float64(),
-        }
-    )
 
 
 class Store:
     """Replies by request, in one sqlite file (write-ahead log). Safe from several threads and several processes.
 
-    `path=None` keeps the replies in memory, for as long as this object lives.
-    Raises DataError for a damaged file and OSError for a full disk; what was stored before stays readable.
+    A process that wants to ask claims the key first; claims keep two processes from paying for one
+    request. `path=None` keeps the replies in memory, for as long as this object lives. Raises
+    DataError for a damaged file and OSError for a full disk; what was stored before stays readable.
     """
 
     def __init__(self, path: Path | str | None = None) -> None:
         self.path = Path(path) if path is not None else None
+        self.name = self.path.name if self.path else "the store in memory"
         self.lock = threading.RLock()
         if self.path is not None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -155,31 +184,32 @@ class Store:
                 self.path or ":memory:", timeout=10, check_same_thread=False
             )
             self.begin_log()
-            self.connection.execute(
-                "PRAGMA synchronous=NORMAL"
-            )  # with the log: a kill loses no commit
-            self.connection.execute(TABLE)
-            self.connection.execute(CLAIMS)
+            # With the log this is enough: a kill loses no commit.
+            self.connection.execute("PRAGMA synchronous=NORMAL")
+            for table in TABLES:
+                self.connection.execute(table)
 
     def begin_log(self) -> None:
-        """Turn the write-ahead log on. While another process turns it on too, sqlite says `locked` at once, whatever the timeout."""
-        for _ in range(200):
+        """Turn the write-ahead log on.
+
+        While another process turns it on too, sqlite says `locked` at once, whatever the timeout:
+        so we wait here.
+        """
+        last = time.monotonic() + 10
+        while True:
             try:
                 self.connection.execute("PRAGMA journal_mode=WAL")
                 return
             except sqlite3.OperationalError as error:
-                if "locked" not in str(error):
+                if "locked" not in str(error) or time.monotonic() > last:
                     raise
-                time.sleep(0.05)
-        raise OSError(
-            errno.EBUSY, f"{self.path}: another program holds the store; stop it, then run again"
-        )
+            time.sleep(0.05)
 
     def __repr__(self) -> str:
         return f"Store({self.path.name if self.path else 'in memory'})"
 
     def get(self, key: str) -> Reply | None:
-        """The stored reply of a key (`cached` is True), None where there is none."""
+        """Return the stored reply of a key (`cached` is True), None where there is none."""
         with self.told_clearly():
             row = self.connection.execute(
                 f"SELECT {COLUMNS} FROM replies WHERE key = ?", (key,)
@@ -187,10 +217,9 @@ class Store:
         return Reply(*row, cached=True) if row else None
 
     def put(self, key: str, request: Mapping, reply: Reply) -> None:
-        """Commit one reply. A key that is there already keeps its first reply."""
-        text = (
-            canonical(request).encode("utf-8", "replace").decode("utf-8")
-        )  # a lone surrogate cannot be stored
+        """Commit one reply, and end the claim on its key. A key that is there already keeps its first reply."""
+        # A lone surrogate cannot be stored.
+        text = canonical(request).encode("utf-8", "replace").decode("utf-8")
         tokens = (reply.prompt_tokens, reply.completion_tokens)
         values = (key, text, reply.text, reply.finish_reason, *tokens, reply.model, time.time())
         with self.told_clearly(), self.connection:
@@ -200,25 +229,20 @@ class Store:
             self.connection.execute("DELETE FROM claims WHERE key = ?", (key,))
 
     def claim(self, key: str, owner: str) -> bool:
-        """Whether `owner` (of `new_owner`) may ask for a key now: True once, until `put` or `release`; False while another asks for it.
+        """Whether `owner` (of `new_owner`) may ask for a key now.
 
-        The claim of a process that died, or gave no sign of life for `STALE` seconds, is taken over.
+        True once, until `put` or `release`. False while another asks for it, and where its reply
+        has just arrived. The claim of a process that died, or gave no sign of life for `STALE`
+        seconds, is taken over.
         """
-        now = time.time()
-        take = (
-            "INSERT INTO claims VALUES (?, ?, ?) ON CONFLICT(key) DO UPDATE SET owner = excluded.owner, beat = excluded.beat "
-            "WHERE claims.beat < ?"
-        )
+        names = {"key": key, "owner": owner, "now": time.time(), "stale": STALE}
         with self.told_clearly(), self.connection:
-            if self.connection.execute(take, (key, owner, now, now - STALE)).rowcount:
-                return True
             held = self.connection.execute(
                 "SELECT owner FROM claims WHERE key = ?", (key,)
             ).fetchone()
-            if held and dead(held[0]):
+            if held and dead(*held):
                 self.connection.execute("DELETE FROM claims WHERE owner = ?", held)
-                return bool(self.connection.execute(take, (key, owner, now, now - STALE)).rowcount)
-        return False
+            return bool(self.connection.execute(CLAIM, names).rowcount)
 
     def release(self, owner: str, key: str | None = None) -> None:
         """Give an owner's claim back, or all of its claims, unanswered."""
@@ -228,31 +252,32 @@ class Store:
             )
 
     def beat(self, owner: str) -> None:
-        """A sign of life for an owner's claims."""
+        """Give a sign of life for an owner's claims."""
         with self.told_clearly(), self.connection:
             self.connection.execute(
                 "UPDATE claims SET beat = ? WHERE owner = ?", (time.time(), owner)
             )
 
     def rows(self) -> Iterator[dict]:
-        """Every reply with its request, for export: key, messages, text, mark, tokens, model, time; in the order of their time."""
+        """Return every reply with its request, in the order of their time.
+
+        Fields: key, messages, sampling, text, mark, tokens, models asked and answering, time.
+        """
         with self.told_clearly():
             cursor = self.connection.execute(
                 f"SELECT key, request, created, {COLUMNS} FROM replies ORDER BY created, key"
             )
         for key, request, created, *columns in cursor:
-            sent, reply = json.loads(request), Reply(*columns)
-            asked = sent.get("messages", [{}])[-1].get("content", "")
-            settings = {
-                name: value for name, value in sent.items() if name not in ("messages", "model")
-            }
+            settings, reply = json.loads(request), Reply(*columns)
+            model, messages = settings.pop("model", ""), settings.pop("messages", [])
+            prompt = messages[-1].get("content", "") if messages else ""
             yield {
                 "key": key,
-                "model": sent.get("model", ""),
-                "messages": sent.get("messages", []),
+                "model": model,
+                "messages": messages,
                 "sampling": canonical(settings),
                 "text": reply.text,
-                "mark": reply.mark(asked),
+                "mark": reply.mark(prompt),
                 "finish_reason": reply.finish_reason,
                 "prompt_tokens": reply.prompt_tokens,
                 "completion_tokens": reply.completion_tokens,
@@ -261,9 +286,9 @@ class Store:
             }
 
     def export(self, path: Path | str) -> int:
-        """Write every reply to `path`, JSON Lines or Parquet by its ending, whole or not at all; returns how many.
+        """Write every reply to `path`, JSON Lines or Parquet by its ending, and return how many.
 
-        Raises ValueError for another ending.
+        The file appears when it is complete. Raises ValueError for another ending.
         """
         path = Path(path)
         if path.suffix == ".jsonl":
@@ -275,18 +300,26 @@ class Store:
         import pyarrow as pa
         import pyarrow.parquet as parquet
 
+        # A schema by hand, for replies without tokens would give columns without a type; and
+        # batches, so that memory stays flat: `Dataset.from_generator` takes a third more of both
+        # memory and time.
+        text = ("key", "model", "sampling", "text", "mark", "finish_reason", "answered_by")
+        message = pa.struct({"role": pa.string(), "content": pa.string()})
+        schema = pa.schema(
+            dict.fromkeys(text, pa.string())
+            | {"messages": pa.list_(message)}
+            | dict.fromkeys(("prompt_tokens", "completion_tokens"), pa.int64())
+            | {"created": pa.float64()}
+        )
         count = 0
-        with (
-            written_whole(path) as partial,
-            parquet.ParquetWriter(partial, parquet_schema()) as writer,
-        ):
+        with written_whole(path) as partial, parquet.ParquetWriter(partial, schema) as writer:
             for batch in batches(self.rows(), 10_000):
-                writer.write_table(pa.Table.from_pylist(batch, parquet_schema()))
+                writer.write_table(pa.Table.from_pylist(batch, schema))
                 count += len(batch)
         return count
 
     def counts(self) -> dict[str, int]:
-        """How many replies, how many of them finished by themselves, and the tokens they cost when they were asked."""
+        """Return how many replies there are, how many finished by themselves, and the tokens that they cost."""
         names = ("replies", "finished", "prompt_tokens", "completion_tokens")
         sums = "COUNT(*), SUM(finish_reason = 'stop'), SUM(prompt_tokens), SUM(completion_tokens)"
         with self.told_clearly():
@@ -300,33 +333,16 @@ class Store:
 
     @contextmanager
     def told_clearly(self) -> Iterator[None]:
-        """One thread at a time, and sqlite's own errors turned into ones that name the file and the next step."""
-        name = self.path.name if self.path else "the store in memory"
+        """Let one thread in at a time, and turn sqlite's errors into ones that name the file and the next step."""
         with self.lock:
             try:
                 yield
             except sqlite3.Error as error:
+                # Extended codes begin with the plain one: SQLITE_BUSY_SNAPSHOT,
+                # SQLITE_CANTOPEN_ISDIR.
                 code = getattr(error, "sqlite_errorname", "")
-                if code in ("SQLITE_NOTADB", "SQLITE_CORRUPT"):
-                    raise DataError(
-                        f"{name}: found a damaged file ({error}), expected a store of teacher replies (sqlite). "
-                        "Move it away or put a copy back, then run again"
-                    ) from error
-                if code == "SQLITE_FULL":
-                    raise OSError(
-                        errno.ENOSPC,
-                        f"disk full while writing {name}; the replies before this one are kept. "
-                        "Free some space, then run again: only what is missing is asked",
-                    ) from error
-                if code.startswith("SQLITE_BUSY"):
-                    raise OSError(
-                        errno.EBUSY,
-                        f"{name}: another program holds it for longer than 10 seconds; stop that one, then run again",
-                    ) from error
-                if code in ("SQLITE_CANTOPEN", "SQLITE_READONLY"):
-                    raise OSError(
-                        errno.EACCES,
-                        f"{name}: {error}; expected a file that can be written. Choose another folder "
-                        "for the store",
-                    ) from error
+                for start, (number, message) in PROBLEMS.items():
+                    if code.startswith(start):
+                        said = message.format(name=self.name, error=error)
+                        raise (OSError(number, said) if number else DataError(said)) from error
                 raise

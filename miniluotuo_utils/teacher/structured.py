@@ -1,5 +1,6 @@
-"""Structured replies: a pydantic model in, validated objects out; one more question with the validation error, then marked as failed.
+"""Ask for structured replies: a pydantic model in, validated objects out.
 
+A reply that does not validate is asked for once more, with its error; then it counts as failed.
 In: message lists and a model class. Out: one `Structured` each. Shown in notebook 02.
 """
 
@@ -9,6 +10,8 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from miniluotuo_utils.teacher.client import chat
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -23,7 +26,10 @@ AGAIN = "这个回答不符合要求：{error}\n请改正，只输出一个 JSON
 
 @dataclass
 class Structured(Generic[Value]):
-    """A validated `value`, or None and the `error` of the last try; `reply` is the last one, `tries` 1 or 2."""
+    """A validated `value`, or None and the `error` of the last try.
+
+    `reply` is the last one, `tries` 1 or 2.
+    """
 
     value: Value | None
     reply: Reply
@@ -34,31 +40,27 @@ class Structured(Generic[Value]):
 def ask_structured(
     teacher: Teacher, requests: Iterable[Messages], model: type[Value], **sampling: Any
 ) -> list[Structured[Value]]:
-    """One validated object per request, in order. A reply that is no such object is asked for once more with its validation error."""
+    """Return one validated object per request, in order.
+
+    A reply that is no such object is asked for once more, with its validation error.
+    """
     form = FORM.format(schema=json.dumps(model.model_json_schema(), ensure_ascii=False))
-    asked = [
-        [*messages[:-1], {**messages[-1], "content": messages[-1]["content"] + form}]
-        for messages in requests
-    ]
-    results = [validated(reply, model, 1) for reply in teacher.ask(asked, **sampling)]
-    wrong = [
-        i for i, result in enumerate(results) if result.value is None and result.reply.error is None
-    ]
-    again = [
-        [
-            *asked[i],
-            {"role": "assistant", "content": results[i].reply.text},
-            {"role": "user", "content": AGAIN.format(error=results[i].error)},
-        ]
-        for i in wrong
-    ]
+    prompts = [[*before, {**last, "content": last["content"] + form}] for *before, last in requests]
+    results = [validated(reply, model, 1) for reply in teacher.ask(prompts, **sampling)]
+
+    # The teacher sees its own reply and what is wrong with it. What failed altogether stays failed.
+    wrong = [i for i, r in enumerate(results) if r.value is None and r.reply.error is None]
+    again = []
+    for i in wrong:
+        reply = {"role": "assistant", "content": results[i].reply.text}
+        again.append([*prompts[i], reply, *chat(AGAIN.format(error=results[i].error))])
     for i, reply in zip(wrong, teacher.ask(again, **sampling), strict=True):
         results[i] = validated(reply, model, 2)
     return results
 
 
 def validated(reply: Reply, model: type[Value], tries: int) -> Structured[Value]:
-    """The object that a reply holds, or the reason why it holds none, in a line for the teacher."""
+    """Return the object that a reply holds, or say in a line for the teacher why it holds none."""
     from pydantic import ValidationError
 
     if reply.error is not None:
@@ -75,7 +77,9 @@ def validated(reply: Reply, model: type[Value], tries: int) -> Structured[Value]
 
 
 def first_object(text: str) -> Any:
-    """The first JSON object of a text, in a code fence or between other words; ValueError where there is none.
+    """Return the first JSON object of a text, in a code fence or between other words.
+
+    Raises ValueError where there is none.
 
     >>> first_object('好的：```json\\n{"a": 1}\\n```')
     {'a': 1}

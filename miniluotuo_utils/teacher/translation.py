@@ -1,7 +1,10 @@
-"""English IE records into Chinese: names are marked in the sentence, the teacher translates, the marks come back as spans.
+"""Translate English IE records into Chinese: marks round the names come back as spans.
 
-In: IE records with spans and a `Teacher`. Out: Chinese IE records whose spans are verified, and a report of the rest. Shown in
-notebook 02. It is the second item on the list that Chinchilla (Viscacha) left open.
+In: IE records with spans and a `Teacher`. Out: Chinese IE records whose spans are verified, and a
+report of the rest. Shown in notebook 02. It is the second item on the list that Chinchilla
+(Viscacha) left open.
+
+    The <e1>Danube</e1> rises in <e2>Germany</e2>.  →  <e1>多瑙河</e1>发源于<e2>德国</e2>。
 """
 
 from __future__ import annotations
@@ -10,69 +13,87 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from itertools import combinations, pairwise, takewhile
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from miniluotuo_utils.files import DataError
-from miniluotuo_utils.records import TASKS, check_record, mentions
+from miniluotuo_utils.records import check_record, map_mentions, mentions
 from miniluotuo_utils.teacher.client import chat
 
 if TYPE_CHECKING:
     from miniluotuo_utils.teacher.client import Teacher
 
-TRANSLATE = """把下面的英文句子译成自然的中文。
-句中的 <e1>…</e1> 这样的标记标出了名字。译文里每个标记都要出现，恰好一次，正好包住那个名字的译文；标记的先后可以随语序改变，不要嵌套。
-只输出译文。
-
-{marked}"""
-ASK_AGAIN = """下面这句英文的译文里，标记有问题：{problem}。请重新翻译，每个标记恰好出现一次，正好包住名字的译文。只输出译文。
-
-英文：{marked}
-上次的译文：{translation}"""
-TAG = re.compile(r"[<＜]\s*([/／]?)\s*[eE]\s*(\d+)\s*[>＞]")
+TRANSLATE = (
+    "把下面的英文句子译成自然的中文。\n"
+    "句中的 <e1>…</e1> 这样的标记标出了名字。译文里每个标记都要出现，恰好一次，正好包住那个名字的译文；"
+    "标记的先后可以随语序改变，不要嵌套。\n"
+    "只输出译文。\n\n{marked}"
+)
+ASK_AGAIN = (
+    "下面这句英文的译文里，标记有问题：{problem}。"
+    "请重新翻译，每个标记恰好出现一次，正好包住名字的译文。只输出译文。\n\n"
+    "英文：{marked}\n上次的译文：{translation}"
+)
+TAG = re.compile(r"[<＜]\s*([/／]?)\s*[eE]\s*(\d+)\s*[>＞]")  # <e1>, </e1>, ＜／ E1 ＞
 
 
 @dataclass
 class Marked:
-    """A sentence with marks, and the [start, end) that each mark stood for."""
+    """A sentence with marks, and for the number of each mark the [start, end) and name it stands for."""
 
     text: str
-    spans: list[tuple[int, int]]
-
-    @property
-    def ids(self) -> list[int]:
-        """The numbers of the marks, from 1."""
-        return list(range(1, len(self.spans) + 1))
+    spans: dict[int, tuple[int, int]]
+    names: dict[int, str]
 
 
 def mark(record: Mapping) -> Marked:
-    """The sentence of a record with `<eN>…</eN>` round each of its names, numbered from left to right; equal spans share a mark.
+    """Return the sentence of a record with `<eN>…</eN>` round each of its names.
 
-    Raises DataError for a name without a place, for spans that overlap, and for a sentence that holds such a mark already.
+    Marks are numbered from left to right, from 1; equal spans share one. Raises DataError for a
+    name without a place, for spans that overlap, and for a sentence that holds such a mark already.
 
-    >>> mark({"sentence": "Lu Xun was born in Shaoxing", "entities": [{"name": "Shaoxing", "type": "Loc", "pos": [19, 27]}]}).text
+    >>> city = {"name": "Shaoxing", "type": "Loc", "pos": [19, 27]}
+    >>> mark({"sentence": "Lu Xun was born in Shaoxing", "entities": [city]}).text
     'Lu Xun was born in <e1>Shaoxing</e1>'
     """
+    # What cannot be told apart afterwards is not worth a question.
     sentence = record["sentence"]
     if TAG.search(sentence):
         raise DataError(f"sentence: found a mark in it already ({sentence[:60]!r})")
     things = list(mentions(record))
-    if unplaced := [place for thing, place in things if thing.get("pos") is None]:
-        raise DataError(
-            f"field {unplaced[0]}.pos: found null, expected a place, for only a name with a place can be marked"
-        )
+    for thing, place in things:
+        if thing.get("pos") is None:
+            raise DataError(
+                f"field {place}.pos: found null, expected a place, for only a name with a place can "
+                "be marked"
+            )
     spans = sorted({tuple(thing["pos"]) for thing, _ in things})
-    if any(a[1] > b[0] for a, b in zip(spans, spans[1:], strict=False)):
+    if any(one[1] > other[0] for one, other in pairwise(spans)):
         raise DataError("spans: found some that overlap, expected spans apart from one another")
-    text, at = "", 0
-    for number, (start, end) in enumerate(spans, 1):
-        text += f"{sentence[at:start]}<e{number}>{sentence[start:end]}</e{number}>"
-        at = end
-    return Marked(text + sentence[at:], spans)
+
+    # From right to left, so that the places further left stay true.
+    numbered, text = dict(enumerate(spans, 1)), sentence
+    for number, (start, end) in reversed(numbered.items()):
+        text = f"{text[:start]}<e{number}>{text[start:end]}</e{number}>{text[end:]}"
+    names = {number: sentence[start:end] for number, (start, end) in numbered.items()}
+    return Marked(text, numbered, names)
+
+
+class Tag(NamedTuple):
+    """One `<eN>` or `</eN>`, and its place in the sentence without tags."""
+
+    number: int
+    closes: bool
+    at: int
 
 
 @dataclass
 class Unmarked:
-    """A translation without its marks: the span of each mark, how it was repaired, and what is wrong with those that are missing."""
+    """A translation without its marks.
+
+    `spans` has the place of each mark, `repairs` what was put right, `missing` what is wrong with
+    the marks that have no span.
+    """
 
     sentence: str
     spans: dict[int, tuple[int, int]] = field(default_factory=dict)
@@ -80,7 +101,7 @@ class Unmarked:
     missing: dict[int, str] = field(default_factory=dict)
 
     def name(self, number: int) -> str:
-        """The text of a mark."""
+        """Return the text of a mark."""
         start, end = self.spans[number]
         return self.sentence[start:end]
 
@@ -88,66 +109,80 @@ class Unmarked:
 def unmark(
     translation: str, ids: Iterable[int], glossary: Mapping[int, str] | None = None
 ) -> Unmarked:
-    """The translation without marks and the span of each expected one. Never raises.
+    """Return the translation without marks and the span of each expected one. Never raises.
 
-    Repaired where there is no doubt: a mark in another spelling; one that stands twice round the same text (the first counts); a mark
-    that nobody asked for (dropped); one that is never closed, if the name that `glossary` knows stands right behind it; a lost one whose
-    name stands in the sentence exactly once. Marks that overlap are missing: nobody can tell which is right.
+    Repaired where there is no doubt: a mark in another spelling; one that stands twice round the
+    same text (the first counts); one that was not expected (dropped); one that is never closed, if
+    the name that `glossary` knows stands right behind it; a lost one whose name stands in the
+    sentence exactly once. Marks that overlap are missing: nobody can tell which is right.
 
     >>> found = unmark("从< e1 >昆明</e1>去<e2>大理，", [1, 2], {2: "大理"})
     >>> found.sentence, found.name(1), found.name(2), found.repairs
     ('从昆明去大理，', '昆明', '大理', ['spelling', 'unclosed'])
     """
-    ids = list(ids)
-    sentence, events = "", []  # events: (number, closes, offset)
-    at, repairs = 0, []
-    for tag in TAG.finditer(translation):
-        sentence += translation[at : tag.start()]
-        at = tag.end()
-        events.append((int(tag[2]), bool(tag[1]), len(sentence)))
-        if tag[0] not in (f"<e{tag[2]}>", f"</e{tag[2]}>"):
-            repairs.append("spelling")
-    result = Unmarked(sentence + translation[at:], repairs=list(dict.fromkeys(repairs)))
-    lead = len(result.sentence) - len(result.sentence.lstrip())
+    ids, glossary = list(ids), glossary or {}
+    # Each mark by its own tags first, then the marks against one another.
+    result, tags = without_tags(translation)
     for number in ids:
-        place(result, number, events, (glossary or {}).get(number))
-    for number in [
-        n
-        for n, (a, b) in result.spans.items()
-        if any(n != m and a < d and c < b for m, (c, d) in result.spans.items())
-    ]:
-        result.missing[number] = "标记互相重叠 overlapping"
+        find_by_tags(result, number, tags, glossary.get(number))
+    for (one, (a, b)), (other, (c, d)) in combinations(result.spans.items(), 2):
+        if a < d and c < b:
+            result.missing |= dict.fromkeys((one, other), "标记互相重叠 overlapping")
     result.spans = {n: span for n, span in result.spans.items() if n not in result.missing}
-    for number in sorted(
-        set(result.missing) & set(glossary or ())
-    ):  # last: a name may be part of another mark's
+
+    # Last, when the other marks have their places: a name may be part of another mark's.
+    for number in sorted(result.missing.keys() & glossary.keys()):
         find_by_name(result, number, glossary[number])
-    if {number for number, *_ in events} - set(ids):
+
+    # Marks that were made up, and white space round the answer, do no harm.
+    if {tag.number for tag in tags} - set(ids):
         result.repairs.append("unknown mark")
+    lead = len(result.sentence) - len(result.sentence.lstrip())
     result.sentence = result.sentence.strip()
     result.spans = {n: (start - lead, end - lead) for n, (start, end) in result.spans.items()}
     return result
 
 
-def place(
-    result: Unmarked, number: int, events: Sequence[tuple[int, bool, int]], name: str | None
-) -> None:
-    """Find the span of one mark among the tags, repair it where there is no doubt, or say why it is missing."""
-    spans, unclosed = paired(result.sentence, number, events, name)
+def without_tags(translation: str) -> tuple[Unmarked, list[Tag]]:
+    """Return a translation without its tags, and the tags with their places in it."""
+    result, tags, at = Unmarked(""), [], 0
+    for tag in TAG.finditer(translation):
+        result.sentence += translation[at : tag.start()]
+        at = tag.end()
+        tags.append(Tag(int(tag[2]), bool(tag[1]), len(result.sentence)))
+        if tag[0] not in (f"<e{tag[2]}>", f"</e{tag[2]}>"):
+            result.repairs = ["spelling"]
+    result.sentence += translation[at:]
+    return result, tags
+
+
+def find_by_tags(result: Unmarked, number: int, tags: Sequence[Tag], name: str | None) -> None:
+    """Find the span of one mark between its tags, or say why it is missing."""
+    own = [tag for tag in tags if tag.number == number]
+    # Where a tag opens twice, the second one counts: it stands next to the closing one.
+    spans = [(a.at, b.at) for a, b in pairwise(own) if b.closes and not a.closes]
+
+    # What opens after the last closing tag is never closed: only a known name says how far it goes.
+    unclosed = takewhile(lambda tag: not tag.closes, reversed(own))
+    starts = [tag.at for tag in unclosed if name and result.sentence.startswith(name, tag.at)]
+    spans += [(start, start + len(name)) for start in reversed(starts)]
+
+    # Doubled round the same text says the same twice; round different texts it is no answer.
     spans = [trimmed(result.sentence, span) for span in spans]
-    whole = [span for span in spans if span[0] < span[1]]
-    problem = "标记里没有文字 empty" if spans else "标记丢了 lost"
-    if whole:
-        if len({result.sentence[a:b] for a, b in whole}) == 1:
-            result.spans[number] = whole[0]
-            result.repairs += ["doubled"] * (len(whole) > 1) + ["unclosed"] * unclosed
-            return
-        problem = "标记包住了不同的文字 doubled round different texts"
-    result.missing[number] = problem
+    full = [span for span in spans if span[0] < span[1]]
+    texts = {result.sentence[start:end] for start, end in full}
+    if len(texts) == 1:
+        result.spans[number] = full[0]
+        repairs = {"doubled": len(full) > 1, "unclosed": starts}
+        result.repairs += [repair for repair, made in repairs.items() if made]
+    elif texts:
+        result.missing[number] = "标记包住了不同的文字 doubled round different texts"
+    else:
+        result.missing[number] = "标记里没有文字 empty" if spans else "标记丢了 lost"
 
 
 def find_by_name(result: Unmarked, number: int, name: str) -> None:
-    """Give a missing mark the one place where its name stands, unless that is part of another mark's."""
+    """Give a missing mark the one place where its name stands, unless another mark holds it."""
     start = result.sentence.find(name)
     taken = any(start < b and a < start + len(name) for a, b in result.spans.values())
     if result.sentence.count(name) == 1 and not taken:
@@ -156,47 +191,59 @@ def find_by_name(result: Unmarked, number: int, name: str) -> None:
         del result.missing[number]
 
 
-def paired(
-    sentence: str, number: int, events: Sequence[tuple[int, bool, int]], name: str | None
-) -> tuple[list[tuple[int, int]], bool]:
-    """The spans between a mark's opening and closing tags, and whether one that is never closed was closed behind its known name."""
-    spans, opened, unclosed = [], None, False
-    for i, (other, closes, offset) in enumerate(events):
-        if other != number:
-            continue
-        if closes and opened is not None:
-            spans.append((opened, offset))
-            opened = None
-        elif not closes:
-            if (
-                name
-                and not any(o == number and c for o, c, _ in events[i + 1 :])
-                and sentence.startswith(name, offset)
-            ):
-                spans.append((offset, offset + len(name)))
-                unclosed = True
-            opened = offset
-    return spans, unclosed
-
-
 def trimmed(sentence: str, span: tuple[int, int]) -> tuple[int, int]:
-    """A span without white space at its ends."""
-    start, end = span
-    text = sentence[start:end]
-    return (
-        (start + len(text) - len(text.lstrip()), end - len(text) + len(text.rstrip()))
-        if text.strip()
-        else (start, start)
-    )
+    """Return a span without the white space at its ends; empty where there is nothing else.
+
+    >>> trimmed("去 大理 ", (1, 5))
+    (2, 4)
+    """
+    text = sentence[slice(*span)]
+    start = span[1] - len(text.lstrip())
+    return start, start + len(text.strip())
 
 
 @dataclass
 class Translated:
-    """What translation gave: `records` in Chinese, `reports` {number, sentence, translation, reason} of the rest, and `counts`."""
+    """What translation gave.
+
+    `records` are in Chinese; `reports` {number, sentence, translation, reason} tell of the rest.
+    `counts`: records, translated, repaired, asked again, unmarkable, unanswered, lost, and one line
+    per kind of repair.
+    """
 
     records: list[dict]
     reports: list[dict]
     counts: Counter[str]
+
+    def report(self, kind: str, number: int, sentence: str, translation: str, reason: str) -> None:
+        """Count a record that was not translated, and keep the reason."""
+        self.counts[kind] += 1
+        texts = {"sentence": sentence, "translation": translation, "reason": reason}
+        self.reports.append({"number": number, **texts})
+
+
+@dataclass
+class Draft:
+    """One record on its way: its marked sentence, the teacher's translation, what was found in it."""
+
+    number: int
+    record: Mapping
+    marked: Marked
+    translation: str = ""
+    found: Unmarked | None = None
+
+    @property
+    def prompt(self) -> str:
+        """The first question, or the second, with what was wrong with the answer to the first."""
+        if self.found is None:
+            return TRANSLATE.format(marked=self.marked.text)
+        return ask_again(self.marked.text, self.translation, self.found)
+
+    def read(self, glossary: Mapping[str, str]) -> None:
+        """Find the marks in the translation; `glossary` has the Chinese of English names."""
+        names = self.marked.names
+        known = {n: glossary[name] for n, name in names.items() if name in glossary}
+        self.found = unmark(self.translation, names, known)
 
 
 def translate(
@@ -205,192 +252,110 @@ def translate(
     names: Mapping[str, str] | None = None,
     **sampling: Any,
 ) -> Translated:
-    """Chinese records for English ones, in order, without those that cannot be made true; `names` gives types and roles Chinese names.
+    """Return Chinese records for English ones, in order, without those that cannot be made true.
 
-    A sentence whose marks cannot be repaired is asked for once more, with what was wrong; then it is reported.
-    `counts`: records, translated, repaired, asked again, unmarkable, unanswered, lost, and one line per kind of repair.
+    `names` gives types and roles Chinese names. A sentence whose marks cannot be repaired is asked
+    for once more, with what was wrong; then it is reported.
     """
     result = Translated([], [], Counter(records=len(records)))
-    sources = {
-        i: source
-        for i, record in enumerate(records)
-        if (source := markable(i, record, result)) is not None
-    }
-    first = answers(
-        teacher,
-        {i: TRANSLATE.format(marked=source.text) for i, source in sources.items()},
-        sampling,
-        sources,
-        result,
-    )
-    glossary = known_names(records, sources, first)
-    found = {
-        i: unmark(text, sources[i].ids, glossary_of(records[i], sources[i], glossary))
-        for i, text in first.items()
-    }
-    again = {i: ask_again(sources[i], first[i], one) for i, one in found.items() if one.missing}
+    drafts = []
+    for number, record in enumerate(records):
+        try:
+            drafts.append(Draft(number, record, mark(record)))
+        except DataError as error:
+            result.report("unmarkable", number, record["sentence"], "", str(error))
+
+    # All answers first: a name that came back unharmed in one sentence repairs it in another.
+    drafts = answered(teacher, drafts, sampling, result)
+    glossary = known_names(drafts)
+    for draft in drafts:
+        draft.read(glossary)
+
+    again = [draft for draft in drafts if draft.found.missing]
     result.counts["asked again"] = len(again)
-    second = answers(teacher, again, sampling, sources, result)
-    for i in again:
-        del found[i]  # reported already where the second question was not answered
-    for i, text in second.items():
-        found[i] = unmark(text, sources[i].ids, glossary_of(records[i], sources[i], glossary))
-        first[i] = text
-    found = dict(sorted(found.items()))
-    for i, one in found.items():
-        settle(i, records[i], sources[i], one, first[i], names or {}, result)
+    for draft in answered(teacher, again, sampling, result):
+        draft.read(glossary)
+
+    # A second question without an answer is reported already.
+    reported = {report["number"] for report in result.reports}
+    for draft in drafts:
+        if draft.number not in reported:
+            settle(draft, names or {}, result)
     result.reports.sort(key=lambda report: report["number"])
     return result
 
 
-def markable(number: int, record: Mapping, result: Translated) -> Marked | None:
-    """The marked sentence of a record, or None and a report."""
-    try:
-        return mark(record)
-    except DataError as error:
-        result.counts["unmarkable"] += 1
-        result.reports.append(
-            {
-                "number": number,
-                "sentence": record["sentence"],
-                "translation": "",
-                "reason": str(error),
-            }
-        )
-        return None
-
-
-def answers(
-    teacher: Teacher,
-    prompts: Mapping[int, str],
-    sampling: Mapping,
-    sources: Mapping[int, Marked],
-    result: Translated,
-) -> dict[int, str]:
-    """The teacher's usable answers by number; the others are reported."""
-    texts = {}
-    for number, reply in zip(
-        prompts, teacher.ask([chat(p) for p in prompts.values()], **sampling), strict=True
-    ):
+def answered(
+    teacher: Teacher, drafts: Sequence[Draft], sampling: Mapping, result: Translated
+) -> list[Draft]:
+    """Ask for the translations and return the drafts that got one; the others are reported."""
+    replies = teacher.ask([chat(draft.prompt) for draft in drafts], **sampling)
+    good = []
+    for draft, reply in zip(drafts, replies, strict=True):
         if reply.usable:
-            texts[number] = reply.text
+            draft.translation = reply.text
+            good.append(draft)
         else:
-            result.counts["unanswered"] += 1
             reason = reply.error or f"the reply is {reply.mark()}"
-            result.reports.append(
-                {
-                    "number": number,
-                    "sentence": sources[number].text,
-                    "translation": reply.text,
-                    "reason": reason,
-                }
-            )
-    return texts
+            result.report("unanswered", draft.number, draft.marked.text, reply.text, reason)
+    return good
 
 
-def ask_again(source: Marked, translation: str, found: Unmarked) -> str:
-    """The second question: what was wrong with the marks of the first answer."""
+def ask_again(marked: str, translation: str, found: Unmarked) -> str:
+    """Return the second question: what was wrong with the marks of the first answer."""
     problem = "；".join(f"e{number} {reason}" for number, reason in sorted(found.missing.items()))
-    return ASK_AGAIN.format(problem=problem, marked=source.text, translation=translation)
+    return ASK_AGAIN.format(problem=problem, marked=marked, translation=translation)
 
 
-def known_names(
-    records: Sequence[Mapping], sources: Mapping[int, Marked], texts: Mapping[int, str]
-) -> dict[str, str]:
-    """English name → Chinese name, from every mark that came back unharmed, where all of them agree."""
+def known_names(drafts: Iterable[Draft]) -> dict[str, str]:
+    """Return English name → Chinese name, from marks that came back unharmed, where all agree."""
     seen: dict[str, set[str]] = defaultdict(set)
-    for i, text in texts.items():
-        found = unmark(text, sources[i].ids)
-        for number, (start, end) in zip(sources[i].ids, sources[i].spans, strict=True):
-            if number in found.spans:
-                seen[records[i]["sentence"][start:end]].add(found.name(number))
+    for draft in drafts:
+        found = unmark(draft.translation, draft.marked.names)
+        for number in found.spans:
+            seen[draft.marked.names[number]].add(found.name(number))
     return {english: chinese.pop() for english, chinese in seen.items() if len(chinese) == 1}
 
 
-def glossary_of(record: Mapping, source: Marked, glossary: Mapping[str, str]) -> dict[int, str]:
-    """The glossary by the numbers of a sentence's marks."""
-    named = {
-        number: record["sentence"][a:b]
-        for number, (a, b) in zip(source.ids, source.spans, strict=True)
-    }
-    return {number: glossary[name] for number, name in named.items() if name in glossary}
-
-
-def settle(
-    number: int,
-    record: Mapping,
-    source: Marked,
-    found: Unmarked,
-    text: str,
-    names: Mapping[str, str],
-    result: Translated,
-) -> None:
+def settle(draft: Draft, names: Mapping[str, str], result: Translated) -> None:
     """Add the Chinese record to the result, or the report of why there is none."""
-    try:
-        if found.missing:
-            raise DataError(
-                "; ".join(f"e{n}: {reason}" for n, reason in sorted(found.missing.items()))
-            )
-        result.records.append(check_record(rebuilt(record, source, found, names)))
-    except DataError as error:
-        result.counts["lost"] += 1
-        result.reports.append(
-            {"number": number, "sentence": source.text, "translation": text, "reason": str(error)}
-        )
-        return
-    result.counts["translated"] += 1
-    result.counts["repaired"] += bool(found.repairs)
+    found = draft.found
+    reason = "; ".join(f"e{n}: {reason}" for n, reason in sorted(found.missing.items()))
+    if not reason:
+        try:
+            result.records.append(check_record(rebuilt(draft, names)))
+        except DataError as error:
+            reason = str(error)
+    if reason:
+        return result.report("lost", draft.number, draft.marked.text, draft.translation, reason)
+    result.counts.update(translated=1, repaired=bool(found.repairs))
     result.counts.update(found.repairs)
 
 
-def rebuilt(record: Mapping, source: Marked, found: Unmarked, names: Mapping[str, str]) -> dict:
-    """The record with its Chinese sentence, names and places, types and roles renamed."""
-    number_of = {span: number for number, span in zip(source.ids, source.spans, strict=True)}
+def rebuilt(draft: Draft, names: Mapping[str, str]) -> dict:
+    """Return the record with its Chinese sentence, names and places, types and roles renamed."""
+    found = draft.found
+    number_of = {span: number for number, span in draft.marked.spans.items()}
 
-    def walk(value: Any, key: str = "") -> Any:
-        if isinstance(value, list):
-            return [walk(v) for v in value]
-        if not isinstance(value, Mapping):
-            return names.get(value, value) if key in ("type", "role") else value
-        new = {k: walk(v, k) for k, v in value.items()}
-        if value.get("pos") is not None:
-            number = number_of[tuple(value["pos"])]
-            new |= {
-                "trigger" if "trigger" in value else "name": found.name(number),
-                "pos": list(found.spans[number]),
-            }
-        return new
+    def in_chinese(thing: dict) -> dict:
+        number = number_of[tuple(thing["pos"])]
+        return {**thing, "name": found.name(number), "pos": list(found.spans[number])}
 
-    return {
-        **record,
-        "sentence": found.sentence,
-        **{f: walk(record[f]) for f in TASKS.values() if record.get(f) is not None},
-    }
+    return {**map_mentions(draft.record, in_chinese, names), "sentence": found.sentence}
 
 
 def recorded_translations(rows: Iterable[Mapping]) -> list[dict]:
-    """Bank rows for the recorded teacher out of `{marked, translation, reasked?}`: the first question, and the second where there is one."""
-    bank = []
+    """Return bank rows for the recorded teacher out of `{marked, translation, reasked?}`.
+
+    They answer the first question, and the second where there is one.
+    """
+    answers = {}
     for row in rows:
-        ids = sorted({int(tag[2]) for tag in TAG.finditer(row["marked"])})
-        source = Marked(row["marked"], [(0, 0)] * len(ids))
-        bank.append(
-            {
-                "instruction": TRANSLATE.format(marked=row["marked"]),
-                "input": "",
-                "output": row["translation"],
-                "topic": "",
-            }
-        )
-        found = unmark(row["translation"], ids)
+        marked, translation = row["marked"], row["translation"]
+        answers[TRANSLATE.format(marked=marked)] = translation
+        found = unmark(translation, sorted({int(tag[2]) for tag in TAG.finditer(marked)}))
         if found.missing:
-            again = row.get("reasked", row["translation"])
-            bank.append(
-                {
-                    "instruction": ask_again(source, row["translation"], found),
-                    "input": "",
-                    "output": again,
-                    "topic": "",
-                }
-            )
-    return bank
+            again = ask_again(marked, translation, found)
+            answers[again] = row.get("reasked", translation)
+    shape = {"input": "", "topic": ""}
+    return [{"instruction": q, "output": answer, **shape} for q, answer in answers.items()]

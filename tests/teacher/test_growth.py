@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import gzip
 import json
+from itertools import islice
 
 import pytest
 
 from miniluotuo_utils.data.loading import read
-from miniluotuo_utils.files import DataError, read_jsonl
+from miniluotuo_utils.files import DataError, read_jsonl, write_jsonl
+from miniluotuo_utils.jobs.respond import topics_of_file
 from miniluotuo_utils.runtime import EMBEDDED
-from miniluotuo_utils.teacher import RecordedTeacher, Teacher, example_guided, parse_examples
+from miniluotuo_utils.teacher import RecordedTeacher, Teacher
 from miniluotuo_utils.teacher.diversity import text_map, verb_objects
 from miniluotuo_utils.teacher.guided import grow
-from miniluotuo_utils.teacher.topics import Category, frequent_words, read_categories, topics_of
+from miniluotuo_utils.teacher.topics import Category, read_categories, topics_of
 
 BANK, SEEDS = read_jsonl(EMBEDDED / "bank.jsonl"), read_jsonl(EMBEDDED / "seeds.jsonl")
 
@@ -48,32 +50,6 @@ def test_a_set_grows_to_its_target_or_until_it_is_dry(tmp_path):
         assert teacher.spent["asked"] == asked
 
 
-def test_examples_of_one_subset():
-    """P3 and FLAN are collections of tasks: examples of three tasks at once ask for a fourth that is none."""
-    seeds = [
-        {"instruction": f"{kind}{i}", "input": "", "kind": kind}
-        for kind in ("分类", "翻译", "摘要")
-        for i in range(4)
-    ] + [{"instruction": "孤", "kind": "孤"}]
-    with RecordedTeacher(BANK) as server:
-        guided = example_guided(
-            Teacher(server.base_url, server.model),
-            seeds,
-            12,
-            count=10,
-            subset="kind",
-            progress=False,
-        )
-        for prompt in guided.prompts:
-            shown = parse_examples(prompt)[0][:3]
-            assert len({text[:2] for text in shown}) == 1
-            assert "孤" not in prompt
-        with pytest.raises(ValueError, match="seeds of any one kind"):
-            example_guided(
-                Teacher(server.base_url, server.model), seeds[-1:], 1, subset="kind", progress=False
-            )
-
-
 DUMP = """-- MySQL dump
 CREATE TABLE `category` (`cat_id` int);
 INSERT INTO `category` VALUES (1,'中国茶文化',80,12,0),(2,'O\\'Brien_(band)',60,11,1),(3,'Tea''s_culture',99,30,0);
@@ -99,12 +75,22 @@ def test_category_dumps_are_read_and_filtered(ending, tmp_path):
         topics_of(rows, "fr")
 
 
-def test_word_lists_of_the_mirror_make_topics(mirror):
-    """A rare word is no topic that a teacher can write about; four words of THUOCL have no frequency."""
-    topics = frequent_words(read("thuocl", "train", False), 5000)
-    assert 2000 < len(topics) < 60_000
-    assert "中国" in topics
-    assert all(2 <= len(t) <= 6 for t in topics)
+def test_word_lists_of_the_mirror_make_topics(mirror, tmp_path):
+    """THUOCL's words come as rows with a field of their own name, and must not be read as JSON texts."""
+    rows = list(islice(read("thuocl", "train", False), 3000))
+    write_jsonl(tmp_path / "words.jsonl", rows)
+    assert topics_of_file(tmp_path / "words.jsonl") == [row["word"] for row in rows]
+
+
+def test_topics_come_one_a_line_or_as_rows(tmp_path):
+    """A row without a topic became the topic `None`, which a teacher gladly wrote about."""
+    (tmp_path / "plain.txt").write_text("茶\n\n 高铁 \n", encoding="utf-8")
+    assert topics_of_file(tmp_path / "plain.txt") == ["茶", "高铁"]
+    write_jsonl(tmp_path / "rows.jsonl", [{"topic": "茶"}, {"word": "高铁"}])
+    assert topics_of_file(tmp_path / "rows.jsonl") == ["茶", "高铁"]
+    write_jsonl(tmp_path / "bad.jsonl", [{"topic": "茶"}, {"name": "高铁"}])
+    with pytest.raises(DataError, match=r"bad.jsonl, line 2: found no field topic or word"):
+        topics_of_file(tmp_path / "bad.jsonl")
 
 
 def test_pictures_of_a_set():
