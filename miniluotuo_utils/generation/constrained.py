@@ -1,98 +1,98 @@
-"""What may follow in an answer, token by token: stop where its JSON ends, or never leave a grammar. Floor 0, shown in notebook 05.
+"""Constrain answers token by token: stop where the JSON ends, or never leave a grammar.
 
-In: a student's tokenizer and, for each prompt, what its answer may be. Out: guides for `generation.generate`, one per prompt.
+In: a student's tokenizer and, for each prompt, what its answer may be. Out: constraints for
+`generation.generate`, one per prompt. Shown in notebook 05.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
+
+from miniluotuo_utils.tokens.vocabulary import CONTINUES, kind_of
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
 
+# ids [rows, tokens], scores [rows, vocabulary] -> scores
+Processor = Callable[["torch.Tensor", "torch.Tensor"], "torch.Tensor"]
+
 OTHERS = re.compile(r'[^{}\[\]"\\]+')  # what neither opens, closes nor quotes
-FREE = '%llguidance {"no_forcing": true}\n'  # else the one possible text is written as the tokenizer would, which may normalise it
-CONTINUES = "##"  # begins a WordPiece that continues a word
-Processor = Callable[
-    ["torch.Tensor", "torch.Tensor"], "torch.Tensor"
-]  # ids [rows, tokens], scores [rows, vocabulary] -> scores
+BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")  # SentencePiece's byte tokens, as `<0x7B>`
+
+# Otherwise the only text that is possible is written as the tokenizer would, which may normalise.
+FREE = '%llguidance {"no_forcing": true}\n'
 
 
-class Guide(Protocol):
-    """One answer's guide. `allowed` gets all tokens of the answer so far and says what may follow: bools [vocabulary], None for anything."""
+class Constraint:
+    """What may follow in one answer, and how that answer is read."""
 
-    def allowed(self, answer: Sequence[int]) -> np.ndarray | None: ...
-    def text(self, answer: Sequence[int]) -> str | None: ...
+    def allowed(self, answer: Sequence[int]) -> np.ndarray | None:
+        """Return bools [vocabulary] of what may follow `answer`, None for anything.
+
+        `answer` is all of it so far: each call goes on from the one before.
+        """
+        raise NotImplementedError
+
+    def text(self, answer: Sequence[int]) -> str | None:
+        """Return the text of a finished answer, None for the tokenizer's own reading."""
 
 
-def guided(guides: Sequence[Guide], start: int) -> Processor:
-    """A processor of scores that leaves each row what its guide allows; answers start at token `start`."""
-    import numpy as np
+def constrain(constraints: Sequence[Constraint | None], start: int) -> Processor:
+    """Return a processor that leaves each row what its constraint allows.
+
+    Answers start at token `start`.
+    """
     import torch
 
     def leave_allowed(ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        masks = [
-            guide.allowed(answer)
-            for guide, answer in zip(guides, ids[:, start:].tolist(), strict=True)
-        ]
-        if all(mask is None for mask in masks):
-            return scores
-        allowed = np.ones(scores.shape, bool)
-        for row, mask in zip(allowed, masks, strict=True):
-            row[:] = True if mask is None else mask
-        return scores.masked_fill(~torch.from_numpy(allowed).to(scores.device), -torch.inf)
+        answers = ids[:, start:].tolist()
+        for row, (constraint, answer) in enumerate(zip(constraints, answers, strict=True)):
+            allowed = constraint.allowed(answer) if constraint else None
+            if allowed is not None:
+                forbidden = torch.from_numpy(~allowed).to(scores.device)
+                scores[row].masked_fill_(forbidden, -torch.inf)
+        return scores
 
     return leave_allowed
 
 
-def only(tokens: Sequence[int], size: int) -> np.ndarray:
-    """Bools [size], true at `tokens`.
-
-    >>> only([1], 3).tolist()
-    [False, True, False]
-    """
-    import numpy as np
-
-    allowed = np.zeros(size, bool)
-    allowed[list(tokens)] = True
-    return allowed
+# ---- stop where the JSON ends
 
 
-class JsonEnd:
-    """Ends an answer where its first JSON object or list is closed: what a student adds after it is never generated.
+class JsonEnd(Constraint):
+    """Ends an answer where its first JSON object or list is closed.
 
-    Brackets around mere words (`[实体]如下：`) and closing ones that nothing opened are not JSON.
+    What a student adds after it is never generated. Brackets around mere words (`[实体]如下：`)
+    and closing ones that nothing opened are not JSON.
     """
 
-    def __init__(self, marks: Callable[[int], str], ends: Sequence[int], size: int):
-        self.marks, self.ends, self.size = marks, ends, size
-        self.seen, self.depth, self.quoted, self.escaped, self.held, self.closed = (
-            0,
-            0,
-            False,
-            False,
-            False,
-            False,
-        )
+    def __init__(self, marks: Callable[[int], str], only_ends: np.ndarray):
+        self.marks, self.only_ends = marks, only_ends
+        self.seen = self.depth = 0  # tokens that are read, brackets that are open
+        self.quoted = self.escaped = False  # inside a string, behind a backslash
+        self.held = self.closed = False  # a key, string or object has begun; the JSON has ended
 
     def allowed(self, answer: Sequence[int]) -> np.ndarray | None:
-        """Anything until the bracket that closes the first one, then an end token alone."""
+        """Allow anything until the bracket that closes the first one, then end tokens alone."""
         for token in answer[self.seen :]:
             self.read(self.marks(token))
         self.seen = len(answer)
-        return only(self.ends, self.size) if self.closed else None
+        return self.only_ends if self.closed else None
 
     def read(self, marks: str) -> None:
         """Follow quotes and brackets through the next token's text."""
         for mark in marks:
+            # A backslash means something inside a string alone.
             if self.escaped or mark == "\\":
                 self.escaped = not self.escaped and self.quoted
             elif mark == '"':
                 self.quoted = self.depth > 0 and not self.quoted
                 self.held |= self.quoted
+
+            # A bracket inside a string is one of its characters.
             elif not self.quoted and mark in "{[":
                 self.depth += 1
                 self.held |= mark == "{"
@@ -100,137 +100,133 @@ class JsonEnd:
                 self.depth -= 1
                 self.closed |= self.depth == 0 and self.held
 
-    def text(self, answer: Sequence[int]) -> None:
-        """The tokenizer's own reading."""
-
-
-class Grammar:
-    """Keeps an answer within a grammar to its end; after that there is nothing but an end token."""
-
-    def __init__(
-        self, tokenizer: Any, grammar: str, bytes_of: Sequence[bytes], ends: Sequence[int]
-    ):
-        from llguidance import LLMatcher
-
-        self.matcher, self.bytes_of, self.ends, self.seen = (
-            LLMatcher(tokenizer, FREE + grammar),
-            bytes_of,
-            ends,
-            0,
-        )
-        if self.matcher.is_error():
-            raise ValueError(f"llguidance does not read the grammar: {self.matcher.get_error()}")
-
-    def allowed(self, answer: Sequence[int]) -> np.ndarray:
-        """What the grammar lets follow."""
-        import numpy as np
-
-        if not self.matcher.is_stopped():
-            self.matcher.consume_tokens(list(answer[self.seen :]))
-            self.seen = len(answer)
-        if self.matcher.is_stopped():
-            return only(self.ends, len(self.bytes_of))
-        bits = np.frombuffer(self.matcher.compute_bitmask(), np.uint8)
-        return np.unpackbits(bits, bitorder="little", count=len(self.bytes_of)).astype(bool)
-
-    def text(self, answer: Sequence[int]) -> str:
-        """The answer as the grammar reads it, byte by byte: no tokenizer's own idea of spaces comes in."""
-        return (
-            b"".join(self.bytes_of[token] for token in answer).decode(errors="ignore").lstrip(" ")
-        )
-
 
 def json_ends(tokenizer: Any, ends: Sequence[int], size: int, count: int) -> list[JsonEnd]:
-    """`count` guides that stop at the end of the JSON; `ends` are the end ids, `size` how many scores a step has."""
+    """Return `count` constraints that stop at the end of the JSON.
+
+    `ends` are the ids that end an answer, `size` is the number of scores a step has.
+    """
+    import numpy as np
+
+    only_ends = np.isin(np.arange(size), ends)
     known: dict[int, str] = {}
     special = set(tokenizer.all_special_ids)
 
     def marks(token: int) -> str:
         if token not in known:
-            known[token] = (
-                "x" if token in special else OTHERS.sub("x", piece_text(tokenizer, token))
-            )  # [SEP] opens nothing
+            # [SEP] opens nothing.
+            text = "x" if token in special else piece_text(tokenizer, token)
+            known[token] = OTHERS.sub("x", text)
         return known[token]
 
-    return [JsonEnd(marks, ends, size) for _ in range(count)]
+    return [JsonEnd(marks, only_ends) for _ in range(count)]
 
 
 def piece_text(tokenizer: Any, token: int) -> str:
-    """A token's piece as the vocabulary spells it, a byte token `<0x7B>` as its character; ASCII is the same in every kind of vocabulary."""
+    """Return a token as the vocabulary spells it, a byte token `<0x7B>` as its character.
+
+    ASCII, and so every mark of JSON, is spelt the same in every kind of vocabulary.
+    """
     piece = tokenizer.convert_ids_to_tokens(token) or ""
-    return (
-        chr(int(piece[3:5], 16))
-        if len(piece) == 6 and piece.startswith("<0x") and piece.endswith(">")
-        else piece
-    )
+    byte = BYTE.fullmatch(piece)
+    return chr(int(byte[1], 16)) if byte else piece
+
+
+# ---- never leave a grammar
+
+
+class Grammar(Constraint):
+    """Keeps an answer within a grammar to its end; then nothing but an end token may follow."""
+
+    def __init__(self, tokenizer: Any, grammar: str, bytes_of: Sequence[bytes]):
+        from llguidance import LLMatcher
+
+        self.matcher, self.bytes_of = LLMatcher(tokenizer, FREE + grammar), bytes_of
+        self.seen = 0  # tokens of the answer that are read
+        if self.matcher.is_error():
+            raise ValueError(f"llguidance does not read the grammar: {self.matcher.get_error()}")
+
+    def allowed(self, answer: Sequence[int]) -> np.ndarray:
+        """Return what the grammar lets follow: after its end, end tokens alone."""
+        import numpy as np
+
+        if not self.matcher.is_stopped():
+            self.matcher.consume_tokens(list(answer[self.seen :]))
+            self.seen = len(answer)
+
+        # llguidance's torch function compiles itself at first use, which takes a C++ compiler and
+        # the better part of a minute; a bit mask unpacked by numpy costs the same per step.
+        bits = np.frombuffer(self.matcher.compute_bitmask(), np.uint8)
+        return np.unpackbits(bits, bitorder="little", count=len(self.bytes_of)).astype(bool)
+
+    def text(self, answer: Sequence[int]) -> str:
+        """Read the answer byte by byte as the grammar does, without the tokenizer's own spaces."""
+        found = b"".join(self.bytes_of[token] for token in answer)
+        return found.decode(errors="ignore").lstrip(" ")
 
 
 def grammars(tokenizer: Any, ends: Sequence[int], size: int, texts: Sequence[str]) -> list[Grammar]:
-    """One guide per Lark grammar of `texts` (llguidance's dialect, https://github.com/guidance-ai/llguidance/blob/main/docs/syntax.md).
+    """Return one constraint per Lark grammar of `texts`, in llguidance's dialect.
 
-    ValueError for a tokenizer that is not a fast one, and for a grammar that llguidance cannot read.
+    See https://github.com/guidance-ai/llguidance/blob/main/docs/syntax.md. Raises ValueError for a
+    tokenizer that is not a fast one, and for a grammar that llguidance cannot read.
     """
     made = matcher_tokenizer(tokenizer, ends, size)
     silent = {*ends, *tokenizer.all_special_ids}
     bytes_of = [b"" if token in silent else made.decode_bytes([token]) for token in range(size)]
-    return [Grammar(made, text, bytes_of, ends) for text in texts]
+    return [Grammar(made, text, bytes_of) for text in texts]
 
 
 def matcher_tokenizer(tokenizer: Any, ends: Sequence[int], size: int) -> Any:
-    """llguidance's view of a tokenizer; where it does not know how the vocabulary spells bytes, ours (`Pieces`)."""
+    """Return llguidance's view of a tokenizer."""
     from llguidance import LLTokenizer, TokenizerWrapper
     from llguidance.hf import from_tokenizer
 
     if not getattr(tokenizer, "is_fast", False):
         raise ValueError(
-            f"{type(tokenizer).__name__} is no fast tokenizer; a grammar needs to know which bytes each token stands for"
+            f"{type(tokenizer).__name__} is no fast tokenizer; "
+            "a grammar needs to know which bytes each token stands for"
         )
     try:
         return from_tokenizer(tokenizer, n_vocab=size, eos_token=list(ends))
-    except (
-        ValueError
-    ):  # "can't determine decoder type": WordPiece, and SentencePiece without byte tokens
-        return LLTokenizer(
-            TokenizerWrapper(Pieces(tokenizer, ends, size)), n_vocab=size, eos_token=list(ends)
-        )
+    except ValueError:
+        # "can't determine decoder type": WordPiece, and SentencePiece without byte tokens.
+        pieces = TokenizerWrapper(Pieces(tokenizer, ends, size))
+        return LLTokenizer(pieces, n_vocab=size, eos_token=list(ends))
 
 
 class Pieces:
     """A WordPiece or SentencePiece vocabulary as llguidance's `TokenizerWrapper` wants it.
 
-    WordPiece does not write spaces, so a span or a type with a space is out of its reach, as is a character that it does not know.
+    WordPiece does not write spaces, so a span or a type with a space is out of its reach, as is a
+    character that it does not know.
     """
 
     def __init__(self, tokenizer: Any, ends: Sequence[int], size: int):
-        pieces = [
-            tokenizer.convert_ids_to_tokens(token) if token < len(tokenizer) else None
-            for token in range(size)
-        ]
-        words = type(tokenizer.backend_tokenizer.model).__name__ == "WordPiece"
+        # The output layer may have more rows than the vocabulary, and the vocabulary holes.
+        known = tokenizer.convert_ids_to_tokens(list(range(min(size, len(tokenizer)))))
+        known += [None] * (size - len(known))
+        unused = {i for i, piece in enumerate(known) if piece is None}
+
+        wordpiece = kind_of(tokenizer) == "WordPiece"
         self.tokens = [
-            (f"<unused{i}>" if piece is None else spelt(piece, words)).encode()
-            for i, piece in enumerate(pieces)
+            (f"<unused{i}>" if i in unused else spelt(piece, wordpiece)).encode()
+            for i, piece in enumerate(known)
         ]
-        self.special_token_ids = sorted(
-            {*tokenizer.all_special_ids, *(i for i, piece in enumerate(pieces) if piece is None)}
-        )
+        self.special_token_ids = sorted({*tokenizer.all_special_ids, *unused})
         self.eos_token_id, self.bos_token_id = ends[0], None
-        self.encode = lambda text: tokenizer(text, add_special_tokens=False)["input_ids"]
+        self.tokenizer = tokenizer
 
     def __call__(self, text: str) -> list[int]:
-        return self.encode(text)
+        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
-def spelt(piece: str, words: bool) -> str:
-    """What a WordPiece (`words`) or SentencePiece piece writes.
+def spelt(piece: str, wordpiece: bool) -> str:
+    """Return what a WordPiece or a SentencePiece piece writes.
 
-    >>> spelt("##ing", True), spelt("▁the", False)
-    ('ing', ' the')
+    >>> spelt("##ing", True), spelt("##", True), spelt("▁the", False)
+    ('ing', '##', ' the')
     """
-    return (
-        piece.removeprefix(CONTINUES)
-        if words and piece != CONTINUES
-        else piece.replace("▁", " ")
-        if not words
-        else piece
-    )
+    if not wordpiece:
+        return piece.replace("▁", " ")
+    return piece if piece == CONTINUES else piece.removeprefix(CONTINUES)

@@ -1,212 +1,181 @@
-"""Decode one batch of prompts with a cache that rows can leave early. Used by `generate` and `stream`.
+"""Decode one batch of prompts with a cache that rows can leave early.
 
-In: ids of prompts. Out: ids of answers.
+In: ids of prompts. Out: ids of answers. Used by `generate` and `stream`, which notebook 00 shows.
+This module imports torch and transformers at once, so import it where it is used.
 """
 
 from __future__ import annotations
 
-import random
-from collections import Counter
 from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass
 from os.path import commonprefix
+from random import Random
 from typing import TYPE_CHECKING, Any
 
+import torch
+from transformers import DynamicCache, EncoderDecoderCache, GenerationConfig
+from transformers.cache_utils import DynamicLayer
+
+from miniluotuo_utils.generation.batching import end_ids
 from miniluotuo_utils.generation.presets import Preset, processors
 from miniluotuo_utils.students.devices import quiet
-from miniluotuo_utils.tokens import prompt_ids
 
 if TYPE_CHECKING:
-    import torch
-    from transformers import GenerationConfig
-
-    from miniluotuo_utils.generation.constrained import Guide
+    from miniluotuo_utils.generation.constrained import Constraint
     from miniluotuo_utils.students import Student
 
-
-WORTH_SHARING = 8  # tokens
-
-
-def asked_ids(student: Student, prompts: Sequence[str]) -> list[list[int]]:
-    """The ids of each prompt, checked; ValueError names the first prompt that is no text, empty or too long."""
-    if isinstance(prompts, str):
-        raise ValueError(f"prompts is the text {prompts[:20]!r}; expected a list of texts")
-    for number, text in enumerate(prompts):
-        if not isinstance(text, str) or not text:
-            raise ValueError(f"prompt {number} is {text!r}; expected a text that is not empty")
-    ids = prompt_ids(student.tokenizer, prompts, student.model.config.is_encoder_decoder)
-    if long := too_long(student, ids):
-        more = f" ({len(long) - 1} more are too long)" if long[1:] else ""
-        raise ValueError(
-            f"prompt {long[0]} has {len(ids[long[0]])} tokens, the student's context holds {student.context}{more}: shorten the prompt"
-        )
-    return ids
+WORTH_SHARING = 8  # tokens; fewer cost as much in a call of their own as in every row
 
 
-def too_long(student: Student, ids: Sequence[Sequence[int]]) -> list[int]:
-    """Numbers of the prompts that leave no room for an answer."""
-    return [number for number, row in enumerate(ids) if room_of(student, len(row), 1) < 1]
+@dataclass
+class Batch:
+    """The rows that are still being answered, and what belongs to each of them.
 
-
-def room_of(student: Student, size: int, max_new_tokens: int) -> int:
-    """How many tokens the answer to a prompt of `size` tokens may have; below 1 where the prompt is too long."""
-    if student.model.config.is_encoder_decoder:
-        return min(max_new_tokens, student.context) if size <= student.context else 0
-    return min(max_new_tokens, student.context - size)
-
-
-def batches_of(
-    student: Student, ids: Sequence[Sequence[int]], max_new_tokens: int, batch_size: int
-) -> list[tuple[int, list[int]]]:
-    """Rows in batches of like length, longest first (what does not fit in memory fails at once), each with the room of its answers.
-
-    Rows share a batch only where they have the same room: else a short row's answer would end where its longest neighbour's must.
-    Behind learned prompt tokens padding would shift positions, so there only rows of equal length share one.
+    `rows`: their numbers among the prompts. `tokens` and `mask`: int64 [rows, tokens], prompts
+    and, for a decoder, the answers so far. `cache`: keys and values of all tokens but the last, or
+    None where the model makes its own. Answers begin at token `start` and have at most `room`.
     """
-    if max_new_tokens < 1 or batch_size < 1:
-        raise ValueError(
-            f"max_new_tokens is {max_new_tokens} and batch_size {batch_size}; expected at least 1"
-        )
-    padding = not shifts_with_padding(student.model)
-    batches: list[tuple[int, list[int]]] = []
-    for row in sorted(range(len(ids)), key=lambda i: (-len(ids[i]), i)):
-        size, room = len(ids[row]), room_of(student, len(ids[row]), max_new_tokens)
-        before = batches[-1] if batches else (0, [])
-        if (
-            before[0] == room
-            and len(before[1]) < batch_size
-            and (padding or len(ids[before[1][0]]) == size)
-        ):
-            before[1].append(row)
-        else:
-            batches.append((room, [row]))
-    return batches
+
+    rows: list[int]
+    tokens: torch.Tensor
+    mask: torch.Tensor
+    draws: Sequence[Random | None]
+    constraints: Sequence[Constraint | None]
+    cache: Any
+    start: int
+    room: int
+
+    def keep(self, places: list[int], tokens: torch.Tensor) -> None:
+        """Go on from `tokens` with the rows at `places`; the cache forgets the others too."""
+        new = self.mask.new_ones(len(tokens), tokens.shape[1] - self.mask.shape[1])
+        self.tokens, self.mask = tokens[places], torch.cat([self.mask, new], 1)[places]
+        self.rows = [self.rows[place] for place in places]
+        self.draws = [self.draws[place] for place in places]
+        self.constraints = [self.constraints[place] for place in places]
+        self.cache.batch_select_indices(torch.tensor(places, device=tokens.device))
 
 
-def shifts_with_padding(model: Any) -> bool:
-    """Whether padding would stand between learned prompt tokens and the prompt (PEFT's prompt tuning and p-tuning of decoders)."""
-    adapter = getattr(model, "active_peft_config", None)
-    learned = (
-        adapter is not None and adapter.is_prompt_learning and adapter.peft_type != "PREFIX_TUNING"
-    )
-    return learned and not model.config.is_encoder_decoder
+def decode_batch(
+    student: Student,
+    ids: Sequence[Sequence[int]],
+    preset: Preset,
+    room: int,
+    draws: Sequence[Random | None],
+    constraints: Sequence[Constraint | None] = (),
+    listener: Callable[..., torch.Tensor] | None = None,
+) -> list[list[int]]:
+    """Return the ids of each answer, at most `room`, up to its end token.
 
-
-def draws_of(ids: Sequence[Sequence[int]], seed: int | None) -> list[random.Random]:
-    """One random generator per prompt, from the seed, the prompt's ids and how often that prompt came before."""
-    seed = random.getrandbits(32) if seed is None else seed
-    before: Counter = Counter()
-    draws = []
-    for row in map(tuple, ids):
-        draws.append(random.Random(f"{seed} {before[row]} {row}"))
-        before[row] += 1
-    return draws
-
-
-def padded(
-    ids: Sequence[Sequence[int]], pad: int, both: bool, shared: int, device: Any
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Ids and mask [rows, longest], so that all answers start at the same place.
-
-    Encoders are padded at the end, decoders between the `shared` tokens and the rest of each row.
+    `draws` has one generator per row, `constraints` one entry per row or none at all. `listener`,
+    a stopping criterion of transformers, is called after each token with the ids so far.
     """
-    import torch
+    ends = end_ids(student)
+    batch = prefill(student, ids, room, draws, constraints or [None] * len(ids))
+    answers: list[list[int]] = [[] for _ in ids]
+    while True:
+        tokens = decode(student, batch, preset, listener)
+        for row, answer in zip(batch.rows, tokens[:, batch.start :].tolist(), strict=True):
+            answers[row] = answer
 
-    longest = max(map(len, ids))
-    places = [len(row) if both else shared for row in ids]  # where a row's padding stands
-    tokens = [
-        [*row[:place], *[pad] * (longest - len(row)), *row[place:]]
-        for row, place in zip(ids, places, strict=True)
-    ]
-    mask = [
-        [1] * place + [0] * (longest - len(row)) + [1] * (len(row) - place)
-        for row, place in zip(ids, places, strict=True)
-    ]
-    return torch.tensor(tokens, device=device), torch.tensor(mask, device=device)
+        # A row that has ended would be computed along with the others to the end of the longest.
+        going = [place for place, row in enumerate(batch.rows) if not set(ends) & set(answers[row])]
+        full = tokens.shape[1] == batch.start + room
+        if not going or full or not shrinks(batch.cache):
+            return [until(answer, ends) for answer in answers]
+        batch.keep(going, tokens)
+
+
+def prefill(
+    student: Student,
+    ids: Sequence[Sequence[int]],
+    room: int,
+    draws: Sequence[Random | None],
+    constraints: Sequence[Constraint | None],
+) -> Batch:
+    """Return the prompts as a batch, with what all of them share already in its cache."""
+    # An encoder–decoder's answer stands apart from the prompt, behind a start token of its own.
+    model = student.model
+    start = 1 if model.config.is_encoder_decoder else max(map(len, ids))
+    cache = kv_cache(model, start + room)
+
+    # Instruction and schema are the same in all prompts of an extraction: once through the model.
+    shared = shared_start(ids) if shrinks(cache) and not looks_back_by_place(model) else 0
+    tokens, mask = padded(student, ids, shared)
+    if shared:
+        with torch.inference_mode():
+            model(tokens[:1, :shared], past_key_values=cache, use_cache=True)
+        cache.batch_repeat_interleave(len(ids))
+    return Batch(list(range(len(ids))), tokens, mask, draws, constraints, cache, start, room)
 
 
 def shared_start(ids: Sequence[Sequence[int]]) -> int:
-    """How many tokens at their start all of several rows share (instruction and schema), one token of each left to go on from; 0 if few.
+    """Return how many tokens at their start all of several rows share, 0 if few.
 
-    >>> shared_start([[7] * 20 + [1, 2], [7] * 20 + [3]]), shared_start([[7, 1], [7, 2]]), shared_start([[7] * 20])
-    (20, 0, 0)
+    One token of each row is left over: the model goes on from it.
+
+    >>> shared_start([[7] * 20 + [1, 2], [7] * 20 + [3]])
+    20
+    >>> shared_start([[7, 1], [7, 2]]), shared_start([[7] * 20])
+    (0, 0)
     """
     common = min(len(commonprefix(list(ids))), min(map(len, ids)) - 1)
     return common if len(ids) > 1 and common >= WORTH_SHARING else 0
 
 
 def looks_back_by_place(model: Any) -> bool:
-    """Whether a layer attends to so many places back (GPT-Neo's local layers): padding inside a prompt would push its start out of sight."""
+    """Return whether a layer attends to so many places back, as GPT-Neo's local layers do.
+
+    There padding inside a prompt would push the prompt's start out of sight.
+    """
     return "local" in getattr(model.config, "attention_layers", ())
 
 
-def run(
-    student: Student,
-    ids: Sequence[Sequence[int]],
-    preset: Preset,
-    room: int,
-    draws: Sequence[random.Random],
-    streamer: Any = None,
-    guides: Sequence[Guide] = (),
-) -> list[list[int]]:
-    """One batch through the model: the ids of each answer, up to its end token. What a decoder's prompts share goes through it once."""
-    import torch
+def padded(
+    student: Student, ids: Sequence[Sequence[int]], shared: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return ids and mask, int64 [rows, longest], so that all answers start at the same place.
 
-    model, ends = student.model, end_ids(student)
-    both, longest = model.config.is_encoder_decoder, max(map(len, ids))
-    pad = ends[0] if student.tokenizer.pad_token_id is None else student.tokenizer.pad_token_id
-    start = 1 if both else longest  # an encoder–decoder answers after its start token
-    cache = cache_of(model, start + room)
-    shared = shared_start(ids) if shrinks(cache) and not looks_back_by_place(model) else 0
-    tokens, mask = padded(ids, pad, both, shared, model.device)
-    if shared:
-        with torch.inference_mode():
-            model(tokens[:1, :shared], past_key_values=cache, use_cache=True)
-        cache.batch_repeat_interleave(len(ids))
-    draws, guides, answers, rows = (
-        list(draws),
-        list(guides),
-        [[] for _ in ids],
-        list(range(len(ids))),
-    )
-    while rows:  # each time half of the rows have ended, the rest go on alone
-        given = {"streamer": streamer, "past_key_values": cache}
-        with (
-            torch.inference_mode(),
-            quiet(),
-        ):  # transformers drops a mask of ones, then warns that there is none
-            out = model.generate(
-                input_ids=tokens,
-                attention_mask=mask,
-                logits_processor=processors(preset, start, draws, guides),
-                stopping_criteria=[half_ended(start, ends)] if shrinks(cache) else None,
-                generation_config=configuration(student, room, pad, ends),
-                **{name: value for name, value in given.items() if value is not None},
-            )  # [rows, start + answer]
-        for row, found in zip(rows, out[:, start:].tolist(), strict=True):
-            answers[row] = found
-        made = out.shape[1] - tokens.shape[1]
-        room -= made
-        going = room > 0 and shrinks(cache)
-        left = [
-            place for place, row in enumerate(rows) if going and not set(ends) & set(answers[row])
-        ]
-        if left:
-            cache.batch_select_indices(torch.tensor(left, device=model.device))
-            tokens, mask = out[left], torch.cat([mask, mask.new_ones(len(mask), made)], 1)[left]
-        rows, draws, guides = (
-            [each[place] for place in left] if each else [] for each in (rows, draws, guides)
+    Encoders are padded at the end, decoders between the `shared` tokens and the rest of each row.
+    """
+    pad = pad_id(student)
+    longest = max(map(len, ids))
+    tokens, mask = [], []
+    for row in ids:
+        place = len(row) if student.model.config.is_encoder_decoder else shared
+        gap = longest - len(row)
+        tokens.append([*row[:place], *[pad] * gap, *row[place:]])
+        mask.append([1] * place + [0] * gap + [1] * (len(row) - place))
+    device = student.model.device
+    return torch.tensor(tokens, device=device), torch.tensor(mask, device=device)
+
+
+def decode(
+    student: Student, batch: Batch, preset: Preset, listener: Callable[..., torch.Tensor] | None
+) -> torch.Tensor:
+    """Return tokens [rows, start + answer], at most until half of the rows have ended.
+
+    Where rows cannot leave the cache it goes on until all of them have ended.
+    """
+    room, ends = batch.room, end_ids(student)
+    criteria = [listener] if listener else []
+    if shrinks(batch.cache):
+        room -= batch.tokens.shape[1] - batch.start
+        criteria.append(half_ended(batch.start, ends))
+
+    # `quiet`: transformers drops a mask of ones, then warns that there is none.
+    with torch.inference_mode(), quiet():
+        return student.model.generate(
+            input_ids=batch.tokens,
+            attention_mask=batch.mask,
+            logits_processor=processors(preset, batch.start, batch.draws, batch.constraints),
+            stopping_criteria=criteria,
+            past_key_values=batch.cache,
+            generation_config=configuration(student, room, ends),
         )
-    return [until(answer, ends) for answer in answers]
-
-
-def shrinks(cache: Any) -> bool:
-    """Whether rows can be taken out of a cache while others go on: `cache_of`'s own, of a decoder."""
-    return cache is not None and not hasattr(cache, "cross_attention_cache")
 
 
 def half_ended(start: int, ends: Sequence[int]) -> Callable[..., torch.Tensor]:
-    """Stops a batch as soon as half of its rows have ended; their answers start at token `start`."""
-    import torch
+    """Return a criterion that stops a batch as soon as half of its rows have ended."""
 
     def stop(ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
         ended = torch.isin(ids[:, start:], torch.tensor(ends, device=ids.device)).any(1)
@@ -215,112 +184,120 @@ def half_ended(start: int, ends: Sequence[int]) -> Callable[..., torch.Tensor]:
     return stop
 
 
-def cache_of(model: Any, capacity: int) -> Any:
-    """A cache of keys and values with room for `capacity` tokens from the start, or None where the model needs one of its own.
+# ---- what differs from transformers
 
-    transformers' own copies all of it to add one token, which is most of a small student's time (benchmarks/generation.py).
+
+class KVCacheLayer(DynamicLayer):
+    """Keys and values of one layer, written into memory that is allocated once.
+
+    transformers' own layer copies all of it to add one token, which is most of a small student's
+    time (benchmarks/generation.py). `memory` holds keys and values [rows, heads, capacity, width];
+    `keys` and `values` are views of the tokens that are written.
     """
-    from transformers import DynamicCache, EncoderDecoderCache
-    from transformers.cache_utils import DynamicLayer
 
-    class Roomy(DynamicLayer):
-        """One layer's keys and values [rows, heads, tokens, width], written into memory that is there already."""
+    def __init__(self, capacity: int):
+        super().__init__()
+        self.capacity = capacity
+        self.memory: list[torch.Tensor] = []
 
-        def update(
-            self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
-        ) -> tuple[torch.Tensor, torch.Tensor]:
-            start, new = self.get_seq_length(), (key_states, value_states)
-            if not self.is_initialized:
-                self.lazy_initialization(key_states, value_states)
-                self.memory = [
-                    states.new_empty(*states.shape[:2], capacity, states.shape[-1])
-                    for states in new
-                ]
-            end = start + key_states.shape[-2]
-            for memory, states in zip(self.memory, new, strict=True):
-                memory[:, :, start:end] = states
-            self.keys, self.values = (memory[:, :, :end] for memory in self.memory)
-            return self.keys, self.values
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Write keys and values [rows, heads, new tokens, width]; return all that there are."""
+        start, new = self.get_seq_length(), (key_states, value_states)
+        end = start + key_states.shape[-2]
 
-        def batch_select_indices(self, indices: torch.Tensor) -> None:
-            end = self.get_seq_length()
-            self.memory = [memory[indices] for memory in self.memory]
-            self.keys, self.values = (memory[:, :, :end] for memory in self.memory)
+        # The first tokens, or other rows than before: allocate, and write the old tokens anew.
+        if not self.memory:
+            start, new = 0, super().update(key_states, value_states)
+            for states in new:
+                rows, heads, _, width = states.shape
+                self.memory.append(states.new_empty(rows, heads, self.capacity, width))
 
-        def batch_repeat_interleave(self, repeats: int) -> None:
-            end, held = self.get_seq_length(), self.memory
-            self.memory = [
-                memory.new_empty(len(memory) * repeats, *memory.shape[1:]) for memory in held
-            ]
-            for memory, one in zip(self.memory, held, strict=True):
-                memory[:, :, :end] = one[:, :, :end].repeat_interleave(repeats, 0)
-            self.keys, self.values = (memory[:, :, :end] for memory in self.memory)
+        for memory, states in zip(self.memory, new, strict=True):
+            memory[:, :, start:end] = states
+        self.keys, self.values = (memory[:, :, :end] for memory in self.memory)
+        return self.keys, self.values
 
-    adapter, cache = getattr(model, "active_peft_config", None), DynamicCache(config=model.config)
-    if (adapter is not None and adapter.is_prompt_learning) or any(
-        type(layer) is not DynamicLayer for layer in cache.layers
-    ):
-        return (
-            None  # learned keys stand in the cache first; sliding windows have layers of their own
-        )
-    cache.layers = [Roomy() for _ in cache.layers]
-    return (
-        EncoderDecoderCache(cache, DynamicCache(config=model.config))
-        if model.config.is_encoder_decoder
-        else cache
-    )
+    def batch_select_indices(self, indices: torch.Tensor) -> None:
+        """Keep the rows at `indices`."""
+        super().batch_select_indices(indices)
+        self.memory = []
+
+    def batch_repeat_interleave(self, repeats: int) -> None:
+        """Repeat each row."""
+        super().batch_repeat_interleave(repeats)
+        self.memory = []
 
 
-def configuration(student: Student, room: int, pad: int, ends: list[int]) -> GenerationConfig:
-    """transformers' settings of a plain greedy run; drawing and penalties are `presets.processors`.
+def kv_cache(model: Any, capacity: int) -> DynamicCache | EncoderDecoderCache | None:
+    """Return a cache for `capacity` tokens, or None where a model needs one of its own."""
+    cache = DynamicCache(config=model.config)
+    adapter = getattr(model, "active_peft_config", None)
 
-    A field that nobody set would be filled from the checkpoint's own generation_config (a penalty, a forced first token): not here.
+    # Learned prompt keys stand in the cache first, and sliding windows have layers of their own.
+    learned = adapter is not None and adapter.is_prompt_learning
+    if learned or any(type(layer) is not DynamicLayer for layer in cache.layers):
+        return None
+
+    cache.layers = [KVCacheLayer(capacity) for _ in cache.layers]
+    if model.config.is_encoder_decoder:
+        return EncoderDecoderCache(cache, DynamicCache(config=model.config))
+    return cache
+
+
+def shrinks(cache: Any) -> bool:
+    """Return whether rows can leave a cache while others go on: ours can, of a decoder."""
+    return isinstance(cache, DynamicCache)
+
+
+class Sealed(GenerationConfig):
+    """A configuration that takes nothing from the checkpoint's own generation_config.
+
+    `generate` fills every field that is None from there: a penalty, a forced first token. It does
+    so by `update(..., allow_custom_entries=True)`, and nothing else calls it that way.
     """
-    from transformers import GenerationConfig
 
-    class Sealed(GenerationConfig):
-        """Takes nothing from the checkpoint, which is what `allow_custom_entries` stands for inside `generate`."""
+    def update(
+        self, defaults_only: bool = False, allow_custom_entries: bool = False, **values: Any
+    ) -> dict:
+        """Do nothing for the checkpoint's fields, and for others what transformers does."""
+        if allow_custom_entries:
+            return {}
+        return super().update(defaults_only=defaults_only, **values)
 
-        def update(
-            self, defaults_only: bool = False, allow_custom_entries: bool = False, **values: Any
-        ) -> dict:
-            return (
-                {}
-                if allow_custom_entries
-                else super().update(defaults_only=defaults_only, **values)
-            )
 
-    model = student.model
-    begin = getattr(model.generation_config, "decoder_start_token_id", None)
-    begin = getattr(model.config, "decoder_start_token_id", None) if begin is None else begin
-    return Sealed(
+def configuration(student: Student, room: int, ends: list[int]) -> GenerationConfig:
+    """Return the settings of a plain greedy run.
+
+    Drawing and penalties are `presets.processors`, so that a row's answer hangs on that row alone.
+    """
+    model, pad = student.model, pad_id(student)
+    settings = Sealed(
         do_sample=False,
         num_beams=1,
         use_cache=True,
         max_new_tokens=room,
         pad_token_id=pad,
         eos_token_id=ends,
-        **(
-            {"decoder_start_token_id": pad if begin is None else begin}
-            if model.config.is_encoder_decoder
-            else {}
-        ),
     )
+    if model.config.is_encoder_decoder:
+        named = [
+            getattr(place, "decoder_start_token_id", None)
+            for place in (model.generation_config, model.config)
+        ]
+        settings.decoder_start_token_id = next((i for i in named if i is not None), pad)
+    return settings
 
 
-def end_ids(student: Student) -> list[int]:
-    """The ids that end an answer: the tokenizer's end token, and the special tokens that the checkpoint names as ends (chat models have several)."""
-    tokenizer = student.tokenizer
-    named = getattr(student.model.generation_config, "eos_token_id", None)
-    named = named if isinstance(named, list) else [named]
-    return [
-        tokenizer.eos_token_id,
-        *(i for i in named if i in tokenizer.all_special_ids and i != tokenizer.eos_token_id),
-    ]
+def pad_id(student: Student) -> int:
+    """Return the id that fills short rows; the end token where a vocabulary has none for it."""
+    pad = student.tokenizer.pad_token_id
+    return student.tokenizer.eos_token_id if pad is None else pad
 
 
 def until(ids: list[int], ends: Container[int]) -> list[int]:
-    """Ids before the first end token.
+    """Return the ids before the first end token.
 
     >>> until([5, 6, 0, 1, 1], [0]), until([5, 6], [0])
     ([5, 6], [5, 6])

@@ -1,6 +1,6 @@
-"""How the next token is chosen: three named presets that fix every choice, and what each does to a student's scores.
+"""Choose the next token: three named presets that fix every choice, and how they are carried out.
 
-In: a preset's name. Out: its `Preset`, and the processors that carry it out. Floor 0, shown in notebook 00.
+In: a preset's name. Out: its `Preset`, and processors of a student's scores. Shown in notebook 00.
 """
 
 from __future__ import annotations
@@ -10,22 +10,23 @@ from dataclasses import dataclass, fields, replace
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from miniluotuo_utils.generation.constrained import guided
+from miniluotuo_utils.generation.constrained import constrain
 
 if TYPE_CHECKING:
     import torch
 
-    from miniluotuo_utils.generation.constrained import Guide, Processor
+    from miniluotuo_utils.generation.constrained import Constraint, Processor
 
 
 @dataclass(frozen=True)
 class Preset:
     """One way to choose the next token; never beam search.
 
-    `do_sample`: draw it (True) or take the likeliest (False, greedy). `temperature` flattens (> 1) or sharpens (< 1) what is drawn
-    from; `top_p` keeps the likeliest tokens that together hold this share. `repetition_penalty` (> 1) lowers tokens that stand in
-    the answer already (https://arxiv.org/abs/1909.05858); `no_repeat_ngram_size` forbids n tokens in a row to come twice, 0 is off.
-    Both look at the answer alone: a copied span of the prompt costs nothing.
+    `do_sample`: draw it (True) or take the likeliest (False, greedy). `temperature` flattens (> 1)
+    or sharpens (< 1) what is drawn from; `top_p` keeps the likeliest tokens that together hold
+    this share. `repetition_penalty` (> 1) lowers tokens that stand in the answer already
+    (https://arxiv.org/abs/1909.05858); `no_repeat_ngram_size` forbids that n tokens in a row come
+    twice, 0 is off. Both look at the answer alone: a copied span of the prompt costs nothing.
     """
 
     do_sample: bool = False
@@ -41,18 +42,33 @@ PRESETS = {
     "creative": Preset(do_sample=True, temperature=0.8, top_p=0.9),
 }
 WHY = {
-    "extract": "抽取：每步取最可能的词元；JSON 要重复键名、照抄原文，所以没有任何重复惩罚 · extraction: greedy; JSON repeats keys and copies spans, so nothing is penalised",
-    "chat": "对话：同样的问题总得同样的回答；轻微的重复惩罚让小模型不绕圈 · chat: greedy; a slight penalty keeps small students out of loops",
-    "creative": "创作：抽样，给定 seed 就可重现；没有惩罚 · writing: sampled, reproducible with a seed, nothing penalised",
+    "extract": (
+        "抽取：每步取最可能的词元；JSON 要重复键名、照抄原文，所以没有任何重复惩罚 · "
+        "extraction: greedy; JSON repeats keys and copies spans, so nothing is penalised"
+    ),
+    "chat": (
+        "对话：同样的问题总得同样的回答；轻微的重复惩罚让小模型不绕圈 · "
+        "chat: greedy; a slight penalty keeps small students out of loops"
+    ),
+    "creative": (
+        "创作：抽样，给定 seed 就可重现；没有惩罚 · "
+        "writing: sampled, reproducible with a seed, nothing penalised"
+    ),
 }
-ALPACA_COT = [  # https://github.com/PhoebusSi/Alpaca-CoT, utils/config.py; the last row as its README advertises it, second hand
+
+# https://github.com/PhoebusSi/Alpaca-CoT, utils/config.py; the last row as its README advertises
+# it, second hand.
+ALPACA_COT = [
     {
         "preset": "Alpaca-CoT GENERATE_CONFIG",
         "do_sample": False,
         "temperature": 0.1,
         "top_p": 0.75,
         "beams": 4,
-        "why": "没有 do_sample：四路集束搜索，温度、top_p、top_k=40 都不起作用 · without do_sample this is beam search, and its sampling numbers do nothing",
+        "why": (
+            "没有 do_sample：四路集束搜索，温度、top_p、top_k=40 都不起作用 · "
+            "without do_sample this is beam search, and its sampling numbers do nothing"
+        ),
     },
     {
         "preset": "Alpaca-CoT GENERATE_CONFIG_4_firefly",
@@ -66,13 +82,18 @@ ALPACA_COT = [  # https://github.com/PhoebusSi/Alpaca-CoT, utils/config.py; the 
         "preset": "Alpaca-CoT advertised",
         "repetition_penalty": 1.8,
         "no_repeat_ngram_size": 6,
-        "why": "重复的键名和照抄的片段被惩罚或禁止，JSON 就坏了 · repeated keys and copied spans are penalised or forbidden, which breaks JSON",
+        "why": (
+            "重复的键名和照抄的片段被惩罚或禁止，JSON 就坏了 · "
+            "repeated keys and copied spans are penalised or forbidden, which breaks JSON"
+        ),
     },
 ]
 
 
 def preset_table() -> list[dict[str, Any]]:
-    """Our presets beside Alpaca-CoT's published ones, one dict per row; "" where a source does not say.
+    """Return our presets beside Alpaca-CoT's published ones, one dict per row.
+
+    A field is "" where a source does not say.
 
     >>> [row["preset"] for row in preset_table()][:3]
     ['extract', 'chat', 'creative']
@@ -81,17 +102,20 @@ def preset_table() -> list[dict[str, Any]]:
         {"preset": name, **vars(preset), "beams": 1, "why": WHY[name]}
         for name, preset in PRESETS.items()
     ]
-    return ours + [{column: row.get(column, "") for column in ours[0]} for row in ALPACA_COT]
+    unsaid = dict.fromkeys(ours[0], "")
+    return ours + [unsaid | row for row in ALPACA_COT]
 
 
 def preset_of(name: str, **overrides: Any) -> Preset:
-    """The named preset with some of its fields replaced; ValueError for an unknown name or field, or fields that contradict each other.
+    """Return the named preset with some of its fields replaced.
+
+    Raises ValueError for an unknown name or field, and for fields that contradict each other.
 
     >>> preset_of("creative", temperature=1.2).top_p
     0.9
-    >>> preset_of("extract", temperature=0.1)
+    >>> preset_of("extract", temperature=0.1)  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    ValueError: temperature and top_p choose among drawn tokens, but extract takes the likeliest: add do_sample=True or leave them out
+    ValueError: temperature and top_p choose among drawn tokens, but extract takes the likeliest...
     """
     if name not in PRESETS:
         raise ValueError(f"preset is {name!r}; expected one of {', '.join(PRESETS)}")
@@ -101,28 +125,28 @@ def preset_of(name: str, **overrides: Any) -> Preset:
     chosen = replace(PRESETS[name], **overrides)
     if not chosen.do_sample and (chosen.temperature, chosen.top_p) != (1.0, 1.0):
         raise ValueError(
-            f"temperature and top_p choose among drawn tokens, but {name} takes the likeliest: add do_sample=True or leave them out"
+            f"temperature and top_p choose among drawn tokens, but {name} takes the likeliest: "
+            "add do_sample=True or leave them out"
         )
-    if not (
-        chosen.temperature > 0
-        and 0 < chosen.top_p <= 1
-        and chosen.repetition_penalty > 0
-        and chosen.no_repeat_ngram_size >= 0
-    ):
+    drawable = chosen.temperature > 0 and 0 < chosen.top_p <= 1
+    if not drawable or chosen.repetition_penalty <= 0 or chosen.no_repeat_ngram_size < 0:
         raise ValueError(
-            f"found {chosen}; expected temperature > 0, 0 < top_p <= 1, repetition_penalty > 0, no_repeat_ngram_size >= 0"
+            f"found {chosen}; expected temperature > 0, 0 < top_p <= 1, repetition_penalty > 0, "
+            "no_repeat_ngram_size >= 0"
         )
     return chosen
 
 
 def processors(
-    preset: Preset, start: int, draws: Sequence[Random], guides: Sequence[Guide] = ()
+    preset: Preset,
+    start: int,
+    draws: Sequence[Random | None],
+    constraints: Sequence[Constraint | None],
 ) -> list[Processor]:
-    """What `preset` does to the scores of each step, in order.
+    """Return what `preset` does to the scores of each step, in order.
 
-    The answer starts at token `start`; `draws` has one generator per row, `guides` none or one per row.
-
-    A row's answer depends on nothing but that row: transformers' own penalty would see the padding, and its sampling the whole batch.
+    The answer starts at token `start`; `draws` and `constraints` have one entry per row. A row's
+    answer hangs on that row alone: transformers' own sampling would see the whole batch.
     """
     from transformers import (
         NoRepeatNGramLogitsProcessor,
@@ -133,36 +157,37 @@ def processors(
 
     steps: list[Processor] = []
     if preset.repetition_penalty != 1:
-        steps.append(
-            on_answer(RepetitionPenaltyLogitsProcessor(float(preset.repetition_penalty)), start)
-        )
+        penalty = float(preset.repetition_penalty)
+        steps.append(RepetitionPenaltyLogitsProcessor(penalty, prompt_ignore_length=start))
     if preset.no_repeat_ngram_size:
-        steps.append(on_answer(NoRepeatNGramLogitsProcessor(preset.no_repeat_ngram_size), start))
-    if guides:  # before the draw, so that it draws from what is allowed
-        steps.append(guided(guides, start))
+        # transformers has no such option here: let it see the answer alone.
+        forbid = NoRepeatNGramLogitsProcessor(preset.no_repeat_ngram_size)
+        steps.append(lambda ids, scores: forbid(ids[:, start:], scores))
+
+    # Before the draw, so that it draws from what is allowed.
+    if any(constraints):
+        steps.append(constrain(constraints, start))
+
     if preset.do_sample:
-        steps += [TemperatureLogitsWarper(float(preset.temperature))] * (preset.temperature != 1)
-        steps += [TopPLogitsWarper(float(preset.top_p))] * (preset.top_p != 1)
+        if preset.temperature != 1:
+            steps.append(TemperatureLogitsWarper(float(preset.temperature)))
+        if preset.top_p != 1:
+            steps.append(TopPLogitsWarper(float(preset.top_p)))
         steps.append(drawn(draws))
     return steps
 
 
-def on_answer(processor: Processor, start: int) -> Processor:
-    """`processor`, seeing the ids from `start` on."""
-    return lambda ids, scores: processor(ids[:, start:], scores)
-
-
 def drawn(draws: Sequence[Random]) -> Processor:
-    """Scores [rows, vocabulary] that leave one token per row, drawn by its probability with the row's own generator."""
+    """Return a processor that leaves one token per row, drawn with the row's own generator."""
     import torch
 
     def draw(ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         shares = scores.float().softmax(-1).cumsum(-1)  # [rows, vocabulary], rising to 1
         whole = shares[:, -1:]
         points = torch.tensor([[row.random()] for row in draws], device=scores.device) * whole
-        points = torch.minimum(
-            points, torch.nextafter(whole, torch.zeros_like(whole))
-        )  # rounding must not reach past the last token
+
+        # Rounding must not reach past the last token.
+        points = torch.minimum(points, torch.nextafter(whole, torch.zeros_like(whole)))
         chosen = (shares <= points).sum(-1, keepdim=True)
         return torch.full_like(scores, -torch.inf).scatter(1, chosen, 0.0)
 

@@ -1,22 +1,22 @@
-"""Give an answer piece by piece, in whole characters. Shown in notebook 00.
+"""Give an answer piece by piece, in whole characters, while it is made.
 
-In: tokens as they are made. Out: pieces of text.
+In: tokens as they are made. Out: pieces of text. Shown in notebook 00.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
 from queue import Queue
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-from miniluotuo_utils.generation.engine import asked_ids, batches_of, draws_of, end_ids, run
+from miniluotuo_utils.generation.batching import batches_of, checked_ids, draws_of, end_ids
 from miniluotuo_utils.generation.presets import Preset, preset_of
 from miniluotuo_utils.tokens import text_of
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedTokenizerBase
 
     from miniluotuo_utils.students import Student
@@ -32,80 +32,18 @@ def stream(
     seed: int | None = None,
     **overrides: Any,
 ) -> Iterator[str]:
-    """The answer that `generate` gives, piece by piece, whole characters only.
+    """Return the answer that `generate` gives as an iterator of its pieces, whole characters only.
 
-    Generation runs in a thread of its own; closing the iterator (or leaving the loop) ends it within one token, and its errors
-    surface in the loop. Raises as `generate` does.
+    Generation runs in a thread of its own, begun by the first piece that is asked for. Closing the
+    iterator, or leaving the loop, ends it within one token; its errors surface in the loop. Raises
+    as `generate` does.
     """
-    chosen, ids = preset_of(preset, **overrides), asked_ids(student, [prompt])
+    # Here and not in the generator: what is wrong with a call must not wait for the first piece.
+    chosen = preset_of(preset, **overrides)
+    ids = checked_ids(student, [prompt])
     room, _ = batches_of(student, ids, max_new_tokens, 1)[0]
-
-    def pieces() -> Iterator[str]:
-        with closing(arriving(student, ids, chosen, room, draws_of(ids, seed))) as tokens:
-            yield from whole_characters(student.tokenizer, tokens)
-
-    return pieces()
-
-
-def whole_text(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
-    """Ids as text without special tokens; bytes that make no whole character are left out. Equals the pieces of `whole_characters`."""
-    text = text_of(tokenizer, ids)
-    return "".join(whole_characters(tokenizer, ids)) if BROKEN in text else text
-
-
-def whole_characters(tokenizer: PreTrainedTokenizerBase, ids: Iterable[int]) -> Iterator[str]:
-    """Text as its tokens arrive, holding back a token that is only part of a character until the rest is there.
-
-    A Chinese character is three bytes in UTF-8, and a byte-level vocabulary may spread them over two or three tokens.
-    Bytes that are never completed are left out. Each piece is decoded together with the one before it, since whether a
-    space belongs between two tokens only shows where they stand side by side.
-    """
-    before: list[int] = []  # the tokens of the last piece
-    waiting: list[int] = []  # those that are no text yet
-    for token in ids:
-        waiting.append(token)
-        if not (text := text_of(tokenizer, before + waiting)).endswith(BROKEN):
-            if piece := added(tokenizer, before, waiting, text):
-                yield piece
-                before, waiting = waiting, []
-            elif text:  # a special token, or lost bytes: they change nothing that follows
-                waiting = []
-    if piece := added(tokenizer, before, waiting, text_of(tokenizer, before + waiting)):
-        yield piece
-
-
-def added(
-    tokenizer: PreTrainedTokenizerBase, before: list[int], waiting: list[int], text: str
-) -> str:
-    """What `waiting` adds to the text of `before`, where `text` is that of both."""
-    known = text_of(tokenizer, before)
-    new = (
-        text[len(known) :] if text.startswith(known) else text_of(tokenizer, waiting)
-    )  # broken bytes spoil a run of byte tokens as a whole
-    return new.replace(BROKEN, "")
-
-
-class Stopped(Exception):
-    """Nobody reads the stream any more."""
-
-
-class TokenQueue:
-    """What `model.generate(streamer=…)` hands its tokens to: the prompt's ids first, then each new token."""
-
-    def __init__(self) -> None:
-        self.queue: Queue = Queue()
-        self.prompt_seen = self.stopped = False
-
-    def put(self, value: Any) -> None:
-        """Called by transformers inside the generating thread; the exception is what ends it early."""
-        if self.stopped:
-            raise Stopped
-        if self.prompt_seen:
-            self.queue.put(int(value.flatten()[-1]))
-        self.prompt_seen = True
-
-    def end(self) -> None:
-        """Called by transformers after the last token; `arriving` says so itself, errors included."""
+    tokens = arriving(student, ids, chosen, room, draws_of(ids, seed))
+    return whole_characters(student.tokenizer, tokens)
 
 
 def arriving(
@@ -115,27 +53,86 @@ def arriving(
     room: int,
     draws: Sequence[random.Random],
 ) -> Iterator[int]:
-    """The tokens of one answer as they are made, in a thread that ends when this iterator is closed."""
-    tokens, ends = TokenQueue(), end_ids(student)
+    """Yield the tokens of one answer as they are made.
 
+    The thread that makes them ends when this iterator is closed.
+    """
+    import torch
+
+    from miniluotuo_utils.generation.engine import decode_batch
+
+    tokens: Queue = Queue()
+    ends, reading = end_ids(student), True
+
+    # A stopping criterion is called after each token: it hands the token over, and an exception
+    # is what ends the thread early.
+    def listener(ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
+        if not reading:
+            raise InterruptedError("nobody reads this answer any more")
+        tokens.put(int(ids[0, -1]))
+        return torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
+
+    # An error goes the way of the tokens: else the reader would wait for ever.
     def work() -> None:
         try:
-            run(student, ids, preset, room, draws, tokens)
-        except Stopped:
-            pass
+            decode_batch(student, ids, preset, room, draws, listener=listener)
+            tokens.put(None)
         except BaseException as error:
-            tokens.queue.put(error)
-        finally:
-            tokens.queue.put(None)
+            tokens.put(error)
 
     worker = Thread(target=work, name="stream", daemon=True)
     worker.start()
     try:
-        while (token := tokens.queue.get()) is not None:
+        for token in iter(tokens.get, None):
             if isinstance(token, BaseException):
                 raise token
             if token not in ends:
                 yield token
     finally:
-        tokens.stopped = True
+        reading = False
         worker.join()
+
+
+def whole_text(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
+    """Return ids as text without special tokens and without bytes that make no whole character.
+
+    Equals the pieces of `whole_characters`, put together.
+    """
+    text = text_of(tokenizer, ids)
+    return "".join(whole_characters(tokenizer, ids)) if BROKEN in text else text
+
+
+def whole_characters(tokenizer: PreTrainedTokenizerBase, ids: Iterable[int]) -> Iterator[str]:
+    """Yield text as its tokens arrive, in whole characters.
+
+    A Chinese character is three bytes in UTF-8, and a byte-level vocabulary may spread them over
+    two or three tokens: a token that is only part of a character waits for the rest. Bytes that
+    are never completed are left out. Each piece is decoded together with the one before it, since
+    whether a space belongs between two tokens only shows where they stand side by side.
+    """
+    before: list[int] = []  # the tokens of the last piece
+    waiting: list[int] = []  # those that are no text yet
+    for token in ids:
+        waiting.append(token)
+        text = text_of(tokenizer, before + waiting)
+        if text.endswith(BROKEN):
+            continue
+        if piece := added(tokenizer, before, waiting, text):
+            yield piece
+            before, waiting = waiting, []
+        elif text:  # a special token, or lost bytes: they change nothing that follows
+            waiting = []
+
+    # What is still incomplete holds whole characters before its broken end.
+    if piece := added(tokenizer, before, waiting, text_of(tokenizer, before + waiting)):
+        yield piece
+
+
+def added(
+    tokenizer: PreTrainedTokenizerBase, before: list[int], waiting: list[int], text: str
+) -> str:
+    """Return what `waiting` adds to the text of `before`, where `text` is that of both."""
+    known = text_of(tokenizer, before)
+    # Broken bytes spoil a run of byte tokens as a whole, and then the two do not add up.
+    new = text[len(known) :] if text.startswith(known) else text_of(tokenizer, waiting)
+    return new.replace(BROKEN, "")

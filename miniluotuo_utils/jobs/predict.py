@@ -19,8 +19,8 @@ from miniluotuo_utils.files import (
     iter_jsonl,
     write_jsonl,
 )
-from miniluotuo_utils.generation.answers import answered
-from miniluotuo_utils.generation.engine import too_long
+from miniluotuo_utils.generation.answers import completions
+from miniluotuo_utils.generation.batching import too_long
 from miniluotuo_utils.generation.presets import preset_of
 from miniluotuo_utils.prompts import prompt, row_prompt
 from miniluotuo_utils.records import check_row
@@ -105,7 +105,7 @@ def missing_answers(
         if len(done) == len(rows):
             continue
         how = preset, max_new_tokens, batch_size, seed + first, done
-        for numbers, texts in answered(student, prompts_of(student, rows), *how):
+        for numbers, texts in completions(student, prompts_of(student, rows), *how):
             yield [(first + number, text) for number, text in zip(numbers, texts, strict=True)]
 
 

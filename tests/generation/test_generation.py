@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from vocabularies import KINDS, bytewise, student_of
 
-from miniluotuo_utils.generation import generate, stream, whole_characters
-from miniluotuo_utils.generation.answers import asked_ids, batches_of
-from miniluotuo_utils.generation.presets import PRESETS, preset_table
+from miniluotuo_utils.generation import engine, generate, stream, streaming, whole_characters
+from miniluotuo_utils.generation.batching import batches_of, checked_ids, end_ids
+from miniluotuo_utils.generation.presets import PRESETS, preset_of, preset_table
 from miniluotuo_utils.generation.streaming import BROKEN, whole_text
 from miniluotuo_utils.prompts import prompt
 from miniluotuo_utils.students import Student
@@ -75,21 +75,21 @@ def test_a_short_prompt_keeps_its_room_beside_a_long_one(gpt2):
     size = next(
         n
         for n in range(len(long), 0, -1)
-        if len(asked_ids_or_none(gpt2, long[:n]) or []) in range(50, 60)
+        if len(ids_or_none(gpt2, long[:n]) or []) in range(50, 60)
     )
     prompts = [long[:size], "骆驼走", long[: size - 1], "你好"]
     assert generate(gpt2, prompts, max_new_tokens=40) == [
         generate(gpt2, [p], max_new_tokens=40)[0] for p in prompts
     ]
-    rooms = {room for room, _ in batches_of(gpt2, asked_ids(gpt2, prompts), 40, 8)}
+    rooms = {room for room, _ in batches_of(gpt2, checked_ids(gpt2, prompts), 40, 8)}
     assert max(rooms) == 40
     assert min(rooms) < 15
 
 
-def asked_ids_or_none(student, text):
+def ids_or_none(student, text):
     """A prompt's ids, None where it is too long."""
     try:
-        return asked_ids(student, [text])[0]
+        return checked_ids(student, [text])[0]
     except ValueError:
         return None
 
@@ -151,13 +151,14 @@ def test_a_checkpoint_s_own_generation_config_does_not_leak(gpt2):
 
 def test_an_answer_stops_at_each_end_token(gpt2, monkeypatch):
     """Chat checkpoints name several end tokens; running past one continues with the user's next turn."""
-    from miniluotuo_utils.generation import engine as generation
-
-    question = asked_ids(gpt2, PROMPTS[:1])
-    ids = generation.run(gpt2, question, PRESETS["extract"], 12, [None])[0]
+    question = checked_ids(gpt2, PROMPTS[:1])
+    ids = engine.decode_batch(gpt2, question, PRESETS["extract"], 12, [None])[0]
     end = next(i for i in ids if i != ids[0])
-    monkeypatch.setattr(generation, "end_ids", lambda student: [gpt2.tokenizer.eos_token_id, end])
-    assert generation.run(gpt2, question, PRESETS["extract"], 12, [None]) == [ids[: ids.index(end)]]
+    for module in (engine, streaming):
+        monkeypatch.setattr(module, "end_ids", lambda student: [gpt2.tokenizer.eos_token_id, end])
+    assert engine.decode_batch(gpt2, question, PRESETS["extract"], 12, [None]) == [
+        ids[: ids.index(end)]
+    ]
     short = whole_text(gpt2.tokenizer, ids[: ids.index(end)])
     assert (
         "".join(stream(gpt2, PROMPTS[0], "extract", 12))
@@ -168,8 +169,6 @@ def test_an_answer_stops_at_each_end_token(gpt2, monkeypatch):
 
 def test_named_ends_count_only_where_the_vocabulary_knows_them_as_special(gpt2, monkeypatch):
     """A configuration's default end id 2 is an ordinary word of a small vocabulary."""
-    from miniluotuo_utils.generation.engine import end_ids
-
     monkeypatch.setattr(
         gpt2.model.generation_config, "eos_token_id", [gpt2.tokenizer.eos_token_id, 2]
     )
@@ -228,17 +227,13 @@ def test_a_forbidden_repetition_is_forbidden_in_the_answer_alone(gpt2):
     """A penalty that counts the prompt punishes the copied span that an extraction is made of."""
     ids = generate_ids(gpt2, "一二三四五六七八九十", no_repeat_ngram_size=1)
     assert len(ids) == len(set(ids))
-    assert set(ids) & set(asked_ids(gpt2, ["一二三四五六七八九十"])[0])
+    assert set(ids) & set(checked_ids(gpt2, ["一二三四五六七八九十"])[0])
 
 
 def generate_ids(student, text, **overrides):
     """The ids of one answer."""
-    from miniluotuo_utils.generation.engine import run
-    from miniluotuo_utils.generation.presets import preset_of
-
-    return run(student, asked_ids(student, [text]), preset_of("extract", **overrides), 40, [None])[
-        0
-    ]
+    preset = preset_of("extract", **overrides)
+    return engine.decode_batch(student, checked_ids(student, [text]), preset, 40, [None])[0]
 
 
 def test_what_cannot_be_asked_is_named(student):
@@ -260,13 +255,11 @@ def test_what_cannot_be_asked_is_named(student):
 
 def test_a_stream_that_nobody_reads_stops(gpt2, monkeypatch):
     """A chat that was broken off kept a core busy for the rest of its answer, and a generator's thread outlived the notebook cell."""
-    from miniluotuo_utils.generation import engine as generation
-
     steps = []
     forward = gpt2.model.forward
-    monkeypatch.setattr(
-        generation, "end_ids", lambda student: [10**6]
-    )  # an answer that only its length ends
+    # An answer that only its length ends.
+    for module in (engine, streaming):
+        monkeypatch.setattr(module, "end_ids", lambda student: [10**6])
     monkeypatch.setattr(
         gpt2.model,
         "forward",
@@ -334,11 +327,9 @@ def test_lost_bytes_do_not_hold_the_stream_back():
 
 def test_decoding_a_stream_costs_the_same_per_token_to_its_end(tokenizer, monkeypatch):
     """Decoding everything again at each token makes a long answer quadratic."""
-    from miniluotuo_utils.generation import streaming as generation
-
     sizes = []
     monkeypatch.setattr(
-        generation, "text_of", lambda words, ids: (sizes.append(len(ids)), text_of(words, ids))[-1]
+        streaming, "text_of", lambda words, ids: (sizes.append(len(ids)), text_of(words, ids))[-1]
     )
     ids = tokenizer("骆驼走到 the camel walks 北京" * 40, add_special_tokens=False)["input_ids"]
     list(whole_characters(tokenizer, ids))

@@ -323,13 +323,13 @@ def test_generation_stops_at_the_end_of_the_json(monkeypatch):
 
     def both(student, count, _, stop):
         grams, ends = (
-            guides_of(student, count, endless[:count], False),
-            guides_of(student, count, None, True),
+            constraints_of(student, count, endless[:count], False),
+            constraints_of(student, count, None, True),
         )
         return [Both(a, b) for a, b in zip(grams, ends, strict=True)] if stop else grams
 
-    guides_of = generation.guides_of
-    monkeypatch.setattr(generation, "guides_of", both)
+    constraints_of = generation.constraints_of
+    monkeypatch.setattr(generation, "constraints_of", both)
     free, stopped = (
         generate(student, ["甲", "乙"], max_new_tokens=40, stop_at_json=stop)
         for stop in (False, True)

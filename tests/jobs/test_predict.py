@@ -51,7 +51,7 @@ def lines(path):
 
 def test_predict_answers_every_row_in_order(gpt2, tmp_path, monkeypatch):
     """Answers in the order of their lengths, rows that lost their fields, a second run over all."""
-    monkeypatch.setattr("miniluotuo_utils.generation.engine.prompt_ids", short_prompts(gpt2))
+    monkeypatch.setattr("miniluotuo_utils.generation.batching.prompt_ids", short_prompts(gpt2))
     monkeypatch.setattr("miniluotuo_utils.jobs.predict.prompt_ids", short_prompts(gpt2))
     monkeypatch.setattr("miniluotuo_utils.jobs.predict.WINDOW", 5)
     rows = [*ROWS, {"prompt": "骆驼走", "id": 7}, {"instruction": "问好"}]
@@ -83,12 +83,12 @@ def short_prompts(student):
 
 def test_predict_goes_on_after_a_break_with_the_same_bytes(gpt2, tmp_path, monkeypatch):
     """A row generated twice, a torn line read as an answer, draws that depend on the break."""
-    from miniluotuo_utils.generation import answers as generation
+    from miniluotuo_utils.generation import engine as generation
 
     data = written(tmp_path / "rows.jsonl", [{"prompt": p} for p in PROMPTS * 4])
     out, whole = tmp_path / "a.jsonl", tmp_path / "whole.jsonl"
     predict_file(gpt2, data, whole, "creative", 9, 3)
-    real, ran, breaks = generation.run, [], [4]
+    real, ran, breaks = generation.decode_batch, [], [4]
 
     def counted(student, ids, *rest, **named):
         if len(ran) in breaks:
@@ -96,7 +96,7 @@ def test_predict_goes_on_after_a_break_with_the_same_bytes(gpt2, tmp_path, monke
         ran.append(len(ids))
         return real(student, ids, *rest, **named)
 
-    monkeypatch.setattr(generation, "run", counted)
+    monkeypatch.setattr(generation, "decode_batch", counted)
     with pytest.raises(KeyboardInterrupt):
         predict_file(gpt2, data, out, "creative", 9, 3)
     part = tmp_path / "a.jsonl.part"
@@ -145,7 +145,7 @@ def test_two_runs_do_not_write_one_file(gpt2, tmp_path, monkeypatch):
 
 def test_bad_lines_are_named_before_anything_is_generated(gpt2, tmp_path, monkeypatch):
     """The last line of a large file found bad after a night of generating."""
-    monkeypatch.setattr("miniluotuo_utils.generation.answers.run", None)
+    monkeypatch.setattr("miniluotuo_utils.generation.engine.decode_batch", None)
     for row, message in (
         ({"instruction": 3}, "rows.jsonl, line 2, field instruction: found 3"),
         ({"prompt": ""}, "rows.jsonl, line 2, field prompt: found ''"),
