@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from results import hardware
 from tiny_base import SETS, records, rows
 
-from miniluotuo_utils.ie import extract, headline, schema_of, score
+from miniluotuo_utils.ie import extract, micro, schema_of, score
 from miniluotuo_utils.runtime import commit
 from miniluotuo_utils.students import Student, finetune, load_student
 
@@ -50,7 +50,7 @@ def measured(student: Student, name: str, pairs: int) -> dict[bool, dict]:
     return {
         constrained: {
             "rate": statistics.median(rates[constrained]),
-            "f1": {k: m["f1"] for k, m in headline(score(gold, found.records, task))},
+            "f1": {k: m["f1"] for k, m in micro(score(gold, found.records, task))},
             "broken": sum(
                 found.counts[k] for k in ("unparsable", "repaired", "not_in_text", "off_schema")
             ),

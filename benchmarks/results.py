@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from miniluotuo_utils.files import read_jsonl
-from miniluotuo_utils.ie import headline, interval
+from miniluotuo_utils.ie import interval, micro
 from miniluotuo_utils.runtime import runs_root
 
 
@@ -42,15 +42,15 @@ def main(scale: str) -> None:
     )
     for key in (k for k in metrics if k.endswith(" span")):
         name, system, _ = key.split()
-        strings = dict(headline(metrics[f"{name} {system} string"]))
+        strings = dict(micro(metrics[f"{name} {system} string"]))
         gold, pred = (
             read_jsonl(folder / "evaluation" / f"{name}_{which}.jsonl")
             for which in ("gold", system)
         )
-        bounds = dict(headline(interval(gold, pred, metrics[key]["task"])))
-        for part, micro in headline(metrics[key]):
+        bounds = dict(micro(interval(gold, pred, metrics[key]["task"])))
+        for part, figures in micro(metrics[key]):
             print(
-                f"| {name} | {part} | {system} | {micro['precision']:.3f} | {micro['recall']:.3f} | {micro['f1']:.3f} "
+                f"| {name} | {part} | {system} | {figures['precision']:.3f} | {figures['recall']:.3f} | {figures['f1']:.3f} "
                 f"| {bounds[part]['f1'][0]:.3f} to {bounds[part]['f1'][1]:.3f} | {strings[part]['f1']:.3f} |"
             )
     print(

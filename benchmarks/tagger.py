@@ -16,7 +16,7 @@ from results import hardware
 
 from miniluotuo_utils.data import CATALOG
 from miniluotuo_utils.data.loading import read
-from miniluotuo_utils.ie import headline, score
+from miniluotuo_utils.ie import micro, score
 from miniluotuo_utils.ie.tagger import train_tagger
 from miniluotuo_utils.runtime import commit
 from miniluotuo_utils.students import Student, load_student
@@ -64,9 +64,7 @@ def main(name: str = "embedded-ner", minutes: str = "1", seeds: str = "3") -> No
                     seed=seed,
                 )
                 found.append(
-                    headline(score(gold, tagger.predict([r["sentence"] for r in gold]), "NER"))[0][
-                        1
-                    ]
+                    micro(score(gold, tagger.predict([r["sentence"] for r in gold]), "NER"))[0][1]
                 )
             p, r, f1 = (
                 sum(one[key] for one in found) / len(found) for key in ("precision", "recall", "f1")

@@ -17,7 +17,7 @@ from miniluotuo_utils.ie import (
     build_instructions,
     dictionary_baseline,
     extract,
-    headline,
+    micro,
     schema_of,
     score,
 )
@@ -35,8 +35,8 @@ def records(name: str, split: str) -> list[dict]:
 def f1(predicted: list[dict], name: str) -> dict[str, float]:
     """Span F1 of predictions on an embedded test set; for events of triggers and of arguments."""
     return {
-        label: micro["f1"]
-        for label, micro in headline(score(records(name, "test"), predicted, name.upper(), "span"))
+        label: figures["f1"]
+        for label, figures in micro(score(records(name, "test"), predicted, name.upper(), "span"))
     }
 
 

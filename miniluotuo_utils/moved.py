@@ -60,7 +60,7 @@ NAMES = {
     for module, (new, gone) in MOVED.items()
 }
 NAMES["data"] = {"handed": "data.from_previous"}
-NAMES["ie"] = {"confusability": "ie.hard_negatives"}
+NAMES["ie"] = {"confusability": "ie.hard_negatives", "headline": "ie.micro"}
 
 
 class Moved(MetaPathFinder):

@@ -5,7 +5,7 @@ from miniluotuo_utils.ie.extraction import extract, recorded
 from miniluotuo_utils.ie.instructions import build_instructions
 from miniluotuo_utils.ie.parsing import parse
 from miniluotuo_utils.ie.schema import schema_of
-from miniluotuo_utils.ie.scoring import errors, headline, score, score_files, table
+from miniluotuo_utils.ie.scoring import errors, micro, score, score_files, table
 from miniluotuo_utils.ie.significance import compare, interval, over_orders
 from miniluotuo_utils.ie.slicing import hard_negatives
 from miniluotuo_utils.ie.spans import locate
@@ -19,9 +19,9 @@ __all__ = [
     "errors",
     "extract",
     "hard_negatives",
-    "headline",
     "interval",
     "locate",
+    "micro",
     "over_orders",
     "parse",
     "recorded",

@@ -1,7 +1,8 @@
-"""Precision, recall and F1 of predicted IE records, in several modes. Shown in notebook 05.
+"""Score predicted IE records: precision, recall and F1 in several modes. Shown in notebook 05.
 
-In: gold and predicted records, aligned by line, in memory or in two files. Out: one result dict of unrounded figures in
-0-1, its table, and for NER and RE what kind of error each item is. Needs nothing but Python.
+In: gold and predicted records, aligned by line, in memory or in two files. Out: one result dict of
+unrounded figures in 0-1, its table, and for NER and RE what kind of error each item is. Needs
+nothing but Python.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ from itertools import zip_longest
 from pathlib import Path
 
 from miniluotuo_utils.files import DataError, iter_jsonl
-from miniluotuo_utils.ie.modes import Counts, Rule, Unit, ruled
+from miniluotuo_utils.ie.modes import Counts, Rule, Unit, once, pairs_of, ruled
 from miniluotuo_utils.ie.schema import Schema, check_schema, field_of, in_schema
 from miniluotuo_utils.records import check_record
 
 RATES = ("precision", "recall", "f1")
 COUNTS = ("tp", "pred", "gold", "found")
+# counts of items beside the score; off_schema only where a schema is given
 NOTES = (
     "no_position",
     "gold_no_position",
@@ -28,11 +30,10 @@ NOTES = (
     "gold_duplicates",
     "off_schema",
 )
-Pair = tuple[Mapping, Mapping]  # a gold record and its prediction
 
 
 class Misaligned(DataError):
-    """Gold and prediction are not of the same sentences; the message names the line, but not the files."""
+    """Gold and prediction are not of the same sentences; names the line, but not the files."""
 
 
 def score(
@@ -45,28 +46,40 @@ def score(
     typed: bool = False,
     aliases: Mapping[str, Sequence[str]] | None = None,
 ) -> dict:
-    """Score predictions against gold records of the same sentences in the same order; lists, or iterators read once.
+    """Score predictions against gold records of the same sentences in the same order.
 
-    What must be equal in `span` mode: NER start, end, type; RE head span, relation, tail span; EE trigger span and
-    event type, and apart from it argument span, role and event type. In `string` mode the names stand for the spans.
-    Each counts once per sentence. An item without a position is never right in span mode, so `score(x, x)` is 1 there
-    only if every gold item has one. `slots` are compared by duie alone. One-pair gold counts what its source left
-    unlabelled as wrong. Modes `iepile`, `instructuie`, `duie` (RE only), `duee` (EE only) and `overlap` (NER only)
-    follow published scorers; each is described in `ie/modes.py`.
+    gold, pred: IE records; lists, or iterators, which are read once.
+    mode: what must be equal. `span`: NER start, end, type; RE head span, relation, tail span; EE
+      trigger span and event type, and apart from it argument span, role and event type. `string`:
+      the same with names in place of spans. Each item counts once per sentence. `iepile`,
+      `instructuie`, `duie` (RE only), `duee` (EE only) and `overlap` (NER only) follow published
+      scorers, see `ie/modes.py`.
+    schema: the types (EE: event type -> roles) that were asked for, to count what is off it.
+    typed (RE; span, string, iepile, duie): the types of head and tail must be equal too. A type ""
+      never is, so records that `extract` located have no right relation then.
+    aliases (duie, duee): name -> list of equal names.
 
-    `typed` (RE; span, string, iepile, duie): the types of head and tail must be equal too. One that is "" never is, so
-    records that `extract` located have no right relation then. `aliases` (duie, duee): name -> list of equal names.
+    An item without a position is never right by span, so there `score(x, x)` is 1 only if every
+    gold item has one. `slots` are compared by duie alone. One-pair gold counts what its source left
+    unlabelled as wrong.
 
-    Result: `task`, `mode`, `typed` if so, then for NER and RE these fields, for EE the same under `trigger` and under
-    `argument`, for overlap under `strict`, `exact`, `partial` and `type`: `micro` {precision, recall, f1, tp, pred,
-    gold}, for duie also `found`, the gold items that recall counts; `macro` {precision, recall, f1}, the mean over types
-    in gold or pred; `per_type` {type: like micro}, most frequent first; and counts of items: `no_position`,
-    `gold_no_position`, `not_in_text` (a predicted name is not in its sentence), `duplicates`, `gold_duplicates` (beyond
-    the first), and `off_schema` if `schema` is given. tp is an int but for duee's arguments and overlap's partial, where
-    it is a sum of credits. 0/0 is 0.0, also when gold and prediction are both empty.
+    Returns `task`, `mode`, `typed` if so, then for NER and RE the fields below; for EE the same
+    under `trigger` and `argument`, for overlap under `strict`, `exact`, `partial` and `type`.
 
-    A task without the mode, a mode without `typed` or `aliases`, or a schema of another task's shape is a ValueError;
-    records that are not of the same sentence and task are a DataError that names the first line.
+    micro: {precision, recall, f1, tp, pred, gold}, for duie also `found`, the gold items that
+      recall counts. tp is an int, but for duee's arguments and overlap's partial a sum of credits.
+    macro: {precision, recall, f1}, the mean over the types in gold or pred.
+    per_type: {type: like micro}, most frequent first.
+    no_position, gold_no_position: items without a position.
+    not_in_text: predicted items with a name that is not in the sentence.
+    duplicates, gold_duplicates: items beyond the first of their kind.
+    off_schema: predicted items with a label that the schema does not have, if `schema` is given.
+
+    Rates are 0 to 1, unrounded; 0/0 is 0.0, also where gold and prediction are both empty.
+
+    Raises ValueError for a mode that is not defined for the task, or does not take `typed` or
+    `aliases`, and for a schema of another task's shape; DataError, naming the first line, for
+    records that are not of the same sentence and task.
     """
     rule = ruled(field_of(task) and task, mode, typed, aliases)
     if schema is not None:
@@ -79,13 +92,13 @@ def score(
 
 
 def nested(rule: Rule, parts: Mapping[str, dict]) -> dict:
-    """The one form of a result: task and mode, then the fields of the only part, or the parts by name."""
+    """Return the one form of a result: task and mode, then the only part's fields, or the parts."""
     top = {"task": rule.task, "mode": rule.name} | ({"typed": True} if rule.typed else {})
     return top | (dict(parts) if len(parts) > 1 else next(iter(parts.values())))
 
 
 def parts_of(result: Mapping) -> list[tuple[str, Mapping]]:
-    """(label, fields) of each part of a result: one, two for EE, four for overlap."""
+    """Return (label, fields) of each part of a result: one, two for EE, four for overlap."""
     if "micro" in result:
         return [(result["task"], result)]
     return [
@@ -95,19 +108,28 @@ def parts_of(result: Mapping) -> list[tuple[str, Mapping]]:
     ]
 
 
-def aligned(gold: Iterable[Mapping], pred: Iterable[Mapping], task: str) -> Iterator[Pair]:
-    """The records pair by pair; DataError at the first line where they are not of the same sentence and task."""
+def aligned(
+    gold: Iterable[Mapping], pred: Iterable[Mapping], task: str
+) -> Iterator[tuple[Mapping, Mapping]]:
+    """Yield gold record and prediction pair by pair.
+
+    Raises DataError at the first line where they are not of the same sentence and task.
+    """
     golds, preds = iter(gold), iter(pred)
     for line, (g, p) in enumerate(zip_longest(golds, preds), 1):
         for side, record in (("gold", g), ("prediction", p)):
             if record is not None:
                 check_side(record, f"line {line}: the {side}", task)
+
+        # The longer side is read to its end: two numbers tell a lost line from the wrong file.
         if g is None or p is None:
             more = line + sum(1 for _ in (preds if g is None else golds))
-            found = (line - 1, more) if g is None else (more, line - 1)
+            lost, found = (
+                ("gold", (line - 1, more)) if g is None else ("prediction", (more, line - 1))
+            )
             raise Misaligned(
-                f"line {line}: there is no {'gold' if g is None else 'prediction'} ({found[0]} gold, {found[1]} "
-                "predicted records); expected one prediction per gold line"
+                f"line {line}: there is no {lost} ({found[0]} gold, {found[1]} predicted records); "
+                "expected one prediction per gold line"
             )
         if g["sentence"] != p["sentence"]:
             raise Misaligned(
@@ -118,7 +140,10 @@ def aligned(gold: Iterable[Mapping], pred: Iterable[Mapping], task: str) -> Iter
 
 
 def check_side(record: Mapping, side: str, task: str) -> None:
-    """Misaligned for a record without a sentence or without the task's list; whether its items are whole, `check_record` says."""
+    """Raise Misaligned for a record without a sentence or without the task's list.
+
+    Whether its items are whole is for `check_record` to say.
+    """
     for name, kind, what in (
         (field_of(task), (list, tuple), "a list"),
         ("sentence", str, "a text"),
@@ -143,63 +168,54 @@ class Tally:
         """Count one sentence."""
         wanted, found, counts = self.rule.counted(gold, pred, self.part)
         for kind, row in counts.items():
-            self.types[kind] = (
-                [a + b for a, b in zip(self.types[kind], row, strict=True)]
-                if kind in self.types
-                else row
-            )
+            before = self.types.get(kind, [0] * len(row))
+            self.types[kind] = [a + b for a, b in zip(before, row, strict=True)]
         self.note(wanted, found, pred["sentence"])
 
     def note(self, wanted: Sequence[Unit], found: Sequence[Unit], sentence: str) -> None:
         """Count what a reader should know beside the score."""
-        wanted_once, found_once = {u.key: u for u in wanted}, {u.key: u for u in found}
-        self.notes["duplicates"] += len(found) - len(found_once)
-        self.notes["gold_duplicates"] += len(wanted) - len(wanted_once)
-        self.notes["gold_no_position"] += sum([not u.placed for u in wanted_once.values()])
-        self.notes["no_position"] += sum([not u.placed for u in found_once.values()])
-        for unit in found_once.values():
-            for thing in unit.things:
-                if thing["name"] not in sentence:
-                    self.notes["not_in_text"] += 1
-                    break
-        if self.schema is not None:
-            self.notes["off_schema"] += sum(
-                not in_schema(u.label, self.schema) for u in found_once.values()
-            )
+        gold, pred, known = once(wanted).values(), once(found).values(), self.schema
+        self.notes.update(
+            no_position=sum([not u.placed for u in pred]),
+            gold_no_position=sum([not u.placed for u in gold]),
+            not_in_text=sum([absent(u, sentence) for u in pred]),
+            duplicates=len(found) - len(pred),
+            gold_duplicates=len(wanted) - len(gold),
+            off_schema=0 if known is None else sum([not in_schema(u.label, known) for u in pred]),
+        )
 
     def result(self) -> dict:
-        """The fields of this part."""
+        """Return the fields of this part."""
         types = {kind: row for kind, row in self.types.items() if kind is not None}
         order = sorted(types, key=lambda kind: (-types[kind][2], -types[kind][1], kind))
         per_type = {kind: rates(types[kind]) for kind in order}
-        macro = {
-            rate: ratio(sum(row[rate] for row in per_type.values()), len(per_type))
-            for rate in RATES
-        }
-        notes = {
-            name: self.notes[name] for name in NOTES[: None if self.schema is not None else -1]
-        }
-        return {
-            "micro": rates(total(self.types, self.rule)),
-            "macro": macro,
-            "per_type": per_type,
-            **notes,
-        }
+        macro = {}
+        for rate in RATES:
+            macro[rate] = ratio(sum(row[rate] for row in per_type.values()), len(per_type))
+        notes = {name: self.notes[name] for name in NOTES}
+        if self.schema is None:
+            del notes["off_schema"]
+        micro = rates(total(self.types, self.rule))
+        return {"micro": micro, "macro": macro, "per_type": per_type, **notes}
+
+
+def absent(unit: Unit, sentence: str) -> bool:
+    """Whether a sentence lacks one of a unit's names."""
+    return any([thing["name"] not in sentence for thing in unit.things])  # noqa: C419 faster
 
 
 def total(counts: Counts, rule: Rule) -> list[float]:
-    """The counts of all types together: [right, predicted, gold], for duie also [gold found]."""
+    """Return the counts of all types: right, predicted, gold, for duie also gold found."""
     if None in counts:
         return counts[None]
-    return (
-        [sum(column) for column in zip(*counts.values(), strict=True)]
-        if counts
-        else [0] * (4 if rule.name == "duie" else 3)
-    )
+    nothing = [0] * (4 if rule.name == "duie" else 3)
+    return [sum(column) for column in zip(nothing, *counts.values(), strict=True)]
 
 
 def rates(counts: Sequence[float]) -> dict:
-    """Precision, recall, F1 and the counts that they come from: right, predicted, gold, and gold found if it differs.
+    """Return precision, recall and F1 with the counts that they come from.
+
+    counts: right, predicted, gold, and gold found where it is not the same as right.
 
     >>> rates([1, 2, 1])
     {'precision': 0.5, 'recall': 1.0, 'f1': 0.6666666666666666, 'tp': 1, 'pred': 2, 'gold': 1}
@@ -207,26 +223,24 @@ def rates(counts: Sequence[float]) -> dict:
     0.5
     """
     tp, pred, gold, found = (*counts, counts[0])[:4]
-    # 2tp/(pred+gold) is 2PR/(P+R) with one rounding less
-    f1 = (
-        ratio(2 * tp, pred + gold)
-        if found == tp
-        else ratio(2 * tp * found, tp * gold + found * pred)
-    )
-    return {"precision": ratio(tp, pred), "recall": ratio(found, gold), "f1": f1} | dict(
-        zip(COUNTS, counts, strict=False)
-    )
+    f1 = ratio(2 * tp * found, tp * gold + found * pred)
+    if found == tp:
+        f1 = ratio(2 * tp, pred + gold)  # the same with one rounding less
+    figures = {"precision": ratio(tp, pred), "recall": ratio(found, gold), "f1": f1}
+    return figures | dict(zip(COUNTS, counts, strict=False))
 
 
 def ratio(part: float, whole: float) -> float:
-    """part / whole, 0.0 where the whole is 0."""
+    """Return part / whole, 0.0 where the whole is 0."""
     return part / whole if whole else 0.0
 
 
-def headline(result: Mapping) -> list[tuple[str, dict]]:
-    """(label, micro) of each part of a result of `score`, `interval`, `compare` or `over_orders`: one row, two for EE, four for overlap.
+def micro(result: Mapping) -> list[tuple[str, dict]]:
+    """Return (label, micro figures) of each part of a result: one, two for EE, four for overlap.
 
-    >>> [label for label, micro in headline(score([], [], "EE"))]
+    result: what `score`, `interval`, `compare` or `over_orders` returned.
+
+    >>> [label for label, figures in micro(score([], [], "EE"))]
     ['EE trigger', 'EE argument']
     """
     return [(label, part["micro"]) for label, part in parts_of(result)]
@@ -243,9 +257,12 @@ def score_files(
     aliases: Mapping[str, Sequence[str]] | None = None,
     read: Callable[[Path], Iterable[Mapping]] | None = None,
 ) -> dict:
-    """`score` of two files, read line by line, so memory stays small; errors name the file and the line.
+    """Score a file of predictions against a file of gold records, as `score` does.
 
-    The files are JSON Lines of IE records, or of what `read` makes records from, one per sentence.
+    The files are JSON Lines of IE records, one per sentence, or whatever `read` reads records from.
+    They are read line by line, so memory stays small.
+
+    Raises what `score` raises; a DataError names the file and the line.
     """
     gold, pred = Path(gold_path), Path(pred_path)
     sides = [read(path) if read else iter_jsonl(path, check_record) for path in (gold, pred)]
@@ -256,33 +273,37 @@ def score_files(
 
 
 def table(result: Mapping) -> str:
-    """A result of `score` as plain text: micro, macro and each type, then the counts that are not 0."""
+    """Return a result of `score` as text: micro, macro, each type, then counts that are not 0."""
     mode = result["mode"] + (" typed" if result.get("typed") else "")
     return "\n\n".join(block(f"{label} · {mode}", part) for label, part in parts_of(result))
 
 
 def block(title: str, part: Mapping) -> str:
-    """The table of one part of a result."""
+    """Return the table of one part of a result."""
+    counts = [count for count in COUNTS if count in part["micro"]]
     rows = [("micro", part["micro"]), ("macro", part["macro"]), *part["per_type"].items()]
     width = max(cells(name) for name in [title, *part["per_type"]])
-    counts = [count for count in COUNTS if count in part["micro"]]
-    lines = [padded(title, width) + "".join(f"{head:>10}" for head in [*RATES, *counts])]
+    lines = [line(title, [*RATES, *counts], width)]
     for name, row in rows:
-        figures = [f"{row[rate]:>10.4f}" for rate in RATES] + [
-            figure(row[count]) for count in counts if count in row
-        ]
-        lines.append(padded(name or '""', width) + "".join(figures))
+        figures = [f"{row[rate]:.4f}" for rate in RATES]
+        figures += [shown(row[count]) for count in counts if count in row]
+        lines.append(line(name or '""', figures, width))
     notes = [f"{name} {part[name]}" for name in NOTES if part.get(name)]
     return "\n".join(lines + ([" · ".join(notes)] if notes else []))
 
 
-def figure(count: float) -> str:
-    """A count in ten columns; a sum of credits with two places."""
-    return f"{count:>10.2f}" if isinstance(count, float) else f"{count:>10}"
+def shown(count: float) -> str:
+    """Return a count, or a sum of credits with two places."""
+    return f"{count:.2f}" if isinstance(count, float) else str(count)
+
+
+def line(name: str, figures: Iterable[str], width: int) -> str:
+    """Return a row of a table: a name in `width` columns, then figures in ten each."""
+    return name + " " * (width - cells(name)) + "".join(f"{figure:>10}" for figure in figures)
 
 
 def cells(text: str) -> int:
-    """How many terminal columns a text takes; a Chinese character takes two.
+    """Return how many terminal columns a text takes; a Chinese character takes two.
 
     >>> cells("F1 值")
     5
@@ -290,9 +311,13 @@ def cells(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
 
 
-def padded(text: str, width: int) -> str:
-    """A text filled with spaces to `width` columns."""
-    return text + " " * (width - cells(text))
+# how an item of gold and one of the prediction are alike: the strictest first, so that no good pair
+# is broken up; equal keys without a position are not the same place
+ALIKE = {
+    "right": lambda g, p: g.placed and g.key == p.key,
+    "wrong_type": lambda g, p: g.placed and g.key[1:] == p.key[1:],
+    "wrong_boundary": lambda g, p: g.label == p.label and g.placed and p.placed and touch(g, p),
+}
 
 
 def errors(
@@ -301,80 +326,66 @@ def errors(
     unparsable: Iterable[int] = (),
     task: str = "NER",
 ) -> list[dict]:
-    """What became of every entity (RE: relation), by span: for each sentence `{sentence, entities: [{kind, gold, pred}]}`.
+    """Return what became of every entity (RE: relation), by span.
 
-    Kinds: `right`; `wrong_type` (same span, RE: spans); `wrong_boundary` (same type, spans overlap, RE: both do);
-    `missed` (pred is None); `unparsable`: missed in a sentence whose answer could not be read, its number (0-based) in
-    `unparsable`; `spurious` (gold is None). Each item is used once; they come in the order of the sentence.
+    unparsable: numbers, from 0, of the sentences whose answer could not be read, such as
+      `Extraction.unread`.
+
+    For each sentence: {sentence, entities: [{kind, gold, pred}]} (RE: relations), in the order of
+    the sentence, each item used once. The kinds:
+
+    right: equal.
+    wrong_type: the same span (RE: spans).
+    wrong_boundary: the same type, and the spans overlap (RE: both do).
+    missed: gold that nothing was predicted for; pred is None.
+    unparsable: missed in a sentence whose answer could not be read; pred is None.
+    spurious: predicted where gold has nothing; gold is None.
+
+    Raises ValueError for task EE and for a number in `unparsable` that is not of a sentence.
     """
     if task not in ("NER", "RE"):
         raise ValueError(f"task is {task!r}; errors are told apart for NER and RE")
     lost, rule, found = set(unparsable), ruled(task, "span"), []
-    for line, (g, p) in enumerate(aligned(gold, pred, task)):
-        found.append(
-            {
-                "sentence": g["sentence"],
-                field_of(task): sentence_errors(
-                    g, p, rule, "unparsable" if line in lost else "missed"
-                ),
-            }
-        )
-    if lost - set(range(len(found))):
+    for number, (g, p) in enumerate(aligned(gold, pred, task)):
+        missed = "unparsable" if number in lost else "missed"
+        items = sentence_errors(g, p, rule, missed)
+        found.append({"sentence": g["sentence"], field_of(task): items})
+    unknown = sorted(lost - set(range(len(found))))
+    if unknown:
         raise ValueError(
-            f"unparsable has {sorted(lost - set(range(len(found))))[:3]}; expected numbers of sentences, 0 to {len(found) - 1}"
+            f"unparsable has {unknown[:3]}; expected numbers of sentences, 0 to {len(found) - 1}"
         )
     return found
 
 
 def sentence_errors(gold: Mapping, pred: Mapping, rule: Rule, missed: str) -> list[dict]:
-    """The items of one sentence, paired in three rounds, the strictest first, so that no good pair is broken up."""
+    """Return the items of one sentence; `missed` is what gold without a prediction is called."""
     (part,) = rule.parts
-    wanted, found = (
-        sorted({u.key: u for u in rule.units(record, part)}.values(), key=start)
-        for record in (gold, pred)
-    )
-    paired = []
-    for kind, alike in (
-        ("right", same),
-        ("wrong_type", same_span),
-        ("wrong_boundary", overlapping),
-    ):
-        for g in list(wanted):
-            if (
-                p := next((p for p in found if g.placed and p.placed and alike(g, p)), None)
-            ) is not None:
-                paired.append((g, {"kind": kind, "gold": item(g), "pred": item(p)}))
-                wanted.remove(g)
-                found.remove(p)
-    paired += [(g, {"kind": missed, "gold": item(g), "pred": None}) for g in wanted]
-    paired += [(p, {"kind": "spurious", "gold": None, "pred": item(p)}) for p in found]
-    return [entry for _, entry in sorted(paired, key=lambda pair: start(pair[0]))]
+    wanted = sorted(once(rule.units(gold, part)).values(), key=start)
+    found = sorted(once(rule.units(pred, part)).values(), key=start)
+    pairs = []
+    for kind, alike in ALIKE.items():
+        pairs += [(kind, g, p) for g, p in pairs_of(wanted, found, alike)]
+    pairs += [(missed, g, None) for g in wanted] + [("spurious", None, p) for p in found]
+    pairs.sort(key=lambda pair: start(pair[1] or pair[2]))
+    return [{"kind": kind, "gold": item(g), "pred": item(p)} for kind, g, p in pairs]
 
 
-def item(unit: Unit) -> dict:
-    """The entity, or the relation, of a unit."""
+def item(unit: Unit | None) -> dict | None:
+    """Return the entity, or the relation, of a unit."""
+    if unit is None:
+        return None
     if len(unit.things) == 1:
         return dict(unit.things[0])
     return {"head": unit.things[0], "type": unit.label[0], "tail": unit.things[1]}
 
 
 def start(unit: Unit) -> float:
-    """Where an item begins; one without a position comes last."""
+    """Return where an item begins; one without a position comes last."""
     return unit.things[0]["pos"][0] if unit.placed else float("inf")
 
 
-def same(gold: Unit, pred: Unit) -> bool:
-    """Equal spans and type."""
-    return gold.key == pred.key
-
-
-def same_span(gold: Unit, pred: Unit) -> bool:
-    """Equal spans."""
-    return gold.key[1:] == pred.key[1:]
-
-
-def overlapping(gold: Unit, pred: Unit) -> bool:
-    """Equal type, and spans that share a character, head with head and tail with tail."""
-    return gold.label == pred.label and all(
-        a < d and c < b for (a, b), (c, d) in zip(gold.key[1:], pred.key[1:], strict=True)
-    )
+def touch(gold: Unit, pred: Unit) -> bool:
+    """Whether spans share a character, head with head and tail with tail."""
+    spans = zip(gold.key[1:], pred.key[1:], strict=True)
+    return all(a < d and c < b for (a, b), (c, d) in spans)

@@ -1,16 +1,18 @@
-"""How sure a score is: bootstrap intervals, paired tests between two systems, spread over schema orders. Shown in notebook 05.
+"""Say how sure a score is: bootstrap intervals, paired tests, spread over schema orders.
 
-In: gold and predicted records, or several results of `score`. Out: dicts nested like those of `score`. All of them work
-on the counts of each sentence, so they hold for every mode.
+In: gold and predicted records, or several results of `score`. Out: dicts nested like those of
+`score`. All of them work on the counts of each sentence, so they hold for every mode. Shown in
+notebook 05.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import mean, stdev
 from typing import TYPE_CHECKING
 
 from miniluotuo_utils.ie.modes import Rule, ruled
-from miniluotuo_utils.ie.scoring import RATES, aligned, headline, nested, total
+from miniluotuo_utils.ie.scoring import RATES, aligned, micro, nested, total
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -27,16 +29,20 @@ def interval(
     typed: bool = False,
     aliases: Mapping[str, Sequence[str]] | None = None,
 ) -> dict:
-    """95 % bootstrap intervals of micro precision, recall and F1: sentences drawn with replacement, `samples` times.
+    """Return 95 % bootstrap intervals of micro precision, recall and F1.
 
-    The result is nested like that of `score`, with `micro` {precision, recall, f1: [low, high]} alone.
+    Sentences are drawn with replacement, `samples` times; the same `seed` gives the same intervals.
+    The other arguments and the errors are those of `score`; `samples` below 1 is a ValueError too.
+
+    The result is nested like that of `score`, with `micro` {precision, recall, f1: [low, high]}
+    alone.
     """
     rule = ruled(task, mode, typed, aliases)
-    rows = counts_by_sentence(gold, pred, rule)
-    return nested(
-        rule,
-        {part: {"micro": bounds(resampled(table, samples, seed))} for part, table in rows.items()},
-    )
+    parts = {}
+    for part, counts in counts_by_sentence(gold, pred, rule).items():
+        rates = rates_of(resampled(counts, samples, seed))
+        parts[part] = {"micro": dict(zip(RATES, map(middle, rates), strict=True))}
+    return nested(rule, parts)
 
 
 def compare(
@@ -51,129 +57,129 @@ def compare(
     typed: bool = False,
     aliases: Mapping[str, Sequence[str]] | None = None,
 ) -> dict:
-    """Whether prediction `b` is better than prediction `a` of the same sentences, by micro F1.
+    """Compare two predictions `a` and `b` of the same sentences by micro F1.
 
-    The result is nested like that of `score`, with `micro` alone: `a`, `b` (their F1), `difference` (b - a);
-    by paired bootstrap (both on the same resampled sentences) `mean` of the difference, its 95 % `interval` and
-    `not_better`, the share of resamples in which b is not better; `p`, the two-sided p-value of a paired permutation
-    test: each sentence's two predictions are swapped with probability 1/2, and the p-value is
-    (1 + swaps that give at least this difference) / (1 + `samples`).
+    The result is nested like that of `score`, with `micro` alone:
+
+    a, b: the F1 of each. difference: b - a.
+    mean, interval: of the difference by paired bootstrap, both predictions on the same resampled
+      sentences: its mean and its middle 95 %.
+    not_better: the share of these resamples in which b is not better.
+    p: the two-sided p-value of a paired permutation test. Each sentence's two predictions are
+      swapped with probability 1/2; p is (1 + swaps that give at least this difference) /
+      (1 + `samples`).
+
+    The other arguments and the errors are those of `interval`.
     """
     rule, gold = ruled(task, mode, typed, aliases), list(gold)
-    first, second = (counts_by_sentence(gold, side, rule) for side in (a, b))
-    return nested(
-        rule,
-        {part: {"micro": contrast(first[part], second[part], samples, seed)} for part in first},
-    )
+    first, second = counts_by_sentence(gold, a, rule), counts_by_sentence(gold, b, rule)
+    parts = {part: contrast(first[part], second[part], samples, seed) for part in first}
+    return nested(rule, {part: {"micro": found} for part, found in parts.items()})
 
 
 def over_orders(results: Sequence[Mapping]) -> dict:
-    """Micro precision, recall and F1 of several results of `score`, say one per schema order: {mean, sd} of each.
+    """Return {mean, sd} of micro precision, recall and F1 over several results of `score`.
 
-    `sd` is the sample standard deviation (n - 1). The result is nested like that of `score`, with `runs`, their number.
-    ValueError for fewer than two results, or for results of different tasks or modes.
+    results: of one task and mode, say one per order of the schema. `sd` is the sample standard
+    deviation (n - 1).
+
+    The result is nested like that of `score`, with `runs`, the number of results. Raises ValueError
+    for fewer than two results, or for results of different tasks or modes.
     """
-    from statistics import mean, stdev
-
     kinds = {(r["task"], r["mode"], r.get("typed", False)) for r in results}
     if len(results) < 2 or len(kinds) > 1:
         raise ValueError(
-            f"found {len(results)} results of {len(kinds)} kinds of score; expected two or more of one task and mode"
+            f"found {len(results)} results of {len(kinds)} kinds of score; expected two or more of "
+            "one task and mode"
         )
     ((task, mode, typed),) = kinds
-    rule, rows = ruled(task, mode, typed), [[micro for _, micro in headline(r)] for r in results]
-    spread = [
-        {
-            rate: {"mean": mean(v), "sd": stdev(v)}
-            for rate in RATES
-            if (v := [m[rate] for m in column])
-        }
-        for column in zip(*rows, strict=True)
-    ]
-    return nested(
-        rule, {part: {"micro": micro} for part, micro in zip(rule.parts, spread, strict=True)}
-    ) | {"runs": len(results)}
+    rule, parts = ruled(task, mode, typed), {}
+    for part, runs in zip(rule.parts, zip(*map(micro, results), strict=True), strict=True):
+        spread = {}
+        for rate in RATES:
+            values = [figures[rate] for _, figures in runs]
+            spread[rate] = {"mean": mean(values), "sd": stdev(values)}
+        parts[part] = {"micro": spread}
+    return nested(rule, parts) | {"runs": len(results)}
 
 
 def counts_by_sentence(
     gold: Iterable[Mapping], pred: Iterable[Mapping], rule: Rule
 ) -> dict[str, ndarray]:
-    """For each part the counts of every sentence, (sentences, 3): right, predicted, gold; for duie a fourth, gold found."""
+    """Return for each part the counts of every sentence: (sentences, 3, or 4 for duie)."""
     import numpy as np
 
     rows: dict[str, list] = {part: [] for part in rule.parts}
     for g, p in aligned(gold, pred, rule.task):
-        for part, table in rows.items():
-            table.append(total(rule.counted(g, p, part)[2], rule))
-    return {
-        part: np.array(table, dtype=float).reshape(len(table), 4 if rule.name == "duie" else 3)
-        for part, table in rows.items()
-    }
+        for part, counts in rows.items():
+            counts.append(total(rule.counted(g, p, part)[2], rule))
+    width = len(total({}, rule))
+    return {part: np.array(rows[part], dtype=float).reshape(-1, width) for part in rows}
 
 
-def resampled(table: ndarray, samples: int, seed: int) -> ndarray:
-    """Sums over sentences drawn with replacement, (samples, columns); one sample at a time, so memory stays small."""
+def resampled(counts: ndarray, samples: int, seed: int) -> ndarray:
+    """Return sums over sentences drawn with replacement: (sentences, n) -> (samples, n)."""
     import numpy as np
 
     if samples < 1:
         raise ValueError(f"samples is {samples}; expected at least 1")
-    size, draw = len(table), np.random.default_rng(seed)
+    size, draw = len(counts), np.random.default_rng(seed)
     if not size:
-        return np.zeros((samples, table.shape[1]))
+        return np.zeros((samples, counts.shape[1]))
+
+    # One sample at a time: all at once would hold samples × sentences numbers.
     return np.stack(
-        [np.bincount(draw.integers(0, size, size), minlength=size) @ table for _ in range(samples)]
+        [np.bincount(draw.integers(0, size, size), minlength=size) @ counts for _ in range(samples)]
     )
 
 
 def rates_of(sums: ndarray) -> ndarray:
-    """Precision, recall and F1 of sums of counts: (n, 3 or 4) -> (3, n); 0/0 is 0."""
+    """Return precision, recall and F1 of sums of counts: (n, 3 or 4) -> (3, n); 0/0 is 0."""
     import numpy as np
 
+    # The last column is gold found where there are four, else right stands for it.
     right, pred, gold = sums.T[:3]
     found = sums.T[3] if sums.shape[1] == 4 else right
     shares = ((right, pred), (found, gold), (2 * right * found, right * gold + found * pred))
     return np.stack([np.divide(a, b, out=np.zeros(len(sums)), where=b > 0) for a, b in shares])
 
 
-def bounds(sums: ndarray) -> dict:
-    """The middle 95 % of each rate."""
+def middle(values: ndarray) -> list[float]:
+    """Return the bounds of the middle 95 % of some values."""
     import numpy as np
 
-    return {
-        rate: np.quantile(values, [0.025, 0.975]).tolist()
-        for rate, values in zip(RATES, rates_of(sums), strict=True)
-    }
+    return np.quantile(values, [0.025, 0.975]).tolist()
 
 
 def contrast(a: ndarray, b: ndarray, samples: int, seed: int) -> dict:
-    """The fields of one part of `compare`; `a` and `b` are the counts of each sentence."""
+    """Return the fields of one part of `compare` from the counts of each sentence."""
     import numpy as np
 
-    width = a.shape[1]
-    whole = rates_of(np.stack([a.sum(axis=0), b.sum(axis=0)]))[2]
-    drawn = resampled(np.hstack([a, b]), samples, seed)
-    differences = rates_of(drawn[:, width:])[2] - rates_of(drawn[:, :width])[2]
+    one, other = rates_of(np.stack([a.sum(axis=0), b.sum(axis=0)]))[2].tolist()
+
+    # Side by side, both are drawn at the same sentences.
+    drawn = np.hsplit(resampled(np.hstack([a, b]), samples, seed), 2)
+    differences = rates_of(drawn[1])[2] - rates_of(drawn[0])[2]
     return {
-        "a": float(whole[0]),
-        "b": float(whole[1]),
-        "difference": float(whole[1] - whole[0]),
+        "a": one,
+        "b": other,
+        "difference": other - one,
         "mean": float(differences.mean()),
-        "interval": np.quantile(differences, [0.025, 0.975]).tolist(),
+        "interval": middle(differences),
         "not_better": float((differences <= 0).mean()),
         "p": permutation(a, b, samples, seed),
     }
 
 
 def permutation(a: ndarray, b: ndarray, samples: int, seed: int) -> float:
-    """The two-sided p-value of the difference in F1 when each sentence's two predictions are swapped at random."""
+    """Return the two-sided p-value of the difference in F1 when predictions are swapped."""
     import numpy as np
 
-    draw, sums = np.random.default_rng(seed), a.sum(axis=0) + b.sum(axis=0)
-    swapped = np.stack(
-        [a.sum(axis=0)]
-        + [a.sum(axis=0) + draw.integers(0, 2, len(a)) @ (b - a) for _ in range(samples)]
-    )
-    differences = np.abs(
-        rates_of(sums - swapped)[2] - rates_of(swapped)[2]
-    )  # the first is the one observed
+    # What a swap adds to one side it takes from the other, so the sum of both stays.
+    draw, start, both = np.random.default_rng(seed), a.sum(axis=0), a.sum(axis=0) + b.sum(axis=0)
+    swapped = [start + draw.integers(0, 2, len(a)) @ (b - a) for _ in range(samples)]
+    sums = np.stack([start, *swapped])
+    differences = np.abs(rates_of(both - sums)[2] - rates_of(sums)[2])
+
+    # The first is the one observed; sums of credits may differ from it in the last digit.
     return float((1 + (differences[1:] >= differences[0] - 1e-12).sum()) / (1 + samples))

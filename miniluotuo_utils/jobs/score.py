@@ -97,21 +97,21 @@ def json_file(path: Path | None, *kinds: type) -> object:
 
 def interval_table(spread: Mapping) -> str:
     """Write the result of `ie.interval` as plain text."""
-    from miniluotuo_utils.ie import headline
+    from miniluotuo_utils.ie import micro
 
     lines = ["95 % interval, sentences drawn with replacement"]
-    for label, micro in headline(spread):
-        for rate, (low, high) in micro.items():
+    for label, found in micro(spread):
+        for rate, (low, high) in found.items():
             lines.append(f"{label} {rate:<10} {low:.4f} to {high:.4f}")
     return "\n".join(lines)
 
 
 def contrast_table(contrast: Mapping, one: str, other: str) -> str:
     """Write the result of `ie.compare` as plain text."""
-    from miniluotuo_utils.ie import headline
+    from miniluotuo_utils.ie import micro
 
     lines = [f"{other} against {one}"]
-    for label, found in headline(contrast):
+    for label, found in micro(contrast):
         low, high = found["interval"]
         lines.append(
             f"{label} F1 {found['a']:.4f}, {found['b']:.4f}: "

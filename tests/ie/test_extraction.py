@@ -12,7 +12,7 @@ from vocabularies import bytewise, student_of, unigram, wordpiece
 from miniluotuo_utils.generation import generate
 from miniluotuo_utils.generation.constrained import grammars, json_ends
 from miniluotuo_utils.generation.engine import shared_start
-from miniluotuo_utils.ie import build_instructions, extract, headline, schema_of, score
+from miniluotuo_utils.ie import build_instructions, extract, micro, schema_of, score
 from miniluotuo_utils.ie.constraints import grammar
 from miniluotuo_utils.ie.extraction import guessed
 from miniluotuo_utils.ie.windows import sentence_places, whole, windows
@@ -74,9 +74,7 @@ def test_a_perfect_student_of_each_task_scores_one_by_string():
         made = extract(
             None, [record["sentence"]], schema, task, generate=lambda *_, text=answer, **__: [text]
         )
-        assert all(
-            m["f1"] == 1.0 for _, m in headline(score([record], made.records, task, "string"))
-        )
+        assert all(m["f1"] == 1.0 for _, m in micro(score([record], made.records, task, "string")))
         assert made.counts | {"ambiguous": 0} == EMPTY
 
 

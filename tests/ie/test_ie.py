@@ -13,8 +13,8 @@ from miniluotuo_utils import ie
 from miniluotuo_utils.ie import (
     build_instructions,
     dictionary_baseline,
-    headline,
     locate,
+    micro,
     parse,
     score,
 )
@@ -79,7 +79,7 @@ def test_what_is_written_is_read_back(seed, task):
         check_record(to_record(g["sentence"], p.items, task))
         for g, p in zip(gold, parsed, strict=True)
     ]
-    for _, m in headline(score(gold, pred, task, "string")):
+    for _, m in micro(score(gold, pred, task, "string")):
         assert m["tp"] == m["pred"] == m["gold"]
         assert m["f1"] == float(m["gold"] > 0)
 
@@ -138,9 +138,9 @@ def test_the_package_is_light_and_exports_what_it_promises():
         "errors",
         "extract",
         "hard_negatives",
-        "headline",
         "interval",
         "locate",
+        "micro",
         "over_orders",
         "parse",
         "recorded",

@@ -17,8 +17,8 @@ from miniluotuo_utils.files import DataError, write_jsonl
 from miniluotuo_utils.ie import (
     compare,
     errors,
-    headline,
     interval,
+    micro,
     over_orders,
     score,
     score_files,
@@ -27,7 +27,7 @@ from miniluotuo_utils.ie import (
 from miniluotuo_utils.ie.modes import MODES
 from miniluotuo_utils.records import TASKS, check_record
 
-PAIRS = [(task, mode) for mode in MODES for task in MODES[mode].tasks]
+PAIRS = [(task, mode) for mode in MODES for task in MODES[mode].parts]
 
 
 def spo(sentence, *triples, **slots):
@@ -41,10 +41,10 @@ def spo(sentence, *triples, **slots):
     return check_record({"sentence": sentence, "relations": [r | extra for r in made]})
 
 
-def micro(gold, pred, task="NER", mode="span", **asked):
+def counted(gold, pred, task="NER", mode="span", **asked):
     """(tp, pred, gold) of each part."""
     return [
-        (m["tp"], m["pred"], m["gold"]) for _, m in headline(score(gold, pred, task, mode, **asked))
+        (m["tp"], m["pred"], m["gold"]) for _, m in micro(score(gold, pred, task, mode, **asked))
     ]
 
 
@@ -69,7 +69,7 @@ PRIZE = "1988年张艺谋的《红高粱》获金熊奖，红高粱获奖"
 )
 def test_nested_and_shifted_entities(mode, expected):
     """A nested entity is one of its own, and an overlap is a match in overlap mode alone (strict, exact, partial, type)."""
-    assert micro([NESTED], [SHIFTED], mode=mode) == expected
+    assert counted([NESTED], [SHIFTED], mode=mode) == expected
 
 
 @pytest.mark.parametrize(
@@ -85,19 +85,19 @@ def test_one_name_at_two_places(mode, once, twice):
     """Published CLUENER figures are span counts, IEPile counts names as often as listed: mixing them shifts F1 by points."""
     one = ner(LIBAI["sentence"], ("李白", "人物", 0))
     two = ner(LIBAI["sentence"], ("李白", "人物", 0), ("李白", "人物", 0))
-    assert micro([LIBAI], [one], mode=mode) == [once]
-    assert micro([LIBAI], [two], mode=mode) == [twice]
+    assert counted([LIBAI], [one], mode=mode) == [once]
+    assert counted([LIBAI], [two], mode=mode) == [twice]
     assert score([LIBAI], [LIBAI], "NER", "string")["gold_duplicates"] == 1
 
 
 def test_without_a_position_nothing_is_right_by_span():
     """null = null would credit every made-up name that gold could not place either."""
     record = ner("南京与南京", ("南京", "地点", None))
-    assert micro([record], [record]) == [(0, 1, 1)]
-    assert micro([record], [record], mode="overlap") == [(0, 1, 1)] * 4
+    assert counted([record], [record]) == [(0, 1, 1)]
+    assert counted([record], [record], mode="overlap") == [(0, 1, 1)] * 4
     assert (
-        micro([record], [record], mode="string")
-        == micro([record], [record], mode="iepile")
+        counted([record], [record], mode="string")
+        == counted([record], [record], mode="iepile")
         == [(1, 1, 1)]
     )
     assert score([record], [record], "NER")["gold_no_position"] == 1
@@ -107,8 +107,8 @@ def test_overlap_uses_each_entity_once_and_takes_the_exact_one_first():
     """nervaluate lets an early overlap use up the entity that a later prediction equals: strict 0 instead of 1."""
     gold = ner(BRIDGE, ("长江大桥", "建筑", 3))
     pred = ner(BRIDGE, ("长江", "建筑", 3), ("长江大桥", "建筑", 3), ("大桥", "建筑", 5))
-    assert micro([gold], [pred], mode="overlap") == [(1, 3, 1)] * 4
-    assert micro([pred], [gold], mode="overlap") == [(1, 1, 3)] * 4
+    assert counted([gold], [pred], mode="overlap") == [(1, 3, 1)] * 4
+    assert counted([pred], [gold], mode="overlap") == [(1, 1, 3)] * 4
     result = score([gold], [ner(BRIDGE, ("长江", "建筑", 3))], "NER", "overlap")
     assert result["partial"]["micro"] == {
         "precision": 0.5,
@@ -122,7 +122,7 @@ def test_overlap_uses_each_entity_once_and_takes_the_exact_one_first():
     closest = ner(
         BRIDGE, ("市长江", "地点", 2), ("大桥", "地点", 5)
     )  # the first is closer to 长江大, which the second then cannot have
-    assert micro([two], [closest], mode="overlap") == [(0, 2, 2), (0, 2, 2), (1, 2, 2), (1, 2, 2)]
+    assert counted([two], [closest], mode="overlap") == [(0, 2, 2), (0, 2, 2), (1, 2, 2), (1, 2, 2)]
     assert result["type"]["per_type"]["建筑"]["tp"] == 1
     assert result["exact"]["per_type"]["建筑"]["tp"] == 0
 
@@ -131,10 +131,10 @@ def test_instructuie_writes_names_its_way_and_gives_nothing_for_nothing():
     """Its own code counts "None" = "None" as right: one right empty and one wrong entity made 0.5."""
     gold = ner("他住在New York (US)", ("New York (US)", "Location", 3))
     pred = ner("他住在New York (US)", ("new york(us)", "location", None))
-    assert micro([gold], [pred], mode="string") == [(0, 1, 1)]
-    assert micro([gold], [pred], mode="instructuie") == [(1, 1, 1)]
+    assert counted([gold], [pred], mode="string") == [(0, 1, 1)]
+    assert counted([gold], [pred], mode="instructuie") == [(1, 1, 1)]
     nothing, wrong = ner("李白走了"), ner("李白走了", ("李白", "地点", 0))
-    assert micro([nothing, nothing], [nothing, wrong], mode="instructuie") == [(0, 1, 0)]
+    assert counted([nothing, nothing], [nothing, wrong], mode="instructuie") == [(0, 1, 0)]
 
 
 @pytest.mark.parametrize(
@@ -154,21 +154,21 @@ def test_instructuie_counts_na_relations(gold, pred, expected):
         rel(BOOK["sentence"], *(("红楼梦", kind, "曹雪芹") for kind in kinds))
         for kinds in (gold, pred)
     ]
-    assert micro([records[0]], [records[1]], "RE", "instructuie") == [expected]
-    pooled = micro([records[0], BOOK], [records[1], BOOK], "RE", "instructuie")
+    assert counted([records[0]], [records[1]], "RE", "instructuie") == [expected]
+    pooled = counted([records[0], BOOK], [records[1], BOOK], "RE", "instructuie")
     assert pooled == [tuple(n + 2 for n in expected)]
 
 
 def test_relations_count_by_pair_and_type():
     """Direction counts, and in span mode so does the place of each side."""
     text = BOOK["sentence"]
-    assert micro([BOOK], [rel(text, ("红楼梦", "作者", "曹雪芹"))], "RE") == [(1, 1, 2)]
-    assert micro([BOOK], [rel(text, ("曹雪芹", "作者", "红楼梦"))], "RE") == [(0, 1, 2)]
+    assert counted([BOOK], [rel(text, ("红楼梦", "作者", "曹雪芹"))], "RE") == [(1, 1, 2)]
+    assert counted([BOOK], [rel(text, ("曹雪芹", "作者", "红楼梦"))], "RE") == [(0, 1, 2)]
     other = json.loads(json.dumps(BOOK))
     other["relations"][0]["head"]["pos"] = [12, 15]
-    assert micro([BOOK], [other], "RE") == [(1, 2, 2)]
+    assert counted([BOOK], [other], "RE") == [(1, 2, 2)]
     for mode in ("string", "iepile", "instructuie", "duie"):
-        assert micro([BOOK], [other], "RE", mode) == [(2, 2, 2)]
+        assert counted([BOOK], [other], "RE", mode) == [(2, 2, 2)]
 
 
 @pytest.mark.parametrize("mode", ["string", "iepile", "instructuie", "duie"])
@@ -179,9 +179,9 @@ def test_one_predicate_with_two_type_signatures(mode):
         ("红高粱", "作品", "获奖", "金熊奖", "奖项"),
     )
     gold = spo(PRIZE, person, film)
-    assert micro([gold], [gold], "RE", mode) == [(2, 2, 2)]
-    assert micro([gold], [spo(PRIZE, person)], "RE", mode) == [(1, 1, 2)]
-    assert micro([gold], [spo(PRIZE, film)], "RE", mode) == [(1, 1, 2)]
+    assert counted([gold], [gold], "RE", mode) == [(2, 2, 2)]
+    assert counted([gold], [spo(PRIZE, person)], "RE", mode) == [(1, 1, 2)]
+    assert counted([gold], [spo(PRIZE, film)], "RE", mode) == [(1, 1, 2)]
 
 
 def test_typed_relations_need_the_types_of_both_sides():
@@ -192,17 +192,17 @@ def test_typed_relations_need_the_types_of_both_sides():
         spo(PRIZE, ("张艺谋", "", "获奖", "金熊奖", "")),
     )
     for mode in ("string", "iepile", "duie"):
-        assert micro([gold], [gold], "RE", mode, typed=True) == [(1, 1, 1)]
+        assert counted([gold], [gold], "RE", mode, typed=True) == [(1, 1, 1)]
         for pred in (other, bare):
-            assert micro([gold], [pred], "RE", mode) == [(1, 1, 1)]
-            assert micro([gold], [pred], "RE", mode, typed=True) == [(0, 1, 1)]
+            assert counted([gold], [pred], "RE", mode) == [(1, 1, 1)]
+            assert counted([gold], [pred], "RE", mode, typed=True) == [(0, 1, 1)]
         for half in (
             bare,
             spo(PRIZE, ("张艺谋", "人物", "获奖", "金熊奖", "")),
             spo(PRIZE, ("张艺谋", "", "获奖", "金熊奖", "奖项")),
         ):
-            assert micro([half], [half], "RE", mode, typed=True) == [(0, 1, 1)]
-    assert micro([BOOK], [BOOK], "RE", typed=True) == [(0, 2, 2)]
+            assert counted([half], [half], "RE", mode, typed=True) == [(0, 1, 1)]
+    assert counted([BOOK], [BOOK], "RE", typed=True) == [(0, 2, 2)]
     assert table(score([gold], [gold], "RE", "string", typed=True)).startswith("RE · string typed")
 
 
@@ -210,14 +210,14 @@ def test_duie_wants_every_slot_and_forgives_case_and_book_marks():
     """A prize without its work is another fact; 《》 and case are how people write, not what they mean."""
     triple = ("张艺谋", "", "获奖", "金熊奖", "")
     gold = spo(PRIZE, triple, inWork="红高粱", onDate="1988年")
-    assert micro(
+    assert counted(
         [gold], [spo(PRIZE, triple, onDate="1988年", inWork="《红高粱》")], "RE", "duie"
     ) == [(1, 1, 1)]
-    assert micro([gold], [spo(PRIZE, triple, inWork="红高粱")], "RE", "duie") == [(0, 1, 1)]
-    assert micro([gold], [spo(PRIZE, triple)], "RE", "duie") == [(0, 1, 1)]
-    assert micro([gold], [spo(PRIZE, triple)], "RE", "string") == [(1, 1, 1)]
+    assert counted([gold], [spo(PRIZE, triple, inWork="红高粱")], "RE", "duie") == [(0, 1, 1)]
+    assert counted([gold], [spo(PRIZE, triple)], "RE", "duie") == [(0, 1, 1)]
+    assert counted([gold], [spo(PRIZE, triple)], "RE", "string") == [(1, 1, 1)]
     swapped = spo(PRIZE, triple, inWork="1988年", onDate="红高粱")
-    assert micro([gold], [swapped], "RE", "duie") == [(0, 1, 1)]
+    assert counted([gold], [swapped], "RE", "duie") == [(0, 1, 1)]
 
 
 def test_duie_aliases_count_precision_and_recall_apart():
@@ -245,7 +245,7 @@ def test_duie_aliases_count_precision_and_recall_apart():
     turned = score([pred], [gold], "RE", "duie", aliases=aliases)["micro"]
     assert (turned["precision"], turned["recall"], turned["f1"]) == (1.0, 2 / 3, 0.8)
     both = spo(text, ("北大", "", "位于", "北京", ""), ("北京大学", "", "位于", "北京", ""))
-    assert micro([gold], [both], "RE", "duie", aliases=aliases) == [
+    assert counted([gold], [both], "RE", "duie", aliases=aliases) == [
         (1, 1, 1)
     ]  # equal predictions count once
 
@@ -284,7 +284,7 @@ def test_alias_entries_are_written_like_names_and_joined():
         {"红楼梦": ["石头记"], "《红楼梦》": ["金玉缘"]},
         {"《红楼梦》": ["《石头记》"]},
     ):
-        assert micro([gold], [pred], "RE", "duie", aliases=aliases) == [(1, 1, 1)]
+        assert counted([gold], [pred], "RE", "duie", aliases=aliases) == [(1, 1, 1)]
 
 
 def test_triggers_and_arguments_are_counted_apart():
@@ -294,21 +294,21 @@ def test_triggers_and_arguments_are_counted_apart():
     )
     for mode in ("span", "string", "iepile", "instructuie"):
         expected = [(1, 2, 2 if mode in ("span", "iepile") else 1), (0, 2, 2)]
-        assert micro([SPACE], [pred], "EE", mode) == expected
+        assert counted([SPACE], [pred], "EE", mode) == expected
     result = score([SPACE], [SPACE], "EE", schema={"发射": ["火箭"]})
     assert result["argument"]["off_schema"] == 1
     assert result["trigger"]["off_schema"] == 0
-    assert [label for label, _ in headline(result)] == ["EE trigger", "EE argument"]
+    assert [label for label, _ in micro(result)] == ["EE trigger", "EE argument"]
 
 
 def test_iepile_skips_arguments_named_nan():
     """IEPile writes NAN for a role without an argument: counted, a model that says "none" everywhere would score."""
     gold = event(LAUNCH, ("发射", "发射", {"航天器": "神舟五号", "地点": "NAN"}))
     pred = event(LAUNCH, ("发射", "发射", {"航天器": "NAN", "地点": "NAN"}))
-    assert micro([gold], [pred], "EE", "iepile") == [(1, 1, 1), (0, 0, 1)]
-    assert micro([gold], [pred], "EE", "string") == [(1, 1, 1), (1, 2, 2)]
+    assert counted([gold], [pred], "EE", "iepile") == [(1, 1, 1), (0, 0, 1)]
+    assert counted([gold], [pred], "EE", "string") == [(1, 1, 1), (1, 2, 2)]
     named = ner("他写NAN", ("NAN", "标签", 2))
-    assert micro([named], [named], mode="iepile") == [(1, 1, 1)]
+    assert counted([named], [named], mode="iepile") == [(1, 1, 1)]
 
 
 GAMES = "2004年刘翔在雅典奥运会（Athens Games）夺冠"
@@ -324,7 +324,7 @@ def test_duee_pays_arguments_by_character_f1():
         ("夺冠", "冠", {"冠军": "刘翔", "夺冠赛事": "奥运会", "地点": "2004年"}),
         ("退役", "夺冠", {"冠军": "刘翔"}),
     )
-    trigger, argument = micro([gold], [pred], "EE", "duee")
+    trigger, argument = counted([gold], [pred], "EE", "duee")
     assert trigger == (0, 2, 1)
     assert argument == (1.75, 4, 3)  # 1 + 2·3/(5+3)
     assert isinstance(argument[0], float)
@@ -337,18 +337,20 @@ def test_duee_takes_the_best_mention_and_lets_each_gold_argument_pay_once():
     """A prediction that lists every part of one name would be paid for each, and recall would pass 1."""
     gold = event(GAMES, ("夺冠", "夺冠", {"夺冠赛事": "雅典奥运会"}))
     english = event(GAMES, ("夺冠", "夺冠", {"夺冠赛事": "athens games"}))
-    assert micro([gold], [english], "EE", "duee")[1][0] == 0
-    assert micro([gold], [english], "EE", "duee", aliases={"雅典奥运会": ["Athens Games"]})[1] == (
+    assert counted([gold], [english], "EE", "duee")[1][0] == 0
+    assert counted([gold], [english], "EE", "duee", aliases={"雅典奥运会": ["Athens Games"]})[
+        1
+    ] == (
         1.0,
         1,
         1,
     )
     gold["events"][0]["arguments"][0]["alias"] = ["ATHENS GAMES"]
-    assert micro([gold], [english], "EE", "duee")[1] == (1.0, 1, 1)
+    assert counted([gold], [english], "EE", "duee")[1] == (1.0, 1, 1)
     several = event(
         GAMES, *(("夺冠", "夺冠", {"夺冠赛事": name}) for name in ("奥运会", "雅典奥运会", "雅典"))
     )
-    assert micro([gold], [several], "EE", "duee")[1] == (1.0, 3, 1)
+    assert counted([gold], [several], "EE", "duee")[1] == (1.0, 3, 1)
 
 
 @pytest.mark.parametrize("task, mode", PAIRS)
@@ -356,17 +358,17 @@ def test_empty_gold_and_both_empty(task, mode):
     """ "Nothing" = "nothing" as a true positive (InstructUIE) lets a student that never answers score 0.5."""
     something = EXAMPLES[task]
     nothing = dict(something, **{TASKS[task]: []})
-    for m in (m for _, m in headline(score([nothing], [nothing], task, mode))):
+    for m in (m for _, m in micro(score([nothing], [nothing], task, mode))):
         assert {m[key] for key in m} == {0}
         assert m["f1"] == 0.0
     for (tp, pred, gold), (one, none, there) in zip(
-        micro([nothing], [something], task, mode),
-        micro([something], [nothing], task, mode),
+        counted([nothing], [something], task, mode),
+        counted([something], [nothing], task, mode),
         strict=True,
     ):
         assert tp == one == gold == none == 0
         assert pred == there > 0
-    assert all(part[1]["f1"] == 0.0 for part in headline(score([], [], task, mode)))
+    assert all(part[1]["f1"] == 0.0 for part in micro(score([], [], task, mode)))
 
 
 @pytest.mark.parametrize("task, mode", PAIRS)
@@ -375,8 +377,8 @@ def test_repeated_sentences_stay_apart(task, mode):
     full = EXAMPLES[task]
     empty = dict(full, **{TASKS[task]: []})
     for (tp, pred, gold), (one, made, there) in zip(
-        micro([full, full], [full, empty], task, mode),
-        micro([full, empty], [empty, full], task, mode),
+        counted([full, full], [full, empty], task, mode),
+        counted([full, empty], [empty, full], task, mode),
         strict=True,
     ):
         assert tp == pred > 0
@@ -781,15 +783,15 @@ def test_order_does_not_matter_and_perfect_is_one(seed, pair):
     asked = (
         {"aliases": {"甲": ["乙", "丙"], "丁": ["丙"]}} if "aliases" in MODES[mode].takes else {}
     )
-    result = headline(score(gold, pred, task, mode, **asked))
+    result = micro(score(gold, pred, task, mode, **asked))
     pairs = list(zip(gold, pred, strict=True))
     draw.shuffle(pairs)
     turned = [
         [dict(r, **{TASKS[task]: draw.sample(r[TASKS[task]], len(r[TASKS[task]]))}) for r in side]
         for side in zip(*pairs, strict=True)
     ]
-    assert close(headline(score(*turned, task, mode, **asked)), result)
-    for _, m in headline(
+    assert close(micro(score(*turned, task, mode, **asked)), result)
+    for _, m in micro(
         score(gold, gold, task, mode, typed=task == "RE" and "typed" in MODES[mode].takes)
     ):
         assert m["f1"] == pytest.approx(float(m["gold"] > 0))
@@ -803,7 +805,7 @@ def test_precision_and_recall_mirror_when_gold_and_prediction_swap(seed, pair):
     (task, mode), (_, gold, pred) = pair, random_pairs(seed, pair[0])
     asked = {"aliases": {"甲": ["乙", "丙"], "丁": ["丙"]}} if mode == "duie" else {}
     there, back = (
-        headline(score(*sides, task, mode, **asked)) for sides in ((gold, pred), (pred, gold))
+        micro(score(*sides, task, mode, **asked)) for sides in ((gold, pred), (pred, gold))
     )
     for (_, one), (_, other) in list(zip(there, back, strict=True))[
         : 2 if mode == "overlap" else None
@@ -830,12 +832,12 @@ def test_interval_holds_the_score_and_is_reproducible():
     gold = [LIBAI, ner("李白走了", ("李白", "人物", 0)), ner("下雨了")] * 10
     pred = [LIBAI, ner("李白走了"), ner("下雨了", ("雨", "天气", 1))] * 10
     point, spread = score(gold, pred, "NER")["micro"], interval(gold, pred, "NER", samples=200)
-    for rate, (low, high) in headline(spread)[0][1].items():
+    for rate, (low, high) in micro(spread)[0][1].items():
         assert 0 <= low < point[rate] < high <= 1
     assert spread == interval(gold, pred, "NER", samples=200)
     assert spread != interval(gold, pred, "NER", samples=200, seed=1)
-    assert headline(interval([LIBAI], [LIBAI], "NER", samples=10))[0][1]["f1"] == [1.0, 1.0]
-    assert headline(interval([], [], "EE"))[1][1]["f1"] == [0.0, 0.0]
+    assert micro(interval([LIBAI], [LIBAI], "NER", samples=10))[0][1]["f1"] == [1.0, 1.0]
+    assert micro(interval([], [], "EE"))[1][1]["f1"] == [0.0, 0.0]
     with pytest.raises(ValueError, match="samples is 0"):
         interval(gold, pred, "NER", samples=0)
 
@@ -852,13 +854,11 @@ def test_interval_is_what_scoring_resampled_sentences_gives(task, mode):
         found.append(
             [
                 m["f1"]
-                for _, m in headline(
-                    score([gold[i] for i in at], [pred[i] for i in at], task, mode)
-                )
+                for _, m in micro(score([gold[i] for i in at], [pred[i] for i in at], task, mode))
             ]
         )
     spread = interval(gold, pred, task, mode, samples=15, seed=3)
-    for column, (_, m) in zip(zip(*found, strict=True), headline(spread), strict=True):
+    for column, (_, m) in zip(zip(*found, strict=True), micro(spread), strict=True):
         assert m["f1"] == pytest.approx(np.quantile(column, [0.025, 0.975]))
 
 
@@ -887,8 +887,8 @@ def test_a_system_is_not_better_than_itself(task, mode):
     gold = [random_record(draw, task, full=True) for _ in range(8)]
     pred = [random_record(draw, task, g["sentence"], full=True) for g in gold]
     for (_, m), (_, point) in zip(
-        headline(compare(gold, pred, pred, task, mode, samples=50)),
-        headline(score(gold, pred, task, mode)),
+        micro(compare(gold, pred, pred, task, mode, samples=50)),
+        micro(score(gold, pred, task, mode)),
         strict=True,
     ):
         assert m["a"] == m["b"] == pytest.approx(point["f1"])
@@ -937,7 +937,7 @@ def test_a_swap_of_everything_gives_the_same_difference():
     gold, one, two = (
         event(GAMES, ("夺冠", "夺冠", {"冠军": name})) for name in ("刘翔", "刘某某某", "刘翔先生")
     )
-    argument = headline(compare([gold], [one], [two], "EE", "duee", samples=20))[1][1]
+    argument = micro(compare([gold], [one], [two], "EE", "duee", samples=20))[1][1]
     assert (argument["a"], argument["b"], argument["p"]) == (
         pytest.approx(1 / 3),
         pytest.approx(2 / 3),
@@ -953,7 +953,7 @@ def test_over_orders_gives_mean_and_sample_deviation():
     assert spread["micro"]["f1"] == {"mean": pytest.approx(0.6), "sd": pytest.approx(0.2)}
     assert spread["runs"] == 3
     assert spread["micro"]["recall"]["sd"] == pytest.approx(statistics.stdev([0.4, 0.6, 0.8]))
-    assert [label for label, _ in headline(over_orders([score([SPACE], [SPACE], "EE")] * 2))] == [
+    assert [label for label, _ in micro(over_orders([score([SPACE], [SPACE], "EE")] * 2))] == [
         "EE trigger",
         "EE argument",
     ]
@@ -1117,7 +1117,7 @@ def test_two_files_are_scored_where_torch_is_not_installed(tmp_path):
     assert result["micro"]["f1"] == 1.0
     assert result["interval"]["micro"]["f1"] == [1.0, 1.0]
     assert result["against"]["micro"]["p"] == 1.0
-    assert headline(result) == [("NER", result["micro"])]
+    assert micro(result) == [("NER", result["micro"])]
 
 
 def spo_line(text, *triples):

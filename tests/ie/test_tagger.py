@@ -9,7 +9,7 @@ from seqeval.metrics.sequence_labeling import get_entities
 from tiny_random import tiny_random
 
 from miniluotuo_utils.files import read_jsonl
-from miniluotuo_utils.ie import headline, score
+from miniluotuo_utils.ie import micro, score
 from miniluotuo_utils.ie.tagger import (
     Tagger,
     apart,
@@ -172,7 +172,7 @@ def test_it_learns_eight_sentences_by_heart_and_says_the_same_again(tiny):
     first, second = (tagger.predict(sentences, batch_size=3) for tagger in taggers)
     assert first == second == [check_record(record) for record in first]
     assert taggers[0].steps == 50
-    assert headline(score(records, first, "NER"))[0][1]["f1"] == 1
+    assert micro(score(records, first, "NER"))[0][1]["f1"] == 1
     assert (tiny.model.transformer.h[0].attn.c_attn.weight == before).all(), (
         "the student itself was trained"
     )
