@@ -40,12 +40,15 @@ MARKS = {
     **dict.fromkeys(":：", ":"),
 }
 # A quote is closed by one of its own family.
-FAMILY = {quote: family for family in ('"＂“”', "'‘’", "「」") for quote in family}
+FAMILIES = ('"＂“”', "'‘’", "「」")
+FAMILY = {quote: family for family in FAMILIES for quote in family}
+QUOTES = {family: re.compile(rf"\\.|[{family}]", re.DOTALL) for family in FAMILIES}  # but \"
 OPENING, CLOSING = "“‘「", "”’」"
 START = re.compile(r"[{\[｛［]")
 # An unquoted text ends at a mark; an apostrophe may stand inside: O'Neill.
 WORD = re.compile(r"[^\[\]{}［］｛｝,，、;；:：\"＂“”「」\n]+")
 NEXT = re.compile(r"\s*(.?)", re.DOTALL)
+ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
 ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 LITERALS = {"true": True, "false": False, "null": None, "True": True, "False": False, "None": None}
 
@@ -148,8 +151,13 @@ def likely_styles(answer: str, task: str, style: str) -> list[str]:
 
 def line_answer(answer: str, task: str, style: str, known: frozenset[str], own: bool) -> Parsed:
     """Read an answer in a line style. Not in its `own` style, it counts only if every line fits."""
+    # What wraps the lines goes first: a code fence, a token that ends texts, spaces.
+    unfenced = re.sub(r"```\w*", "", answer)
+    text = ENDING.sub("", unfenced)
     repairs: Counter = Counter()
-    text = unwrapped(answer, repairs)
+    repairs["code_fence"] += unfenced != answer
+    repairs["suffix_text"] += text != unfenced
+    text = stripped(text)
     if text in EMPTY_WORDS:
         repairs["empty_word"] += text != NOTHING[style]
         # Another style's 没有 is more likely the beginning of a sentence than an answer.
@@ -161,15 +169,6 @@ def line_answer(answer: str, task: str, style: str, known: frozenset[str], own: 
         return Parsed([], {}, False)
     nothing_told = bool(repairs["null_value"]) and not repairs["dropped_item"]
     return Parsed(items, dict(+repairs), bool(items) or nothing_told)
-
-
-def unwrapped(answer: str, repairs: Counter) -> str:
-    """Return a line answer without a code fence, a token that ends texts, and spaces."""
-    text = re.sub(r"```\w*", "", answer)
-    repairs["code_fence"] += text != answer
-    shorter = ENDING.sub("", text)
-    repairs["suffix_text"] += shorter != text
-    return stripped(shorter)
 
 
 def plausible(item: Mapping, known: frozenset[str]) -> bool:
@@ -311,8 +310,9 @@ def listed(value: object, single: Callable[[object], bool], repairs: Counter) ->
 
 def is_pair(value: object) -> bool:
     """Tell whether a value is `["head", "tail"]` or an object."""
-    whole = isinstance(value, list) and len(value) == 2 and all(map(is_text, value))
-    return isinstance(value, Pairs) or whole
+    if isinstance(value, Pairs):
+        return True
+    return isinstance(value, list) and len(value) == 2 and all(map(is_text, value))
 
 
 # ---- the tolerant reader of JSON
@@ -413,26 +413,18 @@ class Reader:
 
         It ends at a quote of its family that a mark follows, so a name may hold quotes of its own.
         """
-        opener = self.text[self.at]
+        opener, begin = self.text[self.at], self.at + 1
         self.repairs["quotes"] += opener != '"'
-        letters, inner, at = [], 0, self.at + 1
-        while at < len(self.text):
-            char = self.text[at]
-            # An escaped quote is a letter like any other.
-            if char == "\\":
-                letter, at = unescape(self.text, at)
-                letters.append(letter)
-                continue
-            at += 1
-            if char in FAMILY[opener]:
-                # `"他的“好”，不假"`: a quote that closes an inner one ends nothing.
-                if char in CLOSING and inner:
-                    inner -= 1
-                elif self.ends(opener, char, at):
-                    self.at = at
-                    return "".join(letters)
-                inner += char in OPENING
-            letters.append(char)
+        inner = 0
+        for found in QUOTES[FAMILY[opener]].finditer(self.text, begin):
+            quote = found[0]
+            # `"他的“好”，不假"`: a quote that closes an inner one ends nothing.
+            if quote in CLOSING and inner:
+                inner -= 1
+            elif quote in FAMILY and self.ends(opener, quote, found.end()):
+                self.at = found.end()
+                return ESCAPE.sub(unescaped, self.text[begin : found.start()])
+            inner += quote in OPENING
         raise Cut
 
     def ends(self, opener: str, quote: str, after: int) -> bool:
@@ -458,14 +450,11 @@ class Reader:
         return text
 
 
-def unescape(text: str, at: int) -> tuple[str, int]:
-    r"""Return the character that the backslash at `at` writes, and where the text goes on.
+def unescaped(found: re.Match) -> str:
+    r"""Return the character that an escape writes.
 
-    >>> unescape(r"\u674e白", 0)
-    ('李', 6)
+    >>> ESCAPE.sub(unescaped, r"\u674e\"白\"")
+    '李"白"'
     """
-    code = text[at + 2 : at + 6]
-    if text[at + 1 : at + 2] == "u" and re.fullmatch(r"[0-9a-fA-F]{4}", code):
-        return chr(int(code, 16)), at + 6
-    letter = text[at + 1 : at + 2]
-    return ESCAPES.get(letter, letter), at + 2
+    letter = found[1]
+    return chr(int(letter[1:], 16)) if len(letter) > 1 else ESCAPES.get(letter, letter)

@@ -110,7 +110,4 @@ def distinct(items: Iterable) -> list:
     >>> distinct([["a"], ["b"], ["a"]])
     [['a'], ['b']]
     """
-    kept: dict[str, object] = {}
-    for item in items:
-        kept.setdefault(json.dumps(item), item)
-    return list(kept.values())
+    return list({json.dumps(item): item for item in items}.values())

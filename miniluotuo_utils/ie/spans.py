@@ -50,10 +50,8 @@ def mentioned(sentence: str, names: Sequence[str], policy: str) -> list[list[dic
     """Return each name's mentions `{name, pos}`: one for each place, or one whose pos is null."""
     found = []
     for name, places in zip(names, locate(sentence, names, policy), strict=True):
-        found.append([{"name": name, "pos": list(place)} for place in places])
         # A name that the sentence does not hold still counts, as a wrong answer.
-        if not places:
-            found[-1].append({"name": name, "pos": None})
+        found.append([{"name": name, "pos": place and list(place)} for place in places or [None]])
     return found
 
 

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 STYLES = ("json", "yayi", "instructuie", "plain")
 LANGUAGES = ("zh", "en")
@@ -72,10 +73,11 @@ def written(items: Sequence[Mapping], task: str, style: str = "json") -> str:
     if style == "instructuie":
         between = ", " if task == "EE" else "; "
         return between.join(instructuie_part(item, task) for item in items) or NOTHING[style]
-    if style == "yayi" and task != "NER":
-        answer: object = [yayi_object(item, task) for item in items]
-    else:
-        answer = grouped((item["type"], json_value(item, task)) for item in items)
+    answer: object = grouped((item["type"], json_value(item, task)) for item in items)
+    if style == "yayi" and task == "RE":
+        answer = [{"relation": r["type"], "head": r["head"], "tail": r["tail"]} for r in items]
+    elif style == "yayi" and task == "EE":
+        answer = [{"type": event["type"]} | json_value(event, task) for event in items]
     return json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -91,20 +93,13 @@ def grouped(pairs: Iterable[tuple[str, object]]) -> dict[str, list]:
     return found
 
 
-def json_value(item: Mapping, task: str) -> object:
+def json_value(item: Mapping, task: str) -> Any:
     """Return an item as it stands under its type in json."""
     if task == "NER":
         return item["name"]
     if task == "RE":
         return [item["head"], item["tail"]]
     return {"trigger": item["trigger"], "arguments": names_by_role(item)}
-
-
-def yayi_object(item: Mapping, task: str) -> dict:
-    """Return a relation or an event as YAYI-UIE writes it."""
-    if task == "RE":
-        return {"relation": item["type"], "head": item["head"], "tail": item["tail"]}
-    return {"type": item["type"], "trigger": item["trigger"], "arguments": names_by_role(item)}
 
 
 def names_by_role(event: Mapping) -> dict[str, list[str]]:

@@ -42,18 +42,13 @@ def windows(text: str, size: int, overlap: int = 0) -> list[Piece]:
             return ends[last]
         return min(start + size, len(text))
 
-    pieces: list[Piece] = []
-    start = 0
+    pieces, start = [], 0
     while start < len(text):
         end = reach(start)
         pieces.append((start, end))
-        if end == len(text):
-            break
         # Where a sentence ends, the next piece may begin with any sentence inside the overlap.
-        starts = [end - overlap]
-        at = bisect_left(ends, end)
-        if ends[at] == end:
-            starts = ends[bisect_left(ends, max(start + 1, end - overlap)) : at]
+        low, high = bisect_left(ends, max(start + 1, end - overlap)), bisect_left(ends, end)
+        starts = ends[low:high] if ends[high] == end else [end - overlap]
         # One that reaches no further would be a piece of the same text again.
         start = next((earlier for earlier in starts if reach(earlier) > end), end)
     return pieces
@@ -103,16 +98,16 @@ def joined_entities(items: Sequence[Mapping]) -> list[Mapping]:
     """Drop the entities that a cut ran through, and the unplaced twins of placed ones."""
     placed = [item for item in items if item["pos"]]
     known = {(item["name"], item["type"]) for item in placed}
-    kept = []
-    for item in items:
-        alike = [other["pos"] for other in placed if other["type"] == item["type"]]
-        if not item["pos"]:
-            needless = (item["name"], item["type"]) in known
-        else:
-            needless = any(is_part(item["pos"], place) for place in alike)
-        if not needless:
-            kept.append(item)
-    return kept
+
+    def is_cut(item: Mapping) -> bool:
+        alike = (other["pos"] for other in placed if other["type"] == item["type"])
+        return any(is_part(item["pos"], place) for place in alike)
+
+    return [
+        item
+        for item in items
+        if (not is_cut(item) if item["pos"] else (item["name"], item["type"]) not in known)
+    ]
 
 
 def is_part(place: Sequence[int], longer: Sequence[int]) -> bool:
