@@ -1,6 +1,6 @@
-"""The embedded IE tests as lm-evaluation-harness asks for them: one document per question, F1 over all of them.
+"""Run the embedded IE tests in lm-evaluation-harness: a document per question, F1 over all.
 
-In: nothing but the package. Out: micro F1 in mode span, the number that `ie.extract` and `ie.score` give.
+In: nothing but the package. Out: micro F1 in mode span, as `ie.extract` and `ie.score` give it.
 """
 
 from __future__ import annotations
@@ -22,71 +22,70 @@ METRICS = {"NER": ("f1",), "RE": ("f1",), "EE": ("trigger_f1", "argument_f1")}
 
 
 def questions_of(task: str, **_: object) -> dict:
-    """The test split: a document per sentence and slice of the schema (the training split's types), with prompt, gold and slice."""
+    """Return the test split: a document per sentence and slice of the training split's types.
+
+    A document holds the prompt and, as JSON, the gold of its slice and the slice.
+    """
     from datasets import Dataset
 
-    train, test = (
-        read_jsonl(EMBEDDED / f"{task.lower()}_{split}.jsonl") for split in ("train", "test")
-    )
-    rows = questions([record["sentence"] for record in test], schema_of(train, task), task)
+    field, name = TASKS[task], task.lower()
+    train = read_jsonl(EMBEDDED / f"{name}_train.jsonl")
+    test = read_jsonl(EMBEDDED / f"{name}_test.jsonl")
     docs = []
-    for row in rows:
+    for row in questions([record["sentence"] for record in test], schema_of(train, task), task):
         record = test[row["record"]]
-        gold = {
-            "sentence": record["sentence"],
-            TASKS[task]: [item for item in record[TASKS[task]] if item["type"] in row["types"]],
-        }
-        texts = {
-            name: json.dumps(value, ensure_ascii=False)
-            for name, value in (("gold", gold), ("types", row["types"]))
-        }
-        docs.append({"task": task, "prompt": row_prompt(row), "record": row["record"], **texts})
+        items = [item for item in record[field] if item["type"] in row["types"]]
+        gold = {"sentence": record["sentence"], field: items}
+        docs.append(
+            {
+                "task": task,
+                "prompt": row_prompt(row),
+                "record": row["record"],
+                # As texts: a table's column would give every item the fields of all of them.
+                "gold": json.dumps(gold, ensure_ascii=False),
+                "types": json.dumps(row["types"], ensure_ascii=False),
+            }
+        )
     return {"test": Dataset.from_list(docs)}
 
 
 def answered(doc: Mapping, results: Sequence[str]) -> dict[str, list]:
-    """What was read from the answer to one document, for every metric: task, record number, gold of the slice, items."""
-    items = parse(results[0], doc["task"], schema=json.loads(doc["types"])).items
-    return dict.fromkeys(
-        METRICS[doc["task"]], [doc["task"], doc["record"], json.loads(doc["gold"]), items]
-    )
+    """Return what every metric needs of one answer: task, record number, gold, items found."""
+    task = doc["task"]
+    items = parse(results[0], task, schema=json.loads(doc["types"])).items
+    found = [task, doc["record"], json.loads(doc["gold"]), items]
+    return dict.fromkeys(METRICS[task], found)
 
 
 def scored(found: Sequence[Sequence]) -> dict:
-    """`score` of all documents, the slices of a sentence merged again; what `--limit` leaves out is neither asked nor missed."""
+    """Return the score of all documents, the slices of a sentence merged again.
+
+    What the harness's `--limit` leaves out is neither asked nor missed.
+    """
+    # The harness asks the longest documents first; slices must follow each other again.
     found = sorted(found, key=lambda one: one[1])
-    task, field = found[0][0], TASKS[found[0][0]]
-    places = {
-        number: place
-        for place, number in enumerate(dict.fromkeys(number for _, number, *_ in found))
-    }
-    rows, sentences = (
-        [{"record": places[number]} for _, number, *_ in found],
-        list({number: gold["sentence"] for _, number, gold, _ in found}.values()),
-    )
-    gold = [
-        {"sentence": s, field: items}
-        for s, items in zip(
-            sentences, merged(rows, [gold[field] for *_, gold, _ in found]), strict=True
-        )
-    ]
-    pred = [
-        to_record(s, items, task)
-        for s, items in zip(sentences, merged(rows, [items for *_, items in found]), strict=True)
-    ]
-    return score(gold, pred, task)
+    task = found[0][0]
+    field = TASKS[task]
+    sentences = {number: gold["sentence"] for _, number, gold, _ in found}
+    places = {number: place for place, number in enumerate(sentences)}
+    rows = [{"record": places[number]} for _, number, _, _ in found]
+
+    right = zip(sentences.values(), merged(rows, [g[field] for _, _, g, _ in found]), strict=True)
+    told = zip(sentences.values(), merged(rows, [items for *_, items in found]), strict=True)
+    gold = [{"sentence": sentence, field: items} for sentence, items in right]
+    return score(gold, [to_record(sentence, items, task) for sentence, items in told], task)
 
 
 def f1(found: Sequence[Sequence]) -> float:
-    """Micro F1, 0 to 1."""
+    """Return micro F1, 0 to 1."""
     return scored(found)["micro"]["f1"]
 
 
 def trigger_f1(found: Sequence[Sequence]) -> float:
-    """Micro F1 of triggers with their event types."""
+    """Return micro F1 of triggers with their event types."""
     return scored(found)["trigger"]["micro"]["f1"]
 
 
 def argument_f1(found: Sequence[Sequence]) -> float:
-    """Micro F1 of arguments with event type and role."""
+    """Return micro F1 of arguments with event type and role."""
     return scored(found)["argument"]["micro"]["f1"]
