@@ -1,4 +1,4 @@
-"""Information extraction: what must come out, and what must never happen. Scoring has its own file."""
+"""Information extraction: places, the dictionary, what is exported. Scoring has its own file."""
 
 import random
 import subprocess
@@ -35,7 +35,7 @@ def test_locate_takes_places_in_turn():
 
 
 def test_to_record_places_keeps_order_and_removes_duplicates():
-    """A name that the student made up has no place, and one that it repeats in a loop counts once."""
+    """A name that the student made up has no place; one that it repeats in a loop counts once."""
     items = [{"name": n, "type": "人物"} for n in ("杜甫", "李白", "李白", "李白", "苏轼", "苏轼")]
     record = check_record(to_record(LIBAI["sentence"], items, "NER", source="x"))
     assert [(e["name"], e["pos"]) for e in record["entities"]] == [
@@ -49,7 +49,7 @@ def test_to_record_places_keeps_order_and_removes_duplicates():
 
 
 def test_relations_of_one_pair_share_its_places():
-    """If a second relation of a pair moved on to the next mention, one of the two would always be wrong."""
+    """A second relation of a pair that moved on to the next mention would always be wrong."""
     places = {(tuple(r["head"]["pos"]), tuple(r["tail"]["pos"])) for r in BOOK["relations"]}
     assert places == {((5, 8), (0, 3))}
     every = to_record(
@@ -125,8 +125,9 @@ def test_dictionary_of_relations_and_events():
 
 
 def test_the_package_is_light_and_exports_what_it_promises():
-    """`import miniluotuo_utils.ie` that pulls in torch costs every notebook and every command ten seconds."""
-    code = "import sys, miniluotuo_utils.ie; print({'torch', 'transformers', 'pandas', 'numpy'} & set(sys.modules))"
+    """Pulling in torch costs every notebook and every command ten seconds."""
+    heavy = "{'torch', 'transformers', 'pandas', 'numpy'}"
+    code = f"import sys, miniluotuo_utils.ie; print({heavy} & set(sys.modules))"
     shown = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout

@@ -1,11 +1,11 @@
-"""Instructions from records and answers read back: every style, slices, negatives, and what must never happen."""
+"""Instructions from records and answers read back: every style, slices, negatives, damage."""
 
 import json
 import random
 import time
 
 import pytest
-from examples import BOOK, LAUNCH, SPACE, event
+from examples import BOOK, SPACE, event
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -47,7 +47,7 @@ EXAMPLES = {"NER": LIBAI, "RE": BOOK, "EE": SPACE}
 
 
 def test_the_answer_is_compact_ordered_and_without_empty_types():
-    """An answer in another order than the sentence, or with empty keys, costs the tiny student most of its letters."""
+    """Another order than the sentence's, or empty keys, cost a tiny student most of its letters."""
     row = build_instructions([LIBAI], "NER", ["时间", "地点", "人物"], paraphrases=False)[0]
     assert row["output"] == '{"地点":["长安"],"人物":["李白","杜甫"]}'
     assert row["input"] == LIBAI["sentence"]
@@ -72,22 +72,15 @@ def test_a_record_with_nothing_asks_and_answers_with_empty_braces():
 
 @pytest.mark.parametrize("task", TASKS)
 def test_paraphrases_depend_on_seed_and_row_alone(task):
-    """A shuffled or re-run notebook that trains on other prompts cannot be compared with yesterday's."""
+    """A re-run notebook that trains on other prompts cannot be compared with yesterday's."""
     record, schema = EXAMPLES[task], schema_of([EXAMPLES[task]], task)
     rows = build_instructions([record] * 40, task, schema, seed=3)
     assert rows == build_instructions([record] * 40, task, schema, seed=3)
     assert rows[:7] == build_instructions([record] * 7, task, schema, seed=3)
     assert rows != build_instructions([record] * 40, task, schema, seed=4)
     assert len({row["instruction"].split("：")[0] for row in rows}) > 5
-    assert (
-        len(
-            {
-                r["instruction"]
-                for r in build_instructions([record] * 9, task, schema, paraphrases=False)
-            }
-        )
-        == 1
-    )
+    fixed = build_instructions([record] * 9, task, schema, paraphrases=False)
+    assert len({row["instruction"] for row in fixed}) == 1
 
 
 def test_schema_of_keeps_the_order_of_first_sight():
@@ -169,9 +162,9 @@ def test_published_prompts_keep_their_layout():
     """A prompt in another layout than YAYI-UIE's or InstructUIE's is no comparison with them."""
     ask = {"records": [LIBAI], "task": "NER", "schema": ["人物", "地点"], "paraphrases": False}
     row = build_instructions(**ask, style="yayi")[0]
-    assert (
-        row["instruction"]
-        == f"文本：{LIBAI['sentence']}\n【实体抽取】找出句子里的实体，以json{{人物/地点：[实体]}}格式输出。"
+    assert row["instruction"] == (
+        f"文本：{LIBAI['sentence']}\n"
+        "【实体抽取】找出句子里的实体，以json{人物/地点：[实体]}格式输出。"
     )
     assert row["input"] == ""
     assert row["output"] == '{"人物":["李白","杜甫"],"地点":["长安"]}'
@@ -207,16 +200,14 @@ def test_every_style_says_that_there_is_nothing():
 
 
 def test_descriptions_follow_the_instruction_for_the_types_of_the_slice():
-    """A description of a type that the prompt does not ask for draws the student away from those it asks for."""
+    """A description of a type that is not asked for draws the student away from those that are."""
     ask = {
         "schema": list("甲乙丙"),
         "task": "NER",
         "descriptions": {"乙": "第二个", "丙": "末一个"},
     }
-    one, two = (
-        questions(["李白"], slice_size=2, **ask)[0],
-        questions(["李白"], slice_size=None, style="instructuie", **ask)[0],
-    )
+    one = questions(["李白"], slice_size=2, **ask)[0]
+    two = questions(["李白"], slice_size=None, style="instructuie", **ask)[0]
     assert one["instruction"].endswith("用JSON回答。\n乙：第二个")  # 3 types, slices of 2: 2 and 1
     assert "选项：甲,乙,丙\n乙：第二个\n丙：末一个\n文本：李白" in two["instruction"]
 
@@ -238,7 +229,7 @@ def test_descriptions_follow_the_instruction_for_the_types_of_the_slice():
     ],
 )
 def test_the_remainder_joins_or_stands_alone_as_in_iepile(count, size, lengths):
-    """Other slices than those of training cost a student points, so the rule is fixed by hand-counted cases."""
+    """Other slices than those of training cost a student points: hand-counted cases."""
     types = [str(n) for n in range(count)]
     slices = sliced(types, size)
     assert [len(part) for part in slices] == lengths
@@ -285,7 +276,7 @@ def test_slices_ask_for_every_type_once_and_no_row_stands_twice(seed, count, siz
 
 
 def test_training_shuffles_types_and_questions_keep_their_order():
-    """A student that saw one order alone reads positions, not names; an evaluation must not depend on a seed."""
+    """A student that saw one order reads positions; an evaluation must not depend on a seed."""
     schema = [f"类{n}" for n in range(12)]
     rows = build_instructions([ner("下雨了")] * 20, "NER", schema, seed=1)
     assert len({tuple(row["types"]) for row in rows}) > 30
@@ -332,9 +323,8 @@ def test_merged_puts_the_slices_of_a_record_together():
         [],
         [{"name": "长安", "type": "地点"}],
     ]
-    twice = [
-        {"name": "李白", "type": "人物"}
-    ] * 2  # two mentions: once they were made one, and the second place was missed
+    # Two mentions: once they were made one, and the second place was missed.
+    twice = [{"name": "李白", "type": "人物"}, {"name": "李白", "type": "人物"}]
     assert merged([{"record": 0}], [twice]) == [twice]
     assert merged([], [], records=2) == [[], []]
 
@@ -347,7 +337,8 @@ def test_hard_negatives_by_hand():
     one = ner("南京大学在南京", ("南京大学", "机构"), ("南京", "地点"))
     two = ner("南京赢了北大", ("南京", "机构"), ("北大", "机构"))
     three = ner("李白生于北京", ("李白", "人物"), ("北京", "地点"))
-    # 机构: 南京大学 学 南京 京 北大 大; 地点: 南京 京 北京 京; 人物: 李白 白. Shared: 南京 once, 京 once.
+    # 机构: 南京大学 学 南京 京 北大 大; 地点: 南京 京 北京 京; 人物: 李白 白.
+    # Shared: 南京 once, 京 once.
     assert hard_negatives([one, two, three], "NER") == {
         "机构": {"地点": 1.0},
         "地点": {"机构": 1.0},
@@ -359,10 +350,8 @@ def test_hard_negatives_by_hand():
     assert table["人物"] == {"机构": 1.0}
     assert hard_negatives([BOOK], "RE") == {"作者": {"编者": 1.0}, "编者": {"作者": 1.0}}
     fire = event("起火了，开火了", ("火灾", "起火", {}), ("开战", "开火", {}), ("开幕", "开", {}))
-    table = hard_negatives(
-        [fire], "EE"
-    )  # 火灾-开战: 火; 开战-开幕: 开; 开幕's trigger 开 is none of 开战's
-    assert table == {
+    # 火灾-开战: 火; 开战-开幕: 开; the trigger 开 of 开幕 is none of 开战's.
+    assert hard_negatives([fire], "EE") == {
         "火灾": {"开战": 1.0},
         "开战": {"火灾": 0.5, "开幕": 0.5},
         "开幕": {"开战": 1.0},
@@ -370,7 +359,7 @@ def test_hard_negatives_by_hand():
 
 
 def test_a_record_is_asked_for_its_own_types_its_hardest_negatives_and_a_few_others():
-    """Without its own types the answer would be wrong, without negatives the student answers every type."""
+    """Without its own types the answer is wrong, without negatives a student answers every type."""
     types = [f"类{n}" for n in range(30)]
     table = {"类3": {f"类{n}": 1 / n for n in range(10, 20)}}
     asked = asked_types(types, {"类3"}, table, 6, random.Random(0))
@@ -378,9 +367,8 @@ def test_a_record_is_asked_for_its_own_types_its_hardest_negatives_and_a_few_oth
     assert len(asked) == 9
     assert {"类3", "类10", "类11", "类12", "类13", "类14"} <= set(asked)
     assert len(asked_types(types, set(), table, 6, random.Random(0))) == 6
-    assert (
-        len(asked_types(types, set(types[:6]), table, 6, random.Random(0))) == 15
-    )  # full slices still get negatives
+    # Full slices still get negatives.
+    assert len(asked_types(types, set(types[:6]), table, 6, random.Random(0))) == 15
     record = ner("李白", ("李白", "类3"))
     rows = build_instructions([record] * 5, "NER", types, hard_negatives=table)
     assert rows[:4] == build_instructions([record] * 2, "NER", types, hard_negatives=table)
@@ -515,7 +503,7 @@ def test_an_event_needs_no_arguments():
     st.sampled_from(list(TASKS)),
 )
 def test_parse_never_raises(answer, task):
-    """One odd answer out of ten thousand must not end an evaluation of hours; what is read must fit a record's file."""
+    """One odd answer of ten thousand must not end an evaluation; what is read must fit a record."""
     parsed = parse(answer, task)
     assert all(count > 0 for count in parsed.repairs.values())
     record = check_record(to_record("李白在长安", parsed.items, task))
@@ -600,7 +588,7 @@ def drawn_items(data, task, types):
     st.lists(NAMES, min_size=1, max_size=3, unique=True),
 )
 def test_what_is_written_in_any_style_is_read_back(data, task, style, language, types):
-    """If the perfect answer does not come back whole, no student can ever score 1.0, and nobody knows why."""
+    """If the perfect answer does not come back whole, no student can score 1.0."""
     record = to_record("空", drawn_items(data, task, types), task)
     schema = dict.fromkeys(types, ROLES) if task == "EE" else types
     (row,) = build_instructions(
@@ -645,7 +633,7 @@ def test_what_is_written_in_any_style_is_read_back(data, task, style, language, 
     st.sampled_from([None, ["人物"]]),
 )
 def test_no_style_ever_raises(answer, task, style, schema):
-    """One odd answer out of ten thousand must not end an evaluation of hours; what is read must fit a record's file."""
+    """One odd answer of ten thousand must not end an evaluation; what is read must fit a record."""
     parsed = parse(answer, task, style, schema)
     assert all(count > 0 for count in parsed.repairs.values())
     record = check_record(to_record("李白在长安", parsed.items, task))
@@ -745,13 +733,13 @@ def test_no_style_takes_noise_for_an_empty_answer(answer, style):
 
 
 def test_prose_with_a_colon_is_no_answer_in_json():
-    """Read as lines, every sentence of a chatty student would become an entity of a type of its own."""
+    """Read as lines, each sentence of a chatty student would be an entity of a type of its own."""
     assert not parse("李白是唐代的诗人，他说：举头望明月", "NER").ok
     assert not parse("备注：没有实体", "NER", schema=["人物"]).items
 
 
 def test_objects_with_the_published_keys_are_read():
-    """YAYI-UIE's README shows its relations under two sets of keys; one that is not read is a lost comparison."""
+    """YAYI-UIE's README has two sets of keys; one that is not read is a lost comparison."""
     wanted = [{"head": "红楼梦", "type": "作者", "tail": "曹雪芹"}]
     for answer in (
         "[{'relation':'作者','head':'红楼梦','tail':'曹雪芹'}]",

@@ -1,4 +1,4 @@
-"""The embedded IE tests as tasks of lm-evaluation-harness; the harness itself is not needed here."""
+"""The embedded IE tests as tasks of lm-evaluation-harness, which itself is not needed here."""
 
 import importlib.util
 import json
@@ -54,7 +54,7 @@ def answers(task: str, doc: dict) -> str:
 
 @pytest.mark.parametrize("task", list(TASKS))
 def test_right_answers_get_all_points_in_any_order(module, task):
-    """Slices of a sentence that were not merged counted the other slices' gold as missed; the harness sends documents longest first."""
+    """Slices that were not merged counted the others' gold as missed, in whatever order they come."""
     docs = list(module.questions_of(task, version=1.0)["test"])
     found = [module.answered(doc, [answers(task, doc)]) for doc in docs]
     empty = [module.answered(doc, ["{}"]) for doc in docs]
