@@ -4,8 +4,8 @@
     MINILUOTUO_MIRROR=… python benchmarks/planner_check.py rows   # mean tokens per row of alpaca-chinese v3
 
 A step is two accumulated batches of 4 rows × 256 tokens with every token supervised, and AdamW. Memory on a CPU is the peak of the
-resident set above what a miniature of the case took; on a GPU `torch.cuda.max_memory_allocated`. CPU cases run in float32 without
-dropout, as `sizes.training_memory(half=False)` describes it (a CPU's attention with dropout would keep the scores).
+resident set above what a small one of the case took; on a GPU `torch.cuda.max_memory_allocated`. CPU cases run in float32 without
+dropout, as `estimate.training_memory(half=False)` describes it (a CPU's attention with dropout would keep the scores).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 
 from miniluotuo_utils.runtime import commit
 from miniluotuo_utils.students.devices import known_peak, measured_peak
-from miniluotuo_utils.students.estimate import flops_per_token, parameter_count, training_memory
+from miniluotuo_utils.students.estimate import anatomy, flops_per_token, training_memory
 
 LENGTH, BATCH, STEPS = 256, 4, 3
 QUIET = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
@@ -146,7 +146,7 @@ def train(config: Any, method: str, checkpointing: bool, length: int) -> list[fl
 
 
 def measure(case: str, method: str, checkpointing: bool) -> dict[str, float]:
-    """Peak bytes above what a miniature of the same case took, and seconds per step after the first."""
+    """Peak bytes above what a small one of the same case took, and seconds per step after the first."""
     import torch
 
     kind, sizes = CASES[case]
@@ -201,7 +201,7 @@ def compare(case: str, method: str, checkpointing: bool) -> str:
     share = flops / speed["seconds"] / speed["rate"]
     tokens = 2 * BATCH * LENGTH / speed["seconds"]
     return (
-        f"| {case} | {parameter_count(config) / 1e6:.1f} M | {method}{' + checkpointing' if checkpointing else ''} | {planned / 2**20:,.0f} | "
+        f"| {case} | {anatomy(config).parameters / 1e6:.1f} M | {method}{' + checkpointing' if checkpointing else ''} | {planned / 2**20:,.0f} | "
         f"{memory['peak'] / 2**20:,.0f} | {planned / memory['peak']:.2f} | {tokens:,.0f} | {share:.0%} |"
     )
 
@@ -219,7 +219,7 @@ def tokens_per_row(number: int = 3000) -> None:
         "| tokenizer 词表 | rows 行 | tokens per row 每行词元 | supervised 监督 |\n|---|---|---|---|"
     )
     for name, tokenizer in (
-        (f"GPT-2 BPE{'' if real else ' (miniature)'}", gpt2),
+        (f"GPT-2 BPE{'' if real else ' (a small copy)'}", gpt2),
         ("tiny", load_student("tiny").tokenizer),
     ):
         made = encode(chosen, tokenizer, 1 << 20).rows

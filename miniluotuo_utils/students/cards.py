@@ -1,7 +1,8 @@
-"""The zoo as a table, for the notebook and the READMEs.
+"""Show the zoo as a table, in the notebook and in this folder's README.
 
-In: the zoo. Out: one dict of texts per student. Training memory takes seconds per student to compute, so it is kept in
-`zoo_memory.json`, which `python scripts/notebooks.py tables` writes anew.
+In: the zoo. Out: one dict of texts per student. Training memory takes seconds per student to
+compute, so it is kept in `zoo_memory.json`, which `python scripts/notebooks.py tables` writes anew.
+Shown in notebook 04.
 """
 
 from __future__ import annotations
@@ -9,29 +10,28 @@ from __future__ import annotations
 import json
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from miniluotuo_utils.files import written_whole
+from miniluotuo_utils.students.devices import GIB
 from miniluotuo_utils.students.zoo import KEPT, ZOO, Spec
 
-GIB = 1 << 30
-HEAD_BYTES = {
-    "full": 18,
-    "lora": 2,
-    "qlora": 4,
-}  # an own head's weight: float32 with gradient, moments and a half copy; half; float32
+# Bytes for each weight of a head of the checkpoint's own, which the configuration's model does not
+# have: float32 with gradient, moments and a half copy; half precision; float32.
+HEAD_BYTES = {"full": 18, "lora": 2, "qlora": 4}
 
 
 def zoo_table() -> list[dict[str, str]]:
-    """The zoo as the notebook and the READMEs show it: one dict of texts per student.
+    """Return the zoo as the notebook and the README show it: one dict of texts per student.
 
-    Parameters are computed here; memory is in GiB, for one row of 1,024 tokens (or of the context, where that is shorter).
+    Memory is in GiB, for one row of 1,024 tokens (or of the context, where that is shorter).
     """
     kept = json.loads(KEPT.read_text(encoding="utf-8"))
     return [zoo_row(name, spec, kept.get(name, {})) for name, spec in ZOO.items()]
 
 
 def zoo_row(name: str, spec: Spec, memory: dict) -> dict[str, str]:
-    """One row of `zoo_table`; memory that was computed for another configuration is not shown."""
+    """Return one row of `zoo_table`, without memory that was computed for another configuration."""
     from miniluotuo_utils.students.estimate import layers_of
 
     config = spec.config()
@@ -57,7 +57,7 @@ def zoo_row(name: str, spec: Spec, memory: dict) -> dict[str, str]:
 
 
 def shown(parameters: int) -> str:
-    """A number of parameters for a table.
+    """Return a number of parameters for a table.
 
     >>> shown(60_506_624), shown(1_315_575_808)
     ('60.5 M', '1.32 B')
@@ -66,7 +66,7 @@ def shown(parameters: int) -> str:
 
 
 def fingerprint(spec: Spec) -> str:
-    """Sixteen digits that change with the configuration's sizes, the context, or the transformers class."""
+    """Return sixteen digits that change with the configuration's sizes or the context."""
     config = spec.config()
     facts = [
         spec.architecture,
@@ -79,44 +79,29 @@ def fingerprint(spec: Spec) -> str:
     return sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def training_bytes(spec: Spec) -> dict[str, int]:
-    """Bytes that full, LoRA and QLoRA training take (`sizes.training_memory`); seconds of work for a large student."""
-    from miniluotuo_utils.students.estimate import training_memory
+def computed(spec: Spec) -> dict[str, Any]:
+    """Return what `zoo_memory.json` keeps of a student: its parameters, and the bytes that full,
+    LoRA and QLoRA training take. Takes seconds for a large student.
+    """
+    from miniluotuo_utils.students.estimate import anatomy, training_memory
 
     config, length = spec.config(), min(1024, spec.context)
-    head = (
-        config.vocab_size * config.hidden_size if spec.own_head else 0
-    )  # not in the configuration's model: see `Spec.own_head`
-    return {
-        method: training_memory(config, method, length=length, batch=1)["total"] + head * size
+    found = anatomy(config)
+    head = found.head if spec.own_head else 0
+    memory = {
+        method: training_memory(config, method, length)["total"] + head * size
         for method, size in HEAD_BYTES.items()
     }
-
-
-def counted(spec: Spec) -> int:
-    """Number of parameters that follow from the configuration; tied embeddings count once, a head of the checkpoint's own too.
-
-    >>> counted(ZOO["gpt2-124m"]), counted(ZOO["luotuo-312m"])
-    (124439808, 311573504)
-    """
-    from miniluotuo_utils.students.estimate import parameter_count
-
-    config = spec.config()
-    return parameter_count(config) + (
-        config.vocab_size * config.hidden_size if spec.own_head else 0
-    )
+    return {
+        "configuration": fingerprint(spec),
+        "parameters": found.parameters + head,
+        **memory,
+    }
 
 
 def keep_memory() -> Path:
     """Compute the training memory of the whole zoo (minutes) and write it to `zoo_memory.json`."""
-    found = {
-        name: {
-            "configuration": fingerprint(spec),
-            "parameters": counted(spec),
-            **training_bytes(spec),
-        }
-        for name, spec in ZOO.items()
-    }
+    found = {name: computed(spec) for name, spec in ZOO.items()}
     with written_whole(KEPT) as partial:
         partial.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     return KEPT
