@@ -1,11 +1,14 @@
-"""Evaluation sentences in training data: found by character 13-grams and by near duplication, and taken out.
+"""Find evaluation sentences in training data, by character 13-grams and by near duplication.
 
 In: texts. Out: for each the evaluation sentence that it leaks, or None. Shown in notebook 01.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
 
 from miniluotuo_utils.data.catalog import CATALOG, Card
 from miniluotuo_utils.data.loading import read
@@ -13,18 +16,22 @@ from miniluotuo_utils.files import batches
 from miniluotuo_utils.text import NearDuplicates, folded, rolling
 
 GRAM = 13  # characters, after folding; shorter sentences are found as a whole only
-SHARE = 0.5  # of a sentence's 13-grams that a text must hold: one alone may be a common phrase, such as an official's title
 NEAR = 0.8
+# Of a sentence's 13-grams that a text must hold: one alone may be a common phrase, such as an
+# official's title.
+SHARE = 0.5
 
 
 class Leaks:
     """The sentences of evaluation sets, and the search for them in other texts.
 
-    A text leaks a sentence if it holds at least half of the sentence's character 13-grams, or is a near duplicate of it (Jaccard
-    similarity of 3-grams ≥ 0.8), which also finds sentences too short for a 13-gram.
+    A text leaks a sentence if it holds at least half of the sentence's character 13-grams, or is a
+    near duplicate of it (Jaccard similarity of 3-grams ≥ 0.8), which also finds sentences too short
+    for a 13-gram.
 
     >>> leaks = Leaks({"测试集": ["敦煌研究院在甘肃省敦煌市，离莫高窟不远。"]})
-    >>> list(leaks.found_in(["问：敦煌研究院在甘肃省敦煌市，离莫高窟不远吗？", "莫高窟在哪里？"]))
+    >>> asked = "问：敦煌研究院在甘肃省敦煌市，离莫高窟不远吗？"
+    >>> list(leaks.found_in([asked, "莫高窟在哪里？"]))
     [{'source': '测试集', 'sentence': '敦煌研究院在甘肃省敦煌市，离莫高窟不远。'}, None]
     """
 
@@ -37,70 +44,61 @@ class Leaks:
         keys = [folded(one["sentence"]) for one in self.sentences]
         self.near = NearDuplicates(NEAR)
         self.near.add(keys)
+        # Sorted, so that a binary search finds all sentences of a 13-gram at once.
         hashes, owners = grams(keys)
         order = np.argsort(hashes, kind="stable")
         self.hashes, self.owners = hashes[order], owners[order]
         self.counts = np.bincount(owners, minlength=len(keys))
 
     def found_in(self, texts: Iterable[str | Sequence[str]]) -> Iterator[dict | None]:
-        """For each text the evaluation sentence that it leaks, or None. A text may come in parts: then a part may be the sentence, too."""
+        """Yield for each text the evaluation sentence that it leaks, or None.
+
+        A text may come in parts: then a part may be the sentence, too.
+        """
         for batch in batches(texts, 10_000):
             parts = [[text] if isinstance(text, str) else list(text) for text in batch]
             held = self.by_grams([folded("\n".join(of_text)) for of_text in parts])
             near = iter(self.near.lookup([part for of_text in parts for part in of_text]))
-            for number, of_text in zip(held, parts, strict=True):
-                alike = [match.number for match in (next(near) for _ in of_text) if match]
-                number = number if number is not None else alike[0] if alike else None
-                yield None if number is None else self.sentences[number]
+            for number, of_text in enumerate(parts):
+                alike = [match.number for match in islice(near, len(of_text)) if match]
+                found = held.get(number, alike[0] if alike else None)
+                yield None if found is None else self.sentences[found]
 
-    def by_grams(self, keys: Sequence[str]) -> list[int | None]:
-        """For each folded text the number of the first sentence of which it holds at least `SHARE` of the 13-grams."""
+    def by_grams(self, keys: Sequence[str]) -> dict[int, int]:
+        """Return text → sentence: the first of whose 13-grams a folded text holds `SHARE`."""
         import numpy as np
 
-        found: list[int | None] = [None] * len(keys)
         hashes, texts = grams(keys)
-        if not len(hashes) or not len(self.hashes):
-            return found
-        left, right = (np.searchsorted(self.hashes, hashes, side) for side in ("left", "right"))
-        hits = [
-            (int(t), int(owner), int(h))
-            for t, a, b, h in zip(
-                texts[left < right],
-                left[left < right],
-                right[left < right],
-                hashes[left < right],
-                strict=True,
-            )
-            for owner in self.owners[a:b]
-        ]
-        shared: dict[tuple[int, int], set[int]] = {}
-        for text, owner, gram in hits:
-            shared.setdefault((text, owner), set()).add(gram)
-        for (text, owner), held in sorted(shared.items()):
-            if found[text] is None and len(held) >= SHARE * self.counts[owner]:
-                found[text] = owner
+        left = np.searchsorted(self.hashes, hashes, "left")
+        right = np.searchsorted(self.hashes, hashes, "right")
+        hit = left < right
+        shared: Counter[tuple[int, int]] = Counter()
+        for text, start, end in zip(texts[hit], left[hit], right[hit], strict=True):
+            # Each 13-gram counts once: `grams` gives it once for a text and once for a sentence.
+            shared.update((int(text), int(owner)) for owner in self.owners[start:end])
+
+        found: dict[int, int] = {}
+        for (text, owner), count in sorted(shared.items()):
+            if count >= SHARE * self.counts[owner]:
+                found.setdefault(text, owner)
         return found
 
 
-def grams(keys: Sequence[str]):
-    """The hash of every different 13-gram of each folded text and the text's number: two (n,) arrays."""
+def grams(keys: Sequence[str]) -> tuple[Any, Any]:
+    """Return the hash of every different 13-gram of each text, and the text's number: (n,) each."""
     import numpy as np
 
-    long = [(i, key) for i, key in enumerate(keys) if len(key) >= GRAM]
-    hashes = [
-        np.unique(rolling(np.frombuffer(key.encode("utf-32-le", "surrogatepass"), np.uint32), GRAM))
-        for _, key in long
-    ]
-    owners = [np.full(len(h), i) for (i, _), h in zip(long, hashes, strict=True)]
-    return (
-        (np.concatenate(hashes), np.concatenate(owners))
-        if long
-        else (np.zeros(0, np.uint64), np.zeros(0, int))
-    )
+    hashes, owners = [np.zeros(0, np.uint64)], [np.zeros(0, int)]
+    for number, key in enumerate(keys):
+        if len(key) >= GRAM:
+            codes = np.frombuffer(key.encode("utf-32-le", "surrogatepass"), np.uint32)
+            hashes.append(np.unique(rolling(codes, GRAM)))
+            owners.append(np.full(len(hashes[-1]), number))
+    return np.concatenate(hashes), np.concatenate(owners)
 
 
 def evaluation_splits() -> list[tuple[Card, str]]:
-    """Every split of the catalog that students are evaluated on: dev, test, and what ends with them."""
+    """Return every split of the catalog that students are evaluated on: dev, test, and `…_test`."""
     return [
         (card, split)
         for card in CATALOG.values()
@@ -110,10 +108,10 @@ def evaluation_splits() -> list[tuple[Card, str]]:
 
 
 def evaluation_sentences(progress: bool = True) -> tuple[dict[str, list[str]], list[str]]:
-    """The sentences of every evaluation split whose files are at hand or can be had, and the names of those that could not.
+    """Return the sentences of every evaluation split, and the names of those not to be had.
 
-    For an instruction set the sentence is what is asked. Raises DataError for a malformed record: a test set of which only a part
-    is guarded against is none.
+    Of an instruction set the sentence is what is asked. Raises DataError for a malformed record:
+    a test set that is guarded in part is not guarded.
     """
     sets, absent = {}, []
     for card, split in evaluation_splits():
@@ -123,10 +121,6 @@ def evaluation_sentences(progress: bool = True) -> tuple[dict[str, list[str]], l
         except FileNotFoundError:
             absent.append(name)
             continue
-        sets[name] = [
-            r["sentence"]
-            if "sentence" in r
-            else "\n".join(filter(None, (r["instruction"], r["input"])))
-            for r in rows
-        ]
+        asked = [[row.get("sentence"), row.get("instruction"), row.get("input")] for row in rows]
+        sets[name] = ["\n".join(filter(None, texts)) for texts in asked]
     return sets, absent

@@ -10,18 +10,16 @@ import errno
 import os
 import shutil
 import tarfile
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from gzip import BadGzipFile
-from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from miniluotuo_utils.files import DataError, file_sha256, written_whole
+from miniluotuo_utils.files import DataError, file_sha256, lock_of, written_whole
 from miniluotuo_utils.runtime import PACKAGE
 
 AT_ONCE = 4  # files fetched side by side
@@ -215,12 +213,9 @@ def download(source: str, target: Path, pin: Mapping, bar: Any) -> Path:
     A part of a pinned file (`<name>.part`) is gone on with, after a broken line or in a later
     session. A part of an unpinned one is not: the source may have changed meanwhile.
     """
-    from filelock import FileLock
-
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
-    key = sha256(str(target.resolve()).encode()).hexdigest()[:16]
-    with FileLock(Path(tempfile.gettempdir()) / f"miniluotuo-{key}.lock"):
+    with lock_of(target):
         # Another process may have fetched it while this one waited.
         if target.is_file() and pin.get("sha256") and file_sha256(target) == pin["sha256"]:
             return target

@@ -1,6 +1,7 @@
-"""Mixtures: a recipe is a small table of sources, numbers and a seed; the same recipe always gives the same rows in the same order.
+"""Mix sources by a recipe: a small table of sources, numbers and a seed.
 
-In: a recipe and its sources. Out: one shuffled list of instruction rows. Shown in notebook 01.
+In: a recipe and its sources. Out: one shuffled list of instruction rows; the same recipe always
+gives the same rows in the same order. Shown in notebook 01.
 """
 
 from __future__ import annotations
@@ -8,9 +9,12 @@ from __future__ import annotations
 import csv
 import heapq
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
+from itertools import count
+from operator import itemgetter
 from pathlib import Path
 
 from miniluotuo_utils.data.catalog import card
@@ -20,11 +24,22 @@ from miniluotuo_utils.files import DataError
 
 RECIPES = Path(__file__).parent / "recipes"
 USABLE = ("permissive", "share-alike")
+# What stands in each column of a recipe, as a pattern and in words.
+COLUMNS = {
+    "source": (r".+", "a name"),
+    "split": (r".+", "a name"),
+    "take": (r"all|sample", "all or sample"),
+    "rows": (r"\d+", "a number"),
+    "seed": (r"\d+", "a number"),
+}
 
 
 @dataclass(frozen=True)
 class Portion:
-    """One line of a recipe: `take` is `all` (the split must hold exactly `rows`) or `sample` (a random `rows` of it)."""
+    """One line of a recipe.
+
+    `take` is `all` (the split must hold exactly `rows`) or `sample` (a random `rows` of it).
+    """
 
     source: str
     split: str
@@ -34,36 +49,28 @@ class Portion:
 
 
 def recipe(name: str | Path, seed: int | None = None) -> list[Portion]:
-    """A recipe by name (`embedded`, `cpu`, `t4`, `mini-luotuo-683k`) or by the path of a table like theirs; `seed` in place of its own.
+    """Return a recipe by name, or by the path of a table like ours; `seed` replaces its own.
+
+    Ours are `embedded`, `cpu`, `t4` and `mini-luotuo-683k`.
 
     >>> sum(portion.rows for portion in recipe("mini-luotuo-683k"))
     683235
     """
     path = Path(name) if str(name).endswith(".tsv") else RECIPES / f"{name}.tsv"
     if not path.is_file():
-        raise ValueError(
-            f"no recipe {str(name)!r}; there are: {', '.join(sorted(p.stem for p in RECIPES.glob('*.tsv')))}, or the path of a .tsv"
-        )
+        ours = ", ".join(sorted(path.stem for path in RECIPES.glob("*.tsv")))
+        raise ValueError(f"no recipe {str(name)!r}; there are: {ours}, or the path of a .tsv")
     with open(path, encoding="utf-8", newline="") as file:
-        table = list(csv.DictReader(file, delimiter="\t"))
-    portions = [
-        portion(line, f"{path.name}, line {number}") for number, line in enumerate(table, 2)
-    ]
-    return [replace(part, seed=seed) for part in portions] if seed is not None else portions
+        lines = enumerate(csv.DictReader(file, delimiter="\t"), 2)
+        portions = [portion(line, f"{path.name}, line {number}") for number, line in lines]
+    return portions if seed is None else [replace(part, seed=seed) for part in portions]
 
 
 def portion(line: Mapping[str, str | None], place: str) -> Portion:
-    """One line of a recipe, checked; DataError names the place and the field."""
-    for field in ("source", "split", "take", "rows", "seed"):
+    """Return one line of a recipe, checked; DataError names the place and the field."""
+    for field, (pattern, wanted) in COLUMNS.items():
         value = line.get(field)
-        if (
-            not value
-            or (field in ("rows", "seed") and not value.isdigit())
-            or (field == "take" and value not in ("all", "sample"))
-        ):
-            wanted = {"take": "all or sample", "rows": "a number", "seed": "a number"}.get(
-                field, "a name"
-            )
+        if not re.fullmatch(pattern, value or ""):
             raise DataError(
                 f"{place}, field {field}: found {value!r}, expected {wanted}, between tabs"
             )
@@ -72,22 +79,26 @@ def portion(line: Mapping[str, str | None], place: str) -> Portion:
     )
 
 
-def lot(row: Mapping, seed: int | str) -> int:
-    """The lot that a row draws: a 64-bit hash of the seed and of what the row says, so that neither file order nor processes count."""
-    said = "\x1f".join(
-        [str(seed), *(row[field] for field in TEXTS), json.dumps(row.get("history") or [])]
-    )
-    return int.from_bytes(blake2b(said.encode("utf-8", "surrogatepass"), digest_size=8).digest())
+def hash_key(row: Mapping, seed: int | str) -> int:
+    """Return a 64-bit hash of the seed and of what the row says.
+
+    Rows are sampled and shuffled by it, so that neither the order of files nor processes count.
+    """
+    said = [str(seed), *(row[field] for field in TEXTS), json.dumps(row.get("history") or [])]
+    data = "\x1f".join(said).encode("utf-8", "surrogatepass")
+    return int.from_bytes(blake2b(data, digest_size=8).digest())
 
 
-def draw(rows: Iterable[Mapping], count: int, seed: int) -> list[dict]:
-    """The `count` rows with the smallest lots: a random sample that depends on the seed alone. Memory: the sample, not the rows.
+def draw(rows: Iterable[Mapping], number: int, seed: int) -> list[dict]:
+    """Return the `number` rows with the smallest hash keys: a random sample decided by the seed.
+
+    Only the sample is held in memory, not the rows.
 
     >>> rows = [{"instruction": str(i), "input": "", "output": ""} for i in range(100)]
     >>> draw(rows, 3, 1) == draw(rows[::-1], 3, 1) != draw(rows, 3, 2)
     True
     """
-    return heapq.nsmallest(count, rows, key=lambda row: lot(row, seed))
+    return heapq.nsmallest(number, rows, key=lambda row: hash_key(row, seed))
 
 
 def mix(
@@ -96,55 +107,51 @@ def mix(
     exact: bool = True,
     say: Callable[[str], None] | None = None,
 ) -> list[dict]:
-    """The rows of a recipe, shuffled by their lots.
+    """Return the rows of a recipe, shuffled by their hash keys.
 
-    `sources` gives rows in place of the catalog's, by name. With `exact`, a source that holds another number than the recipe
-    states is a DataError; without, `say` is told, and the rows that are there are taken.
+    `sources` gives rows in place of the catalog's, by name. With `exact`, a source that holds
+    another number than the recipe states is a DataError; without, `say` is told, and the rows that
+    are there are taken.
 
     >>> rows = [{"instruction": str(i), "input": "", "output": "好"} for i in range(9)]
-    >>> sorted(row["instruction"] for row in mix([Portion("甲", "train", "sample", 3, 42)], {"甲": rows}))
+    >>> mixed = mix([Portion("甲", "train", "sample", 3, 42)], {"甲": rows})
+    >>> sorted(row["instruction"] for row in mixed)
     ['1', '3', '8']
     """
-    mixed: list[tuple[str, int, dict]] = []
+    keyed: list[tuple[int, str, dict]] = []
     for part in portions:
         given = (sources or {}).get(part.source)
-        rows = Counted(read(part.source, part.split, progress=False) if given is None else given)
-        chosen = list(rows) if part.take == "all" else draw(rows, part.rows, part.seed)
-        short = rows.count < part.rows if part.take == "sample" else rows.count != part.rows
-        if short:
+        rows = read(part.source, part.split, progress=False) if given is None else given
+        chosen, found = taken(part, rows)
+        if found < part.rows or (part.take == "all" and found > part.rows):
+            wanted = f"{part.rows:,}" if part.take == "all" else f"at least {part.rows:,}"
             words = (
-                f"{part.source} {part.split}: found {rows.count:,} rows, the recipe expects {'at least ' if part.take == 'sample' else ''}"
-                f"{part.rows:,}. Is the file whole, and of the version that the recipe means? mix(…, exact=False) takes what is there"
+                f"{part.source} {part.split}: found {found:,} rows, the recipe expects {wanted}. "
+                "Is the file whole, and of the version that the recipe means? "
+                "mix(…, exact=False) takes what is there"
             )
             if exact:
                 raise DataError(words)
             (say or print)(words)
-        mixed.extend((part.source, part.seed, row) for row in chosen)
-    # Another lot than the draw's, whose small ones were taken: by the same one, samples would all stand in front.
-    return [
-        row
-        for source, seed, row in sorted(
-            mixed, key=lambda entry: (lot(entry[2], f"order {entry[1]}"), entry[0])
-        )
-    ]
+        # Another key than the draw's: by the same one, samples would stand in front of all others.
+        keyed += [(hash_key(row, f"order {part.seed}"), part.source, row) for row in chosen]
+    keyed.sort(key=itemgetter(0, 1))
+    return [row for _, _, row in keyed]
 
 
-class Counted:
-    """An iterable that knows how many items it gave."""
-
-    def __init__(self, rows: Iterable[Mapping]) -> None:
-        self.rows, self.count = rows, 0
-
-    def __iter__(self) -> Iterator[Mapping]:
-        for row in self.rows:
-            self.count += 1
-            yield row
+def taken(part: Portion, rows: Iterable[Mapping]) -> tuple[list[dict], int]:
+    """Return the rows that a portion takes of a source's, and how many the source holds."""
+    number = count()
+    # zip takes a row before its number, so that the next number is how many rows there were.
+    counted = (row for row, _ in zip(rows, number, strict=False))
+    chosen = list(counted) if part.take == "all" else draw(counted, part.rows, part.seed)
+    return chosen, next(number)
 
 
 def permitted(
     portions: Sequence[Portion], terms: Collection[str] = USABLE
 ) -> tuple[list[Portion], list[Portion]]:
-    """(the portions whose sources' licences are among `terms`, those that are left out).
+    """Return the portions whose sources' licences are among `terms`, and those left out.
 
     `terms` is the catalog's reading of each licence, no legal advice.
 
