@@ -1,4 +1,4 @@
-"""The catalog of data sources: one card each. Shown in notebook 01.
+"""Describe the data sources: one card each. Shown in notebook 01.
 
 In: a name. Out: its card.
 """
@@ -6,7 +6,7 @@ In: a name. Out: its card.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,32 +21,43 @@ TERMS = (
     "contradictory",
     "not looked up",
 )
+# The states of a card's files, as tables show them.
+STATES = {
+    "embedded": "随包 embedded",
+    "verified": "已核实 verified",
+    "unverified": "未核实 unverified",
+    "manual": "自取 by hand",
+    "described": "仅说明 described",
+}
+# Tables begin with the sources of the first notebooks.
+ORDER = ("instruction", "NER", "RE", "EE", "topics", "tokenizer")
 
 
 @dataclass(frozen=True)
 class Card:
     """One source as it describes itself.
 
-    `licence` is what the source states, `terms` our reading of it (one of `TERMS`). `records` holds the number that the
-    source states and the number that our reader counted in the real files. `splits` maps a split to its files, each
-    `{"url", "bytes", "sha256"}`; a null there was never read from the real file. `obtain` says how a person gets a source
-    without addresses. `type_names` gives Chinese names to types that the source writes in English, one each.
+    `licence` is what the source states, `terms` our reading of it (one of `TERMS`). `records` holds
+    the number that the source states and the number that our reader counted in the real files.
+    `splits` maps a split to its files, each `{"url", "bytes", "sha256"}`; a null there was never
+    read from the real file. `obtain` says how a person gets a source without addresses.
+    `type_names` gives Chinese names to types that the source writes in English, one each.
     """
 
     name: str
     title: str
     language: str
     domain: str
-    tasks: tuple[str, ...]
+    tasks: Sequence[str]
     made: str
-    collections: tuple[str, ...]
+    collections: Sequence[str]
     licence: str
     terms: str
     homepage: str
     citation: str
     records: Mapping[str, int | None]
     reader: str | None
-    splits: Mapping[str, tuple[Mapping, ...]]
+    splits: Mapping[str, Sequence[Mapping]]
     obtain: str = ""
     note: str = ""
     type_names: Mapping[str, str] | None = None
@@ -58,7 +69,7 @@ class Card:
 
     @property
     def state(self) -> str:
-        """`embedded`, `verified` (each file has a size and a SHA-256 that somebody read from it), `unverified`, `manual`, `described`."""
+        """One of `STATES`; `verified`: somebody read size and SHA-256 from each real file."""
         if not self.pins:
             return "described"
         schemes = {pin["url"].split(":")[0] for pin in self.pins}
@@ -70,65 +81,46 @@ class Card:
 
 
 def read_catalog(folder: Path = CARDS) -> dict[str, Card]:
-    """Every card of a folder by name."""
-    cards = {}
-    for path in sorted(folder.glob("*.json")):
-        value = json.loads(path.read_text(encoding="utf-8"))
-        lists = {
-            "splits": {split: tuple(files) for split, files in value["splits"].items()},
-            "tasks": tuple(value["tasks"]),
-            "collections": tuple(value["collections"]),
-        }
-        cards[value["name"]] = Card(**value | lists)
-    return cards
+    """Return every card of a folder by name."""
+    texts = [path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.json"))]
+    cards = [Card(**json.loads(text)) for text in texts]
+    return {card.name: card for card in cards}
 
 
 CATALOG = read_catalog()
-STATES = {
-    "embedded": "随包 embedded",
-    "verified": "已核实 verified",
-    "unverified": "未核实 unverified",
-    "manual": "自取 by hand",
-    "described": "仅说明 described",
-}
-ORDER = ("instruction", "NER", "RE", "EE", "topics", "tokenizer")
+
+
+def card(name: str) -> Card:
+    """Return the card of that name; ValueError lists the names there are."""
+    if name not in CATALOG:
+        raise ValueError(f"no data set {name!r} in the catalog; there are: {', '.join(CATALOG)}")
+    return CATALOG[name]
 
 
 def catalog_table(cards: Mapping[str, Card] = CATALOG) -> list[dict[str, str]]:
-    """The catalog as it is shown in the notebook and in the READMEs: one dict of texts per card, instruction data first.
+    """Return the catalog as notebooks and READMEs show it, instruction data first.
 
     >>> [row["名字 name"] for row in catalog_table({"resume": CATALOG["resume"]})]
     ['resume']
     """
-
-    def count(number: int | None) -> str:
-        return f"{number:,}" if number is not None else "—"
-
-    ordered = sorted(
-        cards.values(), key=lambda c: (ORDER.index(c.tasks[0]), c.state == "described", c.name)
-    )
-    return [
-        {
-            "名字 name": c.name,
-            "数据集 data set": c.title,
-            "语言": c.language,
-            "领域": c.domain,
-            "任务 tasks": "、".join(c.tasks),
-            "声明条数 stated": count(c.records["stated"]),
-            "核对条数 counted": count(c.records["verified"]),
-            "做法 made": c.made,
-            "许可证 licence": c.licence,
-            "文件 files": STATES[c.state],
-        }
-        for c in ordered
-    ]
-
-
-def card(name: str) -> Card:
-    """The card of that name; ValueError lists the names there are."""
-    if name not in CATALOG:
-        raise ValueError(f"no data set {name!r} in the catalog; there are: {', '.join(CATALOG)}")
-    return CATALOG[name]
+    rows = []
+    for c in sorted(cards.values(), key=lambda c: (ORDER.index(c.tasks[0]), not c.pins, c.name)):
+        counts = {name: "—" if n is None else f"{n:,}" for name, n in c.records.items()}
+        rows.append(
+            {
+                "名字 name": c.name,
+                "数据集 data set": c.title,
+                "语言": c.language,
+                "领域": c.domain,
+                "任务 tasks": "、".join(c.tasks),
+                "声明条数 stated": counts["stated"],
+                "核对条数 counted": counts["verified"],
+                "做法 made": c.made,
+                "许可证 licence": c.licence,
+                "文件 files": STATES[c.state],
+            }
+        )
+    return rows
 
 
 __getattr__ = moved_names(__name__)

@@ -31,12 +31,10 @@ from miniluotuo_utils.data.download import (
 )
 from miniluotuo_utils.data.loading import read, renamed
 from miniluotuo_utils.data.readers import READERS, Reader, ner, read_file
-from miniluotuo_utils.data.readers.native import json_objects
 from miniluotuo_utils.files import DataError, file_sha256, read_jsonl
 from miniluotuo_utils.records import TASKS, check_record, check_row
 from miniluotuo_utils.runtime import EMBEDDED, repository, setup
 from notebooks import catalog_text
-
 
 
 def fetch(pin, **options):
@@ -166,7 +164,7 @@ def test_the_example_of_contributing_works_as_it_stands(tmp_path):
     records = list(
         read_file(
             tmp_path / "train.jsonl",
-            Reader(json_objects, names[tea.reader], check_record),
+            Reader(names[tea.reader], check=check_record),
             tea.name,
         )
     )

@@ -1,13 +1,15 @@
-"""Readers: one small function per native format, from a verified file to the shapes of `records`. Shown in notebook 01.
+"""Read native formats: one small function each, from a verified file to the shapes of `records`.
 
-In: a path and the source's name. Out: instruction rows or IE records, each checked; a malformed one is an error that
-names file, place and reason, or is collected beside the others.
+In: a path and the source's name. Out: instruction rows or IE records, each checked; a malformed one
+is an error that names file, place and reason, or is collected beside the others.
+Shown in notebook 01.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +21,22 @@ from miniluotuo_utils.runtime import EMBEDDED
 
 @dataclass(frozen=True)
 class Reader:
-    """How one native format is read: `units` cuts the file, `convert` turns a unit into rows or records, `check` proves them."""
+    """How one native format is read.
 
-    units: Callable[[Path], Iterator[native.Unit]]
+    `units` cuts the file, `convert` turns a unit into rows or records, `check` proves them.
+    """
+
     convert: Callable[[Any], Iterator[dict]]
-    check: Callable[[dict], dict] | None
+    units: Callable[[Path], Iterator[native.Unit]] = native.json_objects
+    check: Callable[[dict], dict] | None = None
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A unit that could not be read: the file's name, the place in it, the reason, and its first characters where it could be cut out."""
+    """A unit that could not be read: the file's name, the place in it, the reason.
+
+    `found` is its first characters where it could be cut out.
+    """
 
     file: str
     place: str
@@ -39,33 +47,25 @@ class Fault:
         return f"{self.file}, {self.place}: {self.reason}"
 
 
-def rows(convert: Callable, units: Callable = native.json_objects) -> Reader:
-    """A reader of instruction rows."""
-    return Reader(units, convert, check_row)
-
-
-def records(convert: Callable, units: Callable = native.json_objects) -> Reader:
-    """A reader of IE records."""
-    return Reader(units, convert, check_record)
-
+rows, records = partial(Reader, check=check_row), partial(Reader, check=check_record)
 
 READERS: dict[str, Reader] = {
-    "unified_rows": rows(instructions.unified_rows),
+    "unified_rows": rows(instructions.alpaca),
     "unified_records": records(ner.unified_records),
     "alpaca": rows(instructions.alpaca),
     "alpaca_parallel": rows(instructions.alpaca_parallel),
-    "alpaca_parallel_all": rows(instructions.alpaca_parallel_all),
+    "alpaca_parallel_all": rows(partial(instructions.alpaca_parallel, least=0)),
     "seeds": rows(instructions.seeds),
     "coig": rows(instructions.coig),
-    "baike": rows(instructions.baike),
-    "webtext": rows(instructions.webtext),
+    "baike": rows(partial(instructions.web_question, answer="answer")),
+    "webtext": rows(partial(instructions.web_question, answer="content")),
     "lamini": rows(instructions.lamini, native.parquet_rows),
-    "word_list": Reader(native.named_lines, instructions.word_list, None),
+    "word_list": Reader(instructions.word_list, native.named_lines),
     "cluener": records(ner.cluener),
     "bmes_columns": records(ner.tag_columns, native.blocks),
     "bio_columns": records(ner.tag_columns, native.blocks),
     "weibo_columns": records(ner.weibo_columns, native.blocks),
-    "bio_words": records(ner.bio_words, native.blocks),
+    "bio_words": records(partial(ner.tag_columns, between=" "), native.blocks),
     "entity_list": records(ner.entity_list),
     "cmeee": records(ner.cmeee, native.lines),
     "cmeee_json": records(ner.cmeee_json),
@@ -82,44 +82,42 @@ READERS: dict[str, Reader] = {
 
 
 def examples() -> dict[str, Path]:
-    """A tiny file in each native format, with sentences of our own: reader → path."""
-    folder = EMBEDDED / "native"
-    return {
-        path.stem if path.name != "cmeee.json" else "cmeee_json": path
-        for path in sorted(folder.iterdir())
-    }
+    """Return a tiny file in each native format, with sentences of our own: reader → path."""
+    paths = sorted((EMBEDDED / "native").iterdir())
+    # CMeEE comes as text and as JSON; every other format has one file, named for its reader.
+    return {"cmeee_json" if p.name == "cmeee.json" else p.stem: p for p in paths}
 
 
 def read_file(
     path: Path, reader: Reader, source: str, faults: list[Fault] | None = None
 ) -> Iterator[dict]:
-    """The rows or records of one native file, each checked, with their `source`.
+    """Yield the rows or records of one native file, each checked, with their `source`.
 
-    A malformed unit raises DataError with file, place and reason; with a list `faults` it is put there and reading goes on.
+    A malformed unit raises DataError with file, place and reason; with a list `faults` it is put
+    there and reading goes on.
     """
     for place, unit in reader.units(path):
         try:
             if isinstance(unit, DataError):
                 raise unit
+            # All of a unit before any of it: half of a dialogue is no row.
             found = [finished(one, reader, source) for one in reader.convert(unit)]
         except native.UNREADABLE as error:
-            fault = Fault(
-                path.name,
-                place,
-                native.reason(error),
-                "" if isinstance(unit, DataError) else str(unit)[:200],
-            )
+            shown = "" if isinstance(unit, DataError) else str(unit)[:200]
+            fault = Fault(path.name, place, native.reason(error), shown)
             if faults is None:
-                raise DataError(
-                    f'{fault}. `load(…, errors="collect")` reads the rest and returns the faults beside it'
-                ) from None
+                rest = '`load(…, errors="collect")` reads the rest and returns the faults beside it'
+                raise DataError(f"{fault}. {rest}") from None
             faults.append(fault)
         else:
             yield from found
 
 
 def finished(one: dict, reader: Reader, source: str) -> dict:
-    """A row or record with its source, which may name a part: `lamini-instruction/alpaca`."""
+    """Return a row or record, checked, with its source.
+
+    The source may name a part of it: `lamini-instruction/alpaca`.
+    """
     part = one.get("source")
     one["source"] = f"{source}/{part}" if part and part != source else source
     return reader.check(one) if reader.check else one

@@ -1,8 +1,11 @@
-"""Readers of event data, and of IEPile, which holds all three tasks: one native record in, one IE record out."""
+"""Read event data, and IEPile, which holds all three tasks: native records in, IE records out.
+
+In: a unit of `native`. Out: records, whose source the caller adds. Shown in notebook 01.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -13,170 +16,148 @@ from miniluotuo_utils.files import DataError
 
 
 def fewfc(native: Mapping) -> Iterator[dict]:
-    """FewFC: `content, events[{type, mentions[{word, span, role}]}]`, end exclusive; the trigger is the mention with that role."""
+    """Read FewFC: `content, events[{type, mentions[{word, span, role}]}]`, ends exclusive.
+
+    The trigger is the mention with that role.
+    """
     events = []
     for event in native["events"]:
-        triggers = [m for m in event["mentions"] if m["role"] == "trigger"]
+        mentions = [
+            {"name": m["word"], "role": m["role"], "pos": m["span"]} for m in event["mentions"]
+        ]
+        triggers = [mention for mention in mentions if mention["role"] == "trigger"]
         if len(triggers) != 1:
             raise DataError(
-                f"event {event['type']}: found {len(triggers)} mentions with role trigger, expected 1"
+                f"event {event['type']}: found {len(triggers)} mentions with role trigger, "
+                "expected 1"
             )
-        arguments = [
-            {"name": m["word"], "role": m["role"], "pos": m["span"]}
-            for m in event["mentions"]
-            if m["role"] != "trigger"
-        ]
-        events.append(
-            {
-                "type": event["type"],
-                "trigger": triggers[0]["word"],
-                "pos": triggers[0]["span"],
-                "arguments": arguments,
-            }
-        )
+        [trigger] = triggers
+        found = {"type": event["type"], "trigger": trigger["name"], "pos": trigger["pos"]}
+        arguments = [mention for mention in mentions if mention is not trigger]
+        events.append(found | {"arguments": arguments})
     yield record(native["content"], events=events) | {"id": native["id"]}
 
 
 def duee(native: Mapping) -> Iterator[dict]:
-    """DuEE 1.0: `text, event_list[{event_type, trigger, trigger_start_index, arguments[{role, argument, argument_start_index}]}]`.
+    """Read DuEE 1.0, and DuEE-fin, which is the same for documents and without offsets.
 
-    DuEE-fin is the same for documents and has no offsets: its names are looked for in the text. An argument's other mentions stay, as
-    `alias`.
+    `text, event_list[{event_type, trigger, trigger_start_index,
+    arguments[{role, argument, argument_start_index}]}]`. A name without an offset is looked for in
+    the text. An argument's other mentions stay, as `alias`.
     """
-    text = native["text"]
+    text, events = native["text"], []
 
     def place(name: str, start: int | None) -> list[int] | None:
         return named(text, name)["pos"] if start is None else [start, start + len(name)]
 
-    events = [
-        {
-            "type": e["event_type"],
-            "trigger": e["trigger"],
-            "pos": place(e["trigger"], e.get("trigger_start_index")),
-            "arguments": [
-                {
-                    "name": a["argument"],
-                    "role": a["role"],
-                    "pos": place(a["argument"], a.get("argument_start_index")),
-                    **({"alias": a["alias"]} if a.get("alias") else {}),
-                }
-                for a in e["arguments"]
-            ],
-        }
-        for e in native.get("event_list", [])
-    ]
+    for one in native.get("event_list", []):
+        arguments = []
+        for a in one["arguments"]:
+            pos = place(a["argument"], a.get("argument_start_index"))
+            alias = {"alias": a["alias"]} if a.get("alias") else {}
+            arguments.append({"name": a["argument"], "role": a["role"], "pos": pos} | alias)
+        pos = place(one["trigger"], one.get("trigger_start_index"))
+        found = {"type": one["event_type"], "trigger": one["trigger"], "pos": pos}
+        events.append(found | {"arguments": arguments})
     yield record(text, events=events) | {"id": native["id"]}
 
 
 def iepile_rows(path: Path) -> Iterator[Unit]:
-    """IEPile rows with the same input, which are slices of one sentence's schema, together."""
+    """Yield IEPile rows with the same input, which are slices of one sentence's schema, together.
 
-    def opened(unit: Unit) -> Unit:
-        place, native = unit
-        return place, native if isinstance(native, DataError) else attempt(iepile_row, native)
+    The place is that of the first.
+    """
 
     def sentence(unit: Unit) -> object:
-        return (
-            id(unit[1])
-            if isinstance(unit[1], DataError)
-            else (unit[1]["input"], unit[1]["instruction"])
-        )
+        value = unit[1]
+        return id(value) if isinstance(value, DataError) else (value["input"], value["instruction"])
 
-    for _, group in groupby(map(opened, json_objects(path)), sentence):
-        units = list(group)
-        yield (
-            units[0][0],
-            units[0][1] if isinstance(units[0][1], DataError) else [value for _, value in units],
-        )
+    opened = ((place, attempt(iepile_row, native)) for place, native in json_objects(path))
+    for _, group in groupby(opened, sentence):
+        places, values = zip(*group, strict=True)
+        yield places[0], values[0] if isinstance(values[0], DataError) else list(values)
 
 
 def iepile_row(native: Mapping) -> dict:
-    """A row's JSON strings opened: `{instruction, schema, input, answer}`."""
+    """Return a row with its JSON texts opened: `{instruction, schema, input, answer}`."""
     asked = parsed(native["instruction"])
+    answer = parsed(native["output"] if "output" in native else native["label"])
     return {field: asked[field] for field in ("instruction", "schema", "input")} | {
-        "answer": parsed(native["output"] if "output" in native else native["label"])
+        "answer": answer
     }
 
 
 def iepile(native: Sequence[Mapping]) -> Iterator[dict]:
-    """IEPile: the slices of one sentence back to one record. Training rows answer by type, test rows with one list for all slices."""
+    """Read IEPile: the slices of one sentence, back to one record.
+
+    Training rows answer by type, test rows with one list for all slices.
+    """
     text, asked = native[0]["input"], native[0]["instruction"]
-    task = next(
-        (
-            task
-            for sign, task in (("实体", "entities"), ("关系", "relations"), ("事件", "events"))
-            if sign in asked
-        ),
-        None,
-    )
-    if task is None:
+    tasks = [task for word, task in IEPILE.items() if word in asked]
+    if not tasks:
         raise DataError(f"instruction {asked[:40]!r}, expected one about 实体, 关系 or 事件")
-    opened = {"entities": iepile_entities, "relations": iepile_relations, "events": iepile_events}[
-        task
-    ]
+    field, items = tasks[0]
+    # In a test row every slice repeats the whole answer.
     found: list[dict] = []
     for one in native:
-        found += [item for item in opened(text, one["answer"]) if item not in found]
-    yield record(text, **{task: found})
+        found += [item for item in items(text, one["answer"]) if item not in found]
+    yield record(text, **{field: found})
 
 
 def iepile_entities(text: str, answer: dict | list) -> list[dict]:
-    """`{type: [name, …]}`, or `[{"entity", "entity_type"}]`."""
-    pairs = (
-        [(n, t) for t, names in answer.items() for n in names]
-        if isinstance(answer, dict)
-        else [(e["entity"], e["entity_type"]) for e in answer]
-    )
-    return [named(text, name, kind) for name, kind in pairs]
+    """Return the entities of `{type: [name, …]}`, or of `[{"entity", "entity_type"}]`."""
+    if isinstance(answer, list):
+        return [named(text, one["entity"], one["entity_type"]) for one in answer]
+    return [named(text, name, kind) for kind, names in answer.items() for name in names]
 
 
 def iepile_relations(text: str, answer: dict | list) -> list[dict]:
-    """`{relation: [{"subject", "object"}]}` or with `head` and `tail` in it, or `[{"head", "relation", "tail"}]`."""
-    if isinstance(answer, dict):
-        pairs = [(kind, pair) for kind, pairs in answer.items() for pair in pairs]
-        return [
-            relation(text, p.get("subject", p.get("head")), kind, p.get("object", p.get("tail")))
-            for kind, p in pairs
-        ]
-    return [relation(text, r["head"], r["relation"], r["tail"]) for r in answer]
+    """Return the relations of `{relation: [{"subject", "object"}]}`, or of a list.
 
-
-def iepile_events(text: str, answer: dict | list) -> list[dict]:
-    """`{type: [{"trigger", "arguments": {role: name, names or "NAN"}}]}`, or `[{"event_trigger", "event_type", "arguments": […]}]`."""
+    Some pairs have `head` and `tail` instead, as the list's `{"head", "relation", "tail"}`.
+    """
     if isinstance(answer, list):
-        found = [
-            (
-                e["event_type"],
-                e["event_trigger"],
-                [(a["argument"], a["role"]) for a in e["arguments"]],
-            )
-            for e in answer
-        ]
-    else:
-        found = [
-            (
-                kind,
-                e if isinstance(e, str) else e["trigger"],
-                [] if isinstance(e, str) else list(roles(e.get("arguments", {}))),
-            )
-            for kind, events in answer.items()
-            for e in events
-        ]
+        return [relation(text, one["head"], one["relation"], one["tail"]) for one in answer]
     return [
-        {
-            "type": kind,
-            "trigger": trigger,
-            "pos": named(text, trigger)["pos"],
-            "arguments": [
-                {"name": n, "role": r, "pos": named(text, n)["pos"]} for n, r in arguments
-            ],
-        }
-        for kind, trigger, arguments in found
+        relation(text, p.get("subject", p.get("head")), kind, p.get("object", p.get("tail")))
+        for kind, pairs in answer.items()
+        for p in pairs
     ]
 
 
+def iepile_events(text: str, answer: dict | list) -> list[dict]:
+    """Return the events of `{type: [{"trigger", "arguments": {role: name, names or "NAN"}}]}`.
+
+    Or of `[{"event_trigger", "event_type", "arguments": [{"argument", "role"}]}]`.
+    """
+    found = []
+    if isinstance(answer, list):
+        for one in answer:
+            pairs = [(a["argument"], a["role"]) for a in one["arguments"]]
+            found.append(event(text, one["event_type"], one["event_trigger"], pairs))
+        return found
+    for kind, one in ((kind, one) for kind, events in answer.items() for one in events):
+        # Some events are only a trigger.
+        trigger, pairs = (
+            (one, {}) if isinstance(one, str) else (one["trigger"], one.get("arguments"))
+        )
+        found.append(event(text, kind, trigger, roles(pairs or {})))
+    return found
+
+
+def event(text: str, kind: str, trigger: str, arguments: Iterable[tuple[str, str]]) -> dict:
+    """Return an event of its type, its trigger and the (name, role) of its arguments."""
+    found = [{"name": n, "role": role, "pos": named(text, n)["pos"]} for n, role in arguments]
+    return {
+        "type": kind,
+        "trigger": trigger,
+        "pos": named(text, trigger)["pos"],
+        "arguments": found,
+    }
+
+
 def roles(arguments: Mapping) -> Iterator[tuple[str, str]]:
-    """(name, role) of IEPile's `{role: name, names, or "NAN" where the event has none}`.
+    """Yield (name, role) of IEPile's `{role: name, names, or "NAN" where the event has none}`.
 
     >>> list(roles({"时间": "5月份", "裁员方": "NAN", "地点": ["北京", "上海"]}))
     [('5月份', '时间'), ('北京', '地点'), ('上海', '地点')]
@@ -185,3 +166,11 @@ def roles(arguments: Mapping) -> Iterator[tuple[str, str]]:
         for name in names if isinstance(names, list) else [names]:
             if name != "NAN":
                 yield name, role
+
+
+# A word of the instruction -> the field of a record and what reads an answer into it.
+IEPILE = {
+    "实体": ("entities", iepile_entities),
+    "关系": ("relations", iepile_relations),
+    "事件": ("events", iepile_events),
+}

@@ -1,4 +1,7 @@
-"""Readers of instruction data: one native record in, unified rows out (their `source` is added by the caller)."""
+"""Read instruction data: one native record in, unified rows out.
+
+In: a unit of `native`. Out: rows, whose source the caller adds. Shown in notebook 01.
+"""
 
 from __future__ import annotations
 
@@ -7,85 +10,67 @@ from collections.abc import Iterator
 
 from miniluotuo_utils.files import DataError
 
+LEAST_SCORE = 4
+
 
 def row(instruction: str, given: str | None, output: str, **more: object) -> dict:
-    """An instruction row; a missing input is an empty one."""
-    return {
-        "instruction": instruction,
-        "input": "" if given is None else given,
-        "output": output,
-        **more,
-    }
-
-
-def unified_rows(native: dict) -> Iterator[dict]:
-    """Rows in our own shape already; fields beyond it are left behind."""
-    history = {"history": native["history"]} if native.get("history") else {}
-    yield row(native["instruction"], native["input"], native["output"], **history)
+    """Return an instruction row; a missing input is an empty one."""
+    given = "" if given is None else given
+    return {"instruction": instruction, "input": given, "output": output, **more}
 
 
 def alpaca(native: dict) -> Iterator[dict]:
-    """`{instruction, input?, output, history?}`."""
+    """Read `{instruction, input?, output, history?}`; other fields are left behind."""
     history = {"history": native["history"]} if native.get("history") else {}
     yield row(native["instruction"], native.get("input"), native["output"], **history)
 
 
-LEAST_SCORE = 4
+def alpaca_parallel(native: dict, least: int = LEAST_SCORE) -> Iterator[dict]:
+    """Read alpaca-chinese v3, English and Chinese side by side, with a translation score.
 
-
-def alpaca_parallel(native: dict) -> Iterator[dict]:
-    """alpaca-chinese v3: English and Chinese side by side, with a translation score from 1 to 5, or null.
-
-    Gives the Chinese side of rows that score at least `LEAST_SCORE`; the rest are poor or missing translations.
+    Yields the Chinese side of rows that score at least `least` of 5; 0 takes all. The rest are poor
+    or missing translations, some of which have no score.
     """
-    if (native["metadata"]["score"] or 0) >= LEAST_SCORE:
+    if least == 0 or (native["metadata"]["score"] or 0) >= least:
         yield row(native["zh_instruction"], native["zh_input"], native["zh_output"])
 
 
-def alpaca_parallel_all(native: dict) -> Iterator[dict]:
-    """alpaca-chinese v3 whatever its score."""
-    yield row(native["zh_instruction"], native["zh_input"], native["zh_output"])
-
-
 def seeds(native: dict) -> Iterator[dict]:
-    """self-instruct and BELLE seed tasks: one row per instance."""
+    """Read self-instruct and BELLE seed tasks: one row per instance."""
     for instance in native["instances"]:
         given = "" if instance["input"] == "<noinput>" else instance["input"]
         yield row(native["instruction"], given, instance["output"])
 
 
 def coig(native: dict) -> Iterator[dict]:
-    """COIG's five sub-formats: exam and human values 2, human values 1 and leetcode, translated, dialogues.
+    """Read COIG's five forms.
 
-    >>> next(coig({"textbox_q_instruction": "选出正确的一项。", "textbox_q_context": "", "textbox_question": "1+1=?", "textbox_answer": "2",
-    ...            "textbox_answer_analysis": "略"}))
+    They are exam and human values 2, human values 1 and leetcode, translated, and dialogues.
+
+    >>> exam = {"textbox_q_instruction": "选出正确的一项。", "textbox_q_context": "",
+    ...     "textbox_question": "1+1=?", "textbox_answer": "2", "textbox_answer_analysis": "略"}
+    >>> next(coig(exam))
     {'instruction': '选出正确的一项。', 'input': '1+1=?', 'output': '2\\n略'}
     """
     if "textbox_question" in native:
+        asked = native["textbox_q_instruction"]
         given = "\n".join(filter(None, (native["textbox_q_context"], native["textbox_question"])))
-        answer = "\n".join(
-            filter(None, (native["textbox_answer"], native["textbox_answer_analysis"]))
-        )
-        yield row(
-            native["textbox_q_instruction"] or given,
-            given if native["textbox_q_instruction"] else "",
-            answer,
-        )
+        answers = (native["textbox_answer"], native["textbox_answer_analysis"])
+        yield row(asked or given, given if asked else "", "\n".join(filter(None, answers)))
     elif "trans_instruction" in native:
         yield row(native["trans_instruction"], native["trans_input"], native["trans_output"])
     elif any(key.startswith("round_") for key in native):
-        rounds = sorted(
-            (key for key in native if key.startswith("round_")),
-            key=lambda key: int(key.removeprefix("round_")),
-        )
-        turns = [[native[key]["prompt"], native[key]["response"]] for key in rounds]
-        yield row(turns[-1][0], "", turns[-1][1], **({"history": turns[:-1]} if turns[1:] else {}))
+        # round_10 comes after round_9.
+        rounds = [key for key in native if key.startswith("round_")]
+        rounds.sort(key=lambda key: int(key.removeprefix("round_")))
+        *earlier, last = [[native[key]["prompt"], native[key]["response"]] for key in rounds]
+        yield row(last[0], "", last[1], **({"history": earlier} if earlier else {}))
     else:
         yield row(native["instruction"], native["input"], native["output"])
 
 
 def plain(text: str) -> str:
-    """Text of a web page with line ends as `\\n`.
+    """Return the text of a web page with line ends as `\\n`.
 
     >>> plain("甲<br>乙\\r\\r丙")
     '甲\\n乙\\n丙'
@@ -93,36 +78,32 @@ def plain(text: str) -> str:
     return re.sub(r"<br\s*/?>|\r\r|\r\n|\r", "\n", text or "").strip()
 
 
-def baike(native: dict) -> Iterator[dict]:
-    """baike2018qa: `qid, category, title, desc, answer`, `\\r\\r` as line end; a description that repeats the title is dropped."""
-    title, about = plain(native["title"]), plain(native["desc"])
-    yield row(title, "" if about == title else about, plain(native["answer"]))
+def web_question(native: dict, answer: str) -> Iterator[dict]:
+    """Read baike2018qa and webtext2019zh: `title, desc` and the answer, in the field named so.
 
-
-def webtext(native: dict) -> Iterator[dict]:
-    """webtext2019zh: `title, desc, content` and more, `<br>` as line end."""
+    A description that repeats the title is dropped.
+    """
     title, about = plain(native["title"]), plain(native["desc"])
-    yield row(title, "" if about == title else about, plain(native["content"]))
+    yield row(title, "" if about == title else about, plain(native[answer]))
 
 
 def lamini(native: dict) -> Iterator[dict]:
-    """LaMini-instruction: `instruction, response, instruction_source`; the row keeps which of the seven subsets it is from."""
+    """Read LaMini-instruction: `instruction, response, instruction_source`.
+
+    The row keeps which of the seven subsets it is from.
+    """
     yield row(native["instruction"], "", native["response"], source=native["instruction_source"])
 
 
 def word_list(native: tuple[str, str]) -> Iterator[dict]:
-    """THUOCL: `词<TAB>document frequency`; gives `{word, frequency}`, which are topics, not training rows.
+    """Read THUOCL: `词<TAB>document frequency`, into `{word, frequency}`: topics, not rows.
 
-    `frequency` is null where the file holds none that is a number (four of its 157,172 lines).
+    `frequency` is null where the file holds no number (four of its 157,172 lines).
     """
     name, line = native
     word, _, frequency = (part.strip() for part in line.rstrip().partition("\t"))
     if not word:
-        raise DataError(
-            f"found {line.strip()[:40]!r}, expected a word, a tab and its document frequency"
-        )
-    yield {
-        "word": word,
-        "frequency": int(frequency) if frequency.isdecimal() else None,
-        "source": name,
-    }
+        found = repr(line.strip()[:40])
+        raise DataError(f"found {found}, expected a word, a tab and its document frequency")
+    frequency = int(frequency) if frequency.isdecimal() else None
+    yield {"word": word, "frequency": frequency, "source": name}

@@ -33,10 +33,15 @@ UNREADABLE = (
 )
 
 
-def attempt(function: Callable, *arguments: Any) -> Any:
-    """Return what a function returns, or, as a value, the DataError that says why it cannot."""
+def attempt(function: Callable, value: Any) -> Any:
+    """Return a function of a value, or, as a value, the DataError that says why there is none.
+
+    A value that is such an error already comes back.
+    """
+    if isinstance(value, DataError):
+        return value
     try:
-        return function(*arguments)
+        return function(value)
     except UNREADABLE as error:
         return DataError(reason(error))
 
@@ -74,7 +79,7 @@ def text_lines(path: Path) -> Iterator[tuple[int, str | DataError]]:
                 yield number, DataError(fault)
                 return
             encoding = "utf-8-sig" if number == 1 else "utf-8"
-            yield number, attempt(line.rstrip(b"\r\n").decode, encoding)
+            yield number, attempt(partial(str, encoding=encoding), line.rstrip(b"\r\n"))
 
 
 def whole_text(path: Path) -> str:
@@ -84,16 +89,17 @@ def whole_text(path: Path) -> str:
 
 def parsed(text: str) -> Any:
     """Return the JSON value of a text."""
-    return whole_characters(json.loads(text), text)
+    value = json.loads(text)
+    return whole_characters(value) if ESCAPE.search(text) else value
 
 
-def whole_characters(value: Any, text: str) -> Any:
-    """Return a JSON value, unless it holds half of a character outside the basic plane.
+# What alone can make half of a character outside the basic plane.
+ESCAPE = re.compile(r"\\u[dD]")
 
-    Only an escape in `text` can have made one, and it could never be written again.
-    """
-    if "\\ud" in text or "\\uD" in text:
-        json.dumps(value, ensure_ascii=False).encode()
+
+def whole_characters(value: Any) -> Any:
+    """Return a JSON value; UnicodeEncodeError for one that could never be written again."""
+    json.dumps(value, ensure_ascii=False).encode()
     return value
 
 
@@ -111,9 +117,9 @@ def json_lines(path: Path) -> Iterator[Unit]:
     """Yield one JSON value per line that is not empty, or the one that stands over all lines."""
     for place, line in lines(path):
         if place == "line 1" and isinstance(line, str) and line.strip() == "{":
-            yield place, attempt(lambda: parsed(whole_text(path)))
+            yield place, attempt(parsed, attempt(whole_text, path))
             return
-        yield place, line if isinstance(line, DataError) else attempt(parsed, line)
+        yield place, attempt(parsed, line)
 
 
 def json_list(path: Path) -> Iterator[Unit]:
@@ -130,10 +136,10 @@ def json_list(path: Path) -> Iterator[Unit]:
         items = json.loads(text)
     except (ValueError, RecursionError):
         items = list_items(text)
-    escapes = "\\ud" in text or "\\uD" in text
+    check = whole_characters if ESCAPE.search(text) else None
     try:
         for number, item in enumerate(items, 1):
-            yield f"item {number}", attempt(whole_characters, item, "\\ud") if escapes else item
+            yield f"item {number}", attempt(check, item) if check else item
     except json.JSONDecodeError as error:
         what = f"{error.msg.removesuffix(' at')} at column {error.colno}"
         yield f"line {error.lineno}", DataError(f"{what}: the list cannot be read from here on")

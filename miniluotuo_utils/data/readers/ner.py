@@ -1,26 +1,27 @@
-"""Readers of named-entity data: one native record in, one IE record with `entities` out."""
+"""Read named-entity data: one native record in, one IE record with `entities` out.
+
+In: a unit of `native`. Out: records, whose source the caller adds. Shown in notebook 01.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
 
-from miniluotuo_utils.data.readers.spans import columns, joined, record, tagged
+from miniluotuo_utils.data.readers.spans import columns, entity, joined, record, tagged
 from miniluotuo_utils.files import DataError
 
 
 def unified_records(native: dict) -> Iterator[dict]:
-    """Records in our own shape already, of any task."""
+    """Read records that are in our own shape already, of any task."""
     yield native | {"source": ""}
 
 
-def entity(sentence: str, start: int, end: int, kind: str) -> dict:
-    """The entity that stands at `[start, end)`."""
-    return {"name": sentence[start:end], "type": kind, "pos": [start, end]}
-
-
 def cluener(native: dict) -> Iterator[dict]:
-    """CLUENER2020: `{"text", "label": {type: {name: [[start, end], …]}}}`; its end is inclusive, ours is not."""
+    """Read CLUENER2020: `{"text", "label": {type: {name: [[start, end], …]}}}`.
+
+    Its end is inclusive, ours is not.
+    """
     entities = [
         {"name": name, "type": kind, "pos": [start, end + 1]}
         for kind, names in native["label"].items()
@@ -31,42 +32,35 @@ def cluener(native: dict) -> Iterator[dict]:
     yield record(native["text"], entities=entities)
 
 
-def tag_columns(native: Sequence[Sequence[str]]) -> Iterator[dict]:
-    """`字 B-NAME` per line, BMES or BIO tags, an empty line between sentences (Resume, MSRA, People's Daily)."""
-    characters, tags = columns(native, 2)
-    sentence, spans = joined(characters)
+def tag_columns(native: Sequence[Sequence[str]], between: str = "") -> Iterator[dict]:
+    """Read `字 B-NAME` per line, BMES or BIO tags (Resume, MSRA, People's Daily).
+
+    Where tokens are words (WNUT17: `token<TAB>B-location`), a space stands `between` them.
+    """
+    tokens, tags = columns(native, 2)
+    sentence, spans = joined(tokens, between)
     yield record(sentence, entities=tagged(sentence, spans, tags))
 
 
 def weibo_columns(native: Sequence[Sequence[str]]) -> Iterator[dict]:
-    """Weibo (golden-horse): `科0<TAB>B-ORG.NAM`: a character with its index in its word, which is cut off."""
-    characters, tags = columns(native, 2)
-    sentence, spans = joined([re.sub(r"(?<=.)\d$", "", character) for character in characters])
-    yield record(sentence, entities=tagged(sentence, spans, tags))
-
-
-def bio_words(native: Sequence[Sequence[str]]) -> Iterator[dict]:
-    """WNUT17: `token<TAB>B-location`; tokens are words, joined by one space."""
-    words, tags = columns(native, 2)
-    sentence, spans = joined(words, " ")
-    yield record(sentence, entities=tagged(sentence, spans, tags))
+    """Read Weibo (golden-horse): `科0<TAB>B-ORG.NAM`; the character's index in its word goes."""
+    yield from tag_columns([[re.sub(r"(?<=.)\d$", "", word), *tags] for word, *tags in native])
 
 
 def entity_list(native: dict) -> Iterator[dict]:
-    """boson, video-music-book, tianchi: `text, entity_list[{entity_index{begin,end},entity_type,entity}]`, end exclusive."""
-    found = [
-        {
-            "name": e["entity"],
-            "type": e["entity_type"],
-            "pos": [e["entity_index"]["begin"], e["entity_index"]["end"]],
-        }
-        for e in native["entity_list"]
-    ]
+    """Read boson, video-music-book, tianchi; ends exclusive.
+
+    `text, entity_list[{entity_index{begin,end},entity_type,entity}]`
+    """
+    found = []
+    for one in native["entity_list"]:
+        place = [one["entity_index"]["begin"], one["entity_index"]["end"]]
+        found.append({"name": one["entity"], "type": one["entity_type"], "pos": place})
     yield record(native["text"], entities=found)
 
 
 def cmeee(native: str) -> Iterator[dict]:
-    """CMeEE as text: `text|||start    end    type|||…`; ends inclusive, may nest.
+    """Read CMeEE as text: `text|||start    end    type|||…`; ends inclusive, may nest.
 
     >>> next(cmeee("患儿咳嗽|||0    1    bod|||2    3    sym|||"))["entities"][1]
     {'name': '咳嗽', 'type': 'sym', 'pos': [2, 4]}
@@ -76,21 +70,18 @@ def cmeee(native: str) -> Iterator[dict]:
         raise DataError(f"found {native[:40]!r}, expected the sentence, ||| and its entities")
     found = []
     for part in filter(str.strip, parts):
-        fields = part.split()
-        if (
-            len(fields) != 3
-            or not (fields[0].isdecimal() and fields[1].isdecimal())
-            or int(fields[1]) >= len(sentence)
-        ):
+        match = re.fullmatch(r"\s*(\d+)\s+(\d+)\s+(\S+)\s*", part)
+        if not match or int(match[2]) >= len(sentence):
             raise DataError(
-                f"found {part[:40]!r}, expected start, end (inclusive, under {len(sentence)}) and type"
+                f"found {part[:40]!r}, expected start, end (inclusive, under {len(sentence)}) "
+                "and type"
             )
-        found.append(entity(sentence, int(fields[0]), int(fields[1]) + 1, fields[2]))
+        found.append(entity(sentence, int(match[1]), int(match[2]) + 1, match[3]))
     yield record(sentence, entities=found)
 
 
 def cmeee_json(native: dict) -> Iterator[dict]:
-    """CMeEE as JSON: `text, entities[{start_idx,end_idx,type,entity}]`; ends inclusive, may nest."""
+    """Read CMeEE as JSON: `text, entities[{start_idx,end_idx,type,entity}]`; ends inclusive."""
     found = [
         {"name": e["entity"], "type": e["type"], "pos": [e["start_idx"], e["end_idx"] + 1]}
         for e in native["entities"]

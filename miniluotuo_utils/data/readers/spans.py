@@ -1,4 +1,7 @@
-"""What the IE readers share: records in their order of fields, names found in their sentence, tags turned into entities."""
+"""Help the IE readers: records in their order of fields, names found in a sentence, tags read.
+
+In: what a native record says. Out: pieces of an IE record. Shown in notebook 01.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,22 @@ from miniluotuo_utils.records import mentions
 
 
 def record(sentence: str, annotation: str = "exhaustive", **found: list) -> dict:
-    """An IE record; `found` is one of entities, relations, events. Its `source` is added by the caller."""
+    """Return an IE record; `found` is one of entities, relations, events.
+
+    Its `source` is added by the caller.
+    """
     return {"sentence": sentence, "source": "", "annotation": annotation, **found}
 
 
+def entity(sentence: str, start: int, end: int, kind: str = "") -> dict:
+    """Return the entity that stands at `[start, end)`."""
+    return {"name": sentence[start:end], "type": kind, "pos": [start, end]}
+
+
 def named(sentence: str, name: str, kind: str = "") -> dict:
-    """`{name, type, pos}` of a name whose source gives no place; `pos` is null unless the sentence holds it exactly once.
+    """Return `{name, type, pos}` of a name whose source gives no place.
+
+    `pos` is null unless the sentence holds the name exactly once.
 
     >>> named("长江和长江口", "长江")["pos"] is None, named("长江和黄河", "黄河")["pos"]
     (True, [3, 5])
@@ -26,26 +39,23 @@ def named(sentence: str, name: str, kind: str = "") -> dict:
 
 
 def places(records: Iterable[Mapping]) -> dict[str, int]:
-    """How many names have a place, how many stand in the sentence more than once, how many not at all.
+    """Return how many names have a place, stand there more than once, or not at all.
 
-    >>> places([{"sentence": "长江和长江口", "relations": [{"head": named("长江和长江口", "长江"), "type": "", "tail": named("长江和长江口", "黄河")}]}])
+    >>> text = "长江和长江口"
+    >>> relation = {"head": named(text, "长江"), "type": "", "tail": named(text, "黄河")}
+    >>> places([{"sentence": text, "relations": [relation]}])
     {'placed': 0, 'ambiguous': 1, 'absent': 1}
     """
     count = Counter({"placed": 0, "ambiguous": 0, "absent": 0})
     for one in records:
         for thing, _ in mentions(one):
-            count[
-                "placed"
-                if thing["pos"]
-                else "ambiguous"
-                if thing["name"] in one["sentence"]
-                else "absent"
-            ] += 1
+            unplaced = "ambiguous" if thing["name"] in one["sentence"] else "absent"
+            count["placed" if thing["pos"] else unplaced] += 1
     return dict(count)
 
 
 def joined(tokens: Sequence[str], between: str = "") -> tuple[str, list[tuple[int, int]]]:
-    """A sentence and the [start, end) of each of its tokens.
+    """Return a sentence and the [start, end) of each of its tokens.
 
     >>> joined(["New", "York"], " ")
     ('New York', [(0, 3), (4, 8)])
@@ -58,13 +68,15 @@ def joined(tokens: Sequence[str], between: str = "") -> tuple[str, list[tuple[in
 
 
 def tagged(sentence: str, spans: Sequence[tuple[int, int]], tags: Sequence[str]) -> list[dict]:
-    """Entities of one sentence tagged by BIO, BMES or BIOES, one tag per token.
+    """Return the entities of a sentence tagged by BIO, BMES or BIOES, one tag per token.
 
-    A tag that continues nothing begins an entity, and an entity that the sentence's end cuts off counts as far as it goes: the rule of
-    conlleval and seqeval. (Resume holds four entities that an empty line cuts in two.)
+    A tag that continues nothing begins an entity, and an entity that the sentence's end cuts off
+    counts as far as it goes: the rule of conlleval and seqeval. (Resume holds four entities that
+    an empty line cuts in two.)
 
-    >>> tagged("高勇男汉", [(0, 1), (1, 2), (2, 3), (3, 4)], ["B-NAME", "E-NAME", "O", "S-RACE"])
-    [{'name': '高勇', 'type': 'NAME', 'pos': [0, 2]}, {'name': '汉', 'type': 'RACE', 'pos': [3, 4]}]
+    >>> spans, tags = [(0, 1), (1, 2), (2, 3), (3, 4)], ["B-NAME", "E-NAME", "O", "S-RACE"]
+    >>> [(e["name"], e["type"]) for e in tagged("高勇男汉", spans, tags)]
+    [('高勇', 'NAME'), ('汉', 'RACE')]
     """
     found: list[list] = []  # [start, end, type]
     open_kind = None
@@ -72,18 +84,20 @@ def tagged(sentence: str, spans: Sequence[tuple[int, int]], tags: Sequence[str])
         mark, _, kind = tag.partition("-")
         if mark not in tuple("OBIMES") or (mark == "O") == bool(kind):
             raise DataError(
-                f"found the tag {tag!r} at {sentence[start:end]!r}, expected O or B-, I-, M-, E-, S- and a type"
+                f"found the tag {tag!r} at {sentence[start:end]!r}, "
+                "expected O or B-, I-, M-, E-, S- and a type"
             )
         if mark in "MIE" and kind == open_kind:
             found[-1][1] = end
         elif mark != "O":
             found.append([start, end, kind])
+        # E, S and O close what is open.
         open_kind = kind if mark in "BIM" else None
-    return [{"name": sentence[s:e], "type": kind, "pos": [s, e]} for s, e, kind in found]
+    return [entity(sentence, start, end, kind) for start, end, kind in found]
 
 
 def columns(block: Sequence[Sequence[str]], count: int) -> list[tuple[str, ...]]:
-    """The columns of a block of lines, DataError where a line has another number of them."""
+    """Return the columns of a block of lines; DataError where a line has another number of them."""
     for line in block:
         if len(line) != count:
             raise DataError(f"found {' '.join(line)[:40]!r}, expected {count} columns")
