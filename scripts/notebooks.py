@@ -180,68 +180,61 @@ def refresh(root: Path, executed: Path) -> Iterator[Path]:
 
 
 def catalog_text() -> str:
-    """The catalog's table as the READMEs hold it, each name a link to its source."""
+    """The catalog's table as its README holds it, each name a link to its source."""
     from miniluotuo_utils.data.catalog import CATALOG, catalog_table
-    from miniluotuo_utils.text import markdown
 
-    rows = catalog_table()
-    linked = [
-        list(
-            (
-                row | {"名字 name": f"[{row['名字 name']}]({CATALOG[row['名字 name']].homepage})"}
-            ).values()
-        )
-        for row in rows
-    ]
-    return "\n\n" + markdown(list(rows[0]), linked) + "\n\n"
+    return linked_table(catalog_table(), {name: card.homepage for name, card in CATALOG.items()})
 
 
 def write_catalog(root: Path) -> list[Path]:
-    """Write the catalog's table between the marks of both READMEs; returns what changed."""
-    return write_between(root, "catalog", catalog_text())
+    """Write the catalog's table into its README; returns what changed."""
+    path = root / "miniluotuo_utils" / "data" / "README.md"
+    return write_between(path, "catalog", catalog_text())
 
 
 def zoo_text() -> str:
-    """The zoo's table as the READMEs hold it, each name a link to the model's page."""
+    """The zoo's table as its README holds it, each name a link to the model's page."""
     from miniluotuo_utils.students import ZOO, zoo_table
-    from miniluotuo_utils.text import markdown
 
-    rows = zoo_table()
-    links = {name: f"[{name}]({spec.link})" if spec.link else name for name, spec in ZOO.items()}
-    shown = [
-        {"名字 name": links[row["名字 name"]]}
-        | {k: v for k, v in row.items() if k not in ("名字 name", "链接 link")}
-        for row in rows
-    ]
-    return "\n\n" + markdown(list(shown[0]), [list(row.values()) for row in shown]) + "\n\n"
+    rows = [{k: v for k, v in row.items() if k != "链接 link"} for row in zoo_table()]
+    return linked_table(rows, {name: spec.link for name, spec in ZOO.items()})
 
 
 def write_zoo(root: Path) -> list[Path]:
-    """Write the zoo's table between the marks of both READMEs; returns what changed."""
-    return write_between(root, "zoo", zoo_text())
+    """Write the zoo's table into its README; returns what changed."""
+    path = root / "miniluotuo_utils" / "students" / "README.md"
+    return write_between(path, "zoo", zoo_text())
 
 
-def write_between(root: Path, mark: str, between: str) -> list[Path]:
-    """Put a text between `<!-- mark -->` and `<!-- /mark -->` of both READMEs; returns what
-    changed."""
-    changed = []
-    for path in (root / "README.md", root / "README_zh.md"):
-        text = path.read_text(encoding="utf-8")
-        new, count = re.subn(
-            rf"(<!-- {mark} -->).*?(<!-- /{mark} -->)",
-            lambda m: m[1] + between + m[2],
-            text,
-            flags=re.S,
+def linked_table(rows: list[dict[str, str]], links: dict[str, str]) -> str:
+    """Rows as a Markdown table, the name of each a link where there is one."""
+    from miniluotuo_utils.text import markdown
+
+    cells = []
+    for row in rows:
+        name, *rest = row.values()
+        cells.append([f"[{name}]({links[name]})" if links[name] else name, *rest])
+    return "\n\n" + markdown(list(rows[0]), cells) + "\n\n"
+
+
+def write_between(path: Path, mark: str, between: str) -> list[Path]:
+    """Put a text between `<!-- mark -->` and `<!-- /mark -->` of a file; returns what changed."""
+    text = path.read_text(encoding="utf-8")
+    new, count = re.subn(
+        rf"(<!-- {mark} -->).*?(<!-- /{mark} -->)",
+        lambda found: found[1] + between + found[2],
+        text,
+        flags=re.S,
+    )
+    if count != 1:
+        raise ValueError(
+            f"{path.name}: found {count} places for the {mark}, "
+            f"expected one between <!-- {mark} --> and <!-- /{mark} -->"
         )
-        if count != 1:
-            raise ValueError(
-                f"{path.name}: found {count} places for the {mark}, "
-                f"expected one between <!-- {mark} --> and <!-- /{mark} -->"
-            )
-        if new != text:
-            path.write_text(new, encoding="utf-8")
-            changed.append(path)
-    return changed
+    if new == text:
+        return []
+    path.write_text(new, encoding="utf-8")
+    return [path]
 
 
 def main(argv: list[str] | None = None) -> int:
