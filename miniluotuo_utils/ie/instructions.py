@@ -74,7 +74,7 @@ def build_instructions(
         )
     size = SLICE_SIZES[task] if slice_size == DEFAULT else slice_size
     templates = templates_of(task, style, language)
-    rows, empty = [], []
+    rows = []
     for number, record in enumerate(records):
         check_labels(record, number + 1, task, schema)
         items = grouped((item["type"], item) for item in answer_items(record, task, schema))
@@ -106,8 +106,9 @@ def build_instructions(
                     "types": part,
                 }
             )
-            empty.append(not found)
-    return rows if pure_negative is None else thinned(rows, empty, pure_negative, seed)
+    if pure_negative is None:
+        return rows
+    return thinned(rows, written([], task, style), pure_negative, seed)
 
 
 def questions(
@@ -208,22 +209,20 @@ def in_role_order(sentence: str, arguments: Sequence[Mapping], roles: Sequence[s
     return distinct(argument for role in roles for argument in by_role.get(role, ()))
 
 
-def thinned(
-    rows: Sequence[dict], empty: Sequence[bool], share: float, seed: int | str
-) -> list[dict]:
-    """Return the rows in their order, at most `share` of them `empty`.
+def thinned(rows: Sequence[dict], empty: str, share: float, seed: int | str) -> list[dict]:
+    """Return the rows in their order, those whose answer is `empty` at most `share` of them.
 
-    >>> rows = [{"record": number} for number in range(5)]
-    >>> kept = thinned(rows, [False, False, True, True, True], 1 / 3, 0)
-    >>> [row["record"] for row in kept]
+    >>> rows = [{"record": n, "output": answer} for n, answer in enumerate("甲乙无无无")]
+    >>> [row["record"] for row in thinned(rows, "无", 1 / 3, 0)]
     [0, 1, 3]
     """
-    bare = [at for at, nothing in enumerate(empty) if nothing]
+    bare = [at for at, row in enumerate(rows) if row["output"] == empty]
     # As a fraction: with floats, a share of 0.1 would sometimes lose a row to rounding.
     part = Fraction(share).limit_denominator(10_000)
     room = len(bare) if part == 1 else int(part / (1 - part) * (len(rows) - len(bare)))
-    kept = set(random.Random(f"{seed}:pure_negative").sample(bare, min(room, len(bare))))
-    return [row for at, row in enumerate(rows) if not empty[at] or at in kept]
+    draw = random.Random(f"{seed}:pure_negative")
+    left_out = set(bare).difference(draw.sample(bare, min(room, len(bare))))
+    return [row for at, row in enumerate(rows) if at not in left_out]
 
 
 __getattr__ = moved_names(__name__)

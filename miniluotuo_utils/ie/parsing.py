@@ -107,10 +107,11 @@ def parse(answer: str, task: str, style: str = "json", schema: Schema | None = N
     known = frozenset(schema or ())
     found = []
     for reading in likely_styles(answer, task, style):
-        if reading in JSONS:
-            parsed = json_answer(answer, task, reading)
-        else:
-            parsed = line_answer(answer, task, reading, known, reading == style)
+        parsed = (
+            json_answer(answer, task, reading)
+            if reading in JSONS
+            else line_answer(answer, task, reading, known, reading == style)
+        )
         if reading != style:
             parsed.repairs["other_style"] = 1
         found.append(parsed)

@@ -61,15 +61,15 @@ def asked_types(
     known = [kind for kind in types if kind in own]
     room = size - len(known) % size
     foreign = [kind for kind in types if kind not in own]
-    likeness = dict.fromkeys(foreign, 0.0)
-    for kind in foreign:
-        for mine in known:
-            likeness[kind] = max(likeness[kind], hard_negatives.get(mine, {}).get(kind, 0.0))
+    likeness: Counter = Counter()
+    for mine in known:
+        for kind, value in hard_negatives.get(mine, {}).items():
+            likeness[kind] = max(likeness[kind], value)
 
     # Sorting keeps the schema's order among equals, so a row depends on nothing but its seed.
-    alike = sorted((kind for kind, value in likeness.items() if value), key=lambda k: -likeness[k])
-    hard = alike[:room]
-    rest = [kind for kind in likeness if kind not in hard]
+    alike = [kind for kind in foreign if likeness[kind]]
+    hard = sorted(alike, key=lambda kind: -likeness[kind])[:room]
+    rest = [kind for kind in foreign if kind not in hard]
 
     # A student that meets nothing but hard negatives never learns to pass over the easy ones.
     wanted = room - len(hard) + (size // 2 if known else 0)
