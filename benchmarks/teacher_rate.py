@@ -1,10 +1,12 @@
-"""How near the teacher client comes to the ideal rate (requests in flight ÷ latency), and whether its memory stays flat.
+"""Measure how near the teacher client comes to the ideal rate, and whether its memory stays flat.
 
     python benchmarks/teacher_rate.py [seconds per run, default 8]
 
-The server is aiohttp in a process of its own on 127.0.0.1; it answers every request after 1 second. Ours is `Teacher.fill` with a store on disk;
-the other is `AsyncOpenAI` with its default transport and one `asyncio.gather` over all requests, no store. Both in turn, in one run.
-Requests are long enough to be real: 300 characters. Then memory: peak of a fresh process after 10,000 and after 200,000 requests without latency.
+The ideal rate is requests in flight ÷ latency. The server is aiohttp in a process of its own on
+127.0.0.1; it answers every request after 1 second. Ours is `Teacher.fill` with a store on disk; the
+other is `AsyncOpenAI` with its default transport and one `asyncio.gather` over all requests, no
+store. Both in turn, in one run. Requests are long enough to be real: 300 characters. Then memory:
+peak of a fresh process after 10,000 and after 200,000 requests without latency.
 """
 
 import asyncio
@@ -59,55 +61,64 @@ def serve(latency: float, port) -> None:
     asyncio.run(main())
 
 
-OURS = """
-import sys, time, resource
+# Both say `ready` when their connections stand, wait for a line, and print seconds and peak MiB.
+HEAD = """
+import asyncio, resource, sys, time
+base, store, count, flight, part = sys.argv[1:]
+count, flight = int(count), int(flight)
+def report(start):
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+    print(time.perf_counter() - start, peak, flush=True)
+"""
+OURS = (
+    HEAD
+    + """
 from miniluotuo_utils.teacher import Teacher
 from miniluotuo_utils.teacher.client import chat
-base, store, count, flight, part = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5]
 teacher = Teacher(base, "m", "k", store, concurrency=flight)
 teacher.fill((chat(f"warm {part} {i}") for i in range(8)), progress=False)
-print("ready", flush=True); sys.stdin.readline()
+print("ready", flush=True)
+sys.stdin.readline()
 start = time.perf_counter()
 counts = teacher.fill((chat("请" * 300 + f" {part} {i}") for i in range(count)), progress=False)
 assert counts["answered"] == count, counts
-print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10, flush=True)
+report(start)
 """
-PLAIN = """
-import sys, time, asyncio, resource
+)
+PLAIN = (
+    HEAD
+    + """
 from openai import AsyncOpenAI
-base, _, count, flight, part = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5]
 async def main():
-    gate = asyncio.Semaphore(flight)
+    free = asyncio.Semaphore(flight)
     async with AsyncOpenAI(base_url=base, api_key="k") as client:
         async def one(i):
-            async with gate:
-                return await client.chat.completions.create(model="m", messages=[{"role": "user", "content": "请" * 300 + f" {part} {i}"}])
+            async with free:
+                message = {"role": "user", "content": "请" * 300 + f" {part} {i}"}
+                return await client.chat.completions.create(model="m", messages=[message])
         await asyncio.gather(*(one(-i) for i in range(1, 9)))
-        print("ready", flush=True); sys.stdin.readline()
+        print("ready", flush=True)
+        sys.stdin.readline()
         start = time.perf_counter()
         await asyncio.gather(*(one(i) for i in range(count)))
-        print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10, flush=True)
+        report(start)
 asyncio.run(main())
 """
+)
 
 
 def timed(
     code: str, base: str, folder: str, count: int, flight: int, processes: int = 1
 ) -> tuple[float, int]:
-    """(seconds of the slowest process, peak MiB of the largest) for `count` requests over all processes, `flight` in flight together."""
+    """Return the seconds of the slowest process and the peak MiB of the largest.
+
+    `count` requests are spread over all processes, `flight` of them in flight together.
+    """
     store = str(Path(folder) / f"{time.time_ns()}.sqlite")
+    share = [str(count // processes), str(flight // processes)]
     started = [
         subprocess.Popen(
-            [
-                sys.executable,
-                "-c",
-                code,
-                base,
-                store,
-                str(count // processes),
-                str(flight // processes),
-                str(part),
-            ],
+            [sys.executable, "-c", code, base, store, *share, str(part)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -119,18 +130,19 @@ def timed(
     for process in started:
         process.stdin.write("go\n")
         process.stdin.flush()
-    figures = [tuple(map(float, process.communicate()[0].split())) for process in started]
-    return max(s for s, _ in figures), int(max(m for _, m in figures))
+    measured = [process.communicate()[0].split() for process in started]
+    return max(float(took) for took, _ in measured), max(int(peak) for _, peak in measured)
 
 
 def main(seconds: int) -> None:
-    """Both tables."""
+    """Print both tables."""
     port = multiprocessing.Queue()
     server = multiprocessing.Process(target=serve, args=(1.0, port), daemon=True)
     server.start()
     base = f"http://127.0.0.1:{port.get()}/v1"
     print(
-        f"commit {commit()}\n| in flight | client | processes | requests/s | share of the ideal rate | peak MiB of a process |\n|---|---|---|---|---|---|"
+        f"commit {commit()}\n| in flight | client | processes | requests/s "
+        "| share of the ideal rate | peak MiB of a process |\n|---|---|---|---|---|---|"
     )
     with tempfile.TemporaryDirectory() as folder:
         for flight in (256, 1000):
@@ -143,7 +155,8 @@ def main(seconds: int) -> None:
                 count = flight * seconds // processes * processes
                 took, memory = timed(code, base, folder, count, flight, processes)
                 print(
-                    f"| {flight} | {name} | {processes} | {count / took:,.0f} | {count / took / flight:.2f} | {memory} |",
+                    f"| {flight} | {name} | {processes} | {count / took:,.0f} "
+                    f"| {count / took / flight:.2f} | {memory} |",
                     flush=True,
                 )
         server.kill()

@@ -17,7 +17,7 @@ from miniluotuo_utils.teacher.guided import RESPOND_SYSTEM, Grown, grow, of_lang
 
 
 def instructions_of(path: Path) -> Iterator[dict]:
-    """Yield rows with an `instruction` (and an `input`); DataError names the line of one without."""
+    """Yield rows with an `instruction` (and an `input`); DataError names a line without."""
     for number, row in enumerate(iter_jsonl(path), 1):
         if (
             not isinstance(row, dict)

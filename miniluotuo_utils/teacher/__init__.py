@@ -1,4 +1,4 @@
-"""02: the teacher, the instructions it writes under guidance, its responses, and how varied they are."""
+"""02: a teacher, the instructions and responses that it writes, and how varied they are."""
 
 from miniluotuo_utils.teacher.client import Teacher
 from miniluotuo_utils.teacher.diversity import diversity, nearest_seed

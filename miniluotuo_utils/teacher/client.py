@@ -1,4 +1,4 @@
-"""Ask a paid teacher behind the OpenAI chat protocol, many questions at once and none of them twice.
+"""Ask a paid teacher over the OpenAI chat protocol: many questions at once, none of them twice.
 
 In: an iterable of message lists. Out: `Reply`s in the same order, each stored as it arrives. Shown
 in notebook 02.
@@ -99,7 +99,7 @@ class Teacher:
     def ask(
         self, requests: Iterable[Messages], progress: bool = True, **sampling: Any
     ) -> list[Reply]:
-        """Return one reply per list of messages, in the same order; synchronous, also inside Jupyter.
+        """Return one reply per list of messages, in order; synchronous, also inside Jupyter.
 
         `requests` is read lazily, `concurrency` at a time. `sampling` is sent as it stands
         (temperature, top_p, max_tokens, ...) and is part of a reply's key. What the store knows is
@@ -116,7 +116,7 @@ class Teacher:
     def fill(
         self, requests: Iterable[Messages], progress: bool = True, **sampling: Any
     ) -> dict[str, int]:
-        """`ask` for millions of requests: the replies go to the store only, so that memory stays constant.
+        """`ask` for millions of requests: replies go to the store only, and memory stays constant.
 
         Returns how many were `answered` and how many `failed`; `stored` gives each reply
         afterwards.
@@ -130,7 +130,7 @@ class Teacher:
         return counts
 
     def stored(self, messages: Messages, **sampling: Any) -> Reply | None:
-        """Return the reply that the store holds for a request, None where there is none; asks nobody."""
+        """Return the reply that the store holds for a request, or None; asks nobody."""
         return self.store.get(request_key(self.request(messages, checked_sampling(sampling))))
 
     def ask_one(self, message: str, system: str | None = None, **sampling: Any) -> Reply:
@@ -140,8 +140,9 @@ class Teacher:
     def estimate(
         self, requests: Sequence[Messages], sample: int = 20, seed: int = 0, **sampling: Any
     ) -> dict[str, float]:
-        """Ask a random sample (kept in the store, so paid for only once) and project its cost to all requests.
+        """Ask a random sample and project its cost to all requests.
 
+        The sample is kept in the store, so it is paid for only once.
         Returns `requests, sampled, prompt_tokens, completion_tokens, cost`; the last three are
         projections, tokens as the server counts them, cost at the budget's prices. Raises
         ValueError where no sampled request was answered.
@@ -150,7 +151,8 @@ class Teacher:
         replies = [r for r in self.ask(chosen, progress=False, **sampling) if r.error is None]
         if not replies:
             raise ValueError(
-                f"estimate: none of {len(chosen)} sampled requests was answered; ask one by hand with ask_one to see why"
+                f"estimate: none of {len(chosen)} sampled requests was answered; ask one by hand "
+                "with ask_one to see why"
             )
         scale = len(requests) / len(replies)
         prompt = scale * sum(r.prompt_tokens or 0 for r in replies)
@@ -181,7 +183,7 @@ class Run:
     async def answer_all(
         self, requests: Iterable[Messages], progress: bool, take: Callable[[int, Reply], None]
     ) -> None:
-        """Answer every request and give its place and its reply to `take`, in the order of arrival."""
+        """Answer every request; `take` gets place and reply of each, in the order of arrival."""
         from tqdm import tqdm
 
         numbered = enumerate(requests)
@@ -220,7 +222,7 @@ class Run:
             self.error = self.error or error
 
     async def keep_claims(self) -> None:
-        """Give signs of life to others on the same store; one that fails is made up for by the next."""
+        """Give signs of life to others on the same store; after one that fails comes the next."""
         while True:
             await asyncio.sleep(BEAT)
             with suppress(OSError):
@@ -233,6 +235,9 @@ class Run:
         # Whoever claims the key asks. Equal requests wait here for its reply, in this process and
         # in others: nothing is paid for twice.
         while (reply := self.store.get(key)) is None and not self.store.claim(key, self.owner):
+            # The one who holds the claim may just have ended the run, and will not give it back.
+            if self.error:
+                raise self.error
             await asyncio.sleep(0.2)
 
         if reply is not None:
@@ -251,8 +256,8 @@ class Run:
         """Ask as soon as concurrency, budget and rate limit allow it, and book what it cost."""
         teacher, spent = self.teacher, self.ledger.spent
         worst = worst_case(request) if teacher.budget.limited else {}
-        # A character is about a token, and a reply about as long as those before it; the server's
-        # usage corrects it.
+        # A character is about a token, and a reply about as long as those before it. The usage that
+        # the server reports corrects the guess.
         characters = sum(len(str(m["content"])) for m in request["messages"])
         guess = characters + spent["completion_tokens"] / max(1, spent["asked"] - spent["failed"])
         tries: Counter[str] = Counter()
@@ -284,8 +289,8 @@ class Run:
             openai.NotFoundError,
         ) as error:
             raise ValueError(
-                f"{self.teacher.where} refuses every request: {self.told(error)}. Check TEACHER_API_KEY, TEACHER_MODEL "
-                "and TEACHER_BASE_URL"
+                f"{self.teacher.where} refuses every request: {self.told(error)}. Check "
+                "TEACHER_API_KEY, TEACHER_MODEL and TEACHER_BASE_URL"
             ) from None
         except Exception as error:
             spent["failed"] += 1
@@ -319,7 +324,7 @@ class Run:
         return f"{type(error).__name__}: {error}".replace(self.teacher._key, "***")
 
     def open_client(self) -> AsyncOpenAI:
-        """Return a client over aiohttp, twice as fast as httpx at many requests, with our hooks on every try."""
+        """Return a client over aiohttp, twice as fast as httpx, with our hooks on every try."""
         from openai import DEFAULT_CONNECTION_LIMITS, AsyncOpenAI, DefaultAioHttpClient
 
         teacher, most = self.teacher, self.teacher.concurrency
@@ -347,7 +352,7 @@ class Run:
         TRIES.get()["doubtful"] += 1
 
     async def after_try(self, response: Any) -> None:
-        """Learn from the status how many requests the server bears; an error status is not billed."""
+        """Learn from the status how many requests the server bears; errors are not billed."""
         if response.status_code < 400:
             return self.concurrency.succeeded()
         TRIES.get()["doubtful"] -= 1
@@ -363,7 +368,8 @@ def checked_sampling(sampling: Mapping[str, Any]) -> dict[str, Any]:
     for name in NOT_IN_BODY:
         if name in sampling:
             raise ValueError(
-                f"sampling: found {name}, expected parameters of one plain reply, such as temperature or max_tokens"
+                f"sampling: found {name}, expected parameters of one plain reply, such as "
+                "temperature or max_tokens"
             )
     return {name: value for name, value in sampling.items() if value is not None}
 
@@ -377,8 +383,8 @@ def worst_case(request: Mapping[str, Any]) -> dict[str, int]:
     limit = request.get("max_tokens") or request.get("max_completion_tokens")
     if not limit:
         raise ValueError(
-            "a budget needs max_tokens in every request, for without it nobody knows what a reply may cost; "
-            "pass max_tokens=…"
+            "a budget needs max_tokens in every request, for without it nobody knows what a reply "
+            "may cost; pass max_tokens=…"
         )
     sizes = (len(str(m["content"]).encode("utf-8", "replace")) for m in request["messages"])
     # 32 tokens of a chat template around each message
@@ -386,7 +392,7 @@ def worst_case(request: Mapping[str, Any]) -> dict[str, int]:
 
 
 def retry_after(value: str | None) -> float | None:
-    """Return the seconds of a Retry-After header, at most two minutes; None where it is missing or a date.
+    """Return the seconds of a Retry-After header, at most two minutes; None for none or a date.
 
     >>> retry_after("2.5"), retry_after("Wed, 21 Oct 2026 07:28:00 GMT"), retry_after(None)
     (2.5, None, None)
@@ -409,16 +415,16 @@ def given(variable: str, value: str | None, default: str | None = None) -> str:
 
 
 def clean_key(key: str) -> str:
-    """Return a key that can stand in an HTTP header; the error for one that cannot does not show it.
+    """Return a key that can stand in an HTTP header; the error for another does not show it.
 
-    >>> clean_key("sk-，1")
+    >>> clean_key("sk-，1")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    ValueError: TEACHER_API_KEY: found a character that no key has (a space or not ASCII), expected the key alone. Copy it again
+    ValueError: TEACHER_API_KEY: found a character that no key has (a space or not ASCII), ...
     """
     if not (key.isascii() and key.isprintable() and " " not in key):
         raise ValueError(
-            "TEACHER_API_KEY: found a character that no key has (a space or not ASCII), expected the key alone. "
-            "Copy it again"
+            "TEACHER_API_KEY: found a character that no key has (a space or not ASCII), expected "
+            "the key alone. Copy it again"
         )
     return key
 
@@ -468,7 +474,7 @@ def to_reply(completion: Any, key: str = NO_KEY) -> Reply:
 
 
 def run_to_end(function: Callable[..., Awaitable[None]], *arguments: Any) -> None:
-    """Run an async function from synchronous code, also in Jupyter, whose own loop is running already.
+    """Run an async function from synchronous code, also in Jupyter, whose own loop is running.
 
     An interrupt (the stop button, Ctrl-C) cancels it.
     """

@@ -1,7 +1,7 @@
-"""Measure how varied generated instructions are, and how far from their seeds. Nothing here asks a teacher.
+"""Measure how varied generated instructions are, and how far from their seeds.
 
-In: texts. Out: numbers, in characters because Chinese has no spaces to count words by. Shown in
-notebook 02.
+Nothing here asks a teacher. In: texts. Out: numbers, in characters because Chinese has no spaces to
+count words by. Shown in notebook 02.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from itertools import chain
+from functools import partial
+from itertools import chain, dropwhile
 from typing import TYPE_CHECKING
 from zlib import crc32
 
@@ -77,10 +78,7 @@ def nearest_seed(texts: Sequence[str], seeds: Sequence[str]) -> list[float]:
     [1.0, 0.0]
     """
     known = [bigrams(seed) for seed in seeds]
-    nearest = []
-    for own in map(bigrams, texts):
-        nearest.append(max((jaccard(own, seed) for seed in known), default=0.0))
-    return nearest
+    return [max(map(partial(jaccard, bigrams(text)), known), default=0.0) for text in texts]
 
 
 def words(texts: Iterable[str]) -> list[str]:
@@ -107,14 +105,12 @@ def verb_objects(texts: Iterable[str]) -> Counter[tuple[str, str]]:
 
     counts: Counter[tuple[str, str]] = Counter()
     for text in texts:
-        verb = noun = None
-        for word, tag in rjieba.tag(CLAUSE_END.split(text)[0]):
-            if verb is not None and tag[0] in "nt" and word not in POLITE:
-                noun = word
-            if verb is None and tag.startswith("v") and word not in POLITE:
-                verb = word
-        if noun is not None:
-            counts[verb, noun] += 1
+        tagged = rjieba.tag(CLAUSE_END.split(text)[0])
+        pairs = [(word, tag) for word, tag in tagged if word not in POLITE]
+        pairs = list(dropwhile(lambda pair: not pair[1].startswith("v"), pairs))
+        nouns = [word for word, tag in pairs[1:] if tag[0] in "nt"]
+        if nouns:
+            counts[pairs[0][0], nouns[-1]] += 1
     return counts
 
 

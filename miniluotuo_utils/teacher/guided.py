@@ -13,14 +13,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from miniluotuo_utils.teacher.client import chat, question_of
+from miniluotuo_utils.teacher.client import Teacher, chat, question_of
+from miniluotuo_utils.teacher.store import Reply
 from miniluotuo_utils.text import NearDuplicates, folded
-
-if TYPE_CHECKING:
-    from miniluotuo_utils.teacher.client import Teacher
-    from miniluotuo_utils.teacher.store import Reply
 
 RULES_EN = """You do not need to provide a response to the generated examples.
 Each example must include an instruction.
@@ -68,7 +65,7 @@ NO_TEXT = re.compile(r"```\w*|[\s\d.．、)）(（*•-]")  # between examples, 
 
 @dataclass
 class Guided:
-    """What guided generation gave: `rows`, `counts`, the `prompts` sent, what was `unparsable`, and `failures`.
+    """What guided generation gave: `rows`, `prompts` sent, `unparsable` pieces, and `failures`.
 
     `counts` are of requests, failed, generated (parsed examples), of_seed and repeated (dropped as
     duplicates), unique (rows) and unparsable (pieces); generated == unique + of_seed + repeated.
@@ -91,11 +88,11 @@ def example_guided(
     language: str = "zh",
     **sampling: Any,
 ) -> Guided:
-    """Ask for new instructions like the seeds: every request shows `examples` random seeds and asks for `count` more.
+    """Ask for new instructions like the seeds.
 
-    The first requests stay the same when `requests` grows, so that the store pays for them.
-    `sampling` goes to `Teacher.ask`. Raises ValueError for fewer seeds than `examples` or an
-    unknown language.
+    Every request shows `examples` random seeds and asks for `count` more. The first requests stay
+    the same when `requests` grows, so that the store pays for them. `sampling` goes to
+    `Teacher.ask`. Raises ValueError for fewer seeds than `examples` or an unknown language.
     """
     prompts = guided_prompts(seeds, None, examples, count, seed, language)
     return generated(teacher, list(islice(prompts, requests)), seeds, "example_guided", sampling)
@@ -113,7 +110,10 @@ def topic_guided(
     language: str = "zh",
     **sampling: Any,
 ) -> Guided:
-    """`example_guided` that also names `topics_per_request` random topics in every request, for a wider spread."""
+    """`example_guided`, with `topics_per_request` random topics in every request.
+
+    Topics spread the instructions wider.
+    """
     prompts = guided_prompts(seeds, topics, examples, count, seed, language, topics_per_request)
     return generated(teacher, list(islice(prompts, requests)), seeds, "topic_guided", sampling)
 
@@ -131,7 +131,8 @@ def guided_prompts(
     template = of_language(EXAMPLE_GUIDED if topics is None else TOPIC_GUIDED, language)
     chance = random.Random(seed)
     while True:
-        shown = example_lines(draw(chance, seeds, examples, "seeds"))
+        drawn = draw(chance, seeds, examples, "seeds")
+        shown = "\n".join(f"<example>{question_of(row)}</example>" for row in drawn)
         named = [] if topics is None else draw(chance, topics, topics_per_request, "topics")
         together = BETWEEN_TOPICS[language].join(named)
         yield template.format(examples=shown, count=count, topics=together)
@@ -168,7 +169,7 @@ def grow(
     watch: Callable[[Grown], None] | None = None,
     **sampling: Any,
 ) -> Grown:
-    """Grow a set of instructions to `target`: ask in rounds, keep what is new, stop when new ones dry up.
+    """Grow a set of instructions to `target`: ask in rounds, keep what is new, stop when dry.
 
     Every parsed instruction is compared with the seeds and all kept ones (Jaccard of character
     3-grams, `near`). With `topics` the rounds are topic-guided. Dry means: in `patience` rounds in
@@ -212,8 +213,8 @@ def written_examples(teacher: Teacher, prompts: Sequence[str], sampling: Mapping
     # A server that is down must not pass for a set that has dried up.
     if all(reply.error for reply in replies):
         raise ValueError(
-            f"grow: no request of a whole round was answered ({replies[0].error}); what was answered before is "
-            "stored. Run again to go on"
+            f"grow: no request of a whole round was answered ({replies[0].error}); what was "
+            "answered before is stored. Run again to go on"
         )
     parsed = (parse_examples(reply.text)[0] for reply in replies if reply.error is None)
     return list(chain.from_iterable(parsed))
@@ -238,7 +239,7 @@ def respond(
 
 
 def verdict(row: Mapping, reply: Reply | None) -> dict[str, str]:
-    """Return what a reply adds to its row: `output` and `source`, or the `reason` not to learn from it.
+    """Return what a reply adds to its row: `output` and `source`, or why there is none.
 
     >>> verdict({"instruction": "问好"}, None)
     {'reason': 'no answer after all retries'}
@@ -258,8 +259,8 @@ def parse_examples(text: str) -> tuple[list[str], list[str]]:
     and code fences around examples go. A last example that was cut off is dropped: half an
     instruction asks for nothing.
 
-    >>> parse_examples("1. <example>写一首诗</example>\\n2. <example>天为什么是蓝的？\\n3. <example>介绍一")
-    (['写一首诗', '天为什么是蓝的？'], ['介绍一'])
+    >>> parse_examples("1. <example>写诗</example>\\n2. <example>天为什么蓝？\\n3. <example>介绍一")
+    (['写诗', '天为什么蓝？'], ['介绍一'])
     """
     found, dropped, opened, start = [], [], False, 0
     for tag in TAG.finditer(text):
@@ -318,15 +319,6 @@ def generated(
 def new_row(text: str, source: str, request: int) -> dict:
     """Return a row without an answer yet, with the number of the request that brought it."""
     return {"instruction": text, "input": "", "source": source, "request": request}
-
-
-def example_lines(rows: Iterable[Mapping]) -> str:
-    """Return seeds as the prompt shows them.
-
-    >>> example_lines([{"instruction": "写一首诗", "input": ""}])
-    '<example>写一首诗</example>'
-    """
-    return "\n".join(f"<example>{question_of(row)}</example>" for row in rows)
 
 
 def draw(chance: random.Random, things: Sequence, count: int, name: str) -> list:

@@ -1,4 +1,4 @@
-"""Keep a run within its limits: requests and tokens per minute, open requests at once, and a budget.
+"""Keep a run within its limits: requests and tokens per minute, requests at once, a budget.
 
 In: what is about to be asked, and what the server reported. Out: the right moment to ask, or
 `BudgetReached`. Shown in notebook 02.
@@ -47,7 +47,7 @@ class RateLimit:
 
 
 class Concurrency:
-    """`async with` for one request: at most `most` are open at once, fewer while the server refuses.
+    """`async with` for one request: at most `most` are open, fewer while the server refuses.
 
     Additive increase, multiplicative decrease, as TCP does: a refusal (429 or 503) halves the
     limit, each round of successes adds one. After a Retry-After no request starts before its time.
@@ -72,7 +72,7 @@ class Concurrency:
             self.changed.notify(2)  # for its own place, and for the one that its success may add
 
     def refused(self, retry_after: float | None, now: float | None = None) -> None:
-        """Halve the limit after a 429 or 503, once a second at most: a burst of refusals is one refusal.
+        """Halve the limit after a 429 or 503, but once a second: a burst of them is one refusal.
 
         >>> open_requests = Concurrency(16)
         >>> for moment in (10.0, 10.5, 11.5):
@@ -114,8 +114,8 @@ class Budget:
     def __post_init__(self) -> None:
         if self.money is not None and set(self.prices or ()) != {"prompt", "completion"}:
             raise ValueError(
-                f"prices: found {self.prices}, expected {{'prompt': …, 'completion': …}} per million tokens, "
-                "which a budget in money needs"
+                f"prices: found {self.prices}, expected {{'prompt': …, 'completion': …}} per "
+                "million tokens, which a budget in money needs"
             )
 
     @property
@@ -154,16 +154,17 @@ class Ledger:
         self.reserved: Counter[str] = Counter()  # tokens that may still be billed, by kind
 
     async def reserve(self, worst: Mapping[str, int], budget: Budget) -> None:
-        """Set the worst case of a request aside (empty: nothing), as soon as the budget has room for it.
+        """Set the worst case of a request aside as soon as the budget has room for it.
 
         Raises BudgetReached where it has none and no open request can leave any.
         """
         while not budget.allows(*(self.total(kind, worst) for kind in ("prompt", "completion"))):
             if not self.open:
                 raise BudgetReached(
-                    f"budget: {self.summary(budget)} after {self.spent['asked']:,} requests, and the next one may "
-                    f"cost up to {worst['prompt']:,} + {worst['completion']:,} tokens more. What was answered is "
-                    "stored; raise the budget and run again: only what is missing is asked"
+                    f"budget: {self.summary(budget)} after {self.spent['asked']:,} requests, and "
+                    f"the next one may cost up to {worst['prompt']:,} + {worst['completion']:,} "
+                    "tokens more. What was answered is stored; raise the budget and run again: "
+                    "only what is missing is asked"
                 )
             # Most replies are far shorter than their worst case, and leave room when they arrive.
             await asyncio.sleep(0.05)
@@ -181,7 +182,7 @@ class Ledger:
             self.reserved[kind] += (doubtful - 1) * tokens
 
     def summary(self, budget: Budget) -> dict[str, str]:
-        """Return failures, tokens and, where prices are known, money, as a progress bar shows them."""
+        """Return failures, tokens and (with prices) money, as a progress bar shows them."""
         tokens = self.spent["prompt_tokens"], self.spent["completion_tokens"]
         shown = {"failed": str(self.spent["failed"]), "tokens": f"{sum(tokens):,}"}
         return shown | ({"spent": f"{budget.cost(*tokens):.2f}"} if budget.prices else {})

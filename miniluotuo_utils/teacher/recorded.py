@@ -1,7 +1,8 @@
-"""Serve recorded answers over the OpenAI chat protocol, for classes and for CI: a stand-in for a paid teacher.
+"""Serve recorded answers over the OpenAI chat protocol: a stand-in for a paid teacher.
 
 In: the bank, rows of `instruction, input, output, topic`. Out: the protocol on 127.0.0.1, so that
-the code which asks a paid teacher is the code that runs offline too. Shown in notebook 02.
+the code which asks a paid teacher is the code that runs offline too, in classes and in CI. Shown in
+notebook 02.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ PROMPT = {
 
 
 def bank_version(rows: Sequence[Mapping]) -> str:
-    """Return eight digits that change with the bank, so that a store never answers from an older one.
+    """Return eight digits that change with the bank: a store must not answer from an older one.
 
     >>> len(bank_version([{"instruction": "问好", "output": "你好。"}]))
     8
@@ -52,14 +53,14 @@ def bank_version(rows: Sequence[Mapping]) -> str:
 
 
 class Bank:
-    """What the recorded teacher knows, and how it chooses: the same request always gets the same answer."""
+    """What the recorded teacher knows. The same request always gets the same answer."""
 
     def __init__(self, rows: Sequence[Mapping]) -> None:
         self.topic_of = {question_of(row): row.get("topic", "") for row in rows}
         self.answers = {question_of(row): row["output"] for row in rows}
 
     def answer(self, request: Mapping) -> str | None:
-        """Return the content of one reply: examples for a guided prompt, else the recorded output; None without one."""
+        """Return one reply: examples for a guided prompt, else the recorded output, else None."""
         message = [m["content"] for m in request["messages"] if m["role"] == "user"][-1]
         if "<example>" not in message:
             return self.answers.get(message.strip())
@@ -71,7 +72,7 @@ class Bank:
         return "\n".join(lines) or None
 
     def examples(self, message: str, chance: random.Random) -> list[str]:
-        """Return as many instructions as the prompt asks for, those of its topics first, none of the given ones."""
+        """Return as many new instructions as the prompt asks for, of its topics if it has some."""
         given = {text.strip() for text in PROMPT["given"].findall(message)}
         orders = PROMPT["given"].sub("", message)
         count, named = PROMPT["count"].search(orders), PROMPT["topics"].search(orders)
@@ -92,7 +93,7 @@ FAULTS = ("429", "500", "503", "hang", "reset", "not json", "cut", "slow")
 
 @dataclass
 class Faults:
-    """What goes wrong, how often (`rate`, a share of requests) and which `kinds` of `FAULTS`; drawn from `seed`.
+    """What goes wrong: a share `rate` of requests, by one of `kinds`, drawn from `seed`.
 
     429 and 503 come with Retry-After. `hang` says nothing for `hang` seconds and hangs up. `reset`
     breaks the connection in the middle of the body. `not json` is a log-in page with status 200.
@@ -119,8 +120,9 @@ class Faults:
 
 
 class RecordedTeacher:
-    """`with RecordedTeacher(rows) as server:` serves them at `server.base_url` under the model name `server.model`.
+    """`with RecordedTeacher(rows) as server:` serves them at `server.base_url`.
 
+    The model name to ask for is `server.model`.
     `port=0` takes any free port; a port in use raises OSError. Tokens in `usage` are characters: it
     has no tokenizer. `latency` seconds pass before each answer. `server.faults` may be replaced at
     any time, so that a lecturer can show failure live; `server.answered` counts the answers sent,
@@ -306,7 +308,7 @@ def open_teacher(
     bank: Path | str | Sequence[Mapping] = EMBEDDED / "bank.jsonl",
     **options: object,
 ) -> Iterator[Teacher]:
-    """Open the paid teacher if TEACHER_BASE_URL is set, else the recorded one, and say in one line which it is.
+    """Open the paid teacher if TEACHER_BASE_URL is set, else the recorded one, and say which.
 
     `bank` is a JSON Lines file or its rows; `options` go to `Teacher` (concurrency,
     requests_per_minute, ...).

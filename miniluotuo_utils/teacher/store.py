@@ -1,4 +1,4 @@
-"""Keep the teacher's replies on disk, so that nothing is ever paid for twice: one sqlite file, one commit per reply.
+"""Keep the teacher's replies in one sqlite file, so that nothing is ever paid for twice.
 
 In: a request and its reply. Out: the reply again, for the same request, after any crash, in any
 number of processes. Shown in notebook 02.
@@ -23,47 +23,47 @@ from pathlib import Path
 from miniluotuo_utils.files import DataError, batches, write_jsonl, written_whole
 from miniluotuo_utils.text import declines, names_itself
 
-TABLES = (
-    """CREATE TABLE IF NOT EXISTS replies (
+TABLES = """CREATE TABLE IF NOT EXISTS replies (
     key TEXT PRIMARY KEY, request TEXT NOT NULL, text TEXT NOT NULL, finish_reason TEXT NOT NULL,
-    prompt_tokens INTEGER, completion_tokens INTEGER, model TEXT NOT NULL, created REAL NOT NULL) WITHOUT ROWID""",
-    """CREATE TABLE IF NOT EXISTS claims (
-    key TEXT PRIMARY KEY, owner TEXT NOT NULL, beat REAL NOT NULL) WITHOUT ROWID""",
-)
+    prompt_tokens INTEGER, completion_tokens INTEGER, model TEXT NOT NULL, created REAL NOT NULL)
+    WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS claims (
+    key TEXT PRIMARY KEY, owner TEXT NOT NULL, beat REAL NOT NULL) WITHOUT ROWID;"""
 COLUMNS = "text, finish_reason, prompt_tokens, completion_tokens, model"
 
 # One statement, so that no other process can come between look and claim: a key is taken if it has
 # no reply yet, and nobody's claim but that of an owner who has been silent for too long.
-CLAIM = """INSERT INTO claims SELECT :key, :owner, :now WHERE NOT EXISTS (SELECT 1 FROM replies WHERE key = :key)
-    ON CONFLICT(key) DO UPDATE SET owner = excluded.owner, beat = excluded.beat WHERE claims.beat < :now - :stale"""
+CLAIM = """INSERT INTO claims SELECT :key, :owner, :now
+    WHERE NOT EXISTS (SELECT 1 FROM replies WHERE key = :key)
+    ON CONFLICT(key) DO UPDATE SET owner = excluded.owner, beat = excluded.beat
+    WHERE claims.beat < :now - :stale"""
 BEAT = 5  # seconds between the signs of life of an owner of claims
 STALE = 30  # seconds of silence after which its claims are anybody's
 
 MARKS = {"length": "cut", "content_filter": "filtered", "not_recorded": "not recorded"}
 
-# sqlite's name of an error -> errno (None: the file is damaged) and what to do
+# sqlite's names of an error (or how they begin) -> errno (None: the file is damaged), what to do
 PROBLEMS = {
-    "SQLITE_NOTADB": (
+    ("SQLITE_NOTADB", "SQLITE_CORRUPT"): (
         None,
         "{name}: found a damaged file ({error}), expected a store of teacher replies (sqlite). "
         "Move it away or put a copy back, then run again",
     ),
-    "SQLITE_FULL": (
+    ("SQLITE_FULL",): (
         errno.ENOSPC,
         "disk full while writing {name}; the replies before this one are kept. "
         "Free some space, then run again: only what is missing is asked",
     ),
-    "SQLITE_BUSY": (
+    ("SQLITE_BUSY",): (
         errno.EBUSY,
-        "{name}: another program holds it for longer than 10 seconds; stop that one, then run again",
+        "{name}: another program holds it for longer than 10 seconds; stop that one, then run "
+        "again",
     ),
-    "SQLITE_CANTOPEN": (
+    ("SQLITE_CANTOPEN", "SQLITE_READONLY"): (
         errno.EACCES,
         "{name}: {error}; expected a file that can be written. Choose another folder for the store",
     ),
 }
-PROBLEMS["SQLITE_CORRUPT"] = PROBLEMS["SQLITE_NOTADB"]
-PROBLEMS["SQLITE_READONLY"] = PROBLEMS["SQLITE_CANTOPEN"]
 
 
 @dataclass
@@ -96,8 +96,10 @@ class Reply:
         `usable`, `failed` (an error), `empty`, `cut` (at max_tokens), `filtered`, `not recorded`
         (by the stand-in), or `refused` (it declines the task, or names itself).
 
-        >>> Reply("抱歉，我无法提供实时信息。", "stop").mark("今天几号？"), Reply("答", "length").mark()
-        ('refused', 'cut')
+        >>> Reply("抱歉，我无法提供实时信息。", "stop").mark("今天几号？")
+        'refused'
+        >>> Reply("答", "length").mark()
+        'cut'
         """
         if self.error is not None:
             return "failed"
@@ -134,7 +136,7 @@ def canonical(request: Mapping) -> str:
 
 
 def request_key(request: Mapping) -> str:
-    """Return the SHA-256 of the canonical request: model, messages and every sampling parameter that is sent.
+    """Return the SHA-256 of the request: model, messages and sampling parameters as sent.
 
     >>> request_key({"model": "m", "messages": []}) == request_key({"messages": [], "model": "m"})
     True
@@ -150,7 +152,9 @@ def new_owner() -> str:
 
 
 def dead(owner: str) -> bool:
-    """Whether the owner of a claim was a process of this machine that has ended. Of other machines nobody can tell.
+    """Whether the owner of a claim was a process of this machine that has ended.
+
+    Of other machines nobody can tell.
 
     >>> dead(f"{socket.gethostname()}:{os.getpid()}:x"), dead("elsewhere:1:x")
     (False, False)
@@ -166,11 +170,12 @@ def dead(owner: str) -> bool:
 
 
 class Store:
-    """Replies by request, in one sqlite file (write-ahead log). Safe from several threads and several processes.
+    """Replies by request, in one sqlite file (write-ahead log).
 
-    A process that wants to ask claims the key first; claims keep two processes from paying for one
-    request. `path=None` keeps the replies in memory, for as long as this object lives. Raises
-    DataError for a damaged file and OSError for a full disk; what was stored before stays readable.
+    Safe to use from several threads and several processes. A process that wants to ask claims the
+    key first; claims keep two processes from paying for one request. `path=None` keeps the replies
+    in memory, for as long as this object lives. Raises DataError for a damaged file and OSError for
+    a full disk; what was stored before stays readable.
     """
 
     def __init__(self, path: Path | str | None = None) -> None:
@@ -186,8 +191,7 @@ class Store:
             self.begin_log()
             # With the log this is enough: a kill loses no commit.
             self.connection.execute("PRAGMA synchronous=NORMAL")
-            for table in TABLES:
-                self.connection.execute(table)
+            self.connection.executescript(TABLES)
 
     def begin_log(self) -> None:
         """Turn the write-ahead log on.
@@ -217,7 +221,7 @@ class Store:
         return Reply(*row, cached=True) if row else None
 
     def put(self, key: str, request: Mapping, reply: Reply) -> None:
-        """Commit one reply, and end the claim on its key. A key that is there already keeps its first reply."""
+        """Commit one reply, and end the claim on its key; a second reply to a key is dropped."""
         # A lone surrogate cannot be stored.
         text = canonical(request).encode("utf-8", "replace").decode("utf-8")
         tokens = (reply.prompt_tokens, reply.completion_tokens)
@@ -319,7 +323,7 @@ class Store:
         return count
 
     def counts(self) -> dict[str, int]:
-        """Return how many replies there are, how many finished by themselves, and the tokens that they cost."""
+        """Return how many replies there are, how many finished, and the tokens that they cost."""
         names = ("replies", "finished", "prompt_tokens", "completion_tokens")
         sums = "COUNT(*), SUM(finish_reason = 'stop'), SUM(prompt_tokens), SUM(completion_tokens)"
         with self.told_clearly():
@@ -333,7 +337,7 @@ class Store:
 
     @contextmanager
     def told_clearly(self) -> Iterator[None]:
-        """Let one thread in at a time, and turn sqlite's errors into ones that name the file and the next step."""
+        """Let one thread in at a time; make sqlite's errors name the file and the next step."""
         with self.lock:
             try:
                 yield
@@ -341,8 +345,8 @@ class Store:
                 # Extended codes begin with the plain one: SQLITE_BUSY_SNAPSHOT,
                 # SQLITE_CANTOPEN_ISDIR.
                 code = getattr(error, "sqlite_errorname", "")
-                for start, (number, message) in PROBLEMS.items():
-                    if code.startswith(start):
+                for names, (number, message) in PROBLEMS.items():
+                    if code.startswith(names):
                         said = message.format(name=self.name, error=error)
                         raise (OSError(number, said) if number else DataError(said)) from error
                 raise

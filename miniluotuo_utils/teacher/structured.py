@@ -11,8 +11,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from miniluotuo_utils.teacher.client import chat
-
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
@@ -50,10 +48,14 @@ def ask_structured(
 
     # The teacher sees its own reply and what is wrong with it. What failed altogether stays failed.
     wrong = [i for i, r in enumerate(results) if r.value is None and r.reply.error is None]
-    again = []
-    for i in wrong:
-        reply = {"role": "assistant", "content": results[i].reply.text}
-        again.append([*prompts[i], reply, *chat(AGAIN.format(error=results[i].error))])
+    again = [
+        [
+            *prompts[i],
+            {"role": "assistant", "content": results[i].reply.text},
+            {"role": "user", "content": AGAIN.format(error=results[i].error)},
+        ]
+        for i in wrong
+    ]
     for i, reply in zip(wrong, teacher.ask(again, **sampling), strict=True):
         results[i] = validated(reply, model, 2)
     return results

@@ -91,16 +91,7 @@ def topics_of(
     """
     if language not in ("zh", "en"):
         raise ValueError(f"language: found {language!r}, expected zh or en")
-    fits = is_chinese_topic if language == "zh" else is_english_topic
-    large = [c for c in categories if c.subcategories >= subcategories and c.pages >= pages]
-    return [category.title for category in large if fits(category.title)]
-
-
-def is_chinese_topic(title: str) -> bool:
-    """Whether a title is 2 to 6 Chinese characters and no maintenance category."""
-    return bool(CHINESE.fullmatch(title)) and not UPKEEP.search(title)
-
-
-def is_english_topic(title: str) -> bool:
-    """Whether a title has few enough words."""
-    return len(title.split()) <= MOST_WORDS
+    large = [c.title for c in categories if c.subcategories >= subcategories and c.pages >= pages]
+    if language == "en":
+        return [title for title in large if len(title.split()) <= MOST_WORDS]
+    return [title for title in large if CHINESE.fullmatch(title) and not UPKEEP.search(title)]

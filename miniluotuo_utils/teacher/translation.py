@@ -14,19 +14,16 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, pairwise, takewhile
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from miniluotuo_utils.files import DataError
 from miniluotuo_utils.records import check_record, map_mentions, mentions
-from miniluotuo_utils.teacher.client import chat
-
-if TYPE_CHECKING:
-    from miniluotuo_utils.teacher.client import Teacher
+from miniluotuo_utils.teacher.client import Teacher, chat
 
 TRANSLATE = (
     "把下面的英文句子译成自然的中文。\n"
-    "句中的 <e1>…</e1> 这样的标记标出了名字。译文里每个标记都要出现，恰好一次，正好包住那个名字的译文；"
-    "标记的先后可以随语序改变，不要嵌套。\n"
+    "句中的 <e1>…</e1> 这样的标记标出了名字。译文里每个标记都要出现，恰好一次，"
+    "正好包住那个名字的译文；标记的先后可以随语序改变，不要嵌套。\n"
     "只输出译文。\n\n{marked}"
 )
 ASK_AGAIN = (
@@ -39,7 +36,7 @@ TAG = re.compile(r"[<＜]\s*([/／]?)\s*[eE]\s*(\d+)\s*[>＞]")  # <e1>, </e1>, 
 
 @dataclass
 class Marked:
-    """A sentence with marks, and for the number of each mark the [start, end) and name it stands for."""
+    """A sentence with marks, and the [start, end) and the name that each mark stands for."""
 
     text: str
     spans: dict[int, tuple[int, int]]
@@ -64,8 +61,8 @@ def mark(record: Mapping) -> Marked:
     for thing, place in things:
         if thing.get("pos") is None:
             raise DataError(
-                f"field {place}.pos: found null, expected a place, for only a name with a place can "
-                "be marked"
+                f"field {place}.pos: found null, expected a place, for only a name with a place "
+                "can be marked"
             )
     spans = sorted({tuple(thing["pos"]) for thing, _ in things})
     if any(one[1] > other[0] for one, other in pairwise(spans)):
@@ -224,7 +221,7 @@ class Translated:
 
 @dataclass
 class Draft:
-    """One record on its way: its marked sentence, the teacher's translation, what was found in it."""
+    """One record on its way: marked sentence, translation, and what was found in that."""
 
     number: int
     record: Mapping

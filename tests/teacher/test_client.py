@@ -1,4 +1,6 @@
-"""Stage 02 against real loopback servers: the recorded teacher for behaviour, pytest-httpserver for faults."""
+"""Stage 02 against real loopback servers: the recorded
+teacher for behaviour, pytest-httpserver for faults.
+"""
 
 from __future__ import annotations
 
@@ -60,14 +62,18 @@ SEEDS = [{"instruction": f"种子问题{i}？", "input": ""} for i in range(5)]
 
 @pytest.fixture(scope="session")
 def make_httpserver():
-    """The plugin's server answers one request at a time, so that nothing could ever arrive out of order."""
+    """The plugin's server answers one request at a time,
+    so that nothing could ever arrive out of order.
+    """
     with HTTPServer(host="127.0.0.1", threaded=True) as server:
         yield server
 
 
 @pytest.fixture(autouse=True)
 def no_teacher_variables(monkeypatch):
-    """Tests see no teacher of the person who runs them, and no rate or money of theirs is touched."""
+    """Tests see no teacher of the person who runs
+    them, and no rate or money of theirs is touched.
+    """
     for name in ("TEACHER_BASE_URL", "TEACHER_MODEL", "TEACHER_API_KEY"):
         monkeypatch.delenv(name, raising=False)
 
@@ -86,7 +92,9 @@ def answer(text: str = "好。", finish_reason: str = "stop") -> dict:
 
 
 def serve(httpserver, script):
-    """Answer with `script(question, how_often_asked)`, a dict, a Response or a status; returns the list of questions."""
+    """Answer with `script(question, how_often_asked)`, a dict,
+    a Response or a status; returns the list of questions.
+    """
     asked: list[str] = []
     lock = threading.Lock()
 
@@ -147,7 +155,9 @@ def test_429_waits_as_long_as_retry_after_says(httpserver):
 
 
 def test_a_request_that_always_fails_costs_no_other_and_shows_no_key(httpserver, tmp_path, caplog):
-    """One poisoned row ended a night's run; and servers echo the key in their error, which then stood in the notebook."""
+    """One poisoned row ended a night's run; and servers echo
+    the key in their error, which then stood in the notebook.
+    """
     caplog.set_level(logging.DEBUG)
     asked = serve(
         httpserver, lambda question, often: 500 if question == "坏" or often == 1 else answer()
@@ -189,7 +199,9 @@ def test_a_failed_request_is_asked_again_next_time(httpserver):
 
 
 def test_what_is_no_chat_completion_becomes_an_error(httpserver):
-    """A log-in page with status 200, or a gateway's error object, must not end the run with an AttributeError."""
+    """A log-in page with status 200, or a gateway's error
+    object, must not end the run with an AttributeError.
+    """
     page = Response("<html>log in</html>", 200, content_type="text/html")
     serve(
         httpserver,
@@ -239,12 +251,15 @@ def test_after_an_exception_only_what_is_missing_is_asked(httpserver, tmp_path):
 
 
 def test_a_killed_run_keeps_its_replies(tmp_path):
-    """Colab kills without a word: a store that commits at the end, or in batches, would be empty then."""
+    """Colab kills without a word: a store that commits
+    at the end, or in batches, would be empty then.
+    """
     with RecordedTeacher(BANK) as server:
+        store = str(tmp_path / "s.sqlite")
         script = f"""
 import os, sys
 from miniluotuo_utils.teacher import Teacher
-teacher = Teacher({server.base_url!r}, {server.model!r}, store={str(tmp_path / "s.sqlite")!r}, concurrency=1)
+teacher = Teacher({server.base_url!r}, {server.model!r}, store={store!r}, concurrency=1)
 def rows():
     for i in range(8):
         if i == 5: os.kill(os.getpid(), 9)
@@ -255,7 +270,9 @@ teacher.ask(rows(), progress=False)"""
 
 
 def test_other_sampling_is_another_question_and_equal_ones_are_asked_once(httpserver):
-    """A key without the temperature returns the greedy answers for ever; one without sharing pays for duplicates."""
+    """A key without the temperature returns the greedy
+    answers for ever; one without sharing pays for duplicates.
+    """
     asked = serve(httpserver, lambda question, often: answer())
     teacher = teacher_at(httpserver)
     for sampling in ({"temperature": 0}, {"temperature": 0.7}, {"temperature": 0, "top_p": None}):
@@ -275,7 +292,9 @@ def test_a_reply_that_was_cut_off_is_not_usable(httpserver):
 
 
 def test_half_an_emoji_does_not_break_the_store(httpserver):
-    """A reply cut inside a surrogate pair is no UTF-8: sqlite refused it, and the whole run ended."""
+    """A reply cut inside a surrogate pair is no
+    UTF-8: sqlite refused it, and the whole run ended.
+    """
     body = json.dumps(answer("好\ud83d"))
     serve(httpserver, lambda question, often: Response(body, content_type="application/json"))
     teacher = teacher_at(httpserver)
@@ -283,7 +302,9 @@ def test_half_an_emoji_does_not_break_the_store(httpserver):
 
 
 def test_rows_are_read_lazily_and_never_more_than_concurrency_at_once(httpserver):
-    """A million coroutines at once eat the memory; a provider's limit on open requests answers 429 to the rest."""
+    """A million coroutines at once eat the memory; a
+    provider's limit on open requests answers 429 to the rest.
+    """
     lock, open_now, most, read = threading.Lock(), 0, 0, 0
 
     def count(question, often):
@@ -321,7 +342,9 @@ def test_requests_per_minute_spaces_requests(httpserver):
 
 
 def test_ask_works_where_a_loop_is_running(httpserver):
-    """In Jupyter a loop runs already: asyncio.run raises there, in the one place where the notebooks live."""
+    """In Jupyter a loop runs already: asyncio.run raises
+    there, in the one place where the notebooks live.
+    """
     serve(httpserver, lambda question, often: answer())
 
     async def cell():
@@ -331,7 +354,9 @@ def test_ask_works_where_a_loop_is_running(httpserver):
 
 
 def test_the_stop_button_stops_paying(httpserver):
-    """In Jupyter the requests run in a thread, which an interrupt does not reach by itself: it went on asking."""
+    """In Jupyter the requests run in a thread, which an
+    interrupt does not reach by itself: it went on asking.
+    """
     reader = threading.main_thread().ident
 
     def stop_at_the_tenth(question, often):
@@ -374,7 +399,9 @@ def test_a_missing_variable_is_named_with_the_way_to_set_it(monkeypatch, missing
 
 
 def test_a_key_that_was_copied_badly_is_refused_without_being_shown():
-    """A full-width character in the key fails deep in the HTTP library, with the key in the exception."""
+    """A full-width character in the key fails deep in
+    the HTTP library, with the key in the exception.
+    """
     with pytest.raises(ValueError, match="TEACHER_API_KEY: found a character") as caught:
         Teacher("https://teacher.invalid/v1", "m", KEY + "，")
     assert KEY not in str(caught.value)
@@ -382,7 +409,9 @@ def test_a_key_that_was_copied_badly_is_refused_without_being_shown():
 
 
 def test_store_survives_many_threads(tmp_path):
-    """sqlite connections refuse other threads, and two writers at once raise `database is locked`."""
+    """sqlite connections refuse other threads, and
+    two writers at once raise `database is locked`.
+    """
     store, errors = Store(tmp_path / "s.sqlite"), []
 
     def write(start):
@@ -465,7 +494,9 @@ def post(url: str, body: bytes) -> tuple[int, dict]:
 
 
 def test_recorded_teacher_speaks_the_protocol():
-    """A stand-in that is not the real protocol proves nothing about the code that asks a paid teacher."""
+    """A stand-in that is not the real protocol proves
+    nothing about the code that asks a paid teacher.
+    """
     with RecordedTeacher(BANK) as server:
         url = f"{server.base_url}/chat/completions"
         body = {"model": server.model, "messages": chat("翻译成英文：\n骆驼")}
@@ -550,7 +581,9 @@ def test_recorded_teacher_is_deterministic_and_never_repeats_the_given_examples(
 
 
 def test_open_teacher_says_which_teacher_it_is(monkeypatch, capsys, tmp_path):
-    """Nobody should learn from the bill, or from the answers, which of the two teachers was asked."""
+    """Nobody should learn from the bill, or from the
+    answers, which of the two teachers was asked.
+    """
     monkeypatch.setenv(
         "TEACHER_API_KEY", KEY
     )  # a key alone, as many shells have one, is no paid teacher
@@ -575,7 +608,9 @@ def test_open_teacher_says_which_teacher_it_is(monkeypatch, capsys, tmp_path):
 
 
 def test_a_teacher_on_this_machine_is_asked_past_any_proxy(monkeypatch):
-    """Classrooms set HTTP_PROXY; a request to 127.0.0.1 then went to the proxy, which cannot reach it."""
+    """Classrooms set HTTP_PROXY; a request to 127.0.0.1
+    then went to the proxy, which cannot reach it.
+    """
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     for name in ("NO_PROXY", "no_proxy"):
@@ -589,7 +624,9 @@ def test_a_teacher_on_this_machine_is_asked_past_any_proxy(monkeypatch):
 
 
 def test_respond_gives_instruction_rows_and_says_what_it_left_out():
-    """The stand-in's excuse, or half an answer, must not become training data; nor may a row vanish without a reason."""
+    """The stand-in's excuse, or half an answer, must not become
+    training data; nor may a row vanish without a reason.
+    """
     rows = [
         {**BANK[-1], "source": "topic_guided"},
         {"instruction": "没有录过的？", "input": ""},
@@ -617,12 +654,14 @@ def test_prompts_are_those_of_lamini():
     assert EXAMPLE_GUIDED["en"].format(examples=lines, count=20) == (
         "<example>a</example>\n<example>b</example>\n<example>c</example>\n\n"
         "Generate 20 diverse examples that are similar to the provided examples.\n"
-        "You do not need to provide a response to the generated examples.\nEach example must include an instruction.\n"
+        "You do not need to provide a response to the generated examples.\n"
+        "Each example must include an instruction.\n"
         "Each generated instruction can be either an imperative sentence or a question.\n"
         'Each example must start with the label "<example>" and end with the label "</example>".'
     )
     assert TOPIC_GUIDED_EN.format(examples=lines, count=20, topics="A, B, C").splitlines()[4] == (
-        'Generate 20 diverse examples that are similar to the provided examples with the topics "A, B, C".'
+        "Generate 20 diverse examples that are similar to the provided examples "
+        'with the topics "A, B, C".'
     )
 
 
@@ -653,7 +692,9 @@ def test_guided_counts_every_example_once(httpserver):
 
 
 def test_guided_failures_are_told_and_more_requests_keep_the_first_prompts(httpserver):
-    """Prompts that change with the number of requests throw away the store; a failed request must not pass as silence."""
+    """Prompts that change with the number of requests throw
+    away the store; a failed request must not pass as silence.
+    """
     serve(httpserver, lambda question, often: 400)
     teacher = teacher_at(httpserver)
     few, more = (example_guided(teacher, SEEDS, n, progress=False) for n in (2, 5))
@@ -686,7 +727,9 @@ def test_guided_failures_are_told_and_more_requests_keep_the_first_prompts(https
     ],
 )
 def test_parse_examples_by_hand(text, found, dropped):
-    """Each of these forms came from a real model, and a parser of one regular expression lost or glued its examples."""
+    """Each of these forms came from a real model, and a parser
+    of one regular expression lost or glued its examples.
+    """
     assert parse_examples(text) == (found, dropped)
 
 
@@ -710,7 +753,9 @@ PIECES = st.sampled_from(
 @settings(max_examples=150, deadline=None)
 @given(st.one_of(st.text(max_size=60), st.lists(PIECES, max_size=25).map("".join)))
 def test_parse_examples_never_raises_and_leaves_no_tag(text):
-    """One odd reply among a hundred thousand must not end the run, nor teach a student to write tags."""
+    """One odd reply among a hundred thousand must not
+    end the run, nor teach a student to write tags.
+    """
     found, dropped = parse_examples(text)
     for piece in found + dropped:
         assert piece == piece.strip()

@@ -21,7 +21,9 @@ BANK, SEEDS = read_jsonl(EMBEDDED / "bank.jsonl"), read_jsonl(EMBEDDED / "seeds.
 
 
 def test_a_set_grows_to_its_target_or_until_it_is_dry(tmp_path):
-    """Nothing nearly repeats a seed or another row, the account adds up, and a second run pays for nothing."""
+    """Nothing nearly repeats a seed or another row, the
+    account adds up, and a second run pays for nothing.
+    """
     seen = []
     with RecordedTeacher(BANK) as server:
         teacher = Teacher(server.base_url, server.model, store=tmp_path / "s.sqlite")
@@ -52,14 +54,18 @@ def test_a_set_grows_to_its_target_or_until_it_is_dry(tmp_path):
 
 DUMP = """-- MySQL dump
 CREATE TABLE `category` (`cat_id` int);
-INSERT INTO `category` VALUES (1,'中国茶文化',80,12,0),(2,'O\\'Brien_(band)',60,11,1),(3,'Tea''s_culture',99,30,0);
-INSERT INTO `category` VALUES (4,'2019年电影',900,40,0),(5,'茶具',51,11,0),(6,'需要清理的条目',9999,99,0),(7,'茶叶',50,11,0);
+INSERT INTO `category` VALUES (1,'中国茶文化',80,12,0),(2,'O\\'Brien_(band)',60,11,1),\
+(3,'Tea''s_culture',99,30,0);
+INSERT INTO `category` VALUES (4,'2019年电影',900,40,0),(5,'茶具',51,11,0),\
+(6,'需要清理的条目',9999,99,0),(7,'茶叶',50,11,0);
 """
 
 
 @pytest.mark.parametrize("ending", ["sql", "sql.gz"])
 def test_category_dumps_are_read_and_filtered(ending, tmp_path):
-    """A title with a quote or a bracket in it broke the row apart, and the rest of the line with it."""
+    """A title with a quote or a bracket in it broke
+    the row apart, and the rest of the line with it.
+    """
     path = tmp_path / f"zhwiki-category.{ending}"
     path.write_bytes(gzip.compress(DUMP.encode()) if ending.endswith("gz") else DUMP.encode())
     rows = list(read_categories(path))
@@ -76,7 +82,9 @@ def test_category_dumps_are_read_and_filtered(ending, tmp_path):
 
 
 def test_word_lists_of_the_mirror_make_topics(mirror, tmp_path):
-    """THUOCL's words come as rows with a field of their own name, and must not be read as JSON texts."""
+    """THUOCL's words come as rows with a field of
+    their own name, and must not be read as JSON texts.
+    """
     rows = list(islice(read("thuocl", "train", False), 3000))
     write_jsonl(tmp_path / "words.jsonl", rows)
     assert topics_of_file(tmp_path / "words.jsonl") == [row["word"] for row in rows]

@@ -1,4 +1,6 @@
-"""Stage 02 under strain: faults of every kind, kills, several processes on one store, rates, budgets, and what a store may never show."""
+"""Stage 02 under strain: faults of every kind, kills, several processes
+on one store, rates, budgets, and what a store may never show.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,9 @@ def at(server: RecordedTeacher, store=None, **options) -> Teacher:
 
 
 def test_faults_of_every_kind_lose_no_answer(tmp_path):
-    """A third of all requests going wrong, each in its own way, is a bad night at a real provider; every row must be answered."""
+    """A third of all requests going wrong, each in its own way,
+    is a bad night at a real provider; every row must be answered.
+    """
     with RecordedTeacher(BANK, faults=Faults(0.3, seed=1, hang=0.4)) as server:
         teacher = at(server, tmp_path / "s.sqlite", concurrency=64, timeout=0.3)
         replies = teacher.ask(questions(2000), progress=False)
@@ -88,12 +92,15 @@ from miniluotuo_utils.teacher.client import chat
 base, model, store, questions = sys.argv[1:5]
 teacher = Teacher(base, model, "sk-never-seen-0815", store, concurrency=32)
 print("begun", flush=True)
-print(teacher.fill((chat(row["q"]) for row in iter_jsonl(questions)), progress=False), teacher.spent["asked"], flush=True)
+counts = teacher.fill((chat(row["q"]) for row in iter_jsonl(questions)), progress=False)
+print(counts, teacher.spent["asked"], flush=True)
 """
 
 
 def worker(server: RecordedTeacher, folder, count: int) -> subprocess.Popen:
-    """A process of its own that asks the first `count` questions of the bank through the store in `folder`."""
+    """A process of its own that asks the first `count`
+    questions of the bank through the store in `folder`.
+    """
     path = folder / "questions.jsonl"
     if not path.is_file():
         path.write_text(
@@ -116,26 +123,30 @@ def worker(server: RecordedTeacher, folder, count: int) -> subprocess.Popen:
 def test_kill_9_five_times_and_nothing_is_paid_twice_or_lost(tmp_path):
     """Colab, a full laptop battery, a cluster's time limit: the run goes on from its store."""
     with RecordedTeacher(BANK, latency=0.05) as server:
-        for moment in (0.25, 0.6, 0.4, 0.9, 0.3):
-            process = worker(server, tmp_path, 2000)
-            time.sleep(moment)
+        for goal in (60, 200, 330, 600, 700):
+            process = worker(server, tmp_path, 1000)
+            while (
+                server.answered.total() < goal
+            ):  # in the middle of asking, however slow the machine
+                time.sleep(0.01)
             process.send_signal(signal.SIGKILL)
             process.wait()
             assert sqlite3.connect(tmp_path / "s.sqlite").execute(
                 "PRAGMA integrity_check"
             ).fetchone() == ("ok",)
-        last = worker(server, tmp_path, 2000)
+        last = worker(server, tmp_path, 1000)
         assert last.wait(120) == 0
-        assert "'answered': 2000, 'failed': 0" in last.stdout.read()
+        assert "'answered': 1000, 'failed': 0" in last.stdout.read()
         answered = Counter(server.answered.values())
-    assert sum(server.answered.values()) - 2000 <= 5 * 32, (
-        answered
-    )  # only what was in flight at a kill is asked again
-    assert len(server.answered) == 2000 == Store(tmp_path / "s.sqlite").counts()["replies"]
+    # Only what was in flight at a kill is asked again.
+    assert server.answered.total() - 1000 <= 5 * 32, answered
+    assert len(server.answered) == 1000 == Store(tmp_path / "s.sqlite").counts()["replies"]
 
 
 def test_two_processes_on_one_store_ask_for_nothing_twice(tmp_path):
-    """Two terminals, or two nodes of a cluster on one shared file, once paid twice for everything."""
+    """Two terminals, or two nodes of a cluster on
+    one shared file, once paid twice for everything.
+    """
     with RecordedTeacher(BANK, latency=0.05) as server:
         both = [worker(server, tmp_path, 600) for _ in range(2)]
         printed = [process.communicate(timeout=120)[0] for process in both]
@@ -150,7 +161,9 @@ def test_two_processes_on_one_store_ask_for_nothing_twice(tmp_path):
 
 
 def test_a_new_store_opens_while_another_process_begins_to_write_to_it(tmp_path):
-    """Where two processes open a new store together sqlite says `database is locked` at once, whatever the timeout."""
+    """Where two processes open a new store together sqlite
+    says `database is locked` at once, whatever the timeout.
+    """
     other = sqlite3.connect(tmp_path / "s.sqlite", isolation_level=None, check_same_thread=False)
     other.execute("CREATE TABLE x (a)")
     other.execute("BEGIN IMMEDIATE")
@@ -160,7 +173,9 @@ def test_a_new_store_opens_while_another_process_begins_to_write_to_it(tmp_path)
 
 
 def test_a_reply_that_arrives_between_look_and_claim_is_not_asked_for_again(tmp_path, monkeypatch):
-    """Nothing there; the other process stores its reply and gives its claim back; we claim, and paid a second time."""
+    """Nothing there; the other process stores its reply and
+    gives its claim back; we claim, and paid a second time.
+    """
     claim = Store.claim
 
     def late(self, key, owner):
@@ -202,7 +217,9 @@ def test_claims_of_the_dead_and_of_the_silent_are_taken_over(tmp_path):
 
 
 def test_two_teachers_on_one_store_object_share_its_claims():
-    """Two threads of a notebook with one store once paid twice, and the first to end gave the other's claims away."""
+    """Two threads of a notebook with one store once paid
+    twice, and the first to end gave the other's claims away.
+    """
     store = Store()
     with RecordedTeacher(BANK, latency=0.3) as server:
         teachers = [at(server, store) for _ in range(3)]
@@ -219,7 +236,9 @@ def test_two_teachers_on_one_store_object_share_its_claims():
 
 
 def test_what_was_perhaps_billed_counts_against_the_budget(httpserver):
-    """A server without usage, and tries that timed out after the server had answered, were free of charge in our books."""
+    """A server without usage, and tries that timed out after
+    the server had answered, were free of charge in our books.
+    """
     from werkzeug import Response
 
     asked = []
@@ -253,7 +272,9 @@ def test_what_was_perhaps_billed_counts_against_the_budget(httpserver):
 
 
 def test_half_a_key_is_a_leak_too(httpserver):
-    """The error text was cut first and masked then: the beginning of a key at the cut stayed in it."""
+    """The error text was cut first and masked then:
+    the beginning of a key at the cut stayed in it.
+    """
     from werkzeug import Response
 
     httpserver.expect_request("/v1/chat/completions").respond_with_handler(
@@ -288,20 +309,22 @@ def test_an_outage_is_not_a_dry_set(tmp_path):
 
 
 def test_fewer_requests_are_open_while_the_server_refuses():
-    """A fixed number of open requests against a server that says 429 is a ban; one that never grows again is a lost night."""
-    with RecordedTeacher(
-        BANK, faults=Faults(1.0, ["429"], retry_after=0.1), latency=0.01
-    ) as server:
+    """A fixed number of open requests against a server that says
+    429 is a ban; one that never grows again is a lost night.
+    """
+    faults = Faults(1.0, ["429"], retry_after=0.1)
+    with RecordedTeacher(BANK, faults=faults, latency=0.01) as server:
         limits = []
         original = Concurrency.refused
 
         def seen(self, *values):
             original(self, *values)
             limits.append((self, self.limit))
+            if len(limits) == 40:
+                server.faults = Faults()
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Concurrency, "refused", seen)
-            threading.Timer(0.4, lambda: setattr(server, "faults", Faults())).start()
             replies = at(server, concurrency=16).ask(questions(400), progress=False)
     assert all(r.usable for r in replies)
     assert min(limit for _, limit in limits) <= 8, "halved while refused"
@@ -309,7 +332,9 @@ def test_fewer_requests_are_open_while_the_server_refuses():
 
 
 def test_tokens_per_minute_follow_the_reported_usage():
-    """Providers count tokens as they see them; a limit on our own guess alone is passed or wasted."""
+    """Providers count tokens as they see them; a
+    limit on our own guess alone is passed or wasted.
+    """
     with RecordedTeacher(BANK) as server:
         teacher = at(
             server, tokens_per_minute=60 * 600
@@ -348,8 +373,21 @@ def test_a_budget_is_never_passed_and_what_was_paid_for_is_kept(budget, tmp_path
         Budget(money=1.0)
 
 
+def test_equal_questions_do_not_wait_for_one_that_ended_the_run():
+    """Where the budget ended a run, a worker that
+    waited for the same question's reply waited on.
+    """
+    with RecordedTeacher(BANK) as server:
+        teacher = at(server, budget=Budget(tokens=10))
+        with pytest.raises(BudgetReached):
+            teacher.ask([chat(BANK[0]["instruction"])] * 4, progress=False, max_tokens=40)
+        assert not server.answered
+
+
 def test_a_dry_run_projects_from_a_sample_that_is_paid_for_once(tmp_path):
-    """An estimate from character counts was three times off; a sample that is thrown away is money thrown away."""
+    """An estimate from character counts was three times
+    off; a sample that is thrown away is money thrown away.
+    """
     with RecordedTeacher(BANK) as server:
         teacher = at(
             server, tmp_path / "s.sqlite", budget=Budget(prices={"prompt": 1.0, "completion": 2.0})
@@ -391,7 +429,9 @@ def test_a_refused_key_stops_the_run_at_once(httpserver, tmp_path):
 
 
 def test_memory_does_not_grow_with_the_number_of_requests(tmp_path):
-    """A list of a million replies is gigabytes; `fill` keeps none, and reads its requests as it goes."""
+    """A list of a million replies is gigabytes; `fill`
+    keeps none, and reads its requests as it goes.
+    """
     code = """
 import resource, sys
 from miniluotuo_utils.teacher import RecordedTeacher, Teacher
@@ -434,7 +474,9 @@ def test_a_full_disk_stops_the_run_and_keeps_the_store(tmp_path):
 
 
 def test_replies_are_marked_kept_and_exported(tmp_path):
-    """Cut, empty and refused replies are paid for: they must be found again, and not be learned from."""
+    """Cut, empty and refused replies are paid for:
+    they must be found again, and not be learned from.
+    """
     store = Store(tmp_path / "s.sqlite")
     replies = {
         "问": Reply("答。", "stop", 3, 2, "m-1"),
@@ -487,7 +529,9 @@ def shell(server, *arguments, **more) -> subprocess.CompletedProcess:
 
 
 def test_respond_fills_a_file_in_order_or_writes_nothing(tmp_path):
-    """A half-filled file looks finished; and a key among the arguments stands in every process list."""
+    """A half-filled file looks finished; and a key
+    among the arguments stands in every process list.
+    """
     rows = [{"instruction": row["instruction"], "id": i} for i, row in enumerate(BANK[:60])]
     source, target, store = (
         tmp_path / "prompts.jsonl",

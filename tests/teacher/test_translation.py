@@ -1,4 +1,6 @@
-"""Translation with marks, and structured replies: what can be recovered is recovered, the rest is reported, and nothing raises."""
+"""Translation with marks, and structured replies: what can be
+recovered is recovered, the rest is reported, and nothing raises.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,9 @@ class Scripted:
 
 
 def test_our_forty_sentences_in_three_formats():
-    """34 good translations, 6 with the faults that real teachers make: 39 come back true, and the one without a name is reported."""
+    """34 good translations, 6 with the faults that real teachers
+    make: 39 come back true, and the one without a name is reported.
+    """
     assert [mark(record).text for record in RECORDS] == [row["marked"] for row in OWN]
     assert len(OWN) == 40
     names = {k: v for c in ("wnut17", "conll04") for k, v in (CATALOG[c].type_names or {}).items()}
@@ -132,7 +136,9 @@ def test_unmark_never_raises_and_leaves_no_mark(text):
 
 
 def test_what_cannot_be_marked_is_reported_and_not_asked():
-    """A name without a place, overlapping spans, a sentence with a mark in it: asking would cost money for nothing."""
+    """A name without a place, overlapping spans, a sentence
+    with a mark in it: asking would cost money for nothing.
+    """
     bad = [
         {"sentence": "a b", "entities": [{"name": "a", "type": "t", "pos": None}]},
         {
@@ -206,7 +212,9 @@ def shuffled(marked: str, draw: random.Random) -> str:
 
 @pytest.mark.parametrize("habit", ["echo", "shuffle", "double", "drop", "drop once", "unclose"])
 def test_every_row_of_wnut17_and_conll04_with_every_habit(mirror, habit):
-    """What can be recovered is, the rest is reported: nothing vanishes, and every record that comes back is true."""
+    """What can be recovered is, the rest is reported: nothing
+    vanishes, and every record that comes back is true.
+    """
     records = [
         r
         for name in ("wnut17", "conll04")
@@ -256,7 +264,9 @@ class City(BaseModel):
 
 
 def test_structured_replies_are_validated_and_asked_for_once_more():
-    """A field that is sometimes a text and sometimes a list breaks the code that reads it, a week later."""
+    """A field that is sometimes a text and sometimes a
+    list breaks the code that reads it, a week later.
+    """
     script = {
         "武汉": ['好的：```json\n{"name": "武汉", "rivers": ["长江", "汉江"]}\n```'],
         "兰州": ['{"name": "兰州", "rivers": []}', '{"name": "兰州", "rivers": ["黄河"]}'],
