@@ -1,13 +1,13 @@
-"""What stands below and above a student: a look-up of what the training records named, and a teacher's recorded answers.
+"""Predict by looking up what the training records named: the floor below every student.
 
-In: training records and sentences, or recorded rows. Out: predicted IE records, or what `extract` takes in place of a student.
-No learning, no model, a few milliseconds. Shown in notebook 05.
+In: training records and sentences. Out: predicted IE records, in milliseconds and without a model.
+Shown in notebook 05.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from miniluotuo_utils.ie.schema import field_of
 from miniluotuo_utils.ie.spans import Place, mentioned, to_record
@@ -16,27 +16,30 @@ from miniluotuo_utils.ie.spans import Place, mentioned, to_record
 def dictionary_baseline(
     train: Sequence[Mapping], sentences: Iterable[str], task: str
 ) -> list[dict]:
-    """Records of `sentences`, predicted with what `train` names.
+    """Return IE records of `sentences`, predicted with what the records of `train` name.
 
-    NER: the names seen in training, longest first, at every place, with their most frequent type. RE: the triples
-    seen in training whose head and tail both stand in the sentence. EE: the triggers seen, with their most frequent
-    event type; as arguments the names seen in that type of event, with their most frequent role.
+    NER: the names seen in training, longest first, at every place, with their most frequent type.
+    RE: the triples seen in training whose head and tail both stand in the sentence.
+    EE: the triggers seen, with their most frequent event type; as arguments the names seen in that
+    type of event, with their most frequent role.
 
-    >>> train = [{"sentence": "李白", "entities": [{"name": "李白", "type": "人物", "pos": [0, 2]}]}]
+    Raises ValueError for an unknown task.
+
+    >>> poet = {"name": "李白", "type": "人物", "pos": [0, 2]}
+    >>> train = [{"sentence": "李白", "entities": [poet]}]
     >>> dictionary_baseline(train, ["问李白"], "NER")[0]["entities"]
     [{'name': '李白', 'type': '人物', 'pos': [1, 3]}]
     """
-    field = field_of(task)
-    predict = {"entities": entity_lookup, "relations": relation_lookup, "events": event_lookup}[
-        field
-    ](train)
+    field, sentences = field_of(task), list(sentences)
+    find = {"NER": find_entities, "RE": find_relations, "EE": find_events}[task]
     return [
-        {"sentence": sentence, "source": "", field: predict(sentence)} for sentence in sentences
+        {"sentence": sentence, "source": "", field: items}
+        for sentence, items in zip(sentences, find(train, sentences), strict=True)
     ]
 
 
 def most_frequent(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Each name with the label that it carries most often, the first seen of equals.
+    """Return each name with the label that it carries most often, the first seen of equals.
 
     >>> most_frequent([("南京", "地点"), ("南京", "机构"), ("南京", "机构")])
     {'南京': '机构'}
@@ -48,7 +51,7 @@ def most_frequent(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 def longest_matches(sentence: str, names: Collection[str]) -> list[Place]:
-    """The places of known names, left to right, at each the longest name, none overlapping (forward maximum match).
+    """Return the places of known names, left to right, none overlapping: forward maximum match.
 
     >>> longest_matches("南京市长江大桥", {"南京", "南京市", "市长", "长江"})
     [(0, 3), (3, 5)]
@@ -64,64 +67,53 @@ def longest_matches(sentence: str, names: Collection[str]) -> list[Place]:
     return found
 
 
-def entity_lookup(train: Sequence[Mapping]) -> Callable[[str], list[dict]]:
-    """A function from a sentence to its entities."""
+def find_entities(train: Sequence[Mapping], sentences: Iterable[str]) -> Iterator[list[dict]]:
+    """Yield the known entities of each sentence."""
     types = most_frequent((e["name"], e["type"]) for record in train for e in record["entities"])
+    for sentence in sentences:
+        places = longest_matches(sentence, types)
+        names = [sentence[start:end] for start, end in places]
+        yield [
+            {"name": name, "type": types[name], "pos": list(place)}
+            for name, place in zip(names, places, strict=True)
+        ]
 
-    def predict(sentence: str) -> list[dict]:
-        names = (
-            (sentence[start:end], [start, end]) for start, end in longest_matches(sentence, types)
-        )
-        return [{"name": name, "type": types[name], "pos": pos} for name, pos in names]
 
-    return predict
-
-
-def relation_lookup(train: Sequence[Mapping]) -> Callable[[str], list[dict]]:
-    """A function from a sentence to its relations."""
+def find_relations(train: Sequence[Mapping], sentences: Iterable[str]) -> Iterator[list[dict]]:
+    """Yield the known relations of each sentence."""
     tails: dict[str, dict] = {}  # head -> {(type, tail): None}, a set that keeps its order
     for relation in (r for record in train for r in record["relations"]):
-        tails.setdefault(relation["head"]["name"], {})[
-            relation["type"], relation["tail"]["name"]
-        ] = None
-
-    def predict(sentence: str) -> list[dict]:
+        known = tails.setdefault(relation["head"]["name"], {})
+        known[relation["type"], relation["tail"]["name"]] = None
+    for sentence in sentences:
+        heads = [head for head in tails if head in sentence]
         items = [
             {"head": head, "type": kind, "tail": tail}
-            for head in tails
-            if head in sentence
+            for head in heads
             for kind, tail in tails[head]
             if tail in sentence
         ]
-        return to_record(sentence, items, "RE")["relations"]
-
-    return predict
+        yield to_record(sentence, items, "RE")["relations"]
 
 
-def event_lookup(train: Sequence[Mapping]) -> Callable[[str], list[dict]]:
-    """A function from a sentence to its events."""
+def find_events(train: Sequence[Mapping], sentences: Iterable[str]) -> Iterator[list[dict]]:
+    """Yield the known events of each sentence."""
     events = [event for record in train for event in record["events"]]
     types = most_frequent((event["trigger"], event["type"]) for event in events)
     seen: defaultdict[str, list] = defaultdict(list)
     for event in events:
-        seen[event["type"]] += [
-            (argument["name"], argument["role"]) for argument in event.get("arguments") or ()
-        ]
+        arguments = event.get("arguments") or ()
+        seen[event["type"]] += [(argument["name"], argument["role"]) for argument in arguments]
     roles = {kind: most_frequent(pairs) for kind, pairs in seen.items()}
-
-    def predict(sentence: str) -> list[dict]:
-        return [
-            event_at(sentence, start, end, types, roles)
-            for start, end in longest_matches(sentence, types)
-        ]
-
-    return predict
+    for sentence in sentences:
+        places = longest_matches(sentence, types)
+        yield [event_at(sentence, start, end, types, roles) for start, end in places]
 
 
 def event_at(
     sentence: str, start: int, end: int, types: Mapping[str, str], roles: Mapping[str, Mapping]
 ) -> dict:
-    """The event of a trigger, with each of its type's names that the sentence holds as one argument."""
+    """Return the event of a trigger; its arguments are its type's names that the sentence holds."""
     kind = types[sentence[start:end]]
     known = roles[kind]
     names = list(dict.fromkeys(sentence[a:b] for a, b in longest_matches(sentence, known)))

@@ -103,11 +103,14 @@ def extract(
     rows = ask(parts, pieces, schema, task, form)
 
     # What follows the JSON costs time and says nothing; a grammar ends the answer by itself.
-    options = {"stop_at_json": True} if style == "json" else {}
+    options = dict(max_new_tokens=max_new_tokens, batch_size=batch_size)
     if constrained:
-        allowed = [grammar(parts[r["record"]], r["types"], task, schema) for r in rows]
-        options = {"grammar": allowed}
-    answers = complete(student, rows, generate, max_new_tokens, batch_size, options)
+        options["grammar"] = [
+            grammar(parts[row["record"]], row["types"], task, schema) for row in rows
+        ]
+    elif style == "json":
+        options["stop_at_json"] = True
+    answers = complete(student, rows, generate, **options)
 
     parsed = [parse(a, task, style, row["types"]) for a, row in zip(answers, rows, strict=True)]
     items = merged(rows, [p.items for p in parsed], len(parts))
@@ -169,14 +172,11 @@ def complete(
     student: Any,
     rows: Sequence[Mapping],
     generate: Callable[..., list[str]] | None,
-    max_new_tokens: int,
-    batch_size: int,
-    options: Mapping[str, Any],
+    **options: Any,
 ) -> list[str]:
     """Return the answers to `rows`, by the student or by what answers in its place."""
-    prompts = [row_prompt(row) for row in rows]
-    room = {"max_new_tokens": max_new_tokens, "batch_size": batch_size}
-    return list((generate or generation.generate)(student, prompts, **room, **options))
+    write = generate or generation.generate
+    return list(write(student, [row_prompt(row) for row in rows], **options))
 
 
 def read(
@@ -208,8 +208,8 @@ def summary(
     """Return the records with everything that is counted about them."""
     # A grammar lets nothing wrong be said: its answers are incomplete only where they were cut off.
     cut_off = [constrained and ("truncated" in p.repairs or not p.ok) for p in parsed]
-    uncut = [p for p, is_cut in zip(parsed, cut_off, strict=True) if not is_cut]
-    broken = [not (p.ok or is_cut) for p, is_cut in zip(parsed, cut_off, strict=True)]
+    broken = [not (p.ok or constrained) for p in parsed]
+    repaired = [p.ok and bool(p.repairs) for p in parsed]
     unread = {row["text"] for row, bad in zip(rows, broken, strict=True) if bad}
 
     ambiguous = [guessed(record) if policy == "first" else [] for record in records]
@@ -218,7 +218,7 @@ def summary(
     counts = {
         "answers": len(answers),
         "unparsable": sum(broken),
-        "repaired": sum(p.ok and bool(p.repairs) for p in uncut),
+        "repaired": sum(r and not c for r, c in zip(repaired, cut_off, strict=True)),
         "not_in_text": places.count(None),
         "off_schema": known.count(False),
         "ambiguous": sum(map(len, ambiguous)),

@@ -1,10 +1,12 @@
-"""The other way to find entities: a label for each token, from a student's own body. Shown in notebook 05.
+"""Find entities by a label for each token, from a student's own body. Shown in notebook 05.
 
-In: a student and NER records to train on. Out: a `Tagger`, whose predictions are IE records that `score` takes.
+In: a student and NER records to train on. Out: a `Tagger`, whose predictions are IE records that
+`score` takes.
 """
 
 from __future__ import annotations
 
+import math
 import random
 import re
 import time
@@ -30,10 +32,12 @@ WARM = 0.05  # share of the training in which the learning rate rises
 class Tagger:
     """A token classifier, the tokenizer that it reads with, and how its training went.
 
-    labels: `O`, then `B-` and `I-` of each type. counts, of the training records: entities, those left out because
-    they have no place (`unplaced`) or overlap a longer one (`overlapping`), those that begin or end inside a token
-    (`inside_token`: learned with the tokens that they fill by more than half), and sentences longer than the model's
-    context (`cut`).
+    labels: `O`, then `B-` and `I-` of each type.
+    counts, of the training records: `entities`; those left out because they have no place
+      (`unplaced`) or overlap a longer one (`overlapping`); those that begin or end inside a token
+      (`inside_token`), learned with the tokens that they fill by more than half; sentences longer
+      than the model's context (`cut`), read in parts.
+    steps, seconds: of the training.
     """
 
     model: PreTrainedModel
@@ -44,48 +48,41 @@ class Tagger:
     seconds: float = 0.0
 
     def predict(self, sentences: Sequence[str], batch_size: int = 32) -> list[dict]:
-        """The entities of each sentence as an IE record; every `pos` cuts its name out, and none overlaps another."""
+        """Return the entities of each sentence as an IE record.
+
+        Every `pos` cuts its name out of the sentence, and no entity overlaps another.
+        """
         import torch
 
         read = [tokenised(self.tokenizer, sentence) for sentence in sentences]
         tags = [[IGNORED] * len(ids) for ids, _ in read]
-        parts = sorted(
-            (
-                (n, a, b)
-                for n, (ids, _) in enumerate(read)
-                for a, b in windows(len(ids), context(self.model))
-            ),
-            key=lambda part: part[2] - part[1],
-        )
+
+        # Parts of similar length together: a batch is padded to its longest.
+        size = context(self.model)
+        parts = [(n, a, b) for n, own in enumerate(tags) for a, b in stretches(len(own), size)]
+        parts.sort(key=lambda part: part[2] - part[1])
         self.model.eval()
-        for first in range(0, len(parts), batch_size):
-            batch = parts[first : first + batch_size]
+        for at in range(0, len(parts), batch_size):
+            batch = parts[at : at + batch_size]
             with torch.inference_mode():
-                best = (
-                    logits(self.model, [read[n][0][a:b] for n, a, b in batch]).argmax(-1).tolist()
-                )
-            for (n, a, b), found in zip(batch, best, strict=True):
-                tags[n][a:b] = found[: b - a]
+                scores = logits(self.model, [read[n][0][a:b] for n, a, b in batch])
+            for (n, a, b), best in zip(batch, scores.argmax(-1).tolist(), strict=True):
+                tags[n][a:b] = best[: b - a]
         return [
-            self.record(*of_one)
-            for of_one in zip(sentences, (places for _, places in read), tags, strict=True)
+            self.record(sentence, places, own)
+            for sentence, (_, places), own in zip(sentences, read, tags, strict=True)
         ]
 
     def record(self, sentence: str, places: Sequence[Place | None], tags: Sequence[int]) -> dict:
-        """A sentence with the entities that the tags of its tokens say."""
+        """Return a sentence with the entities that the tags of its tokens say."""
         labelled = [
             (place, self.labels[tag]) for place, tag in zip(places, tags, strict=True) if place
         ]
-        found = (
-            (kind, *trimmed(sentence, labelled[a][0][0], labelled[b - 1][0][1]))
-            for kind, a, b in chunks([tag for _, tag in labelled])
-        )
-        entities = [{"name": sentence[a:b], "type": kind, "pos": [a, b]} for kind, a, b in found]
-        return {
-            "sentence": sentence,
-            "source": "",
-            "entities": [entity for entity in entities if entity["name"]],
-        }
+        entities = []
+        for kind, first, last in chunks(tag for _, tag in labelled):
+            start, end = trimmed(sentence, labelled[first][0][0], labelled[last - 1][0][1])
+            entities.append({"name": sentence[start:end], "type": kind, "pos": [start, end]})
+        return {"sentence": sentence, "source": "", "entities": entities}
 
 
 def train_tagger(
@@ -99,36 +96,47 @@ def train_tagger(
     learning_rate: float = 1e-3,
     seed: int = 42,
 ) -> Tagger:
-    """A BIO tagger (transformers' `AutoModelForTokenClassification`) trained on NER records, on the student's device.
+    """Train a BIO tagger on NER records, on the student's device.
 
-    It starts from a copy of `student.model`'s weights, all but the output layer, so it is as large as the student and
-    has read the same texts; `student.model` stays as it is. A causal student sees only what stands left of a token:
-    `bidirectional` lets every token look both ways, which its pre-training never did and a few hundred steps teach.
-    The training ends after `epochs` or `minutes`, whichever comes first; without `minutes` the seed decides it wholly.
-    ValueError for records without entities, and for a student that is quantised or has an adapter.
+    student: a causal student; `student.model` stays as it is. The tagger, transformers'
+      `AutoModelForTokenClassification`, starts from a copy of its weights, all but the output
+      layer, so it is as large as the student and has read the same texts.
+    bidirectional: let every token look both ways. A causal student sees only what stands left of a
+      token; its pre-training never looked right, and a few hundred steps teach it.
+    epochs, minutes: whichever ends first. The learning rate rises and falls with the share that is
+      done, so with `minutes` the clock has a say in every step; without, `seed` decides all.
+    batch_size: sentences in a step. learning_rate: its highest value.
+
+    Raises ValueError for records without entities, for `epochs` or `batch_size` that are not
+    positive, and for a student that is quantised or has an adapter.
     """
     import torch
     from transformers import set_seed
 
-    types = schema_of(records, "NER")
+    started = time.time()
+    labels = ["O", *(f"{mark}-{kind}" for kind in schema_of(records, "NER") for mark in "BI")]
     if epochs <= 0 or batch_size < 1:
         raise ValueError(
             f"epochs is {epochs} and batch_size {batch_size}; expected more than 0 and at least 1"
         )
-    if not types:
+    if labels == ["O"]:
         raise ValueError(
             f"found no entity in {len(records)} records, expected NER records to learn from"
         )
-    started, labels = time.time(), ["O", *(f"{mark}-{kind}" for kind in types for mark in "BI")]
+
+    # The student's body, which has read much, under an output layer that the seed draws.
     set_seed(seed)
     tagger = Tagger(classifier(student, labels, bidirectional), student.tokenizer, labels)
     rows = list(training_rows(tagger, records))
-    order, planned = random.Random(seed), max(1, round(epochs * -(-len(rows) // batch_size)))
+
+    # Up over the first steps, while AdamW's averages are still young, then down to nothing.
+    planned = max(1, round(epochs * math.ceil(len(rows) / batch_size)))  # steps
     optimizer = torch.optim.AdamW(tagger.model.parameters(), learning_rate, weight_decay=0.01)
     tagger.model.train()
-    for batch in shuffled(rows, batch_size, order):
+    for batch in shuffled(rows, batch_size, random.Random(seed)):
         done = max(
-            tagger.steps / planned, (time.time() - started) / (60 * minutes) if minutes else 0.0
+            tagger.steps / planned,
+            (time.time() - started) / (60 * minutes) if minutes else 0.0,
         )
         if done >= 1:
             break
@@ -140,25 +148,60 @@ def train_tagger(
     return tagger
 
 
+def step(model: Any, batch: Sequence[tuple[Sequence[int], Sequence[int]]], optimizer: Any) -> None:
+    """Take one training step on a batch of (token ids, label ids)."""
+    import torch
+
+    scores = logits(model, [ids for ids, _ in batch])  # (rows, longest, labels)
+    labels = padded([tags for _, tags in batch], IGNORED).to(scores.device)  # (rows, longest)
+
+    # How surprised the model is by the right label: a mean over all tokens but the padding.
+    loss = torch.nn.functional.cross_entropy(
+        scores.flatten(0, 1),  # (rows × longest, labels)
+        labels.flatten(),  # (rows × longest,)
+        ignore_index=IGNORED,
+    )
+    loss.backward()  # every weight gets its gradient
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)  # no odd batch throws them far away
+    optimizer.step()  # every weight moves a little against its gradient
+    optimizer.zero_grad()  # or the next batch would add to these gradients
+
+
+def logits(model: Any, rows: Sequence[Sequence[int]]) -> Tensor:
+    """Return the scores of every label for each token: (rows, longest, labels)."""
+    ids = padded(rows, 0).to(model.device)  # (rows, longest)
+    mask = padded([[1] * len(row) for row in rows], 0).to(model.device)  # 0 on padding
+    return model(input_ids=ids, attention_mask=mask).logits
+
+
+def padded(rows: Sequence[Sequence[int]], filler: int) -> Tensor:
+    """Return rows filled up on the right: (rows, longest).
+
+    >>> padded([[5, 6, 7], [8]], 0).tolist()
+    [[5, 6, 7], [8, 0, 0]]
+    """
+    import torch
+
+    longest = max(map(len, rows))
+    return torch.tensor([[*row, *[filler] * (longest - len(row))] for row in rows])
+
+
 def classifier(student: Any, labels: Sequence[str], bidirectional: bool) -> PreTrainedModel:
-    """The student's body, copied in float32, under a new token classification layer."""
+    """Return the student's body, copied in float32, under a new token classification layer."""
     from transformers import AutoModelForTokenClassification
 
     model = student.model
-    if (
-        hasattr(model, "peft_config")
-        or getattr(model, "hf_quantizer", None)
-        or model.config.is_encoder_decoder
-    ):
+    quantised = getattr(model, "hf_quantizer", None)
+    if hasattr(model, "peft_config") or quantised or model.config.is_encoder_decoder:
         raise ValueError(
-            "found an adapter, quantised weights or an encoder-decoder, expected a plain causal student: "
-            "merge(student) an adapter first, load others without bits=…"
+            "found an adapter, quantised weights or an encoder-decoder, expected a plain causal "
+            "student: merge(student) an adapter first, load others without bits=…"
         )
     config = deepcopy(model.config)
-    config.id2label, config.label2id = (
-        dict(enumerate(labels)),
-        {label: i for i, label in enumerate(labels)},
-    )
+    numbers = {label: number for number, label in enumerate(labels)}
+    config.update({"id2label": dict(enumerate(labels)), "label2id": numbers})
+
+    # Most architectures ask their config whether a token may look to its right.
     if bidirectional:
         config.is_causal = False
     try:
@@ -168,15 +211,18 @@ def classifier(student: Any, labels: Sequence[str], bidirectional: bool) -> PreT
             f"transformers has no token classifier for {config.model_type}: take another student"
         ) from None
     tagger.base_model.load_state_dict(model.base_model.state_dict())
+
+    # Some architectures (GPT-Neo) build their mask without asking the config: try it.
     if bidirectional and not looks_right(tagger.eval()):
         raise ValueError(
-            f"a {config.model_type} cannot look to the right of a token (it does not heed config.is_causal): pass bidirectional=False"
+            f"a {config.model_type} cannot look to the right of a token (it does not heed "
+            "config.is_causal): pass bidirectional=False"
         )
     return tagger.to(model.device)
 
 
 def looks_right(model: Any) -> bool:
-    """Whether the first token's scores depend on the last one: tried, since some architectures (GPT-Neo) build their mask without asking."""
+    """Whether the scores of the first token depend on the last one."""
     import torch
 
     with torch.inference_mode():
@@ -185,20 +231,20 @@ def looks_right(model: Any) -> bool:
 
 
 def tokenised(tokenizer: Any, sentence: str) -> tuple[list[int], list[Place | None]]:
-    """The token ids of a sentence and the characters [start, end) of each; half of a surrogate pair is read as U+FFFD.
+    """Return the token ids of a sentence, and for each the characters [start, end) it stands for.
 
-    The place is None for a token that has no character of its own: a byte of a character that an earlier token began.
+    The place is None for a token that has no character of its own: a further byte of a character
+    that an earlier token began. Half of a surrogate pair is read as U+FFFD.
     """
-    read = tokenizer(
-        re.sub("[\ud800-\udfff]", "\ufffd", sentence),
-        return_offsets_mapping=True,
-        add_special_tokens=False,
-    )
+    readable = re.sub("[\ud800-\udfff]", "\ufffd", sentence)
+    read = tokenizer(readable, return_offsets_mapping=True, add_special_tokens=False)
     return read["input_ids"], own_places(sentence, read["offset_mapping"])
 
 
 def own_places(sentence: str, offsets: Iterable[Place]) -> list[Place | None]:
-    """The characters of each token, without white space around them, None where an earlier token has them.
+    """Return the characters of each token, without white space around them.
+
+    None stands for a token whose characters an earlier one has.
 
     >>> own_places("𠀀 好a", [(0, 1), (0, 1), (1, 3), (3, 4)])
     [(0, 1), None, (2, 3), (3, 4)]
@@ -212,60 +258,61 @@ def own_places(sentence: str, offsets: Iterable[Place]) -> list[Place | None]:
 
 
 def trimmed(sentence: str, start: int, end: int) -> Place:
-    """A span without the white space at its ends, unless it is nothing else.
+    """Return a span without the white space at its ends; one that is nothing else stays.
 
     >>> trimmed("a bc ", 1, 5)
     (2, 4)
     """
     text = sentence[start:end]
-    return (
-        (start + len(text) - len(text.lstrip()), end - len(text) + len(text.rstrip()))
-        if text.strip()
-        else (start, end)
-    )
+    if not text.strip():
+        return start, end
+    return end - len(text.lstrip()), start + len(text.rstrip())
 
 
 def apart(entities: Iterable[Mapping]) -> list[Mapping]:
-    """Entities with a place, none overlapping another, left to right; of those that overlap the longest stays, then the first.
+    """Return the entities that have a place and do not overlap each other, left to right.
 
-    >>> [e["pos"] for e in apart([{"pos": [0, 2]}, {"pos": [0, 4]}, {"pos": [4, 6]}, {"pos": None}])]
+    Of those that overlap the longest stays, of equally long ones the first.
+
+    >>> places = ([0, 2], [0, 4], [4, 6], None)
+    >>> [e["pos"] for e in apart({"pos": place} for place in places)]
     [[0, 4], [4, 6]]
     """
     kept: list[Mapping] = []
-    for entity in sorted(
-        (e for e in entities if e["pos"]), key=lambda e: (e["pos"][0] - e["pos"][1], e["pos"][0])
-    ):
-        if all(
-            entity["pos"][1] <= other["pos"][0] or other["pos"][1] <= entity["pos"][0]
-            for other in kept
-        ):
+    placed = [e for e in entities if e["pos"]]
+    for entity in sorted(placed, key=lambda e: (e["pos"][0] - e["pos"][1], e["pos"][0])):
+        start, end = entity["pos"]
+        if all(end <= other["pos"][0] or other["pos"][1] <= start for other in kept):
             kept.append(entity)
     return sorted(kept, key=lambda e: e["pos"])
 
 
 def bio(entities: Iterable[Mapping], places: Sequence[Place | None]) -> list[str]:
-    """The tag of each token: `B-type` at the first token of an entity, `I-type` at its others, `O`, "" for no place.
+    """Return the tag of each token: `B-type` where an entity begins, `I-type` in it, else `O`.
 
-    A token belongs to an entity that holds more than half of its characters. Entities must not overlap.
+    A token belongs to an entity that holds more than half of its characters. A token without a
+    place has the tag "". Entities must not overlap.
 
-    >>> bio([{"type": "人物", "pos": [0, 2]}, {"type": "人物", "pos": [2, 3]}], [(0, 1), (1, 2), (2, 3), None, (3, 4)])
+    >>> entities = [{"type": "人物", "pos": [0, 2]}, {"type": "人物", "pos": [2, 3]}]
+    >>> bio(entities, [(0, 1), (1, 2), (2, 3), None, (3, 4)])
     ['B-人物', 'I-人物', 'B-人物', '', 'O']
     """
     tags = ["O" if place else "" for place in places]
     for entity in entities:
-        start, end = entity["pos"]
-        inside = [
-            i
-            for i, p in enumerate(places)
-            if p and 2 * (min(p[1], end) - max(p[0], start)) > p[1] - p[0]
-        ]
+        inside = [i for i, place in enumerate(places) if place and mostly(place, entity["pos"])]
         for i in inside:
             tags[i] = ("B-" if i == inside[0] else "I-") + entity["type"]
     return tags
 
 
+def mostly(token: Place, entity: Place) -> bool:
+    """Whether more than half of a token's characters are an entity's."""
+    shared = min(token[1], entity[1]) - max(token[0], entity[0])
+    return 2 * shared > token[1] - token[0]
+
+
 def chunks(tags: Iterable[str]) -> Iterator[tuple[str, int, int]]:
-    """Type and tokens [first, last) of each chunk of BIO tags; as in conlleval, a stray `I-` opens one.
+    """Yield type and tokens [first, last) of each chunk; as in conlleval, a stray `I-` opens one.
 
     >>> list(chunks(["I-人物", "I-地点", "I-地点", "O", "B-地点", "B-地点"]))
     [('人物', 0, 1), ('地点', 1, 3), ('地点', 4, 5), ('地点', 5, 6)]
@@ -283,81 +330,55 @@ def chunks(tags: Iterable[str]) -> Iterator[tuple[str, int, int]]:
 def training_rows(
     tagger: Tagger, records: Iterable[Mapping]
 ) -> Iterator[tuple[list[int], list[int]]]:
-    """Token ids and label ids of each record, in parts where it is longer than the context; `tagger.counts` is filled."""
+    """Yield token ids and label ids of each record, and fill `tagger.counts`.
+
+    A record that is longer than the context comes in parts.
+    """
     number = {label: i for i, label in enumerate(tagger.labels)} | {"": IGNORED}
     for record in records:
-        ids, places = tokenised(tagger.tokenizer, record["sentence"])
-        entities = [
-            dict(t)
-            for t in dict.fromkeys(
-                (("type", e["type"]), ("pos", e["pos"] and tuple(e["pos"])))
-                for e in record["entities"]
-            )
-        ]
+        # Labelled twice, an entity counts once.
+        entities = list({(e["type"], *(e["pos"] or ())): e for e in record["entities"]}.values())
         kept, placed = apart(entities), sum(e["pos"] is not None for e in entities)
+
+        ids, places = tokenised(tagger.tokenizer, record["sentence"])
+        parts = stretches(len(ids), context(tagger.model))
         borders = {border for place in places if place for border in place}
         tagger.counts.update(
             entities=len(entities),
             unplaced=len(entities) - placed,
             overlapping=placed - len(kept),
             inside_token=sum(not borders.issuperset(e["pos"]) for e in kept),
-            cut=len(ids) > context(tagger.model),
+            cut=len(parts) > 1,
         )
+
+        # Where every label is left out there is nothing to learn, and a mean over nothing is NaN.
         tags = [number[tag] for tag in bio(kept, places)]
-        parts = ((ids[a:b], tags[a:b]) for a, b in windows(len(ids), context(tagger.model)))
-        yield from (
-            part for part in parts if set(part[1]) != {IGNORED}
-        )  # nothing to learn there, and a mean over nothing is NaN
+        for first, last in parts:
+            if set(tags[first:last]) != {IGNORED}:
+                yield ids[first:last], tags[first:last]
 
 
 def context(model: Any) -> int:
-    """How many tokens the model reads at once; 512 where its positions have no limit."""
+    """Return how many tokens the model reads at once; 512 where its positions have no limit."""
     return getattr(model.config, "max_position_embeddings", None) or 512
 
 
-def windows(tokens: int, size: int) -> list[Place]:
-    """[first, last) of each part of a text that is too long; an entity over the cut goes on in the next part.
+def stretches(tokens: int, size: int) -> list[Place]:
+    """Return [first, last) of the parts of a text of so many tokens, each of `size` at most.
 
-    >>> windows(5, 2), windows(0, 2)
+    An entity over a cut goes on in the next part.
+
+    >>> stretches(5, 2), stretches(0, 2)
     ([(0, 2), (2, 4), (4, 5)], [])
     """
     return [(first, min(first + size, tokens)) for first in range(0, tokens, size)]
 
 
 def shuffled(rows: Sequence[tuple], batch_size: int, order: random.Random) -> Iterator[list[tuple]]:
-    """Batches of rows of similar length, for ever; each round through the rows is another."""
+    """Yield batches of rows of similar length without end, each round in another order."""
     while rows:
         mixed, batches = order.sample(rows, len(rows)), []
-        for first in range(0, len(rows), batch_size * POOL):
-            pool = sorted(mixed[first : first + batch_size * POOL], key=lambda row: len(row[0]))
+        for at in range(0, len(rows), batch_size * POOL):
+            pool = sorted(mixed[at : at + batch_size * POOL], key=lambda row: len(row[0]))
             batches += [pool[i : i + batch_size] for i in range(0, len(pool), batch_size)]
         yield from order.sample(batches, len(batches))
-
-
-def logits(model: Any, rows: Sequence[Sequence[int]]) -> Tensor:
-    """The scores of every label for each token of rows padded on the right: (rows, longest, labels)."""
-    import torch
-
-    longest = max(map(len, rows))
-    ids = torch.tensor([[*row, *[0] * (longest - len(row))] for row in rows], device=model.device)
-    mask = torch.tensor(
-        [[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=model.device
-    )
-    return model(input_ids=ids, attention_mask=mask).logits
-
-
-def step(model: Any, batch: Sequence[tuple[Sequence[int], Sequence[int]]], optimizer: Any) -> None:
-    """One step: cross-entropy of the labels, gradients clipped at 1."""
-    import torch
-
-    scores = logits(model, [ids for ids, _ in batch])  # (rows, longest, labels)
-    labels = torch.tensor(
-        [[*tags, *[IGNORED] * (scores.shape[1] - len(tags))] for _, tags in batch],
-        device=scores.device,
-    )
-    torch.nn.functional.cross_entropy(
-        scores.flatten(0, 1), labels.flatten(), ignore_index=IGNORED
-    ).backward()
-    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-    optimizer.step()
-    optimizer.zero_grad()

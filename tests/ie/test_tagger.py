@@ -18,10 +18,10 @@ from miniluotuo_utils.ie.tagger import (
     classifier,
     logits,
     own_places,
+    stretches,
     tokenised,
     train_tagger,
     training_rows,
-    windows,
 )
 from miniluotuo_utils.records import check_record
 from miniluotuo_utils.runtime import EMBEDDED
@@ -140,7 +140,7 @@ def test_a_long_sentence_comes_in_parts():
     }
     assert [tags for _, tags in training_rows(tagger, [record])] == [[0, 0, 1, 2], [2, 2, 0]]
     assert tagger.counts["cut"] == 1
-    assert [b - a for a, b in windows(9, 4)] == [4, 4, 1]
+    assert [b - a for a, b in stretches(9, 4)] == [4, 4, 1]
     assert (
         tagger.record(record["sentence"], [(i, i + 1) for i in range(7)], [0, 0, 1, 2, 2, 2, 0])[
             "entities"
