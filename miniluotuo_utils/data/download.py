@@ -26,7 +26,17 @@ AT_ONCE = 4  # files fetched side by side
 TRIES = 3  # per file, each going on where the last one broke off
 # Faults of this machine's disk, which no other address would mend.
 LOCAL = (errno.ENOSPC, errno.ENOTDIR, errno.EACCES, errno.EROFS, errno.EISDIR, errno.EDQUOT)
+# What a person can do.
 CHANGED = "The file is damaged or changed at its source: delete it and run again"
+NO_NETWORK = (
+    "This session is offline (HF_HUB_OFFLINE=1, as SCALE = 'smoke' sets it): put the files into a "
+    "folder with `python -m miniluotuo_utils download NAME --mirror DIR` where there is a network, "
+    "and set MINILUOTUO_MIRROR to it"
+)
+NOT_FOUND = (
+    "Check the network, or set MINILUOTUO_MIRROR to a folder that holds them; "
+    "SCALE = 'smoke' needs neither"
+)
 
 
 def home() -> Path:
@@ -139,13 +149,17 @@ def fetch_all(pins: Sequence[Mapping], progress: bool = True, network: bool = Tr
     network; `network=False` stops before the last two. Raises DataError for a file whose bytes are
     wrong, and FileNotFoundError that lists every file that cannot be had and where it was sought.
     """
+    from tqdm.auto import tqdm
+
     found: dict[str, Any] = {pin["url"]: local(pin) for pin in pins}
     # By address: two threads must not write one file.
     wanted = {pin["url"]: pin for pin in pins if found[pin["url"]] is None}
     if wanted:
         sizes = [pin["bytes"] for pin in wanted.values()]
+        # One bar of bytes for all files of a call.
         total = sum(sizes) if all(sizes) else None
-        with progress_bar(total, progress) as bar, ThreadPoolExecutor(AT_ONCE) as pool:
+        bar = tqdm(total=total, unit="B", unit_scale=True, disable=not progress, leave=False)
+        with bar, ThreadPoolExecutor(AT_ONCE) as pool:
             results = pool.map(lambda pin: outcome(pin, bar, network), wanted.values())
             found |= zip(wanted, results, strict=True)
 
@@ -153,32 +167,11 @@ def fetch_all(pins: Sequence[Mapping], progress: bool = True, network: bool = Tr
     if missing:
         listed = "; ".join(map(str, missing[:5]))
         more = f"; and {len(missing) - 5} more" if missing[5:] else ""
+        advice = NO_NETWORK if network and offline() else NOT_FOUND
         raise FileNotFoundError(
-            f"{len(missing)} of {len(pins)} files could not be had: {listed}{more}. "
-            f"{advice(network)}"
+            f"{len(missing)} of {len(pins)} files could not be had: {listed}{more}. {advice}"
         )
     return [found[pin["url"]] for pin in pins]
-
-
-def progress_bar(total: int | None, shown: bool) -> Any:
-    """Return one bar of bytes for all files of a call."""
-    from tqdm.auto import tqdm
-
-    return tqdm(total=total, unit="B", unit_scale=True, disable=not shown, leave=False)
-
-
-def advice(network: bool) -> str:
-    """Return what a person can do about a missing file."""
-    if network and offline():
-        return (
-            "This session is offline (HF_HUB_OFFLINE=1, as SCALE = 'smoke' sets it): put the "
-            "files into a folder with `python -m miniluotuo_utils download NAME --mirror DIR` "
-            "where there is a network, and set MINILUOTUO_MIRROR to it"
-        )
-    return (
-        "Check the network, or set MINILUOTUO_MIRROR to a folder that holds them; "
-        "SCALE = 'smoke' needs neither"
-    )
 
 
 def outcome(pin: Mapping, bar: Any, network: bool) -> Path | FileNotFoundError:

@@ -1,4 +1,5 @@
-"""Cleaning: every step finds what it is for and nothing else, duplicates near and exact, leaks, and IE records whose spans stay true."""
+"""Cleaning: every step finds what it is for and nothing else, duplicates near and exact, leaks, and
+IE records whose spans stay true."""
 
 import json
 import random
@@ -51,7 +52,8 @@ def test_cleaning_counts_what_it_removes_and_keeps_the_first():
     "row", DIRTY, ids=lambda r: f"{r['fault'] or 'good'}: {r['instruction'][:12]}"
 )
 def test_each_dirty_row_is_found_by_its_own_step(row):
-    """A step that finds too much eats good rows: poems, one-character answers, quoted refusals, digits of π."""
+    """A step that finds too much eats good rows: poems, one-character answers, quoted refusals,
+    digits of π."""
     kept, report = clean([row], near=None)
     removed = [step for step, n in report.removed.items() if n]
     if row["fault"] in STAYS or row["fault"].endswith("duplicate"):
@@ -104,13 +106,15 @@ def test_what_sounds_alike(answer, step):
     ],
 )
 def test_masks(text, masked):
-    """`是` before an address counted as a letter of it, and every large number was somebody's telephone."""
+    """`是` before an address counted as a letter of it, and every large number was somebody's
+    telephone."""
     [row], _ = clean([{"instruction": "问", "input": "", "output": f"答：{text}。", "source": "s"}])
     assert row["output"] == f"答：{masked or text}。"
 
 
 def test_scripts_placeholders_histories_and_emoji():
-    """Kanji became simplified, `無輸入` needed two cleanings, histories were not read, and a family fell apart."""
+    """Kanji became simplified, `無輸入` needed two cleanings, histories were not read, and a family
+    fell apart."""
     answer = {
         "instruction": "译成日语。",
         "input": "我想学机器学习",
@@ -174,8 +178,12 @@ def test_bad_rows_are_named_before_anything_is_cleaned():
 
 
 def test_templates_do_not_make_near_duplicates_quadratic():
-    """Every exam question begins with the same sixty characters: 2,000 such rows once took 13 seconds, 150,000 would take a day."""
-    head = "请阅读下面的材料，根据材料内容选出最符合题意的一项，并说明理由，注意答案要写清楚步骤和依据，不能只写选项字母。题目："
+    """Every exam question begins with the same sixty characters: 2,000 such rows once took 13
+    seconds, 150,000 would take a day."""
+    head = (
+        "请阅读下面的材料，根据材料内容选出最符合题意的一项，并说明理由，"
+        "注意答案要写清楚步骤和依据，不能只写选项字母。题目："
+    )
     words, draw = "春夏秋冬山水风云花鸟虫鱼日月星辰江河湖海", random.Random(1)
     near = NearDuplicates(0.8)
     near.add([head + "".join(draw.choices(words, k=24)) for _ in range(600)])
@@ -309,7 +317,8 @@ RECORD = {
 
 
 def test_record_steps():
-    """Spans that do not match, labels outside the schema, contradictions and repeats, each counted."""
+    """Spans that do not match, labels outside the schema, contradictions and repeats, each
+    counted."""
     wrong = {**RECORD, "entities": [{"name": "碎叶", "type": "地点", "pos": [3, 5]}]}
     strange = {
         **RECORD,
@@ -399,7 +408,8 @@ def test_moving_a_record_keeps_every_span_true_or_the_record_as_it_was(parts, da
 
 
 def test_the_real_sets_clean(mirror):
-    """Steps that eat a tenth of a careful set are wrong; alpaca-chinese of score 4 and 5 loses about one row in three hundred."""
+    """Steps that eat a tenth of a careful set are wrong; alpaca-chinese of score 4 and 5 loses
+    about one row in three hundred."""
     rows = [r for _, r in zip(range(6000), read("alpaca-chinese", "train", False), strict=False)]
     kept, report = clean(rows)
     assert 0.98 < len(kept) / len(rows) < 1

@@ -1,4 +1,5 @@
-"""Data: cards, downloads that are checked and go on where they broke off, pins, and the embedded sets."""
+"""Data: cards, downloads that are checked and go on where they broke off, pins, and the embedded
+sets."""
 
 import gzip
 import io
@@ -15,6 +16,7 @@ from dataclasses import asdict
 import pytest
 from pin import at_commit, pin_card
 from readme_blocks import blocks
+from tqdm import tqdm
 
 from miniluotuo_utils.__main__ import main
 from miniluotuo_utils.data import CATALOG, clean, from_previous, load
@@ -26,7 +28,6 @@ from miniluotuo_utils.data.download import (
     home,
     members,
     mirrored,
-    progress_bar,
     unpack,
     verify,
 )
@@ -83,7 +84,8 @@ def test_every_card_is_complete_and_nothing_is_half_pinned():
 
 
 def test_the_collections_are_whole():
-    """The five sources of Mini-Luotuo and the 46 sets of Viscacha; the licence groups follow what the licence says."""
+    """The five sources of Mini-Luotuo and the 46 sets of Viscacha; the licence groups follow what
+    the licence says."""
     assert sorted(c.name for c in CATALOG.values() if "mini-luotuo" in c.collections) == [
         "alpaca-gpt4-zh",
         "baike2018qa",
@@ -105,7 +107,8 @@ README = repository() / "miniluotuo_utils" / "data" / "README.md"
 
 
 def test_the_readme_holds_the_catalog_as_it_is():
-    """A table copied by hand is wrong after the next card: `scripts/notebooks.py tables` writes it."""
+    """A table copied by hand is wrong after the next card: `scripts/notebooks.py tables` writes
+    it."""
     text = README.read_text(encoding="utf-8")
     assert catalog_text() in text, "run `python scripts/notebooks.py tables`"
 
@@ -189,7 +192,8 @@ def test_the_example_of_contributing_works_as_it_stands(tmp_path):
 
 @pytest.fixture
 def served(httpserver, tmp_path, monkeypatch):
-    """A small mirror over HTTP, an empty cache, and the pin of one file on it; the network is allowed."""
+    """A small mirror over HTTP, an empty cache, and the pin of one file on it; the network is
+    allowed."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     body = '{"text": "骆驼"}\n'.encode()
     httpserver.expect_request("/host.example/data/a.json").respond_with_data(body)
@@ -231,13 +235,15 @@ def test_a_file_that_is_nowhere_lists_where_it_was_looked_for(tmp_path, monkeypa
     ]
     with pytest.raises(
         FileNotFoundError,
-        match=r"2 of 2 files could not be had: y\.json \(not in the mirror folder; 127.0.0.1:9: \w+\); z\.json .*smoke",
+        match=r"2 of 2 files could not be had: y\.json \(not in the mirror folder; "
+        r"127.0.0.1:9: \w+\); z\.json .*smoke",
     ):
         fetch_all(pins, progress=False)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(
         FileNotFoundError,
-        match=r"y\.json \(not in the mirror folder\); z\.json .*offline.*download NAME --mirror DIR",
+        match=r"y\.json \(not in the mirror folder\); z\.json "
+        r".*offline.*download NAME --mirror DIR",
     ):
         fetch_all(pins, progress=False)
 
@@ -256,7 +262,8 @@ def test_a_damaged_file_in_a_mirror_folder_is_named(tmp_path, monkeypatch):
 
 @pytest.fixture
 def ranged(httpserver, tmp_path, monkeypatch):
-    """A server of one file of 300,000 bytes that honours Range and breaks the first answer off in the middle; and the file's pin."""
+    """A server of one file of 300,000 bytes that honours Range and breaks the first answer off in
+    the middle; and the file's pin."""
     from werkzeug import Response
 
     body = bytes(i * 7 % 251 for i in range(300_000))
@@ -290,9 +297,10 @@ def ranged(httpserver, tmp_path, monkeypatch):
 
 
 def test_a_broken_download_goes_on_where_it_broke_off(ranged):
-    """On a slow line a file of a gigabyte never arrived, because each try began at its first byte."""
+    """On a slow line a file of a gigabyte never arrived, because each try began at its first
+    byte."""
     address, pin, asked = ranged
-    path = download(address, home() / "big.bin", pin, progress_bar(None, False))
+    path = download(address, home() / "big.bin", pin, tqdm(disable=True))
     assert verify(path, pin) == path
     assert asked[0] is None
     assert asked[1] == "bytes=65536-"
@@ -300,24 +308,25 @@ def test_a_broken_download_goes_on_where_it_broke_off(ranged):
 
 
 def test_a_part_of_an_earlier_session_is_gone_on_with_only_if_the_pin_can_prove_it(ranged):
-    """A killed session's part saves its bytes; without a checksum two versions of a file could be glued together."""
+    """A killed session's part saves its bytes; without a checksum two versions of a file could be
+    glued together."""
     address, pin, asked = ranged
     part = home() / "big.bin.part"
     part.parent.mkdir(parents=True)
     part.write_bytes(bytes(i * 7 % 251 for i in range(250_000)))
-    download(address, home() / "big.bin", pin, progress_bar(None, False))
+    download(address, home() / "big.bin", pin, tqdm(disable=True))
     assert asked == ["bytes=250000-"]
     part.write_bytes(b"of another file")
     download(
         address,
         home() / "other.bin",
         {**pin, "sha256": None, "bytes": None},
-        progress_bar(None, False),
+        tqdm(disable=True),
     )
     (home() / "other.bin").unlink()
     (home() / "other.bin.part").write_bytes(b"x" * 10)
     with pytest.raises(DataError, match="found sha256"):
-        download(address, home() / "other.bin", {**pin, "bytes": None}, progress_bar(None, False))
+        download(address, home() / "other.bin", {**pin, "bytes": None}, tqdm(disable=True))
     assert not (home() / "other.bin.part").exists(), (
         "a part that proved wrong must not be gone on with"
     )
@@ -398,7 +407,8 @@ def test_archives_are_unpacked_inside_their_folder_or_not_at_all(ending, tmp_pat
 
 
 def test_a_damaged_archive_is_never_half_unpacked(tmp_path):
-    """tarfile takes a damaged header for the end: 10 of 50 members came out, and no error; a bad zlib stream was a raw traceback."""
+    """tarfile takes a damaged header for the end: 10 of 50 members came out, and no error; a bad
+    zlib stream was a raw traceback."""
     whole = tmp_path / "w.tar"
     with tarfile.open(whole, "w") as file:
         for number in range(50):
@@ -460,7 +470,10 @@ def test_one_address_twice_and_two_processes_download_once(httpserver, tmp_path,
     assert fetch_all([pin, dict(pin)], progress=False) == [tmp_path / "host.example" / "a.json"] * 2
     assert len(httpserver.log) == 1
     (tmp_path / "host.example" / "a.json").unlink()
-    code = "import sys, json; from miniluotuo_utils.data.download import fetch_all; fetch_all([json.loads(sys.argv[1])], progress=False)"
+    code = (
+        "import sys, json; from miniluotuo_utils.data.download import fetch_all; "
+        "fetch_all([json.loads(sys.argv[1])], progress=False)"
+    )
     both = [
         subprocess.Popen([sys.executable, "-c", code, json.dumps(pin)], stderr=subprocess.PIPE)
         for _ in range(4)
@@ -469,7 +482,8 @@ def test_one_address_twice_and_two_processes_download_once(httpserver, tmp_path,
 
 
 def test_a_fault_of_this_machine_is_not_blamed_on_the_network(httpserver, tmp_path, monkeypatch):
-    """`Check the network` sent people to their router while their disk was full, or the mirror's name mistyped."""
+    """`Check the network` sent people to their router while their disk was full, or the mirror's
+    name mistyped."""
     (tmp_path / "file").write_text("")
     for name, value in (
         ("MINILUOTUO_HOME", str(tmp_path / "file")),
@@ -499,7 +513,8 @@ def test_an_address_that_leaves_its_folder_is_refused():
 
 
 def test_pins_are_filled_from_the_real_file(httpserver, tmp_path, monkeypatch):
-    """An address at a branch, without size and hash: after `pin` it has a commit and both, and what was pinned stays."""
+    """An address at a branch, without size and hash: after `pin` it has a commit and both, and what
+    was pinned stays."""
     body, commit = b'[{"instruction": "q", "output": "a"}]', "0123456789" * 4
     httpserver.expect_request("/datasets/a/b/resolve/main/x.json").respond_with_data(
         b"", headers={"X-Repo-Commit": commit}

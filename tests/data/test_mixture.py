@@ -1,4 +1,5 @@
-"""Mixtures: the recipe decides, whatever the order of files; loud where a source is short; published with the data's own numbers."""
+"""Mixtures: the recipe decides, whatever the order of files; loud where a source is short;
+published with the data's own numbers."""
 
 import json
 import random
@@ -45,7 +46,8 @@ def test_the_order_of_files_changes_nothing(order, seed):
 
 
 def test_a_sample_is_random_and_decided_by_its_seed():
-    """Each row must have the same chance: the mean of many draws shows a bias towards the first rows."""
+    """Each row must have the same chance: the mean of many draws shows a bias towards the first
+    rows."""
     means = [
         sum(int(r["instruction"][2:]) for r in draw(ROWS, 50, seed)) / 50 for seed in range(40)
     ]
@@ -62,7 +64,7 @@ def test_a_sample_is_random_and_decided_by_its_seed():
         if r["source"] == "甲"
     ]
     assert 35 < sum(places) / 30 < 55, (
-        "a sample has the smallest lots: ordered by the same lots it would stand in front of everything else"
+        "a sample has the smallest keys: ordered by the same keys it would stand in front of all"
     )
     order = [r["instruction"] for r in mix(PARTS, {"甲": ROWS, "乙": ROWS[:5]})]
     assert order != sorted(order)

@@ -1,4 +1,5 @@
-"""Readers: every native format as its fixture holds it, what is special in each, malformed files, and the counts of the real ones."""
+"""Readers: every native format as its fixture holds it, what is special in each, malformed files,
+and the counts of the real ones."""
 
 import json
 import tempfile
@@ -71,7 +72,8 @@ def test_every_reader_has_a_fixture():
 
 @pytest.mark.parametrize("reader", sorted(READERS))
 def test_a_fixture_reads_without_faults_and_its_rows_hold_what_rows_promise(reader):
-    """A reader whose rows miss a field, or whose spans cut other words out, spoils training far downstream."""
+    """A reader whose rows miss a field, or whose spans cut other words out, spoils training far
+    downstream."""
     faults = []
     rows = list(read_file(FIXTURES[reader], READERS[reader], "s", faults))
     assert rows
@@ -115,7 +117,8 @@ def test_an_empty_file_gives_nothing(reader, content, reading):
 
 
 def test_ends_inclusive_and_exclusive_and_entities_that_nest(reading):
-    """CLUENER and CMeEE count the last character in, boson does not: read alike, every entity of one loses or gains a character."""
+    """CLUENER and CMeEE count the last character in, boson does not: read alike, every entity of
+    one loses or gains a character."""
     assert found(fixture("cluener")[0]) == [
         ("杭州", "address", [1, 3]),
         ("西湖", "scene", [3, 5]),
@@ -137,7 +140,8 @@ def test_ends_inclusive_and_exclusive_and_entities_that_nest(reading):
 
 
 def test_weibo_loses_its_index_and_keeps_a_digit_of_the_text(reading):
-    """`50` is the digit 5 at index 0, a bare `5` is the digit itself; a greedy pattern takes both away."""
+    """`50` is the digit 5 at index 0, a bare `5` is the digit itself; a greedy pattern takes both
+    away."""
     first, second = fixture("weibo_columns")
     assert first["sentence"] == "周末5点就起床，去国家图书馆占座！"
     assert found(first) == [("国家图书馆", "ORG.NAM", [9, 14])]
@@ -174,7 +178,8 @@ def test_neighbours_of_one_type_stay_two_entities():
     ],
 )
 def test_tags_that_do_not_fit_are_read_as_conlleval_reads_them(tags, spans):
-    """Four entities of Resume are cut in two by an empty line; a reader that drops them scores unlike conlleval and seqeval."""
+    """Four entities of Resume are cut in two by an empty line; a reader that drops them scores
+    unlike conlleval and seqeval."""
     sentence, where = joined("甲乙丙")
     assert tagged(sentence, where, tags.split()) == [
         {"name": sentence[s:e], "type": kind, "pos": [s, e]} for s, e, kind in spans
@@ -183,7 +188,8 @@ def test_tags_that_do_not_fit_are_read_as_conlleval_reads_them(tags, spans):
 
 @pytest.mark.parametrize("tag", ["X-PER", "B", "B-", "O-PER", "B_PER", "PER", ""])
 def test_an_unknown_tag_is_an_error(tag):
-    """Tags of another scheme, read as O, give a data set without entities and without a word of warning."""
+    """Tags of another scheme, read as O, give a data set without entities and without a word of
+    warning."""
     with pytest.raises(DataError, match=r"found the tag .* at '乙', expected O or B-"):
         tagged(*joined("甲乙"), ["O", tag])
 
@@ -200,7 +206,8 @@ def test_words_are_joined_by_spaces_and_only_doc_lines_part_blocks(reading):
 
 
 def test_spo_lists_of_three_makes(reading):
-    """A slot read as the tail; a name that stands twice, or nowhere (`find` gives -1), with a wrong place."""
+    """A slot read as the tail; a name that stands twice, or nowhere (`find` gives -1), with a wrong
+    place."""
     first, second, third = fixture("spo_list")
     assert first["relations"] == [
         {
@@ -252,7 +259,8 @@ def test_conll04_relations_link_last_tokens():
 
 
 def test_pairs_one_by_one_their_direction_and_those_without_a_relation(reading):
-    """Cause-Effect(e2,e1) read as (e1,e2) says that the flood caused the rain; `unknown` and `None` would be the commonest relations."""
+    """Cause-Effect(e2,e1) read as (e1,e2) says that the flood caused the rain; `unknown` and `None`
+    would be the commonest relations."""
     whole, cause, other = fixture("semeval")
     assert sides(whole) == [("handle", "Component-Whole", "teapot")]
     assert sides(cause) == [("rain", "Cause-Effect", "flood")]
@@ -271,7 +279,8 @@ def test_pairs_one_by_one_their_direction_and_those_without_a_relation(reading):
 
 
 def test_triggers_arguments_and_documents_without_offsets():
-    """FewFC's trigger, left among the mentions, doubles as an argument; of a name that DuEE-fin's text holds twice the first place is a guess."""
+    """FewFC's trigger, left among the mentions, doubles as an argument; of a name that DuEE-fin's
+    text holds twice the first place is a guess."""
     one = fixture("fewfc")[0]
     bought, signed = one["events"]
     assert (bought["trigger"], bought["pos"]) == ("收购", [35, 37])
@@ -295,7 +304,8 @@ def test_triggers_arguments_and_documents_without_offsets():
 
 
 def test_iepile_slices_become_one_record(reading):
-    """Slices of one schema would count as sentences, each with most of its entities missing, and NAN as a name."""
+    """Slices of one schema would count as sentences, each with most of its entities missing, and
+    NAN as a name."""
     entities, relations, events = fixture("iepile")
     assert found(entities) == [
         ("茅以升", "人物", [8, 11]),
@@ -338,7 +348,8 @@ def test_iepile_slices_become_one_record(reading):
 
 
 def test_alpaca_with_history_and_scores_and_seeds_with_instances(reading):
-    """A record of hikariming has no `input`; 200 of alpaca-chinese have the score null, and null >= 4 is a TypeError; a seed is a row per instance."""
+    """A record of hikariming has no `input`; 200 of alpaca-chinese have the score null, and null >=
+    4 is a TypeError; a seed is a row per instance."""
     first, second, third = fixture("alpaca")
     assert first["input"] == ""
     assert "history" not in first
@@ -367,7 +378,8 @@ def test_alpaca_with_history_and_scores_and_seeds_with_instances(reading):
 
 
 def test_coig_in_its_five_forms(reading):
-    """A reader of one form drops the others; rounds sorted as text put the tenth before the second."""
+    """A reader of one form drops the others; rounds sorted as text put the tenth before the
+    second."""
     exam, value, translated, talk, leetcode = fixture("coig")
     assert exam["instruction"].startswith("阅读材料")
     assert exam["input"].startswith("同一时刻")
@@ -425,7 +437,8 @@ def test_line_breaks_of_web_pages_and_a_description_that_repeats_the_title(reade
 
 
 def test_sources_name_their_part_and_word_lists_have_gaps(reading):
-    """THUOCL_diming parts lines with a bare \\r, four words have no frequency; and LaMini's seven subsets must stay apart."""
+    """THUOCL_diming parts lines with a bare \\r, four words have no frequency; and LaMini's seven
+    subsets must stay apart."""
     assert [r["source"] for r in fixture("lamini")] == [
         "s/alpaca",
         "s/alpaca",
@@ -444,7 +457,10 @@ def test_sources_name_their_part_and_word_lists_have_gaps(reading):
 
 ROW = '{"instruction": "甲", "output": "乙"}'
 EVENT = '{"id": 1, "content": "甲", "events": %s}'
-TOLD = r'{"instruction": "{\"instruction\": \"实体\", \"schema\": [], \"input\": \"甲\"}", "output": "{\"x\": [\"甲\"]}"}'
+TOLD = (
+    r'{"instruction": "{\"instruction\": \"实体\", \"schema\": [], \"input\": \"甲\"}", '
+    r'"output": "{\"x\": [\"甲\"]}"}'
+)
 CONLL = "0\tA\tO\t['N']\t[0]\n"
 MALFORMED = {  # reader, content, how many rows still come, place, reason
     "a broken line": (
@@ -621,7 +637,8 @@ MALFORMED = {  # reader, content, how many rows still come, place, reason
 
 @pytest.mark.parametrize("case", MALFORMED)
 def test_a_malformed_unit_is_named_and_the_rest_is_read(case, reading):
-    """A bare KeyError says neither file nor line, and one bad line must not cost the whole source."""
+    """A bare KeyError says neither file nor line, and one bad line must not cost the whole
+    source."""
     reader, content, kept, place, reason = MALFORMED[case]
     with pytest.raises(DataError, match=rf'^x\.txt, {place}.*: .*({reason}).*errors="collect"'):
         reading(reader, content)
@@ -633,7 +650,8 @@ def test_a_malformed_unit_is_named_and_the_rest_is_read(case, reading):
 
 
 def test_lines_without_end_and_halves_of_characters(reading, monkeypatch):
-    """A file without line ends would be read into memory whole; half a surrogate pair passes every check and cannot be written."""
+    """A file without line ends would be read into memory whole; half a surrogate pair passes every
+    check and cannot be written."""
     faults = []
     assert (
         len(reading("alpaca", f'[{{"instruction": "\\ud83d", "output": ""}}, {ROW}, {{', faults))
@@ -731,7 +749,8 @@ JUNK = st.binary(max_size=8) | st.sampled_from(
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(st.binary(max_size=300) | st.tuples(st.floats(0, 1), st.integers(0, 20), JUNK))
 def test_whatever_the_bytes_a_reader_gives_faults_and_raises_nothing(reader, damage):
-    """`errors="collect"` that raises after all: whole files of junk, and the fixture with one damaged place."""
+    """`errors="collect"` that raises after all: whole files of junk, and the fixture with one
+    damaged place."""
     if isinstance(damage, tuple):
         where, cut, junk = damage
         raw = FIXTURES[reader].read_bytes()[:20_000]
@@ -790,7 +809,8 @@ def test_counts_of_the_real_files(mirror, split):
 
 
 def test_what_cards_and_docstrings_say_of_the_real_files(mirror):
-    """Scores, histories, words without a frequency, files one by one; of DuIE's heads and tails one in thirteen has no sure place."""
+    """Scores, histories, words without a frequency, files one by one; of DuIE's heads and tails one
+    in thirteen has no sure place."""
     assert (
         sum(1 for _ in read("alpaca-chinese", "train", False, reader="alpaca_parallel_all"))
         == 52_002
@@ -810,7 +830,8 @@ def test_what_cards_and_docstrings_say_of_the_real_files(mirror):
 
 
 def test_load_raises_collects_and_takes_every_split(mirror):
-    """hikariming's unfinished translation is invalid JSON in its middle; what stands before the break is not lost. IEPile has twelve splits."""
+    """hikariming's unfinished translation is invalid JSON in its middle; what stands before the
+    break is not lost. IEPile has twelve splits."""
     with pytest.raises(DataError, match=r"alpaca_data-9407-12345\S+, line 14007: "):
         load("hikariming", split="poor", progress=False)
     data, [fault] = load("hikariming", split="poor", errors="collect", progress=False)
