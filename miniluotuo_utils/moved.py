@@ -61,6 +61,11 @@ NAMES = {
 }
 NAMES["data"] = {"handed": "data.from_previous"}
 NAMES["ie"] = {"confusability": "ie.hard_negatives", "headline": "ie.micro"}
+NAMES["show"] = {
+    "marked": "show.highlight",
+    "marked_rows": "show.highlight_rows",
+    "rater": "show.rating_form",
+}
 
 
 class Moved(MetaPathFinder):

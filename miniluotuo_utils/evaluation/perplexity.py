@@ -1,6 +1,7 @@
-"""How well a student knows answers it never saw: its loss on them, and how near its own answers come. In: held-out rows. Out: numbers.
+"""Measure a student on held-out answers: its loss, its perplexity, and chrF of what it answers.
 
-Neither replaces a person's grade (`rating`): both reward the reference's wording. Shown in notebook 05.
+In: a student and rows it never saw; answers and references. Out: numbers. None of them replaces a
+person's grade (`grading`): all reward the reference's wording. Shown in notebook 05.
 """
 
 from __future__ import annotations
@@ -9,17 +10,22 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from miniluotuo_utils.files import batches
+
 if TYPE_CHECKING:
     from miniluotuo_utils.students import Student
 
 
 def held_out(student: Student, rows: Sequence[Mapping], batch_size: int = 16) -> dict:
-    """The student's loss on the answers of instruction rows, given their prompts.
+    """Return a student's loss on the answers of instruction rows, given their prompts.
 
-    `loss`: mean nats per supervised token (the end token is one), `perplexity`: its exponential; both depend on the tokenizer.
-    `bits_per_character`: all nats in bits over the answers' characters, which compares students with different tokenizers, on the same rows.
-    `rows`, `tokens`, `characters`: of what was measured. `kept`: the numbers of those rows; `dropped`: reason → rows that `tokens.encode`
-    left out (the vocabulary loses text, or the context is too short). Raises ValueError where no row is left.
+    `loss` is in nats per supervised token (the end token is one), `perplexity` its exponential;
+    both depend on the tokenizer. `bits_per_character` spreads all nats, in bits, over the answers'
+    characters: it compares students with different tokenizers on the same rows.
+
+    `rows`, `tokens` and `characters` count what was measured, `kept` holds the numbers of those
+    rows, `dropped` reason → rows that `tokens.encode` left out (the vocabulary loses text, or the
+    context is too short). Raises ValueError where no row is left.
     """
     import torch
 
@@ -31,39 +37,39 @@ def held_out(student: Student, rows: Sequence[Mapping], batch_size: int = 16) ->
     encoded = encode(rows, tokenizer, student.context, encoder_decoder=both)
     if not encoded.rows:
         raise ValueError(
-            f"none of {len(rows)} rows can be measured ({dict(encoded.dropped)}); give rows with answers that fit the context"
+            f"none of {len(rows)} rows can be measured ({dict(encoded.dropped)}); give rows with "
+            "answers that fit the context"
         )
     pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
-    ordered, total, was_training = (
-        sorted(encoded.rows, key=lambda row: -len(row["input_ids"])),
-        0.0,
-        model.training,
-    )
+
+    # Longest first: memory runs out in the first batch or never.
+    ordered = sorted(encoded.rows, key=lambda row: len(row["input_ids"]), reverse=True)
+    nats, was_training = 0.0, model.training
     model.eval()
     try:
-        with (
-            torch.inference_mode(),
-            quiet(),
-        ):  # transformers warns of padding without a mask; right of a row it changes nothing
-            for at in range(0, len(ordered), batch_size):
-                batch = collate(ordered[at : at + batch_size], pad, both)
-                total += summed_loss(
-                    model, {name: tensor.to(model.device) for name, tensor in batch.items()}, 1
-                ).item()
+        # Quiet: transformers warns of padding without a mask; right of a row it changes nothing.
+        with torch.inference_mode(), quiet():
+            for part in batches(ordered, batch_size):
+                tensors = collate(part, pad, both).items()
+                batch = {name: tensor.to(model.device) for name, tensor in tensors}
+                nats += summed_loss(model, batch, 1).item()
     finally:
         model.train(was_training)
+
+    characters = sum(len(rows[number]["output"]) for number in encoded.kept)
     return {
-        **figures(total, encoded.supervised, sum(len(rows[n]["output"]) for n in encoded.kept)),
+        **metrics(nats, encoded.supervised, characters),
         "rows": len(ordered),
         "kept": list(encoded.kept),
         "dropped": dict(encoded.dropped),
     }
 
 
-def figures(nats: float, tokens: int, characters: int) -> dict:
-    """The three ways to state a summed loss, and what it is a sum over.
+def metrics(nats: float, tokens: int, characters: int) -> dict:
+    """Return the three ways to state a summed loss, and what it is a sum over.
 
-    >>> figures(math.log(2) * 12, 6, 4)["bits_per_character"], round(figures(math.log(2) * 12, 6, 4)["perplexity"], 9)
+    >>> found = metrics(math.log(2) * 12, 6, 4)
+    >>> found["bits_per_character"], round(found["perplexity"], 9)
     (3.0, 4.0)
     """
     loss = nats / tokens
@@ -77,18 +83,20 @@ def figures(nats: float, tokens: int, characters: int) -> dict:
 
 
 def chrf(answers: Sequence[str], references: Sequence[str]) -> float:
-    """chrF2 of answers against one reference each, 0 to 100, over the whole list (sacrebleu: n-grams of 1 to 6 characters, no spaces, no words).
+    """Return chrF2 of answers against one reference each, from 0 to 100 (Popović 2015).
 
-    Orders that an answer or its reference is too short for do not count, so short answers are judged by short n-grams.
-    Popović 2015. ValueError unless there are as many answers as references, at least one.
+    The whole list is scored at once, by sacrebleu: n-grams of 1 to 6 characters, no spaces, no
+    words. Orders for which an answer or its reference is too short do not count, so short answers
+    are judged by short n-grams. ValueError unless there are as many answers as references.
 
-    >>> round(chrf(["我爱京"], ["我爱北京"]), 4)  # P = (3/3 + 1/2 + 0/1) / 3, R = (3/4 + 1/3 + 0/2) / 3, 5PR / (4P + R)
+    >>> round(chrf(["我爱京"], ["我爱北京"]), 4)  # P = (3/3 + 1/2 + 0/1) / 3, R = (3/4 + 1/3) / 3
     38.2353
     """
     from sacrebleu import CHRF
 
     if not answers or len(answers) != len(references):
         raise ValueError(
-            f"found {len(answers)} answers and {len(references)} references; expected as many of each, at least one"
+            f"found {len(answers)} answers and {len(references)} references; expected as many of "
+            "each, at least one"
         )
     return CHRF().corpus_score(list(answers), [list(references)]).score

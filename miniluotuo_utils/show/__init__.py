@@ -1,19 +1,19 @@
-"""Everything a notebook shows: pictures, coloured text, forms."""
+"""Everything a notebook shows: pictures, highlighted text, forms."""
 
+from miniluotuo_utils.moved import names as moved_names
 from miniluotuo_utils.show.forms import (
     error_examples,
     explorer,
     live_loss,
     question_box,
-    rater,
     rating_form,
 )
 from miniluotuo_utils.show.html import (
     coloured_tokens,
     difference,
+    highlight,
+    highlight_rows,
     html,
-    marked,
-    marked_rows,
     shown,
     source_of,
     table,
@@ -24,14 +24,14 @@ __all__ = [
     "difference",
     "error_examples",
     "explorer",
+    "highlight",
+    "highlight_rows",
     "html",
     "live_loss",
-    "marked",
-    "marked_rows",
     "question_box",
-    "rater",
     "rating_form",
     "shown",
     "source_of",
     "table",
 ]
+__getattr__ = moved_names(__name__)

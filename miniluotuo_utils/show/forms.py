@@ -1,19 +1,21 @@
-"""Forms in a live notebook, and their static tables where it runs headless.
+"""Show forms in a live notebook, and plain tables in their place where it runs headless.
 
 In: records, sheets, trainings. Out: widgets or HTML. Shown in notebooks 00, 01, 02, 04 and 05.
 """
 
 from __future__ import annotations
 
-import json
 import os
+import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from miniluotuo_utils.show.html import html, marked, shown, table
+from miniluotuo_utils.evaluation.grading import asked_text
+from miniluotuo_utils.records import TASKS
+from miniluotuo_utils.show.html import highlight, html, lines, shown, table
 from miniluotuo_utils.show.plots import COLOURS
 
 if TYPE_CHECKING:
@@ -24,334 +26,243 @@ if TYPE_CHECKING:
 
 
 def explorer(sources: Mapping[str, Sequence[Mapping]], count: int = 3, seed: int = 42) -> Any:
-    """Random rows of a source, of one type if wanted, with their spans in colour: a form in a live notebook, a static table headless."""
-    import random
+    """Show random rows of a source, of one type if wanted, with their spans in colour.
 
-    from miniluotuo_utils.records import TASKS
+    Headless: `count` rows of each source, drawn with `seed`.
+    """
+    groups = dict(sources)
+    for name, rows in sources.items():
+        types = {id(row): types_of(row) for row in rows}
+        for kind in sorted(set().union(*types.values())):
+            groups[f"{name} · {kind}"] = [row for row in rows if kind in types[id(row)]]
+    return samples(groups, list(sources), shown, "来源 source", count, seed)
 
-    if os.environ.get("MINILUOTUO_HEADLESS"):
-        picks = {
-            name: random.Random(seed).sample(list(rows), min(count, len(rows)))
-            for name, rows in sources.items()
-        }
-        return html(
-            "".join(
-                f"<p><b>{escape(name)}</b><br>" + "<br>".join(map(shown, rows)) + "</p>"
-                for name, rows in picks.items()
-            )
-        )
-    import ipywidgets
 
-    def kinds(row: Mapping) -> set[str]:
-        return {item["type"] for field in TASKS.values() for item in row.get(field) or []}
+def types_of(row: Mapping) -> set[str]:
+    """Return the types that an IE record's items have; those of any other row are none.
 
-    source = ipywidgets.Dropdown(options=list(sources), description="来源 source")
-    kind = ipywidgets.Dropdown(description="类型 type")
-    button, out = ipywidgets.Button(description="换一批 more"), ipywidgets.HTML()
-
-    def draw(_: object = None) -> None:
-        rows = [
-            row
-            for row in sources[source.value]
-            if kind.value in (None, "全部 all") or kind.value in kinds(row)
-        ]
-        out.value = "<br>".join(
-            f"<p>{shown(row)}</p>" for row in random.sample(rows, min(count, len(rows)))
-        )
-
-    def renew(_: object = None) -> None:
-        kind.options = [
-            "全部 all",
-            *sorted({k for row in sources[source.value] for k in kinds(row)}),
-        ]
-        draw()
-
-    source.observe(renew, "value")
-    kind.observe(draw, "value")
-    button.on_click(draw)
-    renew()
-    return ipywidgets.VBox([ipywidgets.HBox([source, kind, button]), out])
+    >>> types_of({"sentence": "去大理", "entities": [{"name": "大理", "type": "地点"}]})
+    {'地点'}
+    """
+    return {item["type"] for field in TASKS.values() for item in row.get(field) or []}
 
 
 def error_examples(
     found: Sequence[Mapping], names: Mapping[str, str], count: int = 3, seed: int = 42
 ) -> Any:
-    """Sentences for each kind of error of `ie.errors` (NER), the item in colour: a choice in a live notebook, a static table headless.
+    """Show sentences for each kind of error of `ie.errors` (NER), with the item in colour.
 
-    `names`: kind -> how it is shown.
+    `names` gives each kind the words that stand for it. Headless: `count` sentences of each.
     """
-    import random
-
-    groups: dict[str, list[str]] = {kind: [] for kind in names}
+    texts: dict[str, list[str]] = {kind: [] for kind in names}
     for sentence in found:
         for item in sentence["entities"]:
-            sides = [("标准 gold", item["gold"]), ("学生 student", item["pred"])]
-            shown = [
-                f"<b>{side}</b> {marked({**sentence, 'entities': [thing]})}{unplaced(thing)}"
-                for side, thing in sides
+            sides = {"标准 gold": item["gold"], "学生 student": item["pred"]}
+            parts = [
+                f"<b>{side}</b> {highlight({**sentence, 'entities': [thing]})}{unplaced(thing)}"
+                for side, thing in sides.items()
                 if thing
             ]
-            if item["kind"] in groups:
-                groups[item["kind"]].append("<br>".join(shown))
-    drawn = {
-        kind: random.Random(seed).sample(texts, min(count, len(texts)))
-        for kind, texts in groups.items()
-    }
-    if os.environ.get("MINILUOTUO_HEADLESS"):
-        return html(
-            "".join(
-                f"<p><b>{escape(names[kind])}</b>（{len(groups[kind])}）<br>"
-                + "<br>".join(texts)
-                + "</p>"
-                for kind, texts in drawn.items()
-            )
-        )
-    import ipywidgets
-
-    kind = ipywidgets.Dropdown(
-        options=[(f"{name}（{len(groups[k])}）", k) for k, name in names.items()],
-        description="错误 error",
-    )
-    button, out = ipywidgets.Button(description="换一批 more"), ipywidgets.HTML()
-
-    def draw(_: object = None) -> None:
-        texts = groups[kind.value]
-        out.value = "".join(
-            f"<p>{text}</p>" for text in random.sample(texts, min(count, len(texts)))
-        )
-
-    kind.observe(draw, "value")
-    button.on_click(draw)
-    draw()
-    return ipywidgets.VBox([ipywidgets.HBox([kind, button]), out])
+            texts.setdefault(item["kind"], []).append("<br>".join(parts))
+    groups = {f"{name}（{len(texts[kind])}）": texts[kind] for kind, name in names.items()}
+    return samples(groups, list(groups), str, "错误 error", count, seed)
 
 
 def unplaced(entity: Mapping) -> str:
-    """What is said of an entity that its sentence does not hold; "" of one that has a place.
+    """Return what to say of an entity that its sentence does not hold, "" for one with a place.
 
     >>> unplaced({"name": "杜甫", "type": "人物", "pos": None})
     '（不在句中 not in the sentence：杜甫 · 人物）'
     """
-    return (
-        ""
-        if entity["pos"]
-        else f"（不在句中 not in the sentence：{escape(entity['name'])} · {escape(entity['type'])}）"
-    )
+    words = f"{escape(entity['name'])} · {escape(entity['type'])}"
+    return "" if entity["pos"] else f"（不在句中 not in the sentence：{words}）"
 
 
-def rater(items: Sequence[Mapping], path: Path, name: str = "我", seed: int = 42) -> Any:
-    """Grade answers A to D without seeing who wrote them: buttons, or type the letter. Each grade is in `path` (JSON Lines) at once.
+def samples(
+    groups: Mapping[str, Sequence],
+    printed: Sequence[str],
+    as_html: Callable[[Any], str],
+    label: str,
+    count: int,
+    seed: int,
+) -> Any:
+    """Show a few random members of a group: a choice with a button for more.
 
-    The order is shuffled by `seed`; what `name` has graded already is not shown again. Headless: a static table of the first answers.
+    Headless: a static table of the `printed` groups.
     """
-    import random
-
-    from miniluotuo_utils.evaluation.grading import GRADES, item_key
-    from miniluotuo_utils.files import read_jsonl
-
-    done = (
-        {row["item"] for row in read_jsonl(path) if row["rater"] == name}
-        if path.is_file()
-        else set()
-    )
-    left = [
-        item
-        for item in random.Random(seed).sample(list(items), len(items))
-        if item_key(item) not in done
-    ]
     if os.environ.get("MINILUOTUO_HEADLESS"):
-        return table(
-            [
-                {
-                    "问 asked": item["instruction"],
-                    "答 answered": item["output"],
-                    "等级 grade": " / ".join(GRADES),
-                }
-                for item in left[:3]
-            ]
-        )
+        parts = []
+        for name in printed:
+            drawn = random.Random(seed).sample(list(groups[name]), min(count, len(groups[name])))
+            parts.append(f"<p><b>{escape(name)}</b><br>{'<br>'.join(map(as_html, drawn))}</p>")
+        return html("".join(parts))
     import ipywidgets
 
-    shown_item, key = (
-        ipywidgets.HTML(),
-        ipywidgets.Text(placeholder="A B C D", layout={"width": "90px"}),
-    )
-    buttons = [
-        ipywidgets.Button(description=f"{letter} {text.split(' ')[0]}", layout={"width": "auto"})
-        for letter, text in GRADES.items()
-    ]
+    choice = ipywidgets.Dropdown(options=list(groups), description=label)
+    button, out = ipywidgets.Button(description="换一批 more"), ipywidgets.HTML()
 
-    def show() -> None:
-        shown_item.value = (
-            shown(left[0]) + f"<p>还有 {len(left)} 条 left</p>"
-            if left
-            else "<b>评完了。 All graded.</b>"
-        )
+    # Anew at every click, so the draw has no seed.
+    def draw(_: object = None) -> None:
+        group = groups[choice.value]
+        drawn = random.sample(list(group), min(count, len(group)))
+        out.value = "".join(f"<p>{as_html(member)}</p>" for member in drawn)
 
-    def grade(letter: str) -> None:
-        if left and letter in GRADES:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with open(path, "a", encoding="utf-8") as file:
-                file.write(
-                    json.dumps(
-                        {
-                            "rater": name,
-                            "item": item_key(left.pop(0)),
-                            "grade": letter,
-                            "time": time.time(),
-                        },
-                        ensure_ascii=False,
-                    )
-                    + "\n"
-                )
-        show()
-
-    def typed(change: Mapping) -> None:
-        if letter := change["new"].strip().upper():
-            key.value = ""
-            grade(letter[-1])
-
-    for button, letter in zip(buttons, GRADES, strict=True):
-        button.on_click(lambda _, letter=letter: grade(letter))
-    key.observe(typed, "value")
-    show()
-    return ipywidgets.VBox([shown_item, ipywidgets.HBox([*buttons, key])])
+    choice.observe(draw, "value")
+    button.on_click(draw)
+    draw()
+    return ipywidgets.VBox([ipywidgets.HBox([choice, button]), out])
 
 
 def rating_form(sheet: Sheet) -> Any:
-    """Grade all students' answers to an item blind, side by side: each click is on disk at once, "next" opens when every answer has a grade.
+    """Grade all answers to an item blind, side by side, by a click or by typing the letters.
 
-    It begins at the first item without all its grades and ends with the table, the first place that names the students; from there no way
-    leads back. Headless: a static table of that item.
+    Each grade is on disk at once; "next" opens when every answer has one. The form begins at the
+    first item without all its grades and ends with the table, the first place that names the
+    students; from there no way leads back. Headless: a static table of the first open items.
     """
-    if os.environ.get("MINILUOTUO_HEADLESS"):
-        return rating_table(sheet) if sheet.done else rating_page(sheet, sheet.next())
-    import ipywidgets
-
-    order, asked, answers, at = list(sheet.items), ipywidgets.HTML(), ipywidgets.VBox(), 0
-    back, on = (
-        ipywidgets.Button(description="上一题 back"),
-        ipywidgets.Button(description="保存，下一题 next", button_style="primary"),
-    )
-
-    def show(place: int) -> None:
-        nonlocal at
-        at, ended = place, place == len(order)
-        back.disabled = ended or place == 0
-        asked.value = (
-            rating_table(sheet).data if ended else asked_html(sheet, sheet.item(order[at]))
-        )
-        answers.children = () if ended else grade_choices(sheet, order[at], allow)
-        allow()
-
-    def allow() -> None:
-        on.disabled = at == len(order) or not sheet.complete(order[at])
-
-    def step(button: Any) -> None:
-        if not button.disabled:  # a second click may come before the browser shows it grey
-            show(at + 1 if button is on else at - 1)
-
-    back.on_click(step)
-    on.on_click(step)
-    show(len(order) if sheet.done else order.index(sheet.next()["id"]))
-    return ipywidgets.VBox([asked, answers, ipywidgets.HBox([back, on])])
+    if not os.environ.get("MINILUOTUO_HEADLESS"):
+        return RatingForm(sheet).box
+    return final_table(sheet) if sheet.done else open_items(sheet)
 
 
-def grade_choices(sheet: Sheet, name: str, saved: Callable[[], None]) -> list:
-    """The answers to an item, each with radio buttons that show its grade so far and save a new one, then call `saved`."""
-    import ipywidgets
-
-    item, options = (
-        sheet.item(name),
-        [(f"{letter} {meaning}", letter) for letter, meaning in sheet.meanings.items()],
-    )
-    boxes = []
-    for number, text in item["answers"].items():
-        radio = ipywidgets.RadioButtons(
-            options=options, value=item["grades"].get(number), layout={"width": "max-content"}
-        )
-        radio.observe(
-            lambda change, number=number: (sheet.grade(name, {number: change["new"]}), saved()),
-            "value",
-        )
-        boxes.append(ipywidgets.VBox([ipywidgets.HTML(answer_html(number, text)), radio]))
-    return boxes
+def open_items(sheet: Sheet, count: int = 3) -> HTML:
+    """Return the first items that are not fully graded, without the buttons."""
+    letters, rows = " / ".join(sheet.meanings), []
+    for name in [name for name in sheet.items if not sheet.complete(name)][:count]:
+        item = sheet.item(name)
+        for text in item["answers"].values():
+            answer = text or "（空 empty）"
+            rows.append(
+                {"问 asked": asked_text(item), "答 answered": answer, "等级 grade": letters}
+            )
+    return table(rows)
 
 
-def asked_html(sheet: Sheet, item: Mapping) -> str:
-    """How far the rater is, and what was asked, as HTML; under a question that invites hallucination what a good answer would say."""
-    graded, count = sheet.progress
-    asked = "<br>".join(
-        escape(item[f]).replace("\n", "<br>") for f in ("instruction", "input") if item.get(f)
-    )
-    expected = (
-        f"<br><i>参考 expected：{escape(item['expected'])}</i>" if item.get("expected") else ""
-    )
-    return f"<p>评完 graded {graded} / {count}</p><p><b>问</b> {asked}{expected}</p>"
-
-
-def answer_html(number: str, text: str) -> str:
-    """A numbered answer as HTML; an empty one says that it is."""
-    return f"<b>答 {number}</b> " + (escape(text).replace("\n", "<br>") or "（空 empty）")
-
-
-def rating_page(sheet: Sheet, item: Mapping) -> HTML:
-    """One item as its rater sees it, without the buttons."""
-    meanings = "<br>".join(
-        f"{letter} {escape(meaning)}" for letter, meaning in sheet.meanings.items()
-    )
-    return html(
-        asked_html(sheet, item)
-        + "".join(f"<p>{answer_html(n, t)}</p>" for n, t in item["answers"].items())
-        + f"<p>{meanings}</p>"
-    )
-
-
-def rating_table(sheet: Sheet) -> HTML:
-    """The end of a sheet: the table of grades, with the students' names."""
+def final_table(sheet: Sheet) -> HTML:
+    """Return the end of a sheet: the table of grades, with the students' names."""
     return html("<b>评完了。 All graded.</b>" + table(sheet.table()).data)
 
 
+class RatingForm:
+    """The live form of a grading sheet: one item at a time, in `box`."""
+
+    def __init__(self, sheet: Sheet) -> None:
+        import ipywidgets
+
+        self.sheet, self.order, self.at = sheet, list(sheet.items), 0
+        self.asked, self.answers = ipywidgets.HTML(), ipywidgets.VBox()
+        self.back = ipywidgets.Button(description="上一题 back")
+        self.next = ipywidgets.Button(description="下一题 next", button_style="primary")
+        self.key = ipywidgets.Text(placeholder="A B C D", layout={"width": "90px"})
+        self.back.on_click(lambda button: self.step(button, -1))
+        self.next.on_click(lambda button: self.step(button, +1))
+        self.key.observe(self.typed, "value")
+        buttons = ipywidgets.HBox([self.back, self.next, self.key])
+        self.box = ipywidgets.VBox([self.asked, self.answers, buttons])
+        self.show(len(self.order) if sheet.done else self.order.index(sheet.next()["id"]))
+
+    def show(self, at: int) -> None:
+        """Turn to an item, or behind the last one to the table."""
+        self.at, ended = at, at == len(self.order)
+        self.answers.children = [] if ended else self.choices(self.order[at])
+        if ended:
+            self.asked.value = final_table(self.sheet).data
+        else:
+            graded, count = self.sheet.progress
+            asked = lines(asked_text(self.sheet.item(self.order[at])))
+            self.asked.value = f"<p>评完 graded {graded} / {count}</p><p><b>问</b> {asked}</p>"
+        self.back.disabled = ended or at == 0
+        self.allow()
+
+    def choices(self, name: str) -> list:
+        """Return the answers to an item, each with radio buttons that show and save its grade."""
+        import ipywidgets
+
+        item, boxes = self.sheet.item(name), []
+        options = [(f"{letter} {text}", letter) for letter, text in self.sheet.meanings.items()]
+        for number, text in item["answers"].items():
+            grade = item["grades"].get(number)
+            radio = ipywidgets.RadioButtons(
+                options=options, value=grade, layout={"width": "max-content"}
+            )
+            radio.observe(partial(self.save, name, number), "value")
+            answer = f"<b>答 {number}</b> {lines(text) or '（空 empty）'}"
+            boxes.append(ipywidgets.VBox([ipywidgets.HTML(answer), radio]))
+        return boxes
+
+    def save(self, name: str, number: str, change: Mapping) -> None:
+        """Save the grade that a radio button was set to."""
+        self.sheet.grade(name, {number: change["new"]})
+        self.allow()
+
+    def allow(self) -> None:
+        """Open "next" where every answer has its grade."""
+        ended = self.at == len(self.order)
+        self.next.disabled = ended or not self.sheet.complete(self.order[self.at])
+
+    def step(self, button: Any, by: int) -> None:
+        """Turn to the item before or behind this one."""
+        # A second click may come before the browser shows the button grey.
+        if not button.disabled:
+            self.show(self.at + by)
+
+    def typed(self, change: Mapping) -> None:
+        """Give the first answer without a grade the letter that was typed; then go on."""
+        letter = change["new"].strip().upper()[-1:]
+        self.key.value = ""
+        radios = [box.children[1] for box in self.answers.children]
+        if letter not in self.sheet.meanings or not radios:
+            return
+        next((radio for radio in radios if radio.value is None), radios[0]).value = letter
+        self.step(self.next, +1)
+
+
 def live_loss(every: float = 1.0) -> Callable[[Training], None]:
-    """What `finetune(show=…)` takes: the loss as a curve that grows in place, redrawn at most once in `every` seconds and at the end."""
+    """Return what `finetune(show=…)` takes: it draws the loss as a curve that grows in place.
+
+    Redrawn at most once in `every` seconds, and at the end.
+    """
     from IPython.display import display
 
     handle, drawn = display(html("…"), display_id=True), [0.0]
 
     def show(training: Training) -> None:
-        if training.seconds or time.time() - drawn[0] >= every:
+        # There is no handle outside a notebook.
+        if handle and (training.seconds or time.time() - drawn[0] >= every):
             drawn[0] = time.time()
-            if handle:  # None outside a notebook
-                handle.update(
-                    html(loss_svg([line["loss"] for line in training.log]) + loss_words(training))
-                )
+            curve = loss_svg([line["loss"] for line in training.log])
+            handle.update(html(curve + loss_words(training)))
 
     return show
 
 
 def loss_words(training: Training) -> str:
-    """Step, loss and speed of a training in one line of HTML."""
+    """Return step, loss and speed of a training as one line of HTML."""
     last = training.log[-1]
     speed = last["tokens"] / max(last["seconds"], 1e-9)
-    return f"<br>第 {last['step']} 步 step · 损失 loss {last['loss']:.3f} · {last['tokens']:,} 词元 tokens · {speed:,.0f}/s · {last['seconds']:.0f} s"
+    return (
+        f"<br>第 {last['step']} 步 step · 损失 loss {last['loss']:.3f} · "
+        f"{last['tokens']:,} 词元 tokens · {speed:,.0f}/s · {last['seconds']:.0f} s"
+    )
 
 
 def loss_svg(losses: Sequence[float], width: int = 640, height: int = 120) -> str:
-    """Losses as one line of SVG, from left to right, 0 at the bottom.
+    """Return losses as one line of SVG, from left to right, 0 at the bottom.
 
     >>> loss_svg([2.0, 1.0], 100, 10).split('points="')[1].split('"')[0]
     '0,0.0 100,5.0'
     """
     top, last = max(losses), max(1, len(losses) - 1)
-    points = " ".join(
-        f"{i * width // last},{height * (1 - loss / top):.1f}" for i, loss in enumerate(losses)
-    )
-    line = f'<polyline fill="none" stroke="{COLOURS[0]}" stroke-width="1.5" points="{points}"/>'
-    return f'<svg width="{width}" height="{height}" style="background:#f7f7f7" viewBox="0 0 {width} {height}">{line}</svg>'
+    places = [(i * width // last, height * (1 - loss / top)) for i, loss in enumerate(losses)]
+    points = " ".join(f"{x},{y:.1f}" for x, y in places)
+    style = f'fill="none" stroke="{COLOURS[0]}" stroke-width="1.5"'
+    size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
+    line = f'<polyline {style} points="{points}"/>'
+    return f'<svg {size} style="background:#f7f7f7">{line}</svg>'
 
 
 def question_box(student: Student) -> Any:
-    """A text field and a button: ask the student, read the answer as it is written. Static when run headless."""
+    """Show a text field and a button: ask the student, read its answer as it is written."""
     import ipywidgets
 
     from miniluotuo_utils.generation import stream

@@ -67,7 +67,7 @@ def test_what_cannot_be_measured_is_said(tiny):
 
 @pytest.mark.parametrize("training", [True, False])
 def test_a_student_in_training_is_measured_without_dropout(tiny, training):
-    """Measured between two epochs, dropout made the loss higher and another one each time; or training went on without dropout."""
+    """Between two epochs dropout made the loss another each time, or was lost to the training."""
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel
 
@@ -95,7 +95,7 @@ def test_a_student_in_training_is_measured_without_dropout(tiny, training):
 
 
 def test_an_encoder_decoder_is_measured_too():
-    """Labels of an encoder–decoder are not shifted; shifting them twice gave a plausible wrong number."""
+    """Labels of an encoder–decoder are not shifted; shifted twice they gave a plausible number."""
     import torch
     from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
@@ -143,7 +143,8 @@ def test_an_encoder_decoder_is_measured_too():
 
 
 def test_chrf_by_hand():
-    """P = R = (2/4 + 1/3 + 0/2 + 0/1) / 4 = 5/24; the whole list is scored at once, not averaged; spaces do not count."""
+    """A mean over sentences, or spaces that count, gave other numbers than the papers'."""
+    # P = R = (2/4 + 1/3 + 0/2 + 0/1) / 4 = 5/24
     assert chrf(["我爱北京"], ["我爱上海"]) == pytest.approx(100 * 5 / 24)
     assert chrf(["一"], ["二"]) == 0
     assert chrf(["写 诗", "骆驼"], ["写诗", "骆驼"]) == pytest.approx(100)
