@@ -131,8 +131,8 @@ class Sheet:
 
     def _digest(self) -> str:
         """Return what stands for the items and the answers in their order."""
-        fields = ("id", "instruction", "input")
-        asked = [[item.get(field) or "" for field in fields] for item in self.items.values()]
+        items = self.items.values()
+        asked = [[item["id"], item["instruction"], item.get("input") or ""] for item in items]
         text = json.dumps([asked, self.numbered], ensure_ascii=False, sort_keys=True)
         # Without a letter a spreadsheet might take it for a number, and round it.
         return "s" + sha256(text.encode("utf-8", "replace")).hexdigest()[:15]
@@ -226,8 +226,10 @@ class Sheet:
 
     def so_far(self) -> list[dict]:
         """Return the grades so far as {rater, item, grade}, which says of no answer whose it is."""
-        fields = ("rater", "item", "grade")
-        return [{field: row[field] for field in fields} for row in self._rows() if row["grade"]]
+        graded = [row for row in self._rows() if row["grade"]]
+        return [
+            {"rater": row["rater"], "item": row["item"], "grade": row["grade"]} for row in graded
+        ]
 
     def _rows(self) -> Iterator[dict]:
         for name, item in self.items.items():

@@ -90,6 +90,7 @@ def samples(
 
     Headless: a static table of the `printed` groups.
     """
+    # A page that is printed must come out the same each time.
     if os.environ.get("MINILUOTUO_HEADLESS"):
         parts = []
         for name in printed:
