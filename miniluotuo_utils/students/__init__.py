@@ -8,9 +8,8 @@ from miniluotuo_utils.students.loading import Student, load_student, trained_stu
 from miniluotuo_utils.students.training import Training
 from miniluotuo_utils.students.zoo import ZOO
 
-logging.getLogger("bitsandbytes").setLevel(
-    logging.ERROR
-)  # it warns on import about a kernel that nothing here needs
+# It warns on import about a kernel that nothing here needs.
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 __all__ = [
     "ZOO",

@@ -1,13 +1,12 @@
-"""What this machine can do: devices, precisions, peak FLOP/s, processes. Shown in notebook 04.
+"""Say what this machine can do: devices, precisions, peak FLOP/s, memory, processes.
 
-In: a device. Out: numbers and names that training and planning need.
+In: a device. Out: numbers and names that training and planning need. Shown in notebook 04.
 """
 
 from __future__ import annotations
 
-import logging
 import os
-import time
+import timeit
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,56 +19,19 @@ from miniluotuo_utils.students.internals import cpu_computes_bf16
 if TYPE_CHECKING:
     import torch
 
+GIB = 1 << 30
 
-def first_process() -> bool:
-    """Whether this is the only process, or the first of `accelerate launch`: the one that writes."""
-    return os.environ.get("RANK", "0") == "0"
+# Notes of the libraries to their own developers, about which a reader can do nothing.
+NOTES = (
+    "fan_in_fan_out",
+    "Position ids are not supported",
+    "rank_pattern keys",
+    "Unable to fetch remote file",
+    "Could not find a config file",
+)
 
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Without the libraries' notes to their own developers, which a reader can do nothing about; errors stay."""
-    from transformers.utils import logging as transformers_logging
-
-    kept = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=FutureWarning)
-        warnings.filterwarnings(
-            "ignore",
-            message=".*(fan_in_fan_out|Position ids are not supported|rank_pattern keys|Unable to fetch remote file|Could not find a config file).*",
-        )
-        try:
-            yield
-        finally:
-            transformers_logging.set_verbosity(kept)
-
-
-def own_device() -> str:
-    """The device of this process: its GPU under `accelerate launch`, the first GPU, or the CPU."""
-    import torch
-
-    if (
-        os.environ.get("ACCELERATE_USE_CPU", "false").lower() == "true"
-        or not torch.cuda.is_available()
-    ):
-        return "cpu"
-    return f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
-
-
-def half(device: str) -> str:
-    """The half precision that a device computes itself; bfloat16 on a CPU, where 4 bits are for trying out."""
-    import torch
-
-    return (
-        "bfloat16"
-        if device == "cpu" or torch.cuda.is_bf16_supported(including_emulation=False)
-        else "float16"
-    )
-
-
-PEAK_FLOPS = {  # dense half-precision FLOP/s of the makers' data sheets, float32 sums; longer names first
+# Dense half-precision FLOP/s of the makers' data sheets, with float32 sums; longer names first.
+PEAK_FLOPS = {
     "H200": 989e12,
     "H100 PCIe": 756e12,
     "H100 NVL": 835e12,
@@ -84,8 +46,52 @@ PEAK_FLOPS = {  # dense half-precision FLOP/s of the makers' data sheets, float3
 }
 
 
+def first_process() -> bool:
+    """Return whether this process writes: the only one, or the first of `accelerate launch`."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence the libraries' notes to their own developers; errors stay."""
+    from transformers.utils import logging
+
+    kept = logging.get_verbosity()
+    logging.set_verbosity_error()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=FutureWarning)
+        warnings.filterwarnings("ignore", message=f".*({'|'.join(NOTES)}).*")
+        try:
+            yield
+        finally:
+            logging.set_verbosity(kept)
+
+
+def own_device() -> str:
+    """Return the device of this process: its GPU under `accelerate launch`, the first GPU, or the
+    CPU. Apple's mps is never chosen: nothing here was tried on it.
+    """
+    import torch
+
+    kept_off = os.environ.get("ACCELERATE_USE_CPU", "false").lower() == "true"
+    if kept_off or not torch.cuda.is_available():
+        return "cpu"
+    return f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
+
+
+def half(device: str) -> str:
+    """Return the half precision that a device computes itself; bfloat16 on a CPU, where 4 bits are
+    for trying out.
+    """
+    import torch
+
+    own = device == "cpu" or torch.cuda.is_bf16_supported(including_emulation=False)
+    return "bfloat16" if own else "float16"
+
+
 def known_peak(name: str) -> float | None:
-    """Peak half-precision FLOP/s of a GPU by the name that its driver gives, None for one that is not in the table.
+    """Return the peak half-precision FLOP/s of a GPU by the name that its driver gives, None for
+    one that is not in the table.
 
     >>> known_peak("NVIDIA A100-SXM4-80GB") == known_peak("NVIDIA A100-PCIE-40GB") == 312e12
     True
@@ -97,37 +103,32 @@ def known_peak(name: str) -> float | None:
 
 @lru_cache(maxsize=4)
 def measured_peak(dtype: str = "float32", size: int = 1024, tries: int = 5) -> float:
-    """FLOP/s of this processor on one `size`³ matrix product, best of `tries`: what a CPU's share is taken of, since no sheet says."""
+    """Return the FLOP/s of this processor on one `size`³ matrix product, best of `tries`.
+
+    A CPU's share is taken of this, since no data sheet says.
+    """
     import torch
 
-    a = torch.ones(
-        size, size, dtype=getattr(torch, dtype)
-    )  # not random: drawing would move the generator that dropout uses
-    a @ a  # the first one prepares
-    best = float("inf")
-    for _ in range(tries):
-        started = time.perf_counter()
-        a @ a
-        best = min(best, time.perf_counter() - started)
-    return 2 * size**3 / best
+    # Not random: drawing would move the generator that dropout uses. The first product prepares.
+    a = torch.ones(size, size, dtype=getattr(torch, dtype))
+    a @ a
+    return 2 * size**3 / min(timeit.repeat(lambda: a @ a, number=1, repeat=tries))
 
 
 def peak_of(device: torch.device) -> tuple[float | None, str]:
-    """Peak FLOP/s of a device and where the number is from: `datasheet`, `measured` (CPU) or `unknown`."""
+    """Return the peak FLOP/s of a device and where the number is from: `datasheet`, `measured`
+    (CPU) or `unknown`.
+    """
     import torch
 
-    if device.type == "cuda":
-        peak = known_peak(torch.cuda.get_device_name(device))
-        return peak, "datasheet" if peak else "unknown"
-    if device.type != "cpu":
-        return None, "unknown"
-    pass
-
-    return measured_peak("bfloat16" if cpu_computes_bf16() else "float32"), "measured"
+    if device.type == "cpu":
+        return measured_peak("bfloat16" if cpu_computes_bf16() else "float32"), "measured"
+    peak = known_peak(torch.cuda.get_device_name(device)) if device.type == "cuda" else None
+    return peak, "datasheet" if peak else "unknown"
 
 
 def world_size() -> int:
-    """How many processes train together."""
+    """Return how many processes train together."""
     import torch.distributed as group
 
     return group.get_world_size() if group.is_available() and group.is_initialized() else 1
@@ -144,22 +145,21 @@ def over_processes(counts: list[int], device: torch.device) -> list[int]:
     return summed.tolist()
 
 
-GIB = 1 << 30
-
-
 def memory_of(device: Any) -> int:
-    """Bytes of memory of a torch device: the whole GPU's, or for a CPU what this process may use of the machine's."""
+    """Return the bytes of memory of a torch device: the whole GPU's, or for a CPU what this process
+    may use of the machine's.
+    """
     import torch
 
-    if getattr(device, "type", device) == "cuda":
+    if torch.device(device).type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory
-    if getattr(device, "type", device) == "mps":
-        return torch.mps.recommended_max_memory()
-    whole = (
-        os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        if hasattr(os, "sysconf")
-        else 8 * GIB
-    )
-    limit = Path("/sys/fs/cgroup/memory.max")  # a container's share
+
+    # Windows has no sysconf: a small machine is a careful guess there.
+    whole = 8 * GIB
+    if hasattr(os, "sysconf"):
+        whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+    # A container's share may be less than the machine.
+    limit = Path("/sys/fs/cgroup/memory.max")
     told = limit.read_text().strip() if limit.is_file() else "max"
     return min(whole, int(told)) if told.isdigit() else whole

@@ -267,8 +267,9 @@ def training_memory(
         per_row = checkpointed(config, method, length, half, per_row)
 
     # There the model makes its logits itself, in its own precision and for every position.
-    whole = config.is_encoder_decoder or method not in ("full", "lora", "qlora")
-    own = (2 if half else 4) if whole else 0
+    own = 0
+    if config.is_encoder_decoder or method not in ("full", "lora", "qlora"):
+        own = 2 if half else 4
     logits = batch * length * vocabulary * (LOGIT_BYTES * supervised_share + own)
     parts = {
         "weights": int(weight_bytes(config, method, half) + copies),

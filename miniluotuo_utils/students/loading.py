@@ -21,15 +21,18 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-UNSTATED = (
-    512  # tokens; the length that T5, whose relative positions have no limit, was pretrained on
-)
+# Tokens: the length that T5, whose relative positions have no limit, was pretrained on.
+UNSTATED = 512
 SAMPLED = 1024  # numbers of each weight that tell one student from another
+ADVICE = f"run notebook 04 first, or name one of: {', '.join(ZOO)}"
 
 
 @dataclass
 class Student:
-    """A model and its tokenizer; `name` is the zoo name or hub id that an adapter writes down as its base."""
+    """A model and its tokenizer.
+
+    `name` is the zoo name or hub id that an adapter writes down as its base.
+    """
 
     name: str
     model: PreTrainedModel
@@ -39,17 +42,20 @@ class Student:
     def context(self) -> int:
         """How many tokens fit: prompt and answer together, or each of them for an encoder–decoder.
 
-        What the configuration says (`max_position_embeddings`, `n_positions`, BLOOM's `seq_length`), else the tokenizer's
-        `model_max_length`, else the zoo's number, else 512 for relative positions, which have no limit.
+        What the configuration says (`max_position_embeddings`, `n_positions`, BLOOM's
+        `seq_length`), else the tokenizer's `model_max_length`, else the zoo's number, else 512 for
+        relative positions, which have no limit.
         """
-        config, told = self.model.config, getattr(self.tokenizer, "model_max_length", None)
         for name in ("max_position_embeddings", "n_positions", "seq_length"):
-            if isinstance(found := getattr(config, name, None), int):
+            found = getattr(self.model.config, name, None)
+            if isinstance(found, int):
+                # Learned tokens before the prompt take places.
                 adapter = getattr(self.model, "peft_config", {}).get("default")
-                return found - (
-                    getattr(adapter, "num_virtual_tokens", None) or 0
-                )  # learned tokens before the prompt take places
-        if told and told < 1e9:  # transformers writes 1e30 for "nothing stated"
+                return found - (getattr(adapter, "num_virtual_tokens", None) or 0)
+
+        # transformers writes 1e30 for "nothing stated".
+        told = getattr(self.tokenizer, "model_max_length", None)
+        if told and told < 1e9:
             return int(told)
         return ZOO[self.name].context if self.name in ZOO else UNSTATED
 
@@ -60,12 +66,14 @@ class Student:
 
     @property
     def parameters(self) -> int:
-        """Number of parameters, counted."""
-        return self.model.num_parameters()  # knows that 4-bit weights are packed two to a byte
+        """Number of parameters; 4-bit weights, which are packed, are counted unpacked."""
+        return self.model.num_parameters()
 
 
 def fingerprint(student: Student) -> str:
-    """What tells one student from another: some numbers of every weight, their types, and the vocabulary, as a short hash."""
+    """Return what tells one student from another, as a short hash: some numbers of every weight,
+    their types, and the vocabulary.
+    """
     digest = sha256(json.dumps(sorted(student.tokenizer.get_vocab().items())).encode())
     for name, weight in sorted(student.model.state_dict().items()):
         digest.update(f"{name} {tuple(weight.shape)} {weight.dtype}".encode())
@@ -77,38 +85,44 @@ def fingerprint(student: Student) -> str:
 def load_student(
     name: str | Path, device: str | None = None, dtype: str = "float32", bits: int | None = None
 ) -> Student:
-    """A student by zoo name, folder (a whole model or an adapter) or hub id, ready to generate.
+    """Load a student by zoo name, folder (whole model or adapter) or hub id, ready to generate.
 
-    Only architectures that are part of transformers are loaded, no downloaded code is run, and old `.bin` weights are read as
-    tensors only (transformers' `weights_only`). A hub model stands in the folder `MINILUOTUO_MIRROR`, laid out as the hub serves it
-    (`huggingface.co/<id>/resolve/<revision or main>/`), else in the hub's cache, else it is downloaded; a mirror site is
-    given as `HF_ENDPOINT`, since huggingface_hub asks it for headers that a plain file server does not send.
-    `bits=4` loads in 4-bit NF4, `bits=8` in 8 bits (both need bitsandbytes). FileNotFoundError for what is not there or cannot
-    be had, ValueError for an architecture that transformers does not know.
+    Only architectures that are part of transformers are loaded, no downloaded code is run, and old
+    `.bin` weights are read as tensors only (transformers' `weights_only`). A hub model stands in
+    the folder `MINILUOTUO_MIRROR`, laid out as the hub serves it
+    (`huggingface.co/<id>/resolve/<revision or main>/`), else in the hub's cache, else it is
+    downloaded. A mirror site is given as `HF_ENDPOINT`, since huggingface_hub asks it for headers
+    that a plain file server does not send.
+
+    `bits=4` loads in 4-bit NF4, `bits=8` in 8 bits (both need bitsandbytes). Raises
+    FileNotFoundError for what is not there or cannot be had, ValueError for an architecture that
+    transformers does not know.
     """
-    if (Path(name) / "adapter_config.json").is_file():
-        return load_adapter(Path(name), device, dtype, bits)
+    folder = Path(name)
+    if (folder / "adapter_config.json").is_file():
+        return load_adapter(folder, device, dtype, bits)
     source, revision = located(name)
     tokenizer, model = loaded(source, revision, dtype, placement(device, dtype, bits))
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     if device and bits is None:
         model = model.to(device)
-    return Student(
-        f"./{Path(name).resolve().name}"
-        if Path(name).is_dir() and str(name) not in ZOO
-        else str(name),
-        model.eval(),
-        tokenizer,
-    )
+
+    # An adapter beside a folder names it relatively: both move to another machine together.
+    local = folder.is_dir() and str(name) not in ZOO
+    return Student(f"./{folder.resolve().name}" if local else str(name), model.eval(), tokenizer)
 
 
 def located(name: str | Path) -> tuple[str, str | None]:
-    """What transformers is to load, a folder or a hub id, and the revision of a hub id; FileNotFoundError for a missing folder."""
+    """Return what transformers is to load, a folder or a hub id, and the revision of a hub id.
+
+    Raises FileNotFoundError for a folder that is not there or is no student.
+    """
     folder, spec = Path(name), ZOO.get(str(name))
     if spec is None and folder.is_dir():
         if not (folder / "config.json").is_file():
             raise FileNotFoundError(
-                f"{folder.name}: found no config.json or adapter_config.json in this folder, expected a student; {ADVICE}"
+                f"{folder.name}: found no config.json or adapter_config.json in this folder, "
+                f"expected a student; {ADVICE}"
             )
         return str(folder), None
     if spec is None and not HUB_ID.fullmatch(str(name)):
@@ -120,18 +134,17 @@ def located(name: str | Path) -> tuple[str, str | None]:
     return (str(mirrored), None) if mirrored else (hub, revision)
 
 
-ADVICE = f"run notebook 04 first, or name one of: {', '.join(ZOO)}"
-
-
-def mirror_folder(hub: str, revision: str | None, mirror: str | Path | None = None) -> Path | None:
-    """The folder of a hub model in a mirror folder (`MINILUOTUO_MIRROR`), None where it is not there."""
-    mirror = str(mirror or os.environ.get("MINILUOTUO_MIRROR", ""))
+def mirror_folder(hub: str, revision: str | None) -> Path | None:
+    """Return the folder of a hub model in a mirror folder (`MINILUOTUO_MIRROR`), None where it is
+    not there.
+    """
+    mirror = os.environ.get("MINILUOTUO_MIRROR", "")
     folder = place_in_mirror(Path(mirror).expanduser(), hub, revision)
     return folder if mirror and "://" not in mirror and (folder / "config.json").is_file() else None
 
 
 def place_in_mirror(mirror: Path, hub: str, revision: str | None) -> Path:
-    """Where a hub model stands in a mirror folder.
+    """Return where a hub model stands in a mirror folder.
 
     >>> place_in_mirror(Path("stick"), "google/mt5-small", None).as_posix()
     'stick/huggingface.co/google/mt5-small/resolve/main'
@@ -142,125 +155,137 @@ def place_in_mirror(mirror: Path, hub: str, revision: str | None) -> Path:
 def loaded(
     source: str, revision: str | None, dtype: str, how: Mapping[str, Any]
 ) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
-    """Tokenizer and model of a folder or hub id; FileNotFoundError, in one sentence, for a hub id that cannot be had."""
+    """Load tokenizer and model of a folder or hub id.
+
+    Raises FileNotFoundError, in one sentence, for a hub id that cannot be had.
+    """
     from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
     try:
         config = native_config(source, revision)
-        both = config.is_encoder_decoder
-        tokenizer = AutoTokenizer.from_pretrained(
-            source, revision=revision, padding_side="right" if both else "left"
-        )
-        auto = AutoModelForSeq2SeqLM if both else AutoModelForCausalLM
+        auto, side = AutoModelForCausalLM, "left"
+        if config.is_encoder_decoder:
+            auto, side = AutoModelForSeq2SeqLM, "right"
+        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, padding_side=side)
         model = auto.from_pretrained(source, revision=revision, dtype=dtype, **how)
     except OSError as error:
         raise FileNotFoundError(missing(source, revision, error)) from error
+
+    # BERT's vocabulary has no other end; where nothing pads, the end does.
     if tokenizer.eos_token_id is None and tokenizer.sep_token is not None:
-        tokenizer.eos_token = tokenizer.sep_token  # BERT's vocabulary has no other end
+        tokenizer.eos_token = tokenizer.sep_token
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer, model
 
 
 def native_config(source: str, revision: str | None) -> PreTrainedConfig:
-    """The configuration; ValueError for a model type that only downloaded code could run."""
+    """Load the configuration; ValueError for a model type that only downloaded code could run."""
     from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
 
+    # Asked before AutoConfig, which would offer to run that code.
     found = PreTrainedConfig.get_config_dict(source, revision=revision)[0].get("model_type")
     if found not in CONFIG_MAPPING:
         raise ValueError(
-            f"{Path(source).name}/config.json, field model_type: found {found!r}, expected an architecture that is part of transformers; "
+            f"{Path(source).name}/config.json, field model_type: found {found!r}, "
+            "expected an architecture that is part of transformers; "
             "code from a model's repository is never run here"
         )
     return AutoConfig.from_pretrained(source, revision=revision)
 
 
 def missing(source: str, revision: str | None, error: Exception) -> str:
-    """What could not be had and what to do, in one sentence."""
-    cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    """Say what could not be had and what to do, in one sentence."""
+    cause, *_ = str(error).strip().splitlines() or [type(error).__name__]
+    name = Path(source).name
     if Path(source).is_dir():
-        return f"student folder {Path(source).name} is not whole: {cause.replace(source, Path(source).name)}"
+        return f"student folder {name} is not whole: {cause.replace(source, name)}"
     where = place_in_mirror(Path("$MINILUOTUO_MIRROR"), source, revision).as_posix()
     return (
-        f"the hub's model {source} (revision {revision or 'main'}) cannot be had: {cause} It was looked for in {where}/, in the hub's cache and, "
-        f"unless HF_HUB_OFFLINE=1, on the network. Fill a mirror folder with `python -m miniluotuo_utils download NAME --mirror DIR` where there is a "
-        "network, or set HF_ENDPOINT to a mirror site before Python starts; without any, take 'tiny' or a folder"
+        f"the hub's model {source} (revision {revision or 'main'}) cannot be had: {cause} "
+        f"It was looked for in {where}/, in the hub's cache and, unless HF_HUB_OFFLINE=1, "
+        "on the network. Fill a mirror folder with "
+        "`python -m miniluotuo_utils download NAME --mirror DIR` where there is a network, "
+        "or set HF_ENDPOINT to a mirror site before Python starts; "
+        "without any, take 'tiny' or a folder"
     )
 
 
 def placement(device: str | None, dtype: str, bits: int | None) -> dict[str, Any]:
-    """The extra arguments of `from_pretrained` for a 4-bit or 8-bit student; none for an ordinary one."""
+    """Return the extra arguments of `from_pretrained` for a 4-bit or 8-bit student; none for an
+    ordinary one.
+    """
     if bits is None:
         return {}
     if bits not in (4, 8):
         raise ValueError(f"bits is {bits}; expected 4, 8 or None")
     from transformers import BitsAndBytesConfig
 
-    four = {
-        "load_in_4bit": True,
-        "bnb_4bit_quant_type": "nf4",
-        "bnb_4bit_use_double_quant": True,
-        "bnb_4bit_compute_dtype": dtype,
-    }
-    return {
-        "quantization_config": BitsAndBytesConfig(
-            **(four if bits == 4 else {"load_in_8bit": True})
-        ),
-        "device_map": {"": device or "cuda"},
-    }
+    quantised = BitsAndBytesConfig(
+        load_in_4bit=bits == 4,
+        load_in_8bit=bits == 8,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
+    return {"quantization_config": quantised, "device_map": {"": device or "cuda"}}
 
 
 def load_adapter(folder: Path, device: str | None, dtype: str, bits: int | None) -> Student:
-    """An adapter folder on the base that its configuration names: a hub id, a zoo name, or a folder beside it.
+    """Load an adapter folder on the base that it names: hub id, zoo name, or a folder beside it.
 
-    ValueError where it names none or an absolute path, FileNotFoundError where the base cannot be had.
+    Raises ValueError where it names none or an absolute path, FileNotFoundError where the base
+    cannot be had.
     """
     name = adapter_base(folder)
     beside = folder.resolve().parent / name
+    # "./name" is a folder even where the zoo has that name.
+    plain = name not in ZOO and "/" not in name and beside.is_dir()
+    base_name = beside if plain or name.startswith("./") else name
     try:
-        plain = (
-            name not in ZOO and "/" not in name and beside.is_dir()
-        )  # "./name" is a folder even where the zoo has that name
-        base = load_student(beside if plain or name.startswith("./") else name, device, dtype, bits)
+        base = load_student(base_name, device, dtype, bits)
     except FileNotFoundError as error:
         raise FileNotFoundError(
-            f"{folder.name}/adapter_config.json, field base_model_name_or_path: {name!r} cannot be loaded: {error}"
+            f"{folder.name}/adapter_config.json, field base_model_name_or_path: "
+            f"{name!r} cannot be loaded: {error}"
         ) from error
     with quiet():
         from peft import PeftModel
 
-        return Student(
-            name, PeftModel.from_pretrained(base.model, str(folder)).eval(), base.tokenizer
-        )
+        model = PeftModel.from_pretrained(base.model, str(folder))
+    return Student(name, model.eval(), base.tokenizer)
 
 
 def adapter_base(folder: Path) -> str:
-    """The base that an adapter folder names; ValueError where that is no name that works on another machine."""
-    name = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8")).get(
-        "base_model_name_or_path"
+    """Return the base that an adapter folder names.
+
+    Raises ValueError where that is no name that works on another machine.
+    """
+    config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    name = str(config.get("base_model_name_or_path") or "")
+    fixed = name and (Path(name).is_absolute() or PureWindowsPath(name).drive)
+    if name and not fixed:
+        return name
+    found = "an absolute path" if fixed else "nothing"
+    raise ValueError(
+        f"{folder.name}/adapter_config.json, field base_model_name_or_path: found {found}, "
+        f"expected a hub id or one of the zoo ({', '.join(ZOO)}): "
+        'write the base\'s name there, e.g. "tiny"'
     )
-    if (
-        not isinstance(name, str)
-        or not name
-        or Path(name).is_absolute()
-        or PureWindowsPath(name).drive
-    ):
-        found = "an absolute path" if name else "nothing"
-        raise ValueError(
-            f"{folder.name}/adapter_config.json, field base_model_name_or_path: found {found}, expected a hub id or one of the zoo "
-            f'({", ".join(ZOO)}): write the base\'s name there, e.g. "tiny"'
-        )
-    return name
 
 
 def trained_student(folder: Path, fallback: str, **how: object) -> tuple[Student, bool]:
-    """The student of `folder` if notebook 04 left one there, else the zoo's `fallback`; and whether it was there."""
+    """Load the student of `folder` if notebook 04 left one there, else the zoo's `fallback`; say
+    whether it was there.
+    """
     there = (folder / "run.json").is_file()  # written last, so a folder without it is not whole
     return load_student(folder if there else fallback, **how), there
 
 
 def copy_into_mirror(name: str, mirror: Path) -> Path:
-    """Download a student (zoo name or hub id) into a mirror folder, laid out as `MINILUOTUO_MIRROR` reads it; returns its folder."""
+    """Download a student (zoo name or hub id) into a mirror folder, laid out as `MINILUOTUO_MIRROR`
+    reads it; return its folder.
+    """
     from huggingface_hub import HfApi, snapshot_download
 
     spec = ZOO.get(name)
@@ -268,29 +293,22 @@ def copy_into_mirror(name: str, mirror: Path) -> Path:
         raise ValueError(f"{name} ships in the package; there is nothing to download")
     hub, revision = (spec.hub, spec.revision) if spec else (name, None)
     files = needed_files(HfApi().list_repo_files(hub, revision=revision))
-    return Path(
-        snapshot_download(
-            hub,
-            revision=revision,
-            allow_patterns=files,
-            local_dir=place_in_mirror(mirror, hub, revision),
-        )
-    )
+    folder = place_in_mirror(mirror, hub, revision)
+    snapshot_download(hub, revision=revision, allow_patterns=files, local_dir=folder)
+    return folder
 
 
 def needed_files(files: list[str]) -> list[str]:
-    """Those files of a hub repository that `load_student` reads: safetensors, `.bin` only where there are none, and small texts.
+    """Return those files of a hub repository that `load_student` reads: safetensors, `.bin` only
+    where there are none, and small texts.
 
-    >>> needed_files(["config.json", "pytorch_model.bin", "model.safetensors", "spiece.model", "onnx/model.onnx", "README.md"])
-    ['config.json', 'model.safetensors', 'spiece.model']
-    >>> needed_files(["config.json", "pytorch_model.bin", "training_args.bin", "tf_model.h5"])
-    ['config.json', 'pytorch_model.bin']
+    >>> needed_files(["config.json", "pytorch_model.bin", "model.safetensors", "onnx/model.onnx"])
+    ['config.json', 'model.safetensors']
+    >>> needed_files(["config.json", "pytorch_model.bin", "training_args.bin", "spiece.model"])
+    ['config.json', 'pytorch_model.bin', 'spiece.model']
     """
     top = [name for name in files if "/" not in name]
-    safe = [name for name in top if name.endswith(".safetensors")]
-    weights = safe or [name for name in top if re.fullmatch(r"pytorch_model.*\.bin", name)]
-    return [
-        name
-        for name in top
-        if name in weights or name.endswith((".json", ".txt", ".model", ".jinja"))
-    ]
+    weights = r".*\.safetensors"
+    if not any(name.endswith(".safetensors") for name in top):
+        weights = r"pytorch_model.*\.bin"
+    return [name for name in top if re.fullmatch(rf"{weights}|.*\.(json|txt|model|jinja)", name)]

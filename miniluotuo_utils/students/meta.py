@@ -41,7 +41,7 @@ def adapted(model: Any, method: str, rank: int = RANK) -> Any:
     if method == "full":
         return model
     with quiet(), torch.random.fork_rng(devices=[]):
-        chosen = peft_config(model, method, steps=100, rank=rank)
+        chosen = peft_config(model.config, method, steps=100, rank=rank)
         return get_peft_model(model, chosen, low_cpu_mem_usage=True)
 
 
