@@ -60,6 +60,7 @@ NAMES = {
     for module, (new, gone) in MOVED.items()
 }
 NAMES["data"] = {"handed": "data.from_previous"}
+NAMES["tokens"] = {"fill": "tokens.packing_efficiency"}
 NAMES["ie"] = {"confusability": "ie.hard_negatives", "headline": "ie.micro"}
 NAMES["show"] = {
     "marked": "show.highlight",

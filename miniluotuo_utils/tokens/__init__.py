@@ -1,11 +1,12 @@
-"""From instruction rows to what the loss sees: token ids, supervised-token mask, packed batches.
+"""Turn instruction rows into what the loss sees: token ids, a mask of labels, packed batches.
 
 In: instruction rows and a tokenizer. Out: rows of ids and labels. Shown in notebook 03.
 """
 
+from miniluotuo_utils.moved import names as moved_names
 from miniluotuo_utils.tokens.dataset import encoded_dataset
 from miniluotuo_utils.tokens.encoding import IGNORED, Encoded, encode
-from miniluotuo_utils.tokens.packing import collate, fill, pack, pack_stream
+from miniluotuo_utils.tokens.packing import collate, pack, pack_stream, packing_efficiency
 from miniluotuo_utils.tokens.vocabulary import (
     byte_level_bpe,
     gpt2_tokenizer,
@@ -22,12 +23,13 @@ __all__ = [
     "collate",
     "encode",
     "encoded_dataset",
-    "fill",
     "gpt2_tokenizer",
     "pack",
     "pack_stream",
+    "packing_efficiency",
     "prompt_ids",
     "refuse_lossy",
     "text_of",
     "tokens_per_character",
 ]
+__getattr__ = moved_names(__name__)

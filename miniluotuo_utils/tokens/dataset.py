@@ -1,7 +1,7 @@
-"""Millions of rows to token rows on disk: in several processes, in bounded memory, and read again while nothing has changed.
+"""Encode millions of rows to disk: in several processes, in bounded memory, and only once.
 
-In: rows or JSON Lines files. Out: a `datasets.Dataset` and a report. A cache entry is a folder named after the sha256 of all that
-its content depends on.
+In: rows or JSON Lines files. Out: a `datasets.Dataset` and a report. A cache entry is a folder
+named after the sha256 of all that its content depends on. Shown in notebook 03.
 """
 
 from __future__ import annotations
@@ -9,23 +9,23 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from hashlib import sha256
-from itertools import chain, islice
+from itertools import chain, islice, product
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from miniluotuo_utils.files import iter_jsonl, remove, written_whole
+from miniluotuo_utils.files import batches, iter_jsonl, remove, written_whole
 from miniluotuo_utils.prompts import prompt
 from miniluotuo_utils.records import check_row
 from miniluotuo_utils.tokens.encoding import (
-    IGNORED,
     Encoded,
     Options,
     check_tokenizer,
     encode_checked,
+    supervised,
 )
 from miniluotuo_utils.tokens.packing import pack_stream
 from miniluotuo_utils.tokens.vocabulary import spread
@@ -51,13 +51,17 @@ def encoded_dataset(
     processes: int = 1,
     cache: Path | None = None,
 ) -> tuple[Dataset, dict]:
-    """`encode`, and `pack_stream` to `packed` tokens where given, as a `datasets.Dataset`, and a report of what happened.
+    """Return encoded rows as a `datasets.Dataset`, and a report of what happened to them.
 
-    `rows` are rows or JSON Lines files of rows. `cache` is a folder: an entry there is read when rows, vocabulary, options,
-    prompt template and this package's code are the same, and written whole otherwise, in memory bounded by `CHUNK` rows; without
-    it the dataset is in memory. `processes` changes only the time. The columns are `input_ids`, `labels` and, if packed,
-    `position_ids`. The report counts `rows`, `kept`, `cut`, `tokens`, `supervised`, `sequences`, and has `dropped`, `lost` (as
-    `Encoded`), `key` and `from_cache`. Raises what `encode` raises.
+    They are what `encode` returns and, where `packed` is a number of tokens, `pack_stream` makes of
+    it. `rows` are rows or JSON Lines files of rows. `cache` is a folder: an entry there is read
+    when rows, vocabulary, options, prompt template and this package's code are the same, and
+    written whole otherwise, in memory bounded by `CHUNK` rows. Without it the dataset is in memory.
+    `processes` changes only the time.
+
+    The columns are `input_ids`, `labels` and, if packed, `position_ids`. The report counts `rows`,
+    `kept`, `cut`, `tokens`, `supervised`, `sequences`, and has `dropped`, `lost` (as `Encoded`),
+    `key` and `from_cache`. Raises what `encode` raises.
     """
     if packed and encoder_decoder:
         raise ValueError(
@@ -67,8 +71,16 @@ def encoded_dataset(
         raise ValueError(
             f"packed is {packed}, less than max_length {max_length}: a row might not fit"
         )
-    options, source = Options(max_length, encoder_decoder, too_long, lossy), row_source(rows)
-    report: dict = {
+    options = Options(max_length, encoder_decoder, too_long, lossy)
+    key = content_key(each_row(rows), tokenizer, options, packed)
+    entry = None if cache is None else Path(cache) / key
+    if entry and (entry / "report.json").is_file():
+        return read_entry(entry)
+
+    # Files are judged by their beginning: they may be too large to be read once more.
+    sample = list(islice(each_row(rows), CHUNK)) if are_files(rows) else rows
+    check_tokenizer(tokenizer, [row["output"] for row in spread(sample)], options)
+    report = {
         "rows": 0,
         "kept": 0,
         "cut": 0,
@@ -77,35 +89,35 @@ def encoded_dataset(
         "tokens": 0,
         "supervised": 0,
         "sequences": 0,
+        "key": key,
     }
-    report["key"] = content_key(source(), tokenizer, options, packed)
-    entry = None if cache is None else Path(cache) / report["key"]
-    if entry and (entry / "report.json").is_file():
-        return read_entry(entry)
-    sample = (
-        rows
-        if isinstance(rows, Sequence) and rows and isinstance(rows[0], Mapping)
-        else list(islice(source(), CHUNK))
-    )
-    check_tokenizer(tokenizer, [row["output"] for row in spread(sample)], options)
-    batches = record_batches(
-        encoded_chunks(source(), tokenizer, options, processes), packed, report
-    )
+    encoded = encoded_chunks(each_row(rows), tokenizer, options, processes)
+    made = record_batches(encoded, packed, report)
     if entry:
-        write_entry(entry, batches, packed, report)
+        write_entry(entry, made, packed, report)
         return read_entry(entry)[0], report | {"from_cache": False}
+
     import pyarrow as pa
     from datasets import Dataset
 
-    return Dataset(pa.Table.from_batches(batches, schema(packed))), report | {"from_cache": False}
+    return Dataset(pa.Table.from_batches(made, schema(packed))), report | {"from_cache": False}
 
 
-def row_source(rows: Sequence[Mapping] | Path | Sequence[Path]) -> Callable[[], Iterator[Mapping]]:
-    """A function that begins the rows anew each time."""
-    parts = [rows] if isinstance(rows, str | Path) else rows
-    if len(parts) and isinstance(parts[0], str | Path):
-        return lambda: chain.from_iterable(iter_jsonl(Path(path), check_row) for path in parts)
-    return lambda: iter(parts)
+def are_files(rows: Sequence) -> bool:
+    """Return whether `rows` is a file or a list of files.
+
+    >>> are_files("rows.jsonl"), are_files([Path("a.jsonl")]), are_files([{}]), are_files([])
+    (True, True, False, False)
+    """
+    return isinstance(rows, str | Path) or (len(rows) > 0 and isinstance(rows[0], str | Path))
+
+
+def each_row(rows: Sequence[Mapping] | Path | Sequence[Path]) -> Iterator[Mapping]:
+    """Return an iterator of all rows, from the first on each time."""
+    if not are_files(rows):
+        return iter(rows)
+    files = [rows] if isinstance(rows, str | Path) else rows
+    return chain.from_iterable(iter_jsonl(path, check_row) for path in files)
 
 
 def content_key(
@@ -114,156 +126,142 @@ def content_key(
     options: Options,
     packed: int | None,
 ) -> str:
-    """sha256, as 64 hexadecimal digits, of all that token rows depend on: rows, vocabulary, options, template, this code."""
+    """Return the sha256, as 64 hexadecimal digits, of all that token rows depend on."""
     import tokenizers
 
+    # What an earlier call set is no part of the vocabulary.
     inner = getattr(tokenizer, "backend_tokenizer", None)
-    if inner is not None:
-        inner.no_truncation()  # what an earlier call set is no part of the vocabulary
+    if inner is None:
+        vocabulary = [type(tokenizer).__name__, sorted(tokenizer.get_vocab().items())]
+    else:
+        inner.no_truncation()
         inner.no_padding()
-    vocabulary = (
-        inner.to_str()
-        if inner is not None
-        else json.dumps([type(tokenizer).__name__, tokenizer.get_vocab()], sort_keys=True)
-    )
-    special = [
-        tokenizer.eos_token_id,
-        tokenizer.bos_token_id,
-        tokenizer.unk_token_id,
-        tokenizer.cls_token_id,
-        sorted(tokenizer.all_special_ids),
-    ]
-    template = [
-        prompt("\0", text, history) for text in ("", "\1") for history in ((), (("\2", "\3"),))
-    ]
-    code = [file.read_text(encoding="utf-8") for file in sorted(Path(__file__).parent.glob("*.py"))]
-    start = tokenizer("a")[
-        "input_ids"
-    ]  # special tokens that are put first, for a slow tokenizer too
-    digest = sha256(
-        json.dumps(
-            [
-                tokenizers.__version__,
-                vocabulary,
-                special,
-                start,
-                asdict(options),
-                packed,
-                template,
-                code,
-            ]
-        ).encode()
-    )
+        vocabulary = inner.to_str()
+
+    # Placeholders show all that a template writes, with an input and a history and without.
+    told, here = ((), (("\2", "\3"),)), Path(__file__).parent
+    rest = {
+        "tokenizers": tokenizers.__version__,
+        "vocabulary": vocabulary,
+        "special": [
+            tokenizer.eos_token_id,
+            tokenizer.bos_token_id,
+            tokenizer.unk_token_id,
+            tokenizer.cls_token_id,
+            sorted(tokenizer.all_special_ids),
+        ],
+        "first": tokenizer("a")["input_ids"],  # what is put first, by a slow tokenizer too
+        "options": asdict(options),
+        "packed": packed,
+        "template": [prompt("\0", text, turns) for text, turns in product(("", "\1"), told)],
+        "code": [file.read_text(encoding="utf-8") for file in sorted(here.glob("*.py"))],
+    }
+    digest = sha256(json.dumps(rest).encode())
     for row in rows:
         turns = [list(turn) for turn in row.get("history") or ()]
-        digest.update(
-            repr((row["instruction"], row.get("input") or "", row["output"], turns)).encode()
-        )
+        shown = (row["instruction"], row.get("input") or "", row["output"], turns)
+        digest.update(repr(shown).encode())
     return digest.hexdigest()
 
 
 def encoded_chunks(
     rows: Iterable[Mapping], tokenizer: PreTrainedTokenizerBase, options: Options, processes: int
 ) -> Iterator[Encoded]:
-    """The rows encoded `CHUNK` at a time, in their order whatever the number of processes."""
-    rows = iter(rows)
-    chunks = enumerate(iter(lambda: list(islice(rows, CHUNK)), []))
+    """Yield the rows encoded, `CHUNK` at a time, in order whatever the number of processes."""
+    chunks = enumerate(batches(rows, CHUNK))
     if processes <= 1:
-        yield from (
-            encode_checked(chunk, tokenizer, options, number * CHUNK) for number, chunk in chunks
-        )
+        for number, chunk in chunks:
+            yield encode_checked(chunk, tokenizer, options, number * CHUNK)
         return
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 
-    with ProcessPoolExecutor(
-        processes, get_context("spawn"), begin_work, (tokenizer, options)
-    ) as pool:
-        waiting: deque = deque()
+    # A queue of few tasks: `map` would read the whole file before its first result.
+    spawn, waiting = get_context("spawn"), deque()
+    with ProcessPoolExecutor(processes, spawn, begin_work, (tokenizer, options)) as pool:
         for number, chunk in chunks:
             waiting.append(pool.submit(work, chunk, number * CHUNK))
-            if len(waiting) > 2 * processes:  # never the whole file in memory
+            if len(waiting) > 2 * processes:
                 yield waiting.popleft().result()
-        yield from (future.result() for future in waiting)
+        for task in waiting:
+            yield task.result()
 
 
 def begin_work(tokenizer: PreTrainedTokenizerBase, options: Options) -> None:
-    """What a worker process keeps; its tokenizer runs one thread, since there is a process for every core."""
+    """Keep what all tasks of a worker process need, so that it is sent once.
+
+    The tokenizer runs one thread: there is a process for every core.
+    """
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     work.tokenizer, work.options = tokenizer, options
 
 
 def work(rows: list[Mapping], first: int) -> Encoded:
-    """One chunk, in a worker process."""
+    """Encode one chunk in a worker process."""
     return encode_checked(rows, work.tokenizer, work.options, first)
 
 
 def record_batches(
     chunks: Iterable[Encoded], packed: int | None, report: dict
 ) -> Iterator[pa.RecordBatch]:
-    """Encoded chunks, packed where asked, as Arrow record batches; `report` is filled on the way."""
+    """Yield encoded chunks, packed where asked, as Arrow record batches.
+
+    `report` is filled on the way, as is fit for what never stands in memory as a whole.
+    """
     import pyarrow as pa
 
     def counted() -> Iterator[dict]:
         for chunk in chunks:
-            for name in ("dropped", "lost"):
-                report[name].update(getattr(chunk, name))
-            report["rows"] += len(chunk.rows) + sum(chunk.dropped.values())
+            report["rows"] += len(chunk.rows) + chunk.dropped.total()
             report["kept"] += len(chunk.rows)
             report["cut"] += chunk.cut
+            report["dropped"].update(chunk.dropped)
+            report["lost"].update(chunk.lost)
             yield from chunk.rows
 
     rows = pack_stream(counted(), packed) if packed else counted()
-    names = schema(packed).names
-    while batch := list(islice(rows, BATCH)):
+    for batch in batches(rows, BATCH):
         report["sequences"] += len(batch)
         report["tokens"] += sum(len(row["input_ids"]) for row in batch)
-        report["supervised"] += sum(
-            len(row["labels"]) - row["labels"].count(IGNORED) for row in batch
-        )
-        columns = [pa.array([row[name] for row in batch], pa.list_(pa.int32())) for name in names]
-        yield pa.RecordBatch.from_arrays(columns, schema=schema(packed))
+        report["supervised"] += supervised(batch)
+        yield pa.RecordBatch.from_pylist(batch, schema(packed))
 
 
 def schema(packed: int | None) -> pa.Schema:
-    """The columns, each a list of int32."""
+    """Return the columns, each a list of int32."""
     import pyarrow as pa
 
-    return pa.schema(
-        [
-            (name, pa.list_(pa.int32()))
-            for name in ("input_ids", "labels", *(["position_ids"] if packed else []))
-        ]
-    )
+    names = ["input_ids", "labels", *(["position_ids"] if packed else [])]
+    return pa.schema([(name, pa.list_(pa.int32())) for name in names])
 
 
 def write_entry(
-    entry: Path, batches: Iterable[pa.RecordBatch], packed: int | None, report: dict
+    entry: Path, made: Iterable[pa.RecordBatch], packed: int | None, report: dict
 ) -> None:
     """Write a cache entry whole; of two processes that write the same one, the first wins."""
     import pyarrow as pa
 
-    mine = entry.with_name(
-        f"{entry.name}-{uuid4().hex}"
-    )  # process numbers repeat on other machines
+    # Not the process number: it repeats on other machines that share the folder.
+    mine = entry.with_name(f"{entry.name}-{uuid4().hex}")
     with written_whole(mine) as partial:
         partial.mkdir()
         with pa.ipc.new_stream(str(partial / "rows.arrow"), schema(packed)) as writer:
-            for batch in batches:
+            for batch in made:
                 writer.write_batch(batch)
-        (partial / "report.json").write_text(
-            json.dumps(report, ensure_ascii=False, indent=1), encoding="utf-8"
-        )
+        text = json.dumps(report, ensure_ascii=False, indent=1)
+        (partial / "report.json").write_text(text, encoding="utf-8")
+
+    # Half of an entry is left from an interrupted copy; a whole one is another process's.
     if entry.is_dir() and not (entry / "report.json").is_file():
-        remove(entry)  # half of one, from an interrupted copy
+        remove(entry)
     try:
         mine.rename(entry)
-    except OSError:  # it is there by now
+    except OSError:
         remove(mine)
 
 
 def read_entry(entry: Path) -> tuple[Dataset, dict]:
-    """The dataset (memory-mapped) and the report of a cache entry."""
+    """Return the dataset (memory-mapped) and the report of a cache entry."""
     from datasets import Dataset
 
     report = json.loads((entry / "report.json").read_text(encoding="utf-8"))

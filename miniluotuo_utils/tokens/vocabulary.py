@@ -1,13 +1,15 @@
-"""Vocabularies: how text becomes ids and ids become text, and which vocabulary cannot give the text back.
+"""Turn text into ids and ids into text, and say which vocabulary cannot give a text back.
 
-Every id of this project that becomes text goes through `text_of`, every prompt through `prompt_ids`: training, generation and the
-round-trip check see the same thing.
+In: texts or ids, and a tokenizer. Out: ids or texts. Shown in notebook 03. Every id of this project
+that becomes text goes through `text_of`, every prompt through `prompt_ids`: training, generation
+and the round-trip check see the same thing.
 """
 
 from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Sequence
+from os.path import commonprefix
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,28 +19,41 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerBase
 
-ENGLISH = (
-    f"{WITH_INPUT}{WITHOUT_INPUT}{__doc__}"  # what the miniature of GPT-2's vocabulary learns from
-)
+# What the stand-in of GPT-2's vocabulary learns from: English, and not to be edited, since every
+# number of tokens that is counted with it would change.
+ENGLISH = f"""{WITH_INPUT}{WITHOUT_INPUT}\
+Vocabularies: how text becomes ids and ids become text, \
+and which vocabulary cannot give the text back.
+
+Every id of this project that becomes text goes through `text_of`, every prompt through \
+`prompt_ids`: training, generation and the
+round-trip check see the same thing.
+"""
 JSON_FRAME = '{"":["",""],"":[]}'  # what every extraction answer consists of besides its words
 SAMPLE = 256  # answers on which a vocabulary is judged as a whole
 CONTINUES = "##"  # a WordPiece that goes on with the word before it
 
 
 def kind_of(tokenizer: PreTrainedTokenizerBase) -> str:
-    """The model behind a vocabulary: `BPE`, `WordPiece`, `Unigram`, `WordLevel`; `slow` where it is not built on tokenizers."""
+    """Return the model behind a vocabulary: `BPE`, `WordPiece`, `Unigram` or `WordLevel`.
+
+    `slow` stands for a tokenizer that is not built on the library tokenizers.
+    """
     inner = getattr(tokenizer, "backend_tokenizer", None)
     return type(inner.model).__name__ if inner is not None else "slow"
 
 
 def name_of(tokenizer: PreTrainedTokenizerBase) -> str:
-    """What messages call a tokenizer: its hub id, or the last part of its folder."""
+    """Return what messages call a tokenizer: its hub id, or the last part of its folder."""
     name = tokenizer.name_or_path or "this tokenizer"
     return Path(name).name if Path(name).is_absolute() else name
 
 
 def tokenised(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
-    """Ids of each text alone, without special tokens; what looks like a special token stays text."""
+    """Return the ids of each text alone, without special tokens.
+
+    What looks like a special token stays text.
+    """
     inner = getattr(tokenizer, "backend_tokenizer", None)
     if inner is None:
         return tokenizer(list(texts), add_special_tokens=False)["input_ids"] if texts else []
@@ -51,10 +66,12 @@ def tokenised(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[
 def prompt_ids(
     tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], encoder_decoder: bool = False
 ) -> list[list[int]]:
-    """THE ids that a student sees before its answer, the same in training and in generation; one list per prompt.
+    """Return THE ids that a student sees before its answer, one list per prompt.
 
-    A decoder's prompt gets the start tokens that its vocabulary puts first (Llama's `<s>`, GLM's `[gMASK]<sop>`), never BERT's
-    `[CLS] … [SEP]` frame. An encoder's prompt ends with the end token, as T5 was trained (https://arxiv.org/abs/1910.10683).
+    They are the same in training and in generation. A decoder's prompt gets the start tokens that
+    its vocabulary puts first (Llama's `<s>`, GLM's `[gMASK]<sop>`), never BERT's `[CLS] … [SEP]`
+    frame. An encoder's prompt ends with the end token, as T5 was trained
+    (https://arxiv.org/abs/1910.10683).
     """
     ids = tokenised(tokenizer, prompts)
     if encoder_decoder:
@@ -64,50 +81,44 @@ def prompt_ids(
 
 
 def start_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Special tokens that the vocabulary itself puts before a text that a decoder goes on with."""
-    framed, alone = (
-        tokenizer("a", add_special_tokens=True)["input_ids"],
-        tokenised(tokenizer, ["a"])[0],
-    )
+    """Return the special tokens that a vocabulary itself puts before a text to be continued."""
+    framed = tokenizer("a", add_special_tokens=True)["input_ids"]
+    alone = tokenised(tokenizer, ["a"])[0]
     first = next((i for i in range(len(framed)) if framed[i : i + len(alone)] == alone), 0)
     return [i for i in framed[:first] if i != tokenizer.cls_token_id]
 
 
 def text_of(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
-    """THE text of ids: no clean-up of spaces, no dummy space of SentencePiece, no spaces between WordPiece's Chinese characters.
+    """Return THE text of ids, exactly as it was before tokenising.
 
-    Special tokens are left out; a caller that stops at the end token cuts `ids` there first. Bytes that are no whole character
-    come out as U+FFFD.
+    There is no clean-up of spaces, no dummy space of SentencePiece, and no space between
+    WordPiece's Chinese characters. Special tokens are left out; a caller that stops at the end
+    token cuts `ids` there first. Bytes that are no whole character come out as U+FFFD.
     """
     return texts_of(tokenizer, [ids])[0]
 
 
 def texts_of(tokenizer: PreTrainedTokenizerBase, many: Sequence[Sequence[int]]) -> list[str]:
-    """`text_of` for many lists of ids at once."""
+    """Return `text_of` for many lists of ids at once."""
     kind = kind_of(tokenizer)
-    if kind == "WordPiece":
-        hidden = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
-        return [
-            joined_pieces(
-                tokenizer.convert_ids_to_tokens(
-                    [i for i in ids if i not in hidden and i < len(tokenizer)]
-                )
-            )
-            for ids in many
-        ]
     if kind == "slow":
-        return [
-            tokenizer.decode(
-                list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
-            )
-            for ids in many
-        ]
-    lists = [ids if isinstance(ids, list) else list(ids) for ids in many]
-    return tokenizer.backend_tokenizer.decode_batch(lists, skip_special_tokens=True)
+        plain = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
+        return [tokenizer.decode(list(ids), **plain) for ids in many]
+    if kind != "WordPiece":
+        lists = [ids if isinstance(ids, list) else list(ids) for ids in many]
+        return tokenizer.backend_tokenizer.decode_batch(lists, skip_special_tokens=True)
+
+    # Its own decoder would write a space between any two pieces, and would hide what is unknown.
+    hidden = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
+    texts = []
+    for ids in many:
+        shown = [i for i in ids if i not in hidden and i < len(tokenizer)]
+        texts.append(joined_pieces(tokenizer.convert_ids_to_tokens(shown)))
+    return texts
 
 
 def joined_pieces(pieces: Iterable[str]) -> str:
-    """WordPieces as text: a space only between two words of Latin letters or digits.
+    """Return WordPieces as text: a space only between two words of Latin letters or digits.
 
     >>> joined_pieces(["李", "白", "was", "born", "in", "70", "##1", "年", "{", '"'])
     '李白was born in 701年{"'
@@ -117,12 +128,15 @@ def joined_pieces(pieces: Iterable[str]) -> str:
         if piece.startswith(CONTINUES) and len(piece) > len(CONTINUES):
             text += piece[len(CONTINUES) :]
         else:
-            text += " " * (is_word(text[-1:]) and is_word(piece[:1])) + piece
+            between_words = is_word(text[-1:]) and is_word(piece[:1])
+            text += f" {piece}" if between_words else piece
     return text
 
 
 def is_word(character: str) -> bool:
-    """Whether a character belongs to a word written with spaces around it (Latin letters and digits).
+    """Return whether a character belongs to a word of Latin letters and digits.
+
+    Such words are written with spaces around them.
 
     >>> is_word("é"), is_word("7"), is_word("白"), is_word(""), is_word("}")
     (True, True, False, False, False)
@@ -131,34 +145,37 @@ def is_word(character: str) -> bool:
 
 
 def spread(items: Sequence, count: int = SAMPLE) -> list:
-    """At most `count` items from all over a sequence, in order.
+    """Return at most `count` items from all over a sequence, in order.
 
     >>> spread("abcdefgh", 4)
     ['a', 'c', 'e', 'g']
     """
-    return (
-        [items[i * len(items) // count] for i in range(count)]
-        if len(items) > count
-        else list(items)
-    )
+    if len(items) <= count:
+        return list(items)
+    return [items[i * len(items) // count] for i in range(count)]
 
 
 def refuse_lossy(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> None:
-    """ValueError, with what is lost, if a vocabulary cannot write JSON answers or loses more than half of `texts`."""
+    """Raise ValueError for a vocabulary that loses more than half of `texts`, or JSON itself.
+
+    The message says what is lost.
+    """
     name = name_of(tokenizer)
-    advice = 'Choose a byte-level or byte-fallback vocabulary, or train on what it can say with lossy="keep"'
-    lost = losses(tokenizer, [JSON_FRAME])
-    if lost:
-        raise ValueError(
-            f"{name} loses text: it cannot write JSON answers, {'; '.join(lost[0].values())}. {advice}"
-        )
+    advice = (
+        "Choose a byte-level or byte-fallback vocabulary, or train on what it can say "
+        'with lossy="keep"'
+    )
+    if lost := losses(tokenizer, [JSON_FRAME]):
+        why = "; ".join(lost[0].values())
+        raise ValueError(f"{name} loses text: it cannot write JSON answers, {why}. {advice}")
+
     texts = [text for text in texts if text]
     lost = losses(tokenizer, texts)
     if 2 * len(lost) > len(texts):
         first = min(lost)
         raise ValueError(
-            f"{name} loses text: {len(lost)} of {len(texts)} answers looked at do not come back, the first "
-            f"({texts[first][:12]!r}) because {'; '.join(lost[first].values())}. {advice}"
+            f"{name} loses text: {len(lost)} of {len(texts)} answers looked at do not come back, "
+            f"the first ({texts[first][:12]!r}) because {'; '.join(lost[first].values())}. {advice}"
         )
 
 
@@ -167,16 +184,17 @@ def losses(
     texts: Sequence[str],
     ids: Sequence[Sequence[int]] | None = None,
 ) -> dict[int, dict[str, str]]:
-    """The numbers of the texts that a vocabulary does not give back exactly, each with what is lost (`faults`); `ids` spares tokenising."""
+    """Return the numbers of the texts that a vocabulary does not give back exactly.
+
+    Each comes with what is lost (`faults`); `ids` spares tokenising.
+    """
     ids = tokenised(tokenizer, texts) if ids is None else ids
-    backs = zip(texts, texts_of(tokenizer, ids), strict=True)
-    return {
-        i: faults(tokenizer, text, back) for i, (text, back) in enumerate(backs) if text != back
-    }
+    backs = enumerate(zip(texts, texts_of(tokenizer, ids), strict=True))
+    return {i: faults(tokenizer, text, back) for i, (text, back) in backs if text != back}
 
 
 def faults(tokenizer: PreTrainedTokenizerBase, text: str, back: str) -> dict[str, str]:
-    """Why a text comes back as another: kind of loss → what a reader can understand about it."""
+    """Return why a text comes back as another: kind of loss to an explanation for a reader."""
     found = {}
     if unknown := unknown_characters(tokenizer, text):
         found["unknown characters"] = (
@@ -186,69 +204,67 @@ def faults(tokenizer: PreTrainedTokenizerBase, text: str, back: str) -> dict[str
         found["line breaks"] = "line breaks are lost"
     if any(c.isupper() for c in text) and not any(c.isupper() for c in back):
         found["capital letters"] = "capital letters become small ones (do_lower_case)"
-    if changed := [
-        (c, f)
-        for c in dict.fromkeys(text)
-        if (f := unicodedata.normalize("NFKC", c)) != c and c not in back
-    ]:
-        found["folded characters"] = f"characters are folded ({changed[0][0]} to {changed[0][1]!r})"
+
+    # A normaliser writes ， as , and ａ as a: one example is enough.
+    for character in text:
+        plain = unicodedata.normalize("NFKC", character)
+        if plain != character and character not in back:
+            found["folded characters"] = f"characters are folded ({character} to {plain!r})"
+            break
+
+    # Only where nothing else is wrong can the spaces, or what is left, be the reason.
     if not found and text.replace(" ", "") == back.replace(" ", ""):
         found["spaces"] = "spaces are lost or added"
-    at = next(
-        (i for i, (a, b) in enumerate(zip(text, back, strict=False)) if a != b),
-        min(len(text), len(back)),
-    )
-    return found or {
-        "other": f"{text[at : at + 12]!r} comes back as {back[at : at + 12]!r} (character {at})"
-    }
+    if not found:
+        at = len(commonprefix([text, back]))
+        change = f"{text[at : at + 12]!r} comes back as {back[at : at + 12]!r}"
+        found["other"] = f"{change} (character {at})"
+    return found
 
 
 def unknown_characters(tokenizer: PreTrainedTokenizerBase, text: str) -> list[str]:
-    """The characters of a text that the vocabulary can only call unknown."""
-    characters = [c for c in dict.fromkeys(text) if not c.isspace()]
+    """Return the characters of a text that the vocabulary can only call unknown."""
     if tokenizer.unk_token_id is None:
         return []
-    return [
-        c
-        for c, ids in zip(characters, tokenised(tokenizer, characters), strict=True)
-        if tokenizer.unk_token_id in ids
-    ]
+    characters = [c for c in dict.fromkeys(text) if not c.isspace()]
+    pairs = zip(characters, tokenised(tokenizer, characters), strict=True)
+    return [character for character, ids in pairs if tokenizer.unk_token_id in ids]
 
 
 def tokens_per_character(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> float:
-    """Mean number of tokens that one character costs."""
+    """Return the mean number of tokens that one character costs."""
     return sum(map(len, tokenised(tokenizer, texts))) / max(1, sum(map(len, texts)))
 
 
 def gpt2_tokenizer(file: Path | None = None) -> tuple[PreTrainedTokenizerBase, bool]:
-    """GPT-2's byte-level BPE from its `tokenizer.json` and True; without the file a stand-in of the same build and False.
+    """Return GPT-2's byte-level BPE from its `tokenizer.json`, and True.
 
-    `data.available("gpt2-tokenizer")` gives the file. The stand-in learns 2,000 merges from English text, so Chinese falls apart into bytes as it does in the real one.
+    `data.available("gpt2-tokenizer")` gives the file. Without it, return a stand-in of the same
+    build and False: it learns 2,000 merges from English text, so Chinese falls apart into bytes as
+    it does in the real one.
     """
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
     inner = Tokenizer.from_file(str(file)) if file else byte_level_bpe([ENGLISH * 3], 2000)
-    return PreTrainedTokenizerFast(
+    tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=inner, eos_token="<|endoftext|>", clean_up_tokenization_spaces=False
-    ), bool(file)
+    )
+    return tokenizer, bool(file)
 
 
 def byte_level_bpe(texts: Iterable[str], size: int) -> Tokenizer:
-    """A byte-level BPE vocabulary of at most `size` entries learned from `texts`."""
+    """Return a byte-level BPE vocabulary of at most `size` entries learned from `texts`."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     learned = Tokenizer(models.BPE())
     learned.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     learned.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    learned.train_from_iterator(
-        texts,
-        trainers.BpeTrainer(
-            vocab_size=size,
-            special_tokens=["<|endoftext|>"],
-            initial_alphabet=alphabet,
-            show_progress=False,
-        ),
+    trainer = trainers.BpeTrainer(
+        vocab_size=size,
+        special_tokens=["<|endoftext|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
     )
+    learned.train_from_iterator(texts, trainer)
     return learned

@@ -18,7 +18,7 @@ from miniluotuo_utils.tokens import (
     collate,
     encode,
     encoded_dataset,
-    fill,
+    packing_efficiency,
     gpt2_tokenizer,
     pack,
     pack_stream,
@@ -366,7 +366,7 @@ def test_packing_keeps_every_row_whole(lengths, length):
             assert s["labels"][a + 1 : b] == s["input_ids"][a + 1 : b]
             found.append((s["input_ids"][a], b - a))
     assert sorted(found) == list(enumerate(lengths))
-    assert fill(packed, length) >= fill(rows, length) - 1e-9
+    assert packing_efficiency(packed, length) >= packing_efficiency(rows, length) - 1e-9
 
 
 @given(sizes, st.integers(16, 24), st.integers(2, 12))
@@ -402,8 +402,8 @@ def test_a_stream_fills_nearly_as_well():
         {"input_ids": [1] * n, "labels": [1] * n}
         for n in (min(1024, int(dice.lognormvariate(4.8, 0.7)) + 20) for _ in range(6000))
     ]
-    assert fill(pack_stream(rows, 1024, 1000), 1024) > 0.99
-    assert fill(pack(rows, 1024), 1024) > 0.99
+    assert packing_efficiency(pack_stream(rows, 1024, 1000), 1024) > 0.99
+    assert packing_efficiency(pack(rows, 1024), 1024) > 0.99
 
 
 def test_packing_refuses_a_row_that_does_not_fit():
