@@ -71,6 +71,8 @@ def encoded_dataset(
         raise ValueError(
             f"packed is {packed}, less than max_length {max_length}: a row might not fit"
         )
+
+    # What is there already is read, whoever wrote it.
     options = Options(max_length, encoder_decoder, too_long, lossy)
     key = content_key(each_row(rows), tokenizer, options, packed)
     entry = None if cache is None else Path(cache) / key
@@ -176,8 +178,11 @@ def encoded_chunks(
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 
+    # Fresh processes: a forked one would take over the locks of the libraries' threads.
+    spawn = get_context("spawn")
+
     # A queue of few tasks: `map` would read the whole file before its first result.
-    spawn, waiting = get_context("spawn"), deque()
+    waiting: deque = deque()
     with ProcessPoolExecutor(processes, spawn, begin_work, (tokenizer, options)) as pool:
         for number, chunk in chunks:
             waiting.append(pool.submit(work, chunk, number * CHUNK))
@@ -210,6 +215,7 @@ def record_batches(
     """
     import pyarrow as pa
 
+    # Packing mixes rows, so what became of them is counted before it.
     def counted() -> Iterator[dict]:
         for chunk in chunks:
             report["rows"] += len(chunk.rows) + chunk.dropped.total()
@@ -219,6 +225,7 @@ def record_batches(
             report["lost"].update(chunk.lost)
             yield from chunk.rows
 
+    # And what the model will see is counted after it.
     rows = pack_stream(counted(), packed) if packed else counted()
     for batch in batches(rows, BATCH):
         report["sequences"] += len(batch)

@@ -172,6 +172,7 @@ def supervised_rows(
     """Put prompts and answers together, and count every row that is left out."""
     encoded, end = Encoded(), tokenizer.eos_token_id
     for number, (before, answer) in enumerate(zip(prompts, answers, strict=True)):
+        # Without a supervised token the loss is NaN; what does not come back would be learned.
         if not answer or number in lost:
             encoded.dropped["loses text" if number in lost else "no supervised token"] += 1
             continue

@@ -104,8 +104,10 @@ def pack_stream(
         sizes = [len(row["input_ids"]) for row in waiting]
         bins = best_fit(sizes, length)
 
+        # The source has run dry: all that is left leaves as it is.
         if len(waiting) < window:
-            yield from (sequence_of([waiting[i] for i in chosen]) for chosen in bins)
+            for chosen in bins:
+                yield sequence_of([waiting[i] for i in chosen])
             return
 
         # Fullest first, until the rows of the rest are few enough to be packed again.
