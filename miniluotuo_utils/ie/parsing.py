@@ -18,19 +18,19 @@ from miniluotuo_utils.ie.lines import READERS, is_text, kept, stripped
 from miniluotuo_utils.ie.schema import Schema, field_of
 from miniluotuo_utils.ie.styles import EMPTY_WORDS, NOTHING, check_style
 
+# Which style an answer is in.
 JSONS = ("json", "yayi")
 JSON_LINE = re.compile(r"^[ \t]*(?:[{\[｛［]|```)", re.MULTILINE)  # a line that begins as JSON does
 BRACKETED = re.compile(r"[(（]\s{0,9}type\s{0,9}[:：]")  # instructuie's `(type:发射, ...`
 ENDING = re.compile(r"(?:<\|\w{1,30}\|>|</s>)\s*\Z")  # `<|endoftext|>`, `</s>`
-READINGS = 8  # places of one answer where an object or a list may begin
-DEEPEST = 32  # brackets within brackets; a repeated "[" must not exhaust Python's stack
 
-# Keys of objects, as YAYI-UIE and others publish them.
+# Answers in JSON: keys of objects, as YAYI-UIE and others publish them.
 TYPE_KEYS = ("type", "relation", "关系", "类型")
 HEAD_KEYS = ("head", "头实体")
 TAIL_KEYS = ("tail", "尾实体")
+READINGS = 8  # places of one answer where an object or a list may begin
 
-# Structural marks by the JSON mark that they stand for; a Python tuple is read as a list.
+# The tolerant reader. Marks by the JSON mark that they stand for; a tuple is read as a list.
 MARKS = {
     **dict.fromkeys("{｛", "{"),
     **dict.fromkeys("}｝", "}"),
@@ -39,11 +39,12 @@ MARKS = {
     **dict.fromkeys(",，、;；", ","),
     **dict.fromkeys(":：", ":"),
 }
-# A quote is closed by one of its own family.
+# A quote is closed by one of its own family; these may also stand inside, in pairs.
 FAMILIES = ('"＂“”', "'‘’", "「」")
 FAMILY = {quote: family for family in FAMILIES for quote in family}
-QUOTES = {family: re.compile(rf"\\.|[{family}]", re.DOTALL) for family in FAMILIES}  # but \"
 OPENING, CLOSING = "“‘「", "”’」"
+# An escaped quote is found with its backslash, so that it is taken for none.
+QUOTES = {family: re.compile(rf"\\.|[{family}]", re.DOTALL) for family in FAMILIES}
 START = re.compile(r"[{\[｛［]")
 # An unquoted text ends at a mark; an apostrophe may stand inside: O'Neill.
 WORD = re.compile(r"[^\[\]{}［］｛｝,，、;；:：\"＂“”「」\n]+")
@@ -51,6 +52,7 @@ NEXT = re.compile(r"\s*(.?)", re.DOTALL)
 ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
 ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 LITERALS = {"true": True, "false": False, "null": None, "True": True, "False": False, "None": None}
+DEEPEST = 32  # brackets within brackets; a repeated "[" must not exhaust Python's stack
 
 
 @dataclass

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from miniluotuo_utils.data.catalog import CATALOG, Card, card
 from miniluotuo_utils.data.decontamination import evaluation_splits
@@ -76,7 +77,7 @@ def instruction_set(
     names: Sequence[str] | None = None,
     *,
     say: Callable[[str], None] | None = None,
-    **options: object,
+    **options: Any,
 ) -> dict:
     """Write the instruction rows of the sources `names` and return the statistics.
 
@@ -174,10 +175,9 @@ def key(sentence: str) -> str:
 
 def evaluation_keys(cards: Sequence[Card]) -> tuple[set[str], list[str]]:
     """Return the keys of the sources' evaluation sentences, and the splits that cannot be had."""
-    keys: set[str] = set()
-    absent, used = [], {found.name for found in cards}
+    keys, absent = set(), []
     for found, split in evaluation_splits():
-        if found.name not in used:
+        if found not in cards:
             continue
         try:
             records = read(found.name, split, progress=False, faults=[])
@@ -296,8 +296,6 @@ def drawn(
     >>> [record["entities"][0]["type"] for _, record in drawn(rows, "NER", None, 1, "0")]
     ['a', 'b']
     """
-    if limit is None and per_type is None:
-        return list(records)
     seen: Counter[str] = Counter()
     kept: list[Numbered] = []
     for number, record in random.Random(seed).sample(records, len(records)):
