@@ -1,11 +1,15 @@
-"""The planner against measurement: memory and time of real training steps, each case in a process of its own.
+"""The planner against measurement: memory and time of real training steps, each case in a process
+of its own.
 
-    python benchmarks/planner_check.py          # memory and speed; on the GPU where there is one
-    MINILUOTUO_MIRROR=… python benchmarks/planner_check.py rows   # mean tokens per row of alpaca-chinese v3
+python benchmarks/planner_check.py # memory and speed; on the GPU where there is one
+MINILUOTUO_MIRROR=… python benchmarks/planner_check.py rows # mean tokens per row of alpaca-chinese
+v3
 
-A step is two accumulated batches of 4 rows × 256 tokens with every token supervised, and AdamW. Memory on a CPU is the peak of the
-resident set above what a small one of the case took; on a GPU `torch.cuda.max_memory_allocated`. CPU cases run in float32 without
-dropout, as `estimate.training_memory(half=False)` describes it (a CPU's attention with dropout would keep the scores).
+A step is two accumulated batches of 4 rows × 256 tokens with every token supervised, and AdamW.
+Memory on a CPU is the peak of the resident set above what a small one of the case took; on a GPU
+`torch.cuda.max_memory_allocated`. CPU cases run in float32 without dropout, as
+`estimate.training_memory(half=False)` describes it (a CPU's attention with dropout would keep the
+scores).
 """
 
 from __future__ import annotations
@@ -146,7 +150,9 @@ def train(config: Any, method: str, checkpointing: bool, length: int) -> list[fl
 
 
 def measure(case: str, method: str, checkpointing: bool) -> dict[str, float]:
-    """Peak bytes above what a small one of the same case took, and seconds per step after the first."""
+    """Peak bytes above what a small one of the same case took, and seconds per step after the
+    first.
+    """
     import torch
 
     kind, sizes = CASES[case]
@@ -180,7 +186,9 @@ def measure(case: str, method: str, checkpointing: bool) -> dict[str, float]:
 
 
 def measured(case: str, method: str, checkpointing: bool, returned: bool) -> dict[str, float]:
-    """`measure` in a fresh process; with `returned`, freed memory goes back to the system at once, which is exact but slower."""
+    """`measure` in a fresh process; with `returned`, freed memory goes back to the system at once,
+    which is exact but slower.
+    """
     environment = {**os.environ, **({"MALLOC_MMAP_THRESHOLD_": "65536"} if returned else {})}
     command = [sys.executable, __file__, "case", case, method, str(int(checkpointing))]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
@@ -207,7 +215,9 @@ def compare(case: str, method: str, checkpointing: bool) -> str:
 
 
 def tokens_per_row(number: int = 3000) -> None:
-    """Mean tokens per row, and the share that is supervised, of random rows of alpaca-chinese v3 under two vocabularies."""
+    """Mean tokens per row, and the share that is supervised, of random rows of alpaca-chinese v3
+    under two vocabularies.
+    """
     from miniluotuo_utils.data import available, load
     from miniluotuo_utils.students import load_student
     from miniluotuo_utils.tokens import IGNORED, encode, gpt2_tokenizer

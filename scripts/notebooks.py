@@ -11,15 +11,20 @@ stripped outputs.
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import nbformat
 
 from miniluotuo_utils.runtime import repository, runs_root
+
+if TYPE_CHECKING:
+    from miniluotuo_utils.students.zoo import Spec
 
 ADDRESS_FILE = (
     "notebooks/ADDRESS"  # "owner/name ref": the one place that badges and setup cells are made from
@@ -206,6 +211,36 @@ def write_zoo(root: Path) -> list[Path]:
     return write_between(path, "zoo", zoo_text())
 
 
+def computed(spec: Spec) -> dict[str, int | str]:
+    """What `zoo_memory.json` keeps of a student: parameters, and bytes of full, LoRA and QLoRA
+    training. Takes seconds for a large student."""
+    from miniluotuo_utils.students.cards import fingerprint
+    from miniluotuo_utils.students.estimate import anatomy, training_memory
+
+    config, length = spec.config(), min(1024, spec.context)
+    found = anatomy(config)
+
+    # The configuration's model lacks a head of the checkpoint's own. Bytes for each of its weights:
+    # float32 with gradient, moments and a half copy; half precision; float32.
+    head = found.head if spec.own_head else 0
+    memory = {
+        method: training_memory(config, method, length)["total"] + head * size
+        for method, size in (("full", 18), ("lora", 2), ("qlora", 4))
+    }
+    parameters = found.parameters + head
+    return {"configuration": fingerprint(spec), "parameters": parameters, **memory}
+
+
+def write_memory() -> None:
+    """Compute the training memory of the whole zoo (minutes) and keep it beside the zoo's table."""
+    from miniluotuo_utils.files import written_whole
+    from miniluotuo_utils.students.zoo import KEPT, ZOO
+
+    found = {name: computed(spec) for name, spec in ZOO.items()}
+    with written_whole(KEPT) as partial:
+        partial.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
 def linked_table(rows: list[dict[str, str]], links: dict[str, str]) -> str:
     """Rows as a Markdown table, the name of each a link where there is one."""
     from miniluotuo_utils.text import markdown
@@ -261,9 +296,7 @@ def main(argv: list[str] | None = None) -> int:
         changed = write_badges(root, slug, args.ref or address(root)[1])
         print(f"badges point to {slug}")
     else:
-        from miniluotuo_utils.students.cards import keep_memory
-
-        keep_memory()
+        write_memory()
         changed = write_catalog(root) + write_zoo(root)
     print("\n".join(f"{path.name} written" for path in changed) or "nothing to change")
     return 0

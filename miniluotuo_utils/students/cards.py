@@ -1,7 +1,7 @@
 """Show the zoo as a table, in the notebook and in this folder's README.
 
 In: the zoo. Out: one dict of texts per student. Training memory takes seconds per student to
-compute, so it is kept in `zoo_memory.json`, which `python scripts/notebooks.py tables` writes anew.
+compute, so it stands in `zoo_memory.json`, which `python scripts/notebooks.py tables` writes anew.
 Shown in notebook 04.
 """
 
@@ -9,16 +9,9 @@ from __future__ import annotations
 
 import json
 from hashlib import sha256
-from pathlib import Path
-from typing import Any
 
-from miniluotuo_utils.files import written_whole
 from miniluotuo_utils.students.devices import GIB
 from miniluotuo_utils.students.zoo import KEPT, ZOO, Spec
-
-# Bytes for each weight of a head of the checkpoint's own, which the configuration's model does not
-# have: float32 with gradient, moments and a half copy; half precision; float32.
-HEAD_BYTES = {"full": 18, "lora": 2, "qlora": 4}
 
 
 def zoo_table() -> list[dict[str, str]]:
@@ -37,7 +30,10 @@ def zoo_row(name: str, spec: Spec, memory: dict) -> dict[str, str]:
     config = spec.config()
     layers = "+".join(str(number) for number in layers_of(config) if number)
     current = memory.get("configuration") == fingerprint(spec)
-    gib = {method: f"{memory[method] / GIB:.1f}" if current else "—" for method in HEAD_BYTES}
+    gib = {
+        method: f"{memory[method] / GIB:.1f}" if current else "—"
+        for method in ("full", "lora", "qlora")
+    }
     return {
         "名字 name": name,
         "链接 link": spec.link or "随包提供 in the package",
@@ -77,31 +73,3 @@ def fingerprint(spec: Spec) -> str:
         config.num_hidden_layers,
     ]
     return sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def computed(spec: Spec) -> dict[str, Any]:
-    """Return what `zoo_memory.json` keeps of a student: its parameters, and the bytes that full,
-    LoRA and QLoRA training take. Takes seconds for a large student.
-    """
-    from miniluotuo_utils.students.estimate import anatomy, training_memory
-
-    config, length = spec.config(), min(1024, spec.context)
-    found = anatomy(config)
-    head = found.head if spec.own_head else 0
-    memory = {
-        method: training_memory(config, method, length)["total"] + head * size
-        for method, size in HEAD_BYTES.items()
-    }
-    return {
-        "configuration": fingerprint(spec),
-        "parameters": found.parameters + head,
-        **memory,
-    }
-
-
-def keep_memory() -> Path:
-    """Compute the training memory of the whole zoo (minutes) and write it to `zoo_memory.json`."""
-    found = {name: computed(spec) for name, spec in ZOO.items()}
-    with written_whole(KEPT) as partial:
-        partial.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    return KEPT

@@ -118,20 +118,20 @@ def located(name: str | Path) -> tuple[str, str | None]:
     Raises FileNotFoundError for a folder that is not there or is no student.
     """
     folder, spec = Path(name), ZOO.get(str(name))
-    if spec is None and folder.is_dir():
-        if not (folder / "config.json").is_file():
-            raise FileNotFoundError(
-                f"{folder.name}: found no config.json or adapter_config.json in this folder, "
-                f"expected a student; {ADVICE}"
-            )
-        return str(folder), None
-    if spec is None and not HUB_ID.fullmatch(str(name)):
-        raise FileNotFoundError(f"no student folder {folder.name}; {ADVICE}")
-    if spec is not None and spec.hub is None:
+    if spec and not spec.hub:
         return spec.source, None
-    hub, revision = (spec.hub, spec.revision) if spec else (str(name), None)
-    mirrored = mirror_folder(hub, revision)
-    return (str(mirrored), None) if mirrored else (hub, revision)
+    if spec or (HUB_ID.fullmatch(str(name)) and not folder.is_dir()):
+        hub, revision = (spec.hub, spec.revision) if spec else (str(name), None)
+        mirrored = mirror_folder(hub, revision)
+        return (str(mirrored), None) if mirrored else (hub, revision)
+    if (folder / "config.json").is_file():
+        return str(folder), None
+    if not folder.is_dir():
+        raise FileNotFoundError(f"no student folder {folder.name}; {ADVICE}")
+    raise FileNotFoundError(
+        f"{folder.name}: found no config.json or adapter_config.json in this folder, "
+        f"expected a student; {ADVICE}"
+    )
 
 
 def mirror_folder(hub: str, revision: str | None) -> Path | None:

@@ -1,4 +1,6 @@
-"""Parameters, FLOPs, memory, the meter and the planner: against hand counts, torch's own counter and real backward passes."""
+"""Parameters, FLOPs, memory, the meter and the planner: against hand counts, torch's own counter
+and real backward passes.
+"""
 
 from __future__ import annotations
 
@@ -88,7 +90,9 @@ def test_parameters_are_those_of_the_real_model(kind):
 
 
 def test_parameters_by_hand():
-    """A layer, a bias or the position table forgotten: 101 × 64 words, 128 × 64 positions, two layers, one last norm."""
+    """A layer, a bias or the position table forgotten: 101 × 64 words, 128 × 64 positions, two
+    layers, one last norm.
+    """
     layer = 4 * 64 * 64 + 8 * 64 * 64 + (192 + 64 + 256 + 64) + 4 * 64
     assert parameters(gpt2()) == 101 * 64 + 128 * 64 + 2 * layer + 128
     assert sizes.anatomy(gpt2()).linear == 2 * 12 * 64 * 64
@@ -116,7 +120,9 @@ def counted_flops(model, inputs) -> int:
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama"])
 def test_flops_are_those_that_torch_counts(kind):
-    """A matrix forgotten or counted twice (GQA, gated MLP, tied output layer): equal to the last FLOP, with eager attention."""
+    """A matrix forgotten or counted twice (GQA, gated MLP, tied output layer): equal to the last
+    FLOP, with eager attention.
+    """
     config, ids = CONFIGS[kind](), torch.randint(5, 100, (2, 32))
     assert sizes.flops_per_token(config, 32) * 64 == counted_flops(
         build(config, "eager"), {"input_ids": ids, "labels": ids}
@@ -124,14 +130,18 @@ def test_flops_are_those_that_torch_counts(kind):
 
 
 def test_flops_of_encoder_and_decoder_stand_apart():
-    """A cross-attention whose keys are counted on the wrong side: sources of 48 tokens and answers of 16 tell them apart."""
+    """A cross-attention whose keys are counted on the wrong side: sources of 48 tokens and answers
+    of 16 tell them apart.
+    """
     inputs = {"input_ids": torch.randint(5, 100, (2, 48)), "labels": torch.randint(5, 100, (2, 16))}
     ours = sizes.flops_per_token(t5(), 48, target_length=16) * 96
     assert ours == pytest.approx(counted_flops(build(t5(), "eager"), inputs), rel=0.001)
 
 
 def test_lora_flops_are_near_those_that_torch_counts():
-    """A frozen base charged with gradients of its weights: below by only what the first layer's frozen input spares (1 in 12 of a 6-layer base)."""
+    """A frozen base charged with gradients of its weights: below by only what the first layer's
+    frozen input spares (1 in 12 of a 6-layer base).
+    """
     config, ids = gpt2(layers=6), torch.randint(5, 100, (2, 32))
     student = Student("", build(config, "eager"), None)
     attach(student, "lora", seed=0, steps=10)
@@ -150,7 +160,9 @@ def test_checkpointing_adds_one_forward_pass_of_the_layers():
 
 
 def really_kept(config, batch: int, length: int) -> int:
-    """Bytes that a real forward pass saves for backward, each storage once, without the model's own."""
+    """Bytes that a real forward pass saves for backward, each storage once, without the model's
+    own.
+    """
     model, kept = build(config), {}
     own = {p.untyped_storage().data_ptr() for p in model.parameters()}
     ids = torch.randint(5, 100, (batch, length))
@@ -164,7 +176,9 @@ def really_kept(config, batch: int, length: int) -> int:
 
 @pytest.mark.parametrize("kind", CONFIGS)
 def test_activations_are_those_that_a_real_forward_keeps(kind):
-    """A count on tensors without data that drifts from the real pass, or that takes one layer for all: within 12 % above, 3 % below."""
+    """A count on tensors without data that drifts from the real pass, or that takes one layer for
+    all: within 12 % above, 3 % below.
+    """
     config = CONFIGS[kind](layers=4)
     per_row, copies = sizes.activation_memory(config, "full", 64, half=False)
     assert copies == 0
@@ -172,7 +186,9 @@ def test_activations_are_those_that_a_real_forward_keeps(kind):
 
 
 def test_activations_by_hand():
-    """The sentence in the docstring: 28 numbers per token, layer and unit of width (and one that a CPU's fused attention copies)."""
+    """The sentence in the docstring: 28 numbers per token, layer and unit of width (and one that a
+    CPU's fused attention copies).
+    """
     deep, shallow = (
         sizes.activation_memory(gpt2(layers=n), "full", 64, half=False)[0] for n in (5, 4)
     )
@@ -200,7 +216,9 @@ def test_memory_grows_with_batch_and_length(batch, length, method, again):
 
 
 def test_parts_add_up_and_methods_differ_as_they_must():
-    """Weights, gradients or moments of a frozen base; 4-bit weights that are not about a quarter of 16-bit ones."""
+    """Weights, gradients or moments of a frozen base; 4-bit weights that are not about a quarter of
+    16-bit ones.
+    """
     config = ZOO["wenzhong-3.5b"].config()
     full, lora, qlora = (
         sizes.training_memory(config, method) for method in ("full", "lora", "qlora")
@@ -262,7 +280,9 @@ def test_hours_and_money_by_hand():
 
 
 def test_advice_names_what_fits_in_the_right_order():
-    """Advice that does not help: the first change must keep the global batch, and what is said to fit must fit."""
+    """Advice that does not help: the first change must keep the global batch, and what is said to
+    fit must fit.
+    """
     config = ZOO["gpt2-124m"].config()
     lines = planner.advice(config, "full", 1024, 16, 15 * GIB).splitlines()[2:]
     assert "batch_size=8, accumulate=2" in lines[0]
@@ -286,7 +306,9 @@ def meter(config, length: int = 8) -> throughput.Throughput:
 
 
 def test_the_meter_counts_tokens_labels_and_padding():
-    """Padding counted as tokens; the first label counted although nothing predicts it; an end id that pads and also answers."""
+    """Padding counted as tokens; the first label counted although nothing predicts it; an end id
+    that pads and also answers.
+    """
     counter = meter(gpt2())
     ids = torch.tensor(
         [[5, 6, 7, 0, 0, 0], [5, 6, 7, 8, 9, 0]]

@@ -1,4 +1,6 @@
-"""The zoo: published sizes, a tiny random model of every row, loading from folders, mirrors and old files, and its table."""
+"""The zoo: published sizes, a tiny random model of every row, loading from folders, mirrors and old
+files, and its table.
+"""
 
 import json
 import os
@@ -12,7 +14,6 @@ from tiny_random import saved, tiny_random, tokenizer_like
 
 from miniluotuo_utils.prompts import prompt
 from miniluotuo_utils.students import ZOO, load_student, trained_student, zoo_table
-from miniluotuo_utils.students.cards import KEPT, computed
 from miniluotuo_utils.students.loading import (
     Student,
     copy_into_mirror,
@@ -21,9 +22,9 @@ from miniluotuo_utils.students.loading import (
     place_in_mirror,
     placement,
 )
-from miniluotuo_utils.students.zoo import TABLE
+from miniluotuo_utils.students.zoo import KEPT, TABLE
 from miniluotuo_utils.tokens import refuse_lossy, text_of
-from notebooks import write_zoo, zoo_text
+from notebooks import computed, write_zoo, zoo_text
 
 ROOT = Path(__file__).resolve().parents[2]
 PUBLISHED = {  # LaMini-LM's paper, the models' cards, Mini-Luotuo's page; in millions
@@ -76,7 +77,9 @@ def logits(student: Student, text: str = "把下面的词译成英文。"):
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_computed_sizes_are_the_published_ones(name):
-    """A wrong layer count or a head that transformers ties but the checkpoint does not: Flan-T5-small came out at 60 M once."""
+    """A wrong layer count or a head that transformers ties but the checkpoint does not:
+    Flan-T5-small came out at 60 M once.
+    """
     assert ZOO[name].parameters / 1e6 == pytest.approx(
         PUBLISHED[name], rel=0.013
     )  # they are rounded: 1.3 B is 1.316 B
@@ -92,7 +95,9 @@ def test_every_row_of_the_table_has_a_cell_for_each_column():
 
 
 def test_the_zoo_is_honest():
-    """A revision that nobody read from the real repository, a context that is not the configuration's, a rate of the wrong family."""
+    """A revision that nobody read from the real repository, a context that is not the
+    configuration's, a rate of the wrong family.
+    """
     for name, spec in ZOO.items():
         config = spec.config()
         stated = [
@@ -154,7 +159,9 @@ def test_a_tiny_random_model_of_every_row_trains_and_generates(name):
 
 @pytest.mark.parametrize("name", ONE_OF_EACH)
 def test_a_tiny_random_model_is_the_same_again_and_after_a_reload(name, tmp_path):
-    """An encoder–decoder folder opened as a decoder; a tokenizer that transformers rebuilds from its class's defaults."""
+    """An encoder–decoder folder opened as a decoder; a tokenizer that transformers rebuilds from
+    its class's defaults.
+    """
     import torch
 
     student = tiny_random(name)
@@ -178,7 +185,9 @@ def test_a_tiny_random_model_is_the_same_again_and_after_a_reload(name, tmp_path
 
 @pytest.mark.parametrize("name", ONE_OF_EACH)
 def test_vocabularies_of_tiny_random_models_give_text_back(name):
-    """A vocabulary that turns answers into <unk> would make every test of training on it a test of nothing."""
+    """A vocabulary that turns answers into <unk> would make every test of training on it a test of
+    nothing.
+    """
     tokenizer = tokenizer_like(ZOO[name])
     refuse_lossy(
         tokenizer,
@@ -207,7 +216,9 @@ def test_a_quantised_student_is_nearly_the_same(name, bits, tmp_path):
 
 
 def test_special_settings_survive_the_shrinking():
-    """A tiny random Qwen without shared key heads, or a GLM with whole rotary heads, is another architecture."""
+    """A tiny random Qwen without shared key heads, or a GLM with whole rotary heads, is another
+    architecture.
+    """
     config = {
         name: tiny_random(name).model.config
         for name in (
@@ -235,7 +246,9 @@ def test_special_settings_survive_the_shrinking():
 
 
 def test_context_is_found_wherever_it_is_written(tmp_path):
-    """T5 has no max_position_embeddings and BLOOM calls it seq_length: an AttributeError in the middle of a generation."""
+    """T5 has no max_position_embeddings and BLOOM calls it seq_length: an AttributeError in the
+    middle of a generation.
+    """
     t5 = tiny_random("t5-61m")
     del t5.model.config.n_positions
     assert t5.context == 512
@@ -301,7 +314,9 @@ def test_a_mirror_folder_comes_first(monkeypatch, tmp_path):
 
 
 def test_a_mirror_is_filled_as_it_is_read(monkeypatch, tmp_path):
-    """`download NAME --mirror` that writes where `load_student` does not look, or takes the .bin twin of the safetensors along."""
+    """`download NAME --mirror` that writes where `load_student` does not look, or takes the .bin
+    twin of the safetensors along.
+    """
     import huggingface_hub
 
     from miniluotuo_utils.__main__ import main
@@ -363,7 +378,9 @@ def test_old_bin_weights_are_read_as_tensors_only(monkeypatch, tmp_path):
 
 
 def test_code_from_a_repository_is_never_run(tmp_path):
-    """A model type that only downloaded code knows: transformers would ask at a prompt that no notebook can answer."""
+    """A model type that only downloaded code knows: transformers would ask at a prompt that no
+    notebook can answer.
+    """
     folder = saved(tiny_random("llama-7b"), tmp_path / "student")
     config = json.loads((folder / "config.json").read_text())
     strange = {
@@ -397,7 +414,9 @@ def adapter(student: Student, folder: Path, base: str | None) -> Path:
 
 
 def test_adapters_find_their_base(tmp_path):
-    """An adapter of an encoder–decoder, and one whose base is a student that notebook 04 left beside it."""
+    """An adapter of an encoder–decoder, and one whose base is a student that notebook 04 left
+    beside it.
+    """
     import torch
 
     student = load_student(saved(tiny_random("flan-t5-77m"), tmp_path / "flan"))
@@ -479,7 +498,9 @@ def test_a_readme_without_its_marks_is_refused(tmp_path):
 
 
 def test_kept_memory_is_what_is_computed_now():
-    """Numbers kept from an older way of counting; two small students stand for all, which takes minutes."""
+    """Numbers kept from an older way of counting; two small students stand for all, which takes
+    minutes.
+    """
     kept = json.loads(KEPT.read_text(encoding="utf-8"))
     assert list(kept) == list(ZOO)
     for name in ("tiny", "flan-t5-77m"):
