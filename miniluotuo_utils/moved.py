@@ -55,10 +55,9 @@ MOVED = {
     "students.finetune": ("students.training", "Training"),
     "students.zoo": ("students.loading", "Student fingerprint load_student trained_student"),
 }
-NAMES = {
-    module: {name: f"{new}.{name}" for name in gone.split()}
-    for module, (new, gone) in MOVED.items()
-}
+NAMES: dict[str, dict[str, str]] = {}
+for _module, (_new, _gone) in MOVED.items():
+    NAMES[_module] = {name: f"{_new}.{name}" for name in _gone.split()}
 NAMES["data"] = {"handed": "data.from_previous"}
 NAMES["tokens"] = {"fill": "tokens.packing_efficiency"}
 NAMES["ie"] = {"confusability": "ie.hard_negatives", "headline": "ie.micro"}
@@ -70,17 +69,17 @@ NAMES["show"] = {
 
 
 class Moved(MetaPathFinder):
-    """The last finder asked: what it is asked for is not there, and a module that moved is named with its new place."""
+    """The last finder that Python asks for a module: it names the new place of one that moved."""
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: object = None) -> None:
-        """Raise ModuleNotFoundError for a module of `MODULES`; None for every other."""
+        """Raise ModuleNotFoundError for a module of `MODULES`; find no other."""
         package, _, module = name.partition(".")
         if package == PACKAGE and module in MODULES:
             raise ModuleNotFoundError(f"{name} is now {MODULES[module]}", name=name)
 
 
 def names(module: str) -> Callable[[str], object]:
-    """A module's `__getattr__`: says where each of its names of `NAMES` went.
+    """Return a module's `__getattr__`, which says where each of its names of `NAMES` went.
 
     >>> names("miniluotuo_utils.records")("read_jsonl")
     Traceback (most recent call last):

@@ -1,6 +1,7 @@
-"""Where am I: scale, folders, device, mirror, seed, fonts. No heavy imports; every notebook starts here.
+"""Find out where we are: scale, folders, device, seed, fonts. Every notebook starts here.
 
-In: the parameter `SCALE` and the environment. Out: a `Runtime`. Shown in every notebook's first cells.
+In: the parameter `SCALE` and the environment. Out: a `Runtime`. No heavy imports. Shown in every
+notebook's first cells.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
@@ -50,7 +52,7 @@ CJK_FONTS = (
 
 
 def repository() -> Path | None:
-    """The clone's root, or None where the package was installed without its notebooks.
+    """Return the clone's root, or None where the package was installed without its notebooks.
 
     >>> root = repository()
     >>> root is None or (root / "notebooks").is_dir()
@@ -61,14 +63,17 @@ def repository() -> Path | None:
 
 
 def runs_root() -> Path:
-    """Where `runs/` stands: `$MINILUOTUO_RUNS`, else the clone's root, else the working directory."""
+    """Return where `runs/` stands: `$MINILUOTUO_RUNS`, else in the clone, else where we are."""
     if chosen := os.environ.get("MINILUOTUO_RUNS"):
         return Path(chosen).expanduser().resolve()
     return (repository() or Path.cwd()) / "runs"
 
 
 def gpu_memory_gib() -> float:
-    """Memory of the first NVIDIA GPU in GiB, 0.0 where there is none. Asks `nvidia-smi`, so torch stays unloaded."""
+    """Return the memory of the first NVIDIA GPU in GiB, 0.0 where there is none.
+
+    Asks `nvidia-smi`, so that torch stays unloaded.
+    """
     if not shutil.which("nvidia-smi"):
         return 0.0
     query = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
@@ -78,7 +83,7 @@ def gpu_memory_gib() -> float:
 
 @dataclass
 class Runtime:
-    """What `setup` found out: `scale`, `seed`, `folder` (`runs/<scale>/`), `font`, `gpu_gib`."""
+    """What `setup` found out; `folder` is `runs/<scale>/`, `gpu_gib` 0.0 without an NVIDIA GPU."""
 
     scale: str
     seed: int
@@ -88,13 +93,13 @@ class Runtime:
     started: float = field(default_factory=time.time)
 
     def path(self, *parts: str) -> Path:
-        """`runs/<scale>/<parts>`, with its parent folder made."""
+        """Return `runs/<scale>/<parts>`, with its parent folder made."""
         path = self.folder.joinpath(*parts)
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
     def shown(self, path: Path) -> str:
-        """`path` as a reader should see it: from `runs/` on, never this machine's absolute path."""
+        """Return `path` as a reader should see it: from `runs/` on, nothing of this machine."""
         try:
             return "runs/" + Path(path).resolve().relative_to(self.folder.parent).as_posix()
         except ValueError:
@@ -102,14 +107,18 @@ class Runtime:
 
     @cached_property
     def device(self) -> str:
-        """`cuda` or `cpu` (imports torch on first use)."""
+        """`cuda` or `cpu` (imports torch on first use).
+
+        Never Apple's `mps`, where torch would offer it: half precision, 4-bit weights and seeds
+        behave otherwise there, and nothing here was tried on it. `describe` says so.
+        """
         import torch
 
         return "cuda" if torch.cuda.is_available() else "cpu"
 
     @cached_property
     def dtype(self) -> str:
-        """`bfloat16` where the GPU really computes it, `float16` on older GPUs (T4), else `float32`."""
+        """`bfloat16` where the GPU computes it, `float16` on older ones (T4), else `float32`."""
         import torch
 
         if self.device != "cuda":
@@ -118,52 +127,65 @@ class Runtime:
 
 
 def setup(scale: str = "smoke", seed: int = 42) -> Runtime:
-    """Prepare one notebook: seed the generators, find a Chinese font, say in one line where we are.
+    """Prepare one notebook: seed the generators, find a Chinese font, say where we are.
 
-    `scale` is one of smoke, cpu, t4, full. Must run before any Hugging Face import, because `huggingface_hub`
-    reads `HF_HUB_OFFLINE` and `HF_ENDPOINT` only once. Raises ValueError for an unknown scale.
+    `scale` is one of smoke, cpu, t4, full. Must run before any Hugging Face import, because
+    `huggingface_hub` reads `HF_HUB_OFFLINE` and `HF_ENDPOINT` only once. Raises ValueError for an
+    unknown scale.
     """
     if scale not in SCALES:
-        raise ValueError(
-            f"SCALE is {scale!r}; expected one of {', '.join(SCALES)}. Change it in the parameters cell."
-        )
+        expected = f"expected one of {', '.join(SCALES)}. Change it in the parameters cell."
+        raise ValueError(f"SCALE is {scale!r}; {expected}")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     go_offline(scale == "smoke")
     seed_everything(seed)
-    gpu = gpu_memory_gib()
-    runtime = Runtime(scale, seed, runs_root() / scale, chinese_font(), gpu)
+    runtime = Runtime(scale, seed, runs_root() / scale, chinese_font(), gpu_memory_gib())
     runtime.folder.mkdir(parents=True, exist_ok=True)
     print(describe(runtime))
     return runtime
 
 
 def go_offline(offline: bool) -> None:
-    """Keep Hugging Face off the network at smoke; at other scales say when this kernel is offline already, which only a restart undoes."""
+    """Keep Hugging Face off the network at smoke; say so where only a restart undoes it."""
     if offline:
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
     elif os.environ.get("HF_HUB_OFFLINE") == "1" and "huggingface_hub" in sys.modules:
         print(
-            "这个内核在 smoke 下断开了网络：先重启内核，再换规模。 This kernel is offline since smoke: restart it first."
+            "这个内核在 smoke 下断开了网络：先重启内核，再换规模。 "
+            "This kernel is offline since smoke: restart it first."
         )
 
 
 def describe(runtime: Runtime) -> str:
-    """The set-up line: scale, hardware, folder, and the larger scale that this hardware would allow."""
-    hardware = (
-        f"GPU {runtime.gpu_gib:.0f} GiB" if runtime.gpu_gib else f"{os.cpu_count()} 核 CPU，无 GPU"
-    )
+    """Return the set-up line: scale, hardware, folder, and what a reader may do about them."""
+    cpu = f"{os.cpu_count()} 核 CPU，无 GPU"
+    hardware = f"GPU {runtime.gpu_gib:.0f} GiB" if runtime.gpu_gib else cpu
     line = f"迷你骆驼 Mini-Luotuo · scale={runtime.scale} · {hardware} · runs/{runtime.scale}/"
-    allowed = "full" if runtime.gpu_gib >= 70 else "t4" if runtime.gpu_gib >= 14 else ""
-    if allowed and SCALES.index(runtime.scale) < SCALES.index(allowed):
-        line += f'\n这块 GPU 可以跑 SCALE = "{allowed}"。 This GPU allows SCALE = "{allowed}" (restart the kernel first).'
+
+    # The larger scale that this hardware would allow, by the memory that its students need.
+    sizes = {"full": 70, "t4": 14}  # GiB
+    allowed = next((scale for scale, gib in sizes.items() if runtime.gpu_gib >= gib), "smoke")
+    if SCALES.index(runtime.scale) < SCALES.index(allowed):
+        line += (
+            f'\n这块 GPU 可以跑 SCALE = "{allowed}"。 '
+            f'This GPU allows SCALE = "{allowed}" (restart the kernel first).'
+        )
+    if (platform.system(), platform.machine()) == ("Darwin", "arm64"):
+        line += (
+            "\n苹果芯片的 GPU（mps）不用，全部在 CPU 上算：这里没有在它上面试过。 "
+            "Apple's GPU (mps) is left alone, all runs on the CPU: nothing here was tried on it."
+        )
     if runtime.font is None:
-        line += "\n没有找到中文字体，图里的汉字会变成方框：装 fonts-noto-cjk，或 pip install mplfonts，再重启内核。"
+        line += (
+            "\n没有找到中文字体，图里的汉字会变成方框：装 fonts-noto-cjk，"
+            "或 pip install mplfonts，再重启内核。"
+        )
     return line
 
 
 def seed_everything(seed: int) -> None:
-    """Seed Python, numpy and torch, the last two only if they are loaded already (loading torch takes seconds)."""
+    """Seed Python, numpy and torch, the last two only if loaded already (torch takes seconds)."""
     random.seed(seed)
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed(seed)
@@ -172,21 +194,22 @@ def seed_everything(seed: int) -> None:
 
 
 def chinese_font() -> str | None:
-    """Make matplotlib draw Chinese: a system font, else Noto Sans CJK from the mplfonts wheel; None if neither is there.
+    """Make matplotlib draw Chinese and return the font family's name, None if there is none.
 
-    Returns the family's name and sets it first in `font.sans-serif`.
+    Takes a font of the system, else Noto Sans CJK from the mplfonts wheel, and sets it first in
+    `font.sans-serif`.
     """
     from matplotlib import font_manager, rcParams
 
     known = {f.name for f in font_manager.fontManager.ttflist}
     family = next((name for name in CJK_FONTS if name in known), None)
+
+    # Neither Colab nor CI has a Chinese font, and this wheel brings one.
     if family is None and (wheel := importlib.util.find_spec("mplfonts")):
-        files = sorted(
-            Path(wheel.submodule_search_locations[0]).glob("fonts/NotoSansCJK*Regular.*")
-        )
-        if files:
-            font_manager.fontManager.addfont(str(files[0]))
-            family = font_manager.FontProperties(fname=str(files[0])).get_name()
+        folder = Path(wheel.submodule_search_locations[0])
+        for file in sorted(folder.glob("fonts/NotoSansCJK*Regular.*"))[:1]:
+            font_manager.fontManager.addfont(str(file))
+            family = font_manager.FontProperties(fname=str(file)).get_name()
     if family:
         rcParams["font.sans-serif"] = [family, "DejaVu Sans"]
         rcParams["font.family"] = "sans-serif"
@@ -195,33 +218,28 @@ def chinese_font() -> str | None:
 
 
 def commit() -> str | None:
-    """The clone's short commit, None where there is no clone or no git."""
-    if repository() is None or not shutil.which("git"):
+    """Return the clone's short commit, None where there is no clone or no git."""
+    root = repository()
+    if root is None or not shutil.which("git"):
         return None
     command = ["git", "rev-parse", "--short", "HEAD"]
-    return (
-        subprocess.run(
-            command, cwd=repository(), capture_output=True, text=True, check=False
-        ).stdout.strip()
-        or None
-    )
+    found = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    return found.stdout.strip() or None
 
 
 def installed_versions() -> dict[str, str]:
-    """Versions of Python and of the libraries that change results."""
+    """Return the versions of Python and of the libraries that change results."""
     found = {"python": platform.python_version()}
     for name in VERSIONS_WORTH_KEEPING:
-        try:
+        with suppress(PackageNotFoundError):
             found[name] = version(name)
-        except PackageNotFoundError:
-            continue
     return found
 
 
 def peak_memory_mib() -> dict[str, int]:
-    """Peak memory of this process in MiB, and of its GPU if torch has used one."""
+    """Return the peak memory of this process in MiB, and of its GPU if torch has used one."""
     peak = {}
-    if importlib.util.find_spec("resource"):  # not on Windows
+    with suppress(ImportError):  # Windows has no `resource`
         import resource
 
         unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss: bytes on macOS, KiB on Linux
@@ -235,7 +253,10 @@ def peak_memory_mib() -> dict[str, int]:
 def record_run(
     folder: Path, runtime: Runtime, inputs: list[Path] | None = None, **facts: object
 ) -> dict:
-    """Write `run.json` into `folder`, last of its files: scale, seed, versions, seconds, memory, input hashes, `facts`."""
+    """Write `run.json` into `folder`, the last of its files, and return what it holds.
+
+    That is scale, seed, versions, seconds, memory, a hash of each input, and `facts`.
+    """
     note = {
         "scale": runtime.scale,
         "seed": runtime.seed,

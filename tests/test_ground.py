@@ -138,6 +138,17 @@ def test_no_chinese_font_is_said(runs, capsys, monkeypatch):
     assert "fonts-noto-cjk" in capsys.readouterr().out
 
 
+def test_a_gpu_that_is_not_used_is_said(runs, capsys, monkeypatch):
+    """On a Mac torch offers `mps`; why everything is slow there was nowhere said."""
+    monkeypatch.setattr("platform.system", lambda: "Darwin")
+    monkeypatch.setattr("platform.machine", lambda: "arm64")
+    setup("smoke")
+    assert "mps" in capsys.readouterr().out
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    setup("smoke")
+    assert "mps" not in capsys.readouterr().out
+
+
 def test_a_chinese_font_is_found_without_the_systems():
     """Neither Colab nor CI has a Chinese font: the wheel's one must be picked up."""
     from matplotlib import font_manager, rcParams
