@@ -195,11 +195,8 @@ def near_duplicates(rows: Sequence[dict], threshold: float) -> Iterator[Verdict]
     """Judge rows whose texts nearly repeat those of an earlier row that stays."""
     texts = list(map("\n".join, map(itemgetter(*TEXTS), rows)))
     for match in NearDuplicates(threshold).add(texts):
-        if match is None:
-            yield None
-        else:
-            because = {"because": rows[match.number], "similarity": match.similarity}
-            yield "near duplicate", because
+        why = match and {"because": rows[match.number], "similarity": match.similarity}
+        yield ("near duplicate", why) if why else None
 
 
 def leaked(rows: Iterable[dict], against: Leaks) -> Iterator[Verdict]:

@@ -122,7 +122,13 @@ def mix(
     for part in portions:
         given = (sources or {}).get(part.source)
         rows = read(part.source, part.split, progress=False) if given is None else given
-        chosen, found = taken(part, rows)
+        # zip takes a row before its number, so the next number is how many rows there were.
+        number = count()
+        counted = (row for row, _ in zip(rows, number, strict=False))
+        chosen = list(counted) if part.take == "all" else draw(counted, part.rows, part.seed)
+        found = next(number)
+
+        # A truncated file would make a smaller mixture under the same name.
         if found < part.rows or (part.take == "all" and found > part.rows):
             wanted = f"{part.rows:,}" if part.take == "all" else f"at least {part.rows:,}"
             words = (
@@ -137,15 +143,6 @@ def mix(
         keyed += [(hash_key(row, f"order {part.seed}"), part.source, row) for row in chosen]
     keyed.sort(key=itemgetter(0, 1))
     return [row for _, _, row in keyed]
-
-
-def taken(part: Portion, rows: Iterable[Mapping]) -> tuple[list[dict], int]:
-    """Return the rows that a portion takes of a source's, and how many the source holds."""
-    number = count()
-    # zip takes a row before its number, so that the next number is how many rows there were.
-    counted = (row for row, _ in zip(rows, number, strict=False))
-    chosen = list(counted) if part.take == "all" else draw(counted, part.rows, part.seed)
-    return chosen, next(number)
 
 
 def permitted(
