@@ -3,8 +3,6 @@
 In: a name. Out: its card.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

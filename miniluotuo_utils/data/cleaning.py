@@ -4,8 +4,6 @@ In: instruction rows or IE records. Out: fewer, cleaner ones and a report. The s
 alone are in `steps`. Shown in notebook 01.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -3,8 +3,6 @@
 In: texts. Out: for each the evaluation sentence that it leaks, or None. Shown in notebook 01.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice

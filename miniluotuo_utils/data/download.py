@@ -4,8 +4,6 @@ In: a `{"url", "bytes", "sha256"}` of a card. Out: a local path whose bytes are 
 Shown in notebook 01.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import shutil

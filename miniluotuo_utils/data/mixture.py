@@ -4,8 +4,6 @@ In: a recipe and its sources. Out: one shuffled list of instruction rows; the sa
 gives the same rows in the same order. Shown in notebook 01.
 """
 
-from __future__ import annotations
-
 import csv
 import heapq
 import json

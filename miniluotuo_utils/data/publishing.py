@@ -4,8 +4,6 @@ In: rows, their recipe and the cleaning report. Out: a folder that the hub shows
 Shown in notebook 01.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import asdict

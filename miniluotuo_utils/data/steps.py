@@ -4,8 +4,6 @@ In: a row or record. Out: the row mended (a fix), or whether it must go (a drop)
 rows at once (duplicates, leaks) is in `cleaning`. Shown in notebook 01.
 """
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Callable, Mapping

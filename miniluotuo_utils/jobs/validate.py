@@ -4,8 +4,6 @@ In: a path. Out: what it holds, and every fault with line and field.
 Used by `python -m miniluotuo_utils validate`.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from pathlib import Path
 

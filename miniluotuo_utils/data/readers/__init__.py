@@ -5,8 +5,6 @@ is an error that names file, place and reason, or is collected beside the others
 Shown in notebook 01.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial

@@ -3,8 +3,6 @@
 In: a unit of `native`. Out: records, whose source the caller adds. Shown in notebook 01.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path

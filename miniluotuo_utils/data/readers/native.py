@@ -4,8 +4,6 @@ In: a path. Out: `(place, value)`, where the value is a `DataError` if that unit
 that the units after it still can. Used by every reader.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import json

@@ -3,8 +3,6 @@
 In: a unit of `native`. Out: records, whose source the caller adds. Shown in notebook 01.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 

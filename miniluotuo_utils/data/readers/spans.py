@@ -3,8 +3,6 @@
 In: what a native record says. Out: pieces of an IE record. Shown in notebook 01.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
