@@ -7,30 +7,31 @@ notebook 02.
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
 import os
 import random
 import re
-import socket
-import struct
-import threading
-import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from miniluotuo_utils.files import read_jsonl
 from miniluotuo_utils.runtime import EMBEDDED
 from miniluotuo_utils.teacher.client import Teacher, question_of
 from miniluotuo_utils.teacher.store import Store, request_key
 
+if TYPE_CHECKING:  # a quarter of a second to import: loaded with the first server
+    from aiohttp.web import Request, StreamResponse
+
 MODEL = "recorded-stand-in"
 NOT_RECORDED = "这里只是录制的替身教师，没有录下这条指令的回答。"
+
+LOG_IN = "<html>请先登录。 Please log in.</html>"  # what a proxy sends in place of an answer
 
 # the parts of a guided prompt that the stand-in reads, each with an example
 PROMPT = {
@@ -110,13 +111,12 @@ class Faults:
         unknown = sorted(set(self.kinds) - set(FAULTS))
         if unknown:
             raise ValueError(f"kinds: found {unknown}, expected some of {', '.join(FAULTS)}")
-        self.chance, self.lock = random.Random(self.seed), threading.Lock()
+        self.chance = random.Random(self.seed)
 
     def next(self) -> str | None:
         """Return the fault of the next request, None where all goes well."""
-        with self.lock:
-            faulty = self.chance.random() < self.rate
-            return self.chance.choice(list(self.kinds)) if faulty else None
+        faulty = self.chance.random() < self.rate
+        return self.chance.choice(list(self.kinds)) if faulty else None
 
 
 class RecordedTeacher:
@@ -141,113 +141,89 @@ class RecordedTeacher:
         self.answered: Counter[str] = Counter()
 
     def __enter__(self) -> RecordedTeacher:
-        handler = type("Handler", (ChatHandler,), {"teacher": self})
-        try:
-            self.server = QuietServer(("127.0.0.1", self.port), handler)
-        except OSError as error:
-            raise OSError(
-                error.errno,
-                f"port {self.port} of 127.0.0.1: {error.strerror}, expected a free one. Use port=0 "
-                "for any free port, or stop the program that holds it",
-            ) from None
-        self.port = self.server.server_address[1]
+        from aiohttp import web
+        from anyio.from_thread import start_blocking_portal
+
+        app = web.Application(client_max_size=2**30)
+        app.router.add_post("/{path:.*}", self.respond)
+        # A notebook's output is no server log, and a client that hangs up is no news.
+        silent = logging.Logger(MODEL, logging.CRITICAL + 1)
+        runner = web.AppRunner(app, access_log=None, logger=silent, shutdown_timeout=0)
+
+        # The server lives in a thread beside the notebook, with an event loop of its own.
+        with ExitStack() as stack:
+            portal = stack.enter_context(start_blocking_portal())
+            portal.call(runner.setup)
+            stack.callback(portal.call, runner.cleanup)
+            try:
+                portal.call(web.TCPSite(runner, "127.0.0.1", self.port, backlog=256).start)
+            except OSError as error:
+                raise OSError(
+                    error.errno,
+                    f"port {self.port} of 127.0.0.1: {os.strerror(error.errno)}, expected a free "
+                    "one. Use port=0 for any free port, or stop the program that holds it",
+                ) from None
+            self.stack = stack.pop_all()
+        self.port = runner.addresses[0][1]
         self.base_url = f"http://127.0.0.1:{self.port}/v1"
-        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
         return self
 
-    def __exit__(
-        self, kind: type | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.server.shutdown()
-        self.server.server_close()
+    def __exit__(self, *error: object) -> None:
+        self.stack.close()
 
-
-class QuietServer(ThreadingHTTPServer):
-    """One thread per connection; a queue long enough for a client that opens many at once."""
-
-    request_queue_size = 256
-    daemon_threads = True
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Stay quiet: a client that hangs up is no news."""
-
-
-class ChatHandler(BaseHTTPRequestHandler):
-    """POST /v1/chat/completions, and the faults that may come of it."""
-
-    teacher: RecordedTeacher
-    protocol_version = "HTTP/1.1"
-    wbufsize = -1  # headers and body in one packet: apart, they cost 40 ms per reply
-    disable_nagle_algorithm = True
-
-    def do_POST(self) -> None:
+    async def respond(self, http: Request) -> StreamResponse:
         """Send one chat completion, the protocol's error for a bad request, or a fault."""
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        if self.path != "/v1/chat/completions":
-            return self.fail(404, f"found POST {self.path}, expected POST /v1/chat/completions")
+        if http.path != "/v1/chat/completions":
+            return failure(404, f"found POST {http.path}, expected POST /v1/chat/completions")
         try:
-            request = checked_request(json.loads(body))
+            request = checked_request(json.loads(await http.read()))
         except ValueError as error:
-            return self.fail(400, f"{error}; expected a chat completion request in JSON")
+            return failure(400, f"{error}; expected a chat completion request in JSON")
 
         # Faults come after the request was understood, as they do at a busy provider.
-        time.sleep(self.teacher.latency)
-        faults = self.teacher.faults
-        fault = faults.next()
+        await asyncio.sleep(self.latency)
+        fault = self.faults.next()
         if fault in ("429", "500", "503"):
-            return self.fail(int(fault), f"a fault on purpose: {fault}", faults.retry_after)
+            wait = {"Retry-After": str(self.faults.retry_after)}
+            return failure(int(fault), f"a fault on purpose: {fault}", wait)
         if fault == "hang":
-            time.sleep(faults.hang)
-            return self.hang_up()
+            await asyncio.sleep(self.faults.hang)
+            http.transport.abort()
+            return failure(500, "hung up")  # reaches nobody
 
         # Only what reaches the client whole is paid for, and counts as answered.
         if fault not in ("reset", "not json"):
-            self.teacher.answered[request_key(request)] += 1
-        answer = self.teacher.bank.answer(request)
-        self.send(200, completion(request, answer, self.teacher.model, fault == "cut"), fault)
+            self.answered[request_key(request)] += 1
+        answer = completion(request, self.bank.answer(request), self.model, cut=fault == "cut")
+        text = LOG_IN if fault == "not json" else json.dumps(answer, ensure_ascii=False)
+        return await sent(http, text.encode("utf-8"), fault)
 
-    def fail(self, status: int, message: str, retry_after: float | None = None) -> None:
-        """Send an error in OpenAI's form."""
-        error = {"message": message, "type": "invalid_request_error", "param": None, "code": None}
-        self.send(status, {"error": error}, retry_after=retry_after)
 
-    def send(
-        self,
-        status: int,
-        value: dict,
-        fault: str | None = None,
-        retry_after: float | None = None,
-    ) -> None:
-        """Send one JSON answer, or what a fault makes of it."""
-        page = "<html>请先登录。 Please log in.</html>"
-        text = page if fault == "not json" else json.dumps(value, ensure_ascii=False)
-        data = text.encode("utf-8")
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json; charset=utf-8")
-        self.send_header("Content-Length", str(len(data)))
-        if retry_after is not None:
-            self.send_header("Retry-After", str(retry_after))
-        self.end_headers()
+def failure(status: int, message: str, headers: Mapping[str, str] | None = None) -> StreamResponse:
+    """Return an error in OpenAI's form."""
+    from aiohttp import web
 
+    error = {"message": message, "type": "invalid_request_error", "param": None, "code": None}
+    return web.json_response({"error": error}, status=status, headers=headers)
+
+
+async def sent(http: Request, body: bytes, fault: str | None) -> StreamResponse:
+    """Send a body, in drips or not to its end where that is the fault."""
+    from aiohttp import web
+
+    size = {"Content-Length": str(len(body)), "Content-Type": "application/json; charset=utf-8"}
+    response = web.StreamResponse(headers=size)
+    await response.prepare(http)
+    step = {"reset": len(body) // 2, "slow": 40}.get(fault, len(body))
+    for start in range(0, len(body), step):
+        await response.write(body[start : start + step])
         # The header has promised the whole body: a client must notice that half of it is missing.
         if fault == "reset":
-            self.wfile.write(data[: len(data) // 2])
-            return self.hang_up()
-        # Slow is 40 bytes at a time: a client must wait for the rest.
-        step, pause = (40, 0.01) if fault == "slow" else (len(data), 0)
-        for start in range(0, len(data), step):
-            self.wfile.write(data[start : start + step])
-            self.wfile.flush()
-            time.sleep(pause)
-
-    def hang_up(self) -> None:
-        """Break the connection at once, so that the client sees a reset and no end."""
-        self.wfile.flush()
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.close_connection = True
-
-    def log_message(self, format: str, *values: object) -> None:
-        """Stay quiet: a notebook's output is no server log."""
+            http.transport.abort()
+            break
+        if fault == "slow":
+            await asyncio.sleep(0.01)
+    return response
 
 
 def checked_request(request: Any) -> dict:
