@@ -382,10 +382,8 @@ class Reader:
                 self.at += 1
             elif mark in ",:":
                 # A comma counts where it is one too many, a colon wherever a comma should stand.
-                if mark == ":":
-                    self.repairs["colon"] += 1
-                else:
-                    self.repairs["comma"] += after_comma
+                self.repairs["colon"] += mark == ":"
+                self.repairs["comma"] += mark == "," and after_comma
                 self.take()
                 after_comma = True
             else:

@@ -72,9 +72,11 @@ def whole(text: str, pieces: Sequence[Piece], found: Sequence[Mapping], task: st
     by another.
     """
     field = field_of(task)
-    items: list[Mapping] = []
-    for (start, _), record in zip(pieces, found, strict=True):
-        items += shifted(record, start)[field]
+    items: Sequence[Mapping] = [
+        item
+        for (start, _), record in zip(pieces, found, strict=True)
+        for item in shifted(record, start)[field]
+    ]
     if len(pieces) > 1:
         items = {"NER": joined_entities, "RE": joined_relations, "EE": joined_events}[task](items)
     return {"sentence": text, "source": "", field: distinct(items)}

@@ -145,10 +145,8 @@ def instruction_set(
 
 def check_place(out: Path) -> None:
     """Raise ValueError where something is there that is no instruction set."""
-    there = {out.name} if out.exists() else set()
-    if out.is_dir():
-        there = {path.name for path in out.iterdir()}
-    if there and not (there <= FILES and "stats.json" in there):
+    there = {path.name for path in out.iterdir()} if out.is_dir() else {out.name}
+    if out.exists() and there and not ("stats.json" in there and there <= FILES):
         raise ValueError(
             f"{out.name} is there and is no instruction set; "
             "expected a new folder or a set to replace"
