@@ -44,15 +44,6 @@ PROMPT = {
 }
 
 
-def bank_version(rows: Sequence[Mapping]) -> str:
-    """Return eight digits that change with the bank: a store must not answer from an older one.
-
-    >>> len(bank_version([{"instruction": "问好", "output": "你好。"}]))
-    8
-    """
-    return request_key({"bank": [dict(row) for row in rows]})[:8]
-
-
 class Bank:
     """What the recorded teacher knows. The same request always gets the same answer."""
 
@@ -136,7 +127,9 @@ class RecordedTeacher:
         faults: Faults | None = None,
         latency: float = 0.0,
     ) -> None:
-        self.bank, self.model = Bank(bank_rows), f"{MODEL}@{bank_version(bank_rows)}"
+        # The name changes with the bank: a store must not answer from an older one.
+        version = request_key({"bank": [dict(row) for row in bank_rows]})[:8]
+        self.bank, self.model = Bank(bank_rows), f"{MODEL}@{version}"
         self.port, self.faults, self.latency = port, faults or Faults(), latency
         self.answered: Counter[str] = Counter()
 

@@ -14,11 +14,6 @@ from typing import NamedTuple
 
 from miniluotuo_utils.files import DataError
 
-# LaMini-LM's rule: fewer than 3 words, more than 10 sub-categories, more than 50 pages.
-MOST_WORDS = 2
-LEAST_SUBCATEGORIES = 11
-LEAST_PAGES = 51
-
 # Nobody writes spaces between Chinese words, so there characters are counted.
 CHINESE = re.compile(r"[\u4e00-\u9fff]{2,6}")  # 中国茶文化
 UPKEEP = re.compile(
@@ -73,14 +68,14 @@ def read_categories(path: Path) -> Iterator[Category]:
 def topics_of(
     categories: Iterable[Category],
     language: str = "zh",
-    subcategories: int = LEAST_SUBCATEGORIES,
-    pages: int = LEAST_PAGES,
+    subcategories: int = 11,
+    pages: int = 51,
 ) -> list[str]:
     """Return the titles that make topics, in order.
 
-    English, as in LaMini-LM: fewer than 3 words, more than 10 sub-categories, more than 50 pages.
-    Chinese: 2 to 6 Chinese characters and nothing else (so no years, no Latin), no maintenance
-    category, and the same numbers.
+    `subcategories` and `pages` are the fewest that make one. English, as in LaMini-LM: fewer than 3
+    words, more than 10 sub-categories, more than 50 pages. Chinese: 2 to 6 Chinese characters and
+    nothing else (so no years, no Latin), no maintenance category, and the same numbers.
 
     >>> rows = [Category("中国茶文化", 12, 80), Category("2019年电影", 40, 900)]
     >>> topics_of([*rows, Category("茶", 20, 99), Category("需要清理的条目", 99, 999)])
@@ -93,5 +88,5 @@ def topics_of(
         raise ValueError(f"language: found {language!r}, expected zh or en")
     large = [c.title for c in categories if c.subcategories >= subcategories and c.pages >= pages]
     if language == "en":
-        return [title for title in large if len(title.split()) <= MOST_WORDS]
+        return [title for title in large if len(title.split()) < 3]
     return [title for title in large if CHINESE.fullmatch(title) and not UPKEEP.search(title)]

@@ -32,6 +32,7 @@ ASK_AGAIN = (
     "英文：{marked}\n上次的译文：{translation}"
 )
 TAG = re.compile(r"[<＜]\s*([/／]?)\s*[eE]\s*(\d+)\s*[>＞]")  # <e1>, </e1>, ＜／ E1 ＞
+TRIMMED = re.compile(r"\s*(.*?)\s*", re.DOTALL)  # " 大理 ": 大理
 
 
 @dataclass
@@ -165,7 +166,7 @@ def find_by_tags(result: Unmarked, number: int, tags: Sequence[Tag], name: str |
     spans += [(start, start + len(name)) for start in reversed(starts)]
 
     # Doubled round the same text says the same twice; round different texts it is no answer.
-    spans = [trimmed(result.sentence, span) for span in spans]
+    spans = [TRIMMED.fullmatch(result.sentence, *span).span(1) for span in spans]
     full = [span for span in spans if span[0] < span[1]]
     texts = {result.sentence[start:end] for start, end in full}
     if len(texts) == 1:
@@ -186,17 +187,6 @@ def find_by_name(result: Unmarked, number: int, name: str) -> None:
         result.spans[number] = (start, start + len(name))
         result.repairs.append("found by its name")
         del result.missing[number]
-
-
-def trimmed(sentence: str, span: tuple[int, int]) -> tuple[int, int]:
-    """Return a span without the white space at its ends; empty where there is nothing else.
-
-    >>> trimmed("去 大理 ", (1, 5))
-    (2, 4)
-    """
-    text = sentence[slice(*span)]
-    start = span[1] - len(text.lstrip())
-    return start, start + len(text.strip())
 
 
 @dataclass
