@@ -9,15 +9,15 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import tempfile
-from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from hashlib import file_digest, sha256
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -51,33 +51,56 @@ def iter_jsonl(path: Path | str, check: Callable[[Mapping], dict] | None = None)
     with open(path, "rb") as file:
         for number, line in enumerate(file, 1):
             try:
-                value = parsed(line.removeprefix(BOM_UTF8) if number == 1 else line)
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+                expect(text.strip(), "line", text, "a JSON object (delete the empty line)")
+                value = parsed(text)
                 yield check(value) if check else value
             except DataError as error:
                 raise DataError(f"{path.name}, line {number}, {error}") from None
             except (ValueError, RecursionError) as error:
-                raise DataError(f"{path.name}, line {number}: {fault(error)}") from None
+                raise DataError(f"{path.name}, line {number}: {reason(error)}") from None
 
 
-def parsed(line: bytes) -> dict:
-    """Return the value of one line of JSON Lines; any ValueError if it has none."""
-    text = line.decode()
-    expect(text.strip(), "line", text, "a JSON object (delete the empty line)")
+# What alone can make half of a character outside the basic plane.
+ESCAPE = re.compile(r"\\u[dD]")
+
+
+def parsed(text: str) -> Any:
+    """Return the JSON value of a text; ValueError or RecursionError where it has none."""
     value = json.loads(text)
-    # Half of a surrogate pair reads well and cannot be written: better said now than after hours.
-    if "\\u" in text:
-        json.dumps(value, ensure_ascii=False).encode()
+    return whole_characters(value) if ESCAPE.search(text) else value
+
+
+def whole_characters(value: Any) -> Any:
+    """Return a JSON value; UnicodeEncodeError for one that could never be written again.
+
+    Better said now than after hours of work on it.
+    """
+    json_line(value).encode()
     return value
 
 
-def fault(error: Exception) -> str:
-    """Return what is wrong with a line that could not be parsed."""
-    if isinstance(error, UnicodeDecodeError):
-        return f"not UTF-8 ({error.reason}); save the file as UTF-8"
-    if isinstance(error, json.JSONDecodeError):
-        return f"{error.msg} at column {error.colno}, expected one JSON object per line"
-    # A number of too many digits, JSON nested too deep, half of a surrogate pair.
-    return f"not data ({str(error)[:80]})"
+def reason(error: BaseException) -> str:
+    """Return in words for a reader of data why it could not be read.
+
+    >>> reason(KeyError("text"))
+    "the field 'text' is missing"
+    """
+    match error:
+        case DataError():
+            return str(error)
+        case KeyError():
+            return f"the field {error} is missing"
+        case json.JSONDecodeError():
+            what = error.msg.removesuffix(" at")
+            return f"{what} at column {error.colno}, expected one JSON object"
+        case UnicodeDecodeError():
+            return f"not UTF-8 at byte {error.start:,} ({error.reason}); save the file as UTF-8"
+        case UnicodeEncodeError():
+            return "half of a surrogate pair stands in it, expected whole characters"
+        case RecursionError():
+            return "JSON nested too deep to be data; is the file hostile or damaged?"
+    return f"not in this format ({str(error).split(';')[0][:120]})"
 
 
 def read_jsonl(path: Path | str, check: Callable[[Mapping], dict] | None = None) -> list[dict]:

@@ -8,8 +8,8 @@ from collections import Counter
 from pathlib import Path
 
 from miniluotuo_utils.data.readers import Fault
-from miniluotuo_utils.data.readers.native import parsed, reason, text_lines
-from miniluotuo_utils.files import DataError, expect
+from miniluotuo_utils.data.readers.native import text_lines
+from miniluotuo_utils.files import DataError, expect, parsed, reason
 from miniluotuo_utils.records import check_record, check_row
 
 CHECKS = {"IE records": check_record, "instruction rows": check_row}

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from miniluotuo_utils.data.readers import events, instructions, native, ner, relations
-from miniluotuo_utils.files import DataError
+from miniluotuo_utils.files import DataError, reason
 from miniluotuo_utils.records import check_record, check_row
 from miniluotuo_utils.runtime import EMBEDDED
 
@@ -102,7 +102,7 @@ def read_file(
             found = [finished(one, reader, source) for one in reader.convert(unit)]
         except native.UNREADABLE as error:
             shown = "" if isinstance(unit, DataError) else str(unit)[:200]
-            fault = Fault(path.name, place, native.reason(error), shown)
+            fault = Fault(path.name, place, reason(error), shown)
             if faults is None:
                 rest = '`load(…, errors="collect")` reads the rest and returns the faults beside it'
                 raise DataError(f"{fault}. {rest}") from None

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from miniluotuo_utils.data.readers.native import Unit, attempt, json_objects, parsed
+from miniluotuo_utils.data.readers.native import Unit, attempt, json_objects
 from miniluotuo_utils.data.readers.relations import relation
 from miniluotuo_utils.data.readers.spans import named, record
-from miniluotuo_utils.files import DataError
+from miniluotuo_utils.files import DataError, parsed
 
 
 def fewfc(native: Mapping) -> Iterator[dict]:

@@ -14,7 +14,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from miniluotuo_utils.files import DataError
+from miniluotuo_utils.files import ESCAPE, DataError, parsed, reason, whole_characters
 
 Unit = tuple[str, Any]
 LONGEST_LINE = 64 << 20  # bytes; a longer line is a damaged or hostile file
@@ -44,29 +44,6 @@ def attempt(function: Callable, value: Any) -> Any:
         return DataError(reason(error))
 
 
-def reason(error: BaseException) -> str:
-    """Return an exception in words for a reader of data.
-
-    >>> reason(KeyError("text"))
-    "the field 'text' is missing"
-    """
-    match error:
-        case DataError():
-            return str(error)
-        case KeyError():
-            return f"the field {error} is missing"
-        case json.JSONDecodeError():
-            what = error.msg.removesuffix(" at")
-            return f"{what} at column {error.colno}, expected one JSON object"
-        case UnicodeDecodeError():
-            return f"not UTF-8 at byte {error.start:,} ({error.reason}); save the file as UTF-8"
-        case UnicodeEncodeError():
-            return "half of a surrogate pair stands in it, expected whole characters"
-        case RecursionError():
-            return "JSON nested too deep to be data; is the file hostile or damaged?"
-    return f"not in this format ({str(error).split(';')[0][:120]})"
-
-
 def text_lines(path: Path) -> Iterator[tuple[int, str | DataError]]:
     """Yield (line number, text) of every line, without its end and without a byte order mark."""
     with open(path, "rb") as file:
@@ -83,22 +60,6 @@ def text_lines(path: Path) -> Iterator[tuple[int, str | DataError]]:
 def whole_text(path: Path) -> str:
     """Return the text of a file with its line ends as they are, without a byte order mark."""
     return path.read_bytes().decode("utf-8-sig")
-
-
-def parsed(text: str) -> Any:
-    """Return the JSON value of a text."""
-    value = json.loads(text)
-    return whole_characters(value) if ESCAPE.search(text) else value
-
-
-# What alone can make half of a character outside the basic plane.
-ESCAPE = re.compile(r"\\u[dD]")
-
-
-def whole_characters(value: Any) -> Any:
-    """Return a JSON value; UnicodeEncodeError for one that could never be written again."""
-    json.dumps(value, ensure_ascii=False).encode()
-    return value
 
 
 def json_objects(path: Path) -> Iterator[Unit]:
