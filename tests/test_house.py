@@ -86,6 +86,15 @@ def test_no_circle_of_files():
     assert not tied, "\n".join(tied)
 
 
+def test_nothing_locks_files_in_a_way_that_windows_lacks():
+    """`import fcntl` at the top of one module kept the whole package off Windows."""
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) else []
+            assert not {"fcntl", "msvcrt"} & set(names), path.name
+
+
 @pytest.mark.parametrize("module", sorted(MODULES))
 def test_a_module_that_moved_names_its_new_place(module):
     """People copied `from miniluotuo_utils.presets import ...` out of a notebook: it must not only

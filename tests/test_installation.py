@@ -148,9 +148,10 @@ def test_the_wheel_alone_scores_and_names_the_extra_it_lacks(installed, tmp_path
     assert "pip install 'miniluotuo-utils[students]'" in done.stderr
 
 
-def test_the_wheel_runs_the_readme(installed, tmp_path):
+@pytest.mark.parametrize("readme", ["README.md", "README_zh.md"])
+def test_the_wheel_runs_the_readmes(readme, installed, tmp_path):
     """Data that is in the clone and not in the wheel: found only by those who install it."""
-    for block in blocks(ROOT / "README.md"):
+    for block in blocks(ROOT / readme):
         done = run(installed, block.code, tmp_path, libraries=True)
         assert done.stdout == block.output, done.stderr
     place = run(installed, "import miniluotuo_utils as m; print(m.__file__)", tmp_path, True)
