@@ -281,7 +281,7 @@ class Train:
         how = given(self, "student", "data", "out")
         training = train_files(self.student, self.data, self.out, **how)
         if first_process():
-            print(as_json(training.figures()))
+            print(as_json(training.metrics()))
         return 0
 
 

@@ -30,7 +30,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerBase
 from miniluotuo_utils.data import CATALOG
 from miniluotuo_utils.files import written_whole
 from miniluotuo_utils.runtime import EMBEDDED
-from miniluotuo_utils.students.loop import supervised_loss
+from miniluotuo_utils.students.loop import summed_loss
 from miniluotuo_utils.tokens import IGNORED, collate, encode, pack
 
 SOURCES = (
@@ -162,7 +162,7 @@ def train(
             group["lr"] = peak * factor
         batch = next(batches)
         with torch.autocast("cpu", torch.bfloat16):
-            loss = supervised_loss(model, batch)
+            loss = summed_loss(model, batch, plain=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for o in opts:

@@ -1,6 +1,6 @@
-"""Train from files: rows in, a student folder out; also under `accelerate launch`. Shown in the README.
+"""Train on files: rows in, a student folder out; also under `accelerate launch`.
 
-In: JSON Lines files. Out: a folder as `save` writes it.
+In: JSON Lines files. Out: a folder as `save` writes it. Shown in the README.
 """
 
 from __future__ import annotations
@@ -30,49 +30,53 @@ def train_files(
 ) -> Training:
     """Train student `name` on the instruction rows of all `data` files and write it to `out`.
 
-    The training in progress stands in `<out>.training` (log, checkpoints, encoded rows) until `out` is whole: the same command
-    goes on where a killed one stopped. Under `accelerate launch` every process reads the rows and the first one writes.
+    The training in progress stands in `<out>.training` (log, checkpoints, encoded rows) until `out`
+    is whole: the same command goes on where a killed one stopped. Under `accelerate launch` every
+    process reads the rows and the first one writes. `options` are those of `finetune`. Raises
+    ValueError for files without a row to learn from, and for an `out` that is no student's.
     """
-    out = Path(out)
+    out, base, method = Path(out), Path(name), options.get("method", "full")
     check_target(out)
-    base, method = Path(name), options.get("method", "full")
     if base.is_dir() and method != "full" and base.resolve().parent != out.resolve().parent:
         raise ValueError(
             f"an adapter finds its base beside it: name an --out in the same folder as {base.name}"
         )
+
+    # What is trained is trained in float32; a frozen base on a GPU does with half the memory.
     bits = 4 if method == "qlora" else bits
     device = own_device()
-    whole = bits is None and (
-        device == "cpu" or method == "full"
-    )  # a frozen base does with half precision
-    student = load_student(name, device, dtype="float32" if whole else half(device), bits=bits)
+    frozen = bits is not None or (device != "cpu" and method != "full")
+    student = load_student(name, device, dtype=half(device) if frozen else "float32", bits=bits)
+
     progress = out.with_name(out.name + ".training")
-    length = row_length(student, method, options.get("max_length", 512))
     rows, report = encoded_dataset(
         data,
         student.tokenizer,
-        length,
+        row_length(student, method, options.get("max_length", 512)),
         encoder_decoder=student.encoder_decoder,
         processes=processes,
         cache=progress / "tokens",
     )
     if not report["kept"]:
         raise ValueError(
-            f"{', '.join(p.name for p in data)}: found no row to learn from (left out: {report['dropped'] or 'nothing'}), "
+            f"{', '.join(path.name for path in data)}: found no row to learn from "
+            f"(left out: {report['dropped'] or 'nothing'}), "
             "expected instruction rows, one JSON object per line"
         )
+
     training = finetune(student, rows.to_list(), folder=progress, **options)
     training.dropped = dict(report["dropped"])
     if first_process():
         save(training.student, out, training.log, training.state)
-        with written_whole(out / "run.json") as partial:  # last, so that a folder with it is whole
-            facts = {
-                "student": training.student.name,
-                "data": {p.name: file_sha256(p) for p in data},
-                "versions": installed_versions(),
-                "commit": commit(),
-                **training.figures(),
-            }
+        facts = {
+            "student": training.student.name,
+            "data": {path.name: file_sha256(path) for path in data},
+            "versions": installed_versions(),
+            "commit": commit(),
+            **training.metrics(),
+        }
+        # Last, so that a folder with it is whole.
+        with written_whole(out / "run.json") as partial:
             partial.write_text(json.dumps(facts, ensure_ascii=False, indent=1), encoding="utf-8")
         discard(progress)
     return training

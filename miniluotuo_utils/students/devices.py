@@ -128,21 +128,8 @@ def peak_of(device: torch.device) -> tuple[float | None, str]:
 
 
 def world_size() -> int:
-    """Return how many processes train together."""
-    import torch.distributed as group
-
-    return group.get_world_size() if group.is_available() and group.is_initialized() else 1
-
-
-def over_processes(counts: list[int], device: torch.device) -> list[int]:
-    """Counts summed over all processes of `accelerate launch`; every process must call it."""
-    import torch
-
-    if world_size() == 1:
-        return counts
-    summed = torch.tensor(counts, device=device)
-    torch.distributed.all_reduce(summed)
-    return summed.tolist()
+    """Return how many processes `accelerate launch` started; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", 1))
 
 
 def memory_of(device: Any) -> int:

@@ -319,8 +319,8 @@ def test_the_meter_counts_tokens_labels_and_padding():
     counter.count({"input_ids": ids, "labels": labels})
     found = counter.totals()
     assert (found["tokens"], found["supervised"], found["positions"]) == (9, 5, 12)
-    assert counter.figures()["non_padding"] == 9 / 12
-    assert counter.figures()["flops"] == sizes.training_flops(gpt2(), 9, 5, 8)
+    assert counter.metrics()["non_padding"] == 9 / 12
+    assert counter.metrics()["flops"] == sizes.training_flops(gpt2(), 9, 5, 8)
 
 
 def test_the_meter_knows_encoder_decoders():
@@ -335,7 +335,7 @@ def test_the_meter_knows_encoder_decoders():
     )
     found = counter.totals()
     assert (found["tokens"], found["supervised"], found["positions"]) == (5, 2, 7)
-    assert counter.figures()["flops"] == sizes.training_flops(
+    assert counter.metrics()["flops"] == sizes.training_flops(
         t5(), 3, 2, 8, target_tokens=2, target_length=3
     )
 
