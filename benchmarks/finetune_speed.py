@@ -1,11 +1,13 @@
-"""Fine-tuning on the same real rows: `finetune` against the Llama-X recipe and TRL's own loss, in turns within one run.
+"""Fine-tuning on the same real rows: `finetune`, the Llama-X recipe and TRL's own loss, in turns.
 
     MINILUOTUO_MIRROR=… python benchmarks/finetune_speed.py [PAIRS] [ROWS]
 
-Llama-X's recipe: every batch is 16 random rows padded to its longest, plain `transformers.Trainer`, logits at every position.
-Ours packs rows and makes logits only where a label is. Student (tiny), precision, optimizer, learning rate, schedule
-and rows are the same, nothing is recomputed in either, and a step holds about as many supervised tokens. Prints
-supervised tokens per second, and the loss on 200 rows kept out after equally many supervised tokens.
+Llama-X's recipe: every batch is 16 random rows padded to its longest, plain `transformers.Trainer`,
+logits at every position. Ours packs rows and makes logits only where a label is. TRL's loss is ours
+but for that: SFTTrainer's `compute_loss` on the same packed rows. Student (tiny), precision,
+optimizer, learning rate, schedule and rows are the same, nothing is recomputed, and a step holds
+about as many supervised tokens. Prints supervised tokens per second, and the loss on 200 rows kept
+out after equally many supervised tokens.
 """
 
 from __future__ import annotations
@@ -23,8 +25,8 @@ from transformers import Trainer, TrainingArguments
 
 from miniluotuo_utils.data import load
 from miniluotuo_utils.runtime import commit
-from miniluotuo_utils.students import finetune, load_student
-from miniluotuo_utils.students.devices import cpu_computes_bf16
+from miniluotuo_utils.students import finetune, load_student, loop, training
+from miniluotuo_utils.students.internals import cpu_computes_bf16
 from miniluotuo_utils.students.loop import summed_loss
 from miniluotuo_utils.tokens import IGNORED, collate, encode, pack
 
@@ -74,13 +76,27 @@ def recipe(rows: list[dict]) -> tuple[object, float]:
 
 def ours(rows: list[dict], batch: int) -> tuple[object, float]:
     """One epoch of `finetune` on the packed rows, with a flat learning rate as in the recipe."""
-    from miniluotuo_utils.students import loop as trainer
-
-    trainer.WARM_UP, trainer.FALL = 1e-9, 1e-9
-    training = finetune(
+    training.WARM_UP, training.FALL = 1e-9, 1e-9
+    made = finetune(
         load_student("tiny"), pack(rows, LENGTH), batch_size=batch, learning_rate=RATE, seed=42
     )
-    return training.student, training.seconds
+    return made.student, made.seconds
+
+
+def trl_loss(rows: list[dict], batch: int) -> tuple[object, float]:
+    """`ours` with the loss that TRL computes."""
+    own = loop.Step.compute_loss
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        self.record.meter.count(inputs)
+        above = super(loop.Step, self)
+        return above.compute_loss(model, inputs, return_outputs, num_items_in_batch)
+
+    loop.Step.compute_loss = compute_loss
+    try:
+        return ours(rows, batch)
+    finally:
+        loop.Step.compute_loss = own
 
 
 def held_out_loss(student: object, rows: list[dict]) -> float:
@@ -90,46 +106,48 @@ def held_out_loss(student: object, rows: list[dict]) -> float:
     with torch.inference_mode():
         for start in range(0, len(rows), 20):
             batch = collate(rows[start : start + 20], student.tokenizer.pad_token_id)
-            count = int((batch["labels"][:, 1:] != IGNORED).sum())
-            total, items = (
-                total + float(summed_loss(student.model, batch, count)) * count,
-                items + count,
-            )
+            total += float(summed_loss(student.model, batch, 1))
+            items += int((batch["labels"][:, 1:] != IGNORED).sum())
     return total / items
 
 
 def main(pairs: int, number: int) -> None:
-    """Alternate the two and print the table."""
+    """Take the three in turns and print the table."""
     tokenizer = load_student("tiny").tokenizer
-    rows = encode(
-        load("alpaca-chinese", "train", errors="collect")[0].select(range(number + 1200)),
-        tokenizer,
-        LENGTH,
-    ).rows
+    raw = load("alpaca-chinese", "train", errors="collect")[0].select(range(number + 1200))
+    rows = encode(raw, tokenizer, LENGTH).rows
     held_out, rows = rows[:200], rows[200 : number + 200]
-    supervised = sum(label != IGNORED for r in rows for label in r["labels"])
+    supervised = sum(label != IGNORED for row in rows for label in row["labels"])
     packed = pack(rows, LENGTH)
     batch = max(1, round(len(packed) / (len(rows) / BATCH)))
+    processor, threads = platform.processor() or platform.machine(), torch.get_num_threads()
+    print(f"{processor}, {threads} threads, {time.strftime('%Y-%m-%d')}, commit {commit()}")
     print(
-        f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, {time.strftime('%Y-%m-%d')}, commit {commit()}"
+        f"{len(rows):,} rows of alpaca-chinese, {supervised:,} supervised tokens; "
+        f"steps of {BATCH} padded rows or {batch} packed sequences of {LENGTH}"
     )
-    print(
-        f"{len(rows):,} rows of alpaca-chinese, {supervised:,} supervised tokens; steps of {BATCH} padded rows or {batch} packed sequences of {LENGTH}"
-    )
-    speeds, losses = {"Llama-X recipe": [], "finetune": []}, {}
+
+    runs = {
+        "Llama-X recipe": recipe,
+        "TRL's loss": partial(trl_loss, batch=batch),
+        "finetune": partial(ours, batch=batch),
+    }
+    speeds, losses = {name: [] for name in runs}, {}
+    # In turns: whatever else the machine does meets all of them.
     for _ in range(pairs):
-        for name, run in (("Llama-X recipe", recipe), ("finetune", partial(ours, batch=batch))):
+        for name, run in runs.items():
             student, seconds = run(rows)
             speeds[name].append(supervised / seconds)
             losses[name] = held_out_loss(student, held_out)
+
     for name, values in speeds.items():
-        print(
-            f"{name:<16} {statistics.median(values):>9,.0f} supervised tokens/s   loss kept out {losses[name]:.3f}"
-        )
-    ratios = [b / a for a, b in zip(*speeds.values(), strict=True)]
-    print(
-        f"ratio            {statistics.median(ratios):>9.2f}   ({min(ratios):.2f} to {max(ratios):.2f} in {pairs} pairs)"
-    )
+        speed = f"{statistics.median(values):>9,.0f} supervised tokens/s"
+        print(f"{name:<16} {speed}   loss kept out {losses[name]:.3f}")
+    for name in ("Llama-X recipe", "TRL's loss"):
+        pairs_of = zip(speeds[name], speeds["finetune"], strict=True)
+        ratios = [b / a for a, b in pairs_of]
+        spread = f"{min(ratios):.2f} to {max(ratios):.2f} in {pairs} pairs"
+        print(f"finetune / {name:<16} {statistics.median(ratios):>6.2f}   ({spread})")
 
 
 if __name__ == "__main__":
