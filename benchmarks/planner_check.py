@@ -1,9 +1,8 @@
 """The planner against measurement: memory and time of real training steps, each case in a process
 of its own.
 
-python benchmarks/planner_check.py # memory and speed; on the GPU where there is one
-MINILUOTUO_MIRROR=… python benchmarks/planner_check.py rows # mean tokens per row of alpaca-chinese
-v3
+    python benchmarks/planner_check.py         memory and speed; on the GPU where there is one
+    python benchmarks/planner_check.py rows    mean tokens per row of alpaca-chinese v3
 
 A step is two accumulated batches of 4 rows × 256 tokens with every token supervised, and AdamW.
 Memory on a CPU is the peak of the resident set above what a small one of the case took; on a GPU
@@ -30,41 +29,26 @@ from miniluotuo_utils.students.devices import known_peak, measured_peak
 from miniluotuo_utils.students.estimate import anatomy, flops_per_token, training_memory
 
 LENGTH, BATCH, STEPS = 256, 4, 3
-QUIET = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
+
+
+def gpt2(layers: int, width: int, heads: int, vocabulary: int) -> dict[str, Any]:
+    """Return the sizes of a GPT-2 without dropout."""
+    return {
+        "n_layer": layers,
+        "n_embd": width,
+        "n_head": heads,
+        "vocab_size": vocabulary,
+        "n_positions": LENGTH,
+        "resid_pdrop": 0.0,
+        "embd_pdrop": 0.0,
+        "attn_pdrop": 0.0,
+    }
+
+
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
-    "gpt2 4.5 M": (
-        "gpt2",
-        {
-            "n_layer": 4,
-            "n_embd": 256,
-            "n_head": 4,
-            "vocab_size": 4864,
-            "n_positions": LENGTH,
-            **QUIET,
-        },
-    ),
-    "gpt2 29 M": (
-        "gpt2",
-        {
-            "n_layer": 8,
-            "n_embd": 512,
-            "n_head": 8,
-            "vocab_size": 8000,
-            "n_positions": LENGTH,
-            **QUIET,
-        },
-    ),
-    "gpt2 102 M": (
-        "gpt2",
-        {
-            "n_layer": 12,
-            "n_embd": 768,
-            "n_head": 12,
-            "vocab_size": 21128,
-            "n_positions": LENGTH,
-            **QUIET,
-        },
-    ),
+    "gpt2 4.5 M": ("gpt2", gpt2(layers=4, width=256, heads=4, vocabulary=4864)),
+    "gpt2 29 M": ("gpt2", gpt2(layers=8, width=512, heads=8, vocabulary=8000)),
+    "gpt2 102 M": ("gpt2", gpt2(layers=12, width=768, heads=12, vocabulary=21128)),
     "llama 31 M": (
         "llama",
         {
@@ -90,11 +74,16 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
 }
+DEPTH_AND_WIDTH = {
+    "gpt2": ("n_layer", "n_embd"),
+    "llama": ("num_hidden_layers", "hidden_size"),
+    "t5": ("num_layers", "d_model"),
+}
 METHODS = ("full", "lora")
 
 
 def config_of(case: str, **other: int) -> Any:
-    """The configuration of a case, with `other` sizes where given."""
+    """Return the configuration of a case, with `other` sizes where given."""
     from transformers import AutoConfig
 
     kind, sizes = CASES[case]
@@ -102,13 +91,13 @@ def config_of(case: str, **other: int) -> Any:
 
 
 def resident() -> int:
-    """Bytes of memory that this process holds now."""
+    """Return the bytes of memory that this process holds now."""
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def train(config: Any, method: str, checkpointing: bool, length: int) -> list[float]:
-    """Seconds of each of a few real training steps of a new model."""
+    """Run a few real training steps of a new model; return the seconds of each."""
     import torch
     from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
@@ -116,30 +105,29 @@ def train(config: Any, method: str, checkpointing: bool, length: int) -> list[fl
     from miniluotuo_utils.students.loop import summed_loss
     from miniluotuo_utils.students.methods import attach
 
-    cuda, auto = (
-        torch.cuda.is_available(),
-        AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM,
-    )
-    device, dtype = (
-        "cuda" if cuda else "cpu",
-        torch.bfloat16 if cuda and method == "lora" else torch.float32,
-    )
+    # As `finetune` has it: trained weights in float32, a frozen base on a GPU in half precision.
+    cuda = torch.cuda.is_available()
+    auto = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+    device = "cuda" if cuda else "cpu"
+    dtype = torch.bfloat16 if cuda and method == "lora" else torch.float32
     student = Student("", auto.from_config(config, dtype=dtype).to(device), None)
     attach(student, method, seed=0, steps=100)
     model, times = student.model.train(), []
     if checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    optimizer = torch.optim.AdamW(
-        [p for p in model.parameters() if p.requires_grad], lr=1e-4, fused=True
-    )
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=1e-4, fused=True)
     ids = torch.randint(5, config.vocab_size, (BATCH, length), device=device)
+
+    # `finetune` makes logits where a label is, which an encoder–decoder does by itself.
+    plain = not config.is_encoder_decoder
+    # Two batches a step: the peak is the second backward, beside the gradients of the first.
     for _ in range(STEPS):
         started = time.perf_counter()
         for _ in range(2):
+            batch = {"input_ids": ids, "labels": ids}
             with torch.autocast(device, torch.bfloat16, enabled=cuda):
-                loss = summed_loss(
-                    model, {"input_ids": ids, "labels": ids}, 2 * ids.numel(), method
-                )
+                loss = summed_loss(model, batch, 2 * ids.numel(), plain)
             loss.backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -150,44 +138,33 @@ def train(config: Any, method: str, checkpointing: bool, length: int) -> list[fl
 
 
 def measure(case: str, method: str, checkpointing: bool) -> dict[str, float]:
-    """Peak bytes above what a small one of the same case took, and seconds per step after the
-    first.
+    """Return peak bytes above what a small one of the same case took, and seconds per step after
+    the first.
     """
     import torch
 
-    kind, sizes = CASES[case]
-    names = {
-        "gpt2": ("n_layer", "n_embd"),
-        "llama": ("num_hidden_layers", "hidden_size"),
-        "t5": ("num_layers", "d_model"),
-    }[kind]
-    width = 16 * config_of(case).num_attention_heads
-    train(
-        config_of(case, **dict(zip(names, (1, width), strict=True)), vocab_size=64),
-        method,
-        checkpointing,
-        8,
-    )  # everything is imported now
+    # A small one first, so that everything is imported and warm before memory is read.
+    depth, width = DEPTH_AND_WIDTH[CASES[case][0]]
+    narrow = 16 * config_of(case).num_attention_heads
+    small = config_of(case, **{depth: 1, width: narrow}, vocab_size=64)
+    train(small, method, checkpointing, 8)
     cuda, before = torch.cuda.is_available(), resident()
     if cuda:
         torch.cuda.reset_peak_memory_stats()
+
     times = train(config_of(case), method, checkpointing, LENGTH)
-    peak = (
-        torch.cuda.max_memory_allocated()
-        if cuda
-        else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
-    )
-    rate = (
-        (known_peak(torch.cuda.get_device_name()) or float("nan"))
-        if cuda
-        else measured_peak("float32")
-    )
+    if cuda:
+        peak = torch.cuda.max_memory_allocated()
+        rate = known_peak(torch.cuda.get_device_name()) or float("nan")
+    else:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
+        rate = measured_peak("float32")
     return {"peak": peak, "seconds": min(times[1:]), "rate": rate, "cuda": cuda}
 
 
 def measured(case: str, method: str, checkpointing: bool, returned: bool) -> dict[str, float]:
-    """`measure` in a fresh process; with `returned`, freed memory goes back to the system at once,
-    which is exact but slower.
+    """Run `measure` in a fresh process; with `returned`, freed memory goes back to the system at
+    once, which is exact but slower.
     """
     environment = {**os.environ, **({"MALLOC_MMAP_THRESHOLD_": "65536"} if returned else {})}
     command = [sys.executable, __file__, "case", case, method, str(int(checkpointing))]
@@ -196,27 +173,30 @@ def measured(case: str, method: str, checkpointing: bool, returned: bool) -> dic
 
 
 def compare(case: str, method: str, checkpointing: bool) -> str:
-    """One row of the table."""
+    """Return one row of the table."""
     config = config_of(case)
-    memory, speed = (
-        measured(case, method, checkpointing, True),
-        measured(case, method, checkpointing, False),
-    )
-    planned = training_memory(
-        config, method, LENGTH, BATCH, checkpointing, half=bool(memory["cuda"])
-    )["total"]
-    flops = flops_per_token(config, LENGTH, method, checkpointing) * 2 * BATCH * LENGTH
-    share = flops / speed["seconds"] / speed["rate"]
-    tokens = 2 * BATCH * LENGTH / speed["seconds"]
-    return (
-        f"| {case} | {anatomy(config).parameters / 1e6:.1f} M | {method}{' + checkpointing' if checkpointing else ''} | {planned / 2**20:,.0f} | "
-        f"{memory['peak'] / 2**20:,.0f} | {planned / memory['peak']:.2f} | {tokens:,.0f} | {share:.0%} |"
-    )
+    memory = measured(case, method, checkpointing, returned=True)
+    speed = measured(case, method, checkpointing, returned=False)
+    half = bool(memory["cuda"])
+    planned = training_memory(config, method, LENGTH, BATCH, checkpointing, half=half)["total"]
+    tokens = 2 * BATCH * LENGTH
+    flops = flops_per_token(config, LENGTH, method, checkpointing) * tokens
+    cells = [
+        case,
+        f"{anatomy(config).parameters / 1e6:.1f} M",
+        f"{method} + checkpointing" if checkpointing else method,
+        f"{planned / 2**20:,.0f}",
+        f"{memory['peak'] / 2**20:,.0f}",
+        f"{planned / memory['peak']:.2f}",
+        f"{tokens / speed['seconds']:,.0f}",
+        f"{flops / speed['seconds'] / speed['rate']:.0%}",
+    ]
+    return f"| {' | '.join(cells)} |"
 
 
 def tokens_per_row(number: int = 3000) -> None:
-    """Mean tokens per row, and the share that is supervised, of random rows of alpaca-chinese v3
-    under two vocabularies.
+    """Print the mean tokens per row, and the share that is supervised, of random rows of
+    alpaca-chinese v3 under two vocabularies.
     """
     from miniluotuo_utils.data import available, load
     from miniluotuo_utils.students import load_student
@@ -224,33 +204,41 @@ def tokens_per_row(number: int = 3000) -> None:
 
     rows, _ = load("alpaca-chinese", "train", errors="collect")
     chosen = random.Random(0).sample(list(rows), number)
-    gpt2, real = gpt2_tokenizer(available("gpt2-tokenizer"))
-    print(
-        "| tokenizer 词表 | rows 行 | tokens per row 每行词元 | supervised 监督 |\n|---|---|---|---|"
-    )
-    for name, tokenizer in (
-        (f"GPT-2 BPE{'' if real else ' (a small copy)'}", gpt2),
-        ("tiny", load_student("tiny").tokenizer),
-    ):
+    english, real = gpt2_tokenizer(available("gpt2-tokenizer"))
+    vocabularies = {
+        f"GPT-2 BPE{'' if real else ' (a small copy)'}": english,
+        "tiny": load_student("tiny").tokenizer,
+    }
+    print("| tokenizer 词表 | rows 行 | tokens per row 每行词元 | supervised 监督 |")
+    print("|---|---|---|---|")
+    for name, tokenizer in vocabularies.items():
         made = encode(chosen, tokenizer, 1 << 20).rows
         tokens = sum(len(row["input_ids"]) for row in made)
-        supervised = sum(label != IGNORED for row in made for label in row["labels"])
+        supervised = sum(len(row["labels"]) - row["labels"].count(IGNORED) for row in made)
         print(f"| {name} | {len(made):,} | {tokens / len(made):.1f} | {supervised / tokens:.1%} |")
 
 
 def main() -> None:
     """Print the table of all cases."""
-    print(
-        "| student 学生 | parameters 参数 | method 方法 | planned 计划 MiB | measured 实测 MiB | ratio 比 | tokens/s | share of peak 峰值占比 |"
-    )
-    print("|---|---|---|---|---|---|---|---|")
+    head = [
+        "student 学生",
+        "parameters 参数",
+        "method 方法",
+        "planned 计划 MiB",
+        "measured 实测 MiB",
+        "ratio 比",
+        "tokens/s",
+        "share of peak 峰值占比",
+    ]
+    print(f"| {' | '.join(head)} |\n{'|---' * len(head)}|")
     for case in CASES:
         for method in METHODS:
             print(compare(case, method, False), flush=True)
     print(compare("gpt2 102 M", "full", True))
-    threads = os.environ.get("OMP_NUM_THREADS", "all")
     print(
-        f"\n{datetime.now(UTC):%Y-%m-%d}, commit {commit()}, {platform.processor() or platform.machine()}, {threads} threads, "
+        f"\n{datetime.now(UTC):%Y-%m-%d}, commit {commit()}, "
+        f"{platform.processor() or platform.machine()}, "
+        f"{os.environ.get('OMP_NUM_THREADS', 'all')} threads, "
         f"{measured_peak() / 1e9:.0f} GFLOP/s on a float32 product"
     )
 
