@@ -1,8 +1,11 @@
-"""Answers per second: batched against one by one, and against transformers' own pipeline, in pairs in one run; the answers are compared.
+"""Measure answers per second: batched, one by one, and by transformers' own pipeline.
+
+All ways run in turn, and their answers are compared:
 
     python benchmarks/generation.py [PAIRS] [STUDENT]
 
-The embedded NER test sentences as prompts, greedy, 128 new tokens at most. Prints a table with hardware, date and commit.
+The embedded NER test sentences as prompts, greedy, 128 new tokens at most. Prints a table with
+hardware, date and commit.
 """
 
 from __future__ import annotations
@@ -62,11 +65,11 @@ def main(pairs: int, name: str) -> None:
     for way, values in seconds.items():
         median = statistics.median(values)
         equal = sum(a == b for a, b in zip(answers[way], answers["one by one"], strict=True))
-        print(
-            f"| {way} | {len(prompts) / median:.1f} | {base / median:.1f} | {equal}/{len(prompts)} |"
-        )
+        rate, ratio = len(prompts) / median, base / median
+        print(f"| {way} | {rate:.1f} | {ratio:.1f} | {equal}/{len(prompts)} |")
     print(
-        f"\n`{name}`, float32, {len(prompts)} prompts, {pairs} pairs, {datetime.now(UTC):%Y-%m-%d}, commit {commit()}, {hardware()}"
+        f"\n`{name}`, float32, {len(prompts)} prompts, {pairs} pairs, "
+        f"{datetime.now(UTC):%Y-%m-%d}, commit {commit()}, {hardware()}"
     )
 
 

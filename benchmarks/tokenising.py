@@ -1,12 +1,17 @@
-"""Tokenising, packing and many processes, against TRL's own preparation, in pairs in one run.
+"""Measure tokenising, packing and many processes against TRL's own preparation, in pairs.
 
     MINILUOTUO_MIRROR=folder python benchmarks/tokenising.py [pairs, default 5]
 
-All 52,002 rows of alpaca-chinese v3 (those with an answer), the tiny student's vocabulary; each measurement in a fresh process.
-1. Rows per second from rows to a `datasets.Dataset` of ids and labels: `encoded_dataset`, against what SFTTrainer does with prompt
-   and completion columns (completion-only mask, no packing, no length limit, no cache). TRL is given its prompts as finished text;
-   ours makes them, and checks that every answer comes back. Both sides have the same threads; rows and labels are asserted equal.
-2. Share of non-padding at 1,024 tokens of `pack`, `pack_stream` and TRL's `bfd`, with seconds and peak memory above the rows'.
+All 52,002 rows of alpaca-chinese v3 (those with an answer), the tiny student's vocabulary; each
+measurement in a fresh process.
+
+1. Rows per second from rows to a `datasets.Dataset` of ids and labels: `encoded_dataset`, against
+   what SFTTrainer does with prompt and completion columns (completion-only mask, no packing, no
+   length limit, no cache). TRL is given its prompts as finished text; ours makes them, and checks
+   that every answer comes back. Both sides have the same threads; rows and labels are asserted
+   equal.
+2. Share of non-padding at 1,024 tokens of `pack`, `pack_stream` and TRL's `bfd`, with seconds and
+   peak memory above the rows'.
 3. `pack_stream` on 1,000,000 rows of those lengths.
 4. What `processes` and a second call with the same content give.
 """
@@ -59,7 +64,8 @@ def timed(function: Callable) -> tuple[float, object]:
 
 
 def trl_preparation(tokenizer: object) -> tuple[Callable, object]:
-    """SFTTrainer's own `_prepare_dataset`, of a trainer whose data set was a single finished row, and its configuration."""
+    """SFTTrainer's own `_prepare_dataset`, of a trainer whose data set was a single finished
+    row, and its configuration."""
     from datasets import Dataset
     from transformers import AutoModelForCausalLM
     from trl import SFTConfig, SFTTrainer
@@ -116,7 +122,8 @@ def against_trl(pairs: int) -> None:
     for name, values in rates.items():
         print(f"| {name} | {len(rows):,} | {statistics.median(values):,.0f} |")
     print(
-        f"\nratio: median {statistics.median(ratios):.2f}, from {ratios[0]:.2f} to {ratios[-1]:.2f} in {pairs} pairs"
+        f"\nratio: median {statistics.median(ratios):.2f}, "
+        f"from {ratios[0]:.2f} to {ratios[-1]:.2f} in {pairs} pairs"
     )
 
 
@@ -125,9 +132,9 @@ def check_equal(trl: object, ours: object, report: bool) -> None:
     for name in ("input_ids", "labels"):
         assert trl[name][:] == ours[name][:], f"{name} differ"
     if report:
-        print(
-            f"{len(ours):,} rows, {sum(map(len, ours['input_ids'])):,} tokens: rows and labels equal\n\n| by | rows | rows/s |\n|---|---|---|"
-        )
+        tokens = sum(map(len, ours["input_ids"]))
+        print(f"{len(ours):,} rows, {tokens:,} tokens: rows and labels equal\n")
+        print("| by | rows | rows/s |\n|---|---|---|")
 
 
 def memory(what: str) -> int:
@@ -137,7 +144,8 @@ def memory(what: str) -> int:
 
 
 def packing(name: str, folder: str) -> None:
-    """One line of table 2, in a process of its own; the peak is above what the rows take already."""
+    """One line of table 2, in a process of its own; the peak is above what the rows take
+    already."""
     from datasets import Dataset
 
     disable_progress_bars()
@@ -153,20 +161,20 @@ def packing(name: str, folder: str) -> None:
         seconds, sequences = timed(
             lambda: pack(rows, LENGTH) if name == "pack" else list(pack_stream(rows, LENGTH))
         )
-    extra, ids = (
-        memory("VmHWM") - before,
-        sequences["input_ids"] if name == "TRL bfd" else [s["input_ids"] for s in sequences],
-    )
+    extra = memory("VmHWM") - before
+    ids = sequences["input_ids"] if name == "TRL bfd" else [s["input_ids"] for s in sequences]
     tokens = sum(map(len, ids))
     assert tokens == sum(map(len, table["input_ids"]))
     print(
-        f"| {name} | {len(table):,} | {len(ids):,} | {tokens / len(ids) / LENGTH:.2%} | {seconds:.2f} | {extra:,} |",
+        f"| {name} | {len(table):,} | {len(ids):,} | {tokens / len(ids) / LENGTH:.2%} "
+        f"| {seconds:.2f} | {extra:,} |",
         flush=True,
     )
 
 
 def streaming(sizes: list[int]) -> None:
-    """Table 3: rows are made as they are asked for and sequences forgotten as they come, so that memory is the packer's own."""
+    """Table 3: rows are made as they are asked for and sequences forgotten as they come, so that
+    memory is the packer's own."""
     rows = (
         {"input_ids": list(range(999, 999 + size)), "labels": [7] * size}
         for size in itertools.islice(itertools.cycle(sizes), MANY)
@@ -176,7 +184,8 @@ def streaming(sizes: list[int]) -> None:
         count, tokens = count + 1, tokens + len(sequence["input_ids"])
     seconds = time.perf_counter() - start
     print(
-        f"pack_stream, {MANY:,} rows: {MANY / seconds:,.0f} rows/s, {tokens / seconds / 1e6:.1f} M tokens/s, fill {tokens / count / LENGTH:.2%}, "
+        f"pack_stream, {MANY:,} rows: {MANY / seconds:,.0f} rows/s, "
+        f"{tokens / seconds / 1e6:.1f} M tokens/s, {tokens / count / LENGTH:.2%} non-padding, "
         f"peak {memory('VmHWM') - before:,} MiB"
     )
 
@@ -221,7 +230,8 @@ if __name__ == "__main__":
     )
     alone(against_trl, int(sys.argv[1]) if sys.argv[1:] else 5)
     print(
-        "\n| packed by | rows | sequences | non-padding | seconds | peak MiB |\n|---|---|---|---|---|---|",
+        "\n| packed by | rows | sequences | non-padding | seconds | peak MiB |\n"
+        "|---|---|---|---|---|---|",
         flush=True,
     )
     with tempfile.TemporaryDirectory() as folder:

@@ -5,11 +5,15 @@ import json
 from miniluotuo_utils.students import Student
 from miniluotuo_utils.tokens import byte_level_bpe
 
-TEXT = "骆驼从北京走到张家口。The camel walks to Beijing in 2023, and the train goes home: 一二三四五六七八九十，你好！"
+TEXT = (
+    "骆驼从北京走到张家口。The camel walks to Beijing in 2023, and the train goes home: "
+    "一二三四五六七八九十，你好！"
+)
 
 
 def sentencepiece():
-    """A vocabulary as LLaMA's: `▁` for spaces, a dummy one in front, unknown characters as byte tokens."""
+    """A vocabulary as LLaMA's: `▁` for spaces, a dummy one in front, unknown characters as byte
+    tokens."""
     from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -93,7 +97,8 @@ def wordpiece():
 
 
 def bytewise(texts=("the camel walks",)):
-    """A byte-level vocabulary; with the default text it never saw Chinese, so that every character is three tokens."""
+    """A byte-level vocabulary; with the default text it never saw Chinese, so that every
+    character is three tokens."""
     from transformers import PreTrainedTokenizerFast
 
     inner = byte_level_bpe(list(texts) * 3, 300)
@@ -143,7 +148,8 @@ def decoder(kind, size, end):
 
 
 def student_of(kind):
-    """A random student whose answers depend on every token of the prompt and are not one token over and over."""
+    """A random student whose answers depend on every token of the prompt and are not one token
+    over and over."""
     import torch
     import transformers as t
 

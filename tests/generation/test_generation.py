@@ -45,8 +45,9 @@ def gpt2():
 
 @pytest.mark.parametrize("preset", list(PRESETS))
 def test_an_answer_is_the_same_alone_and_in_any_batch(student, preset):
-    """Padding that shifts positions, is attended to, or is penalised as if it were text changes every shorter row; one generator for
-    a whole batch makes a drawn answer depend on its neighbours."""
+    """Padding that shifts positions, is attended to, or is penalised as if it were text changes
+    every shorter row; one generator for a whole batch makes a drawn answer depend on its
+    neighbours."""
     together = generate(student, PROMPTS, preset, max_new_tokens=20, seed=3)
     assert together == [
         generate(student, [p], preset, max_new_tokens=20, seed=3)[0] for p in PROMPTS
@@ -58,7 +59,8 @@ def test_an_answer_is_the_same_alone_and_in_any_batch(student, preset):
 
 
 def test_streaming_writes_what_generating_returns(student):
-    """A streamer that drops its first or last token, or decodes tokens apart and so loses their spaces."""
+    """A streamer that drops its first or last token, or decodes tokens apart and so loses their
+    spaces."""
     for preset in PRESETS:
         for text in PROMPTS[:3]:
             pieces = list(stream(student, text, preset, max_new_tokens=20, seed=5))
@@ -96,7 +98,8 @@ def ids_or_none(student, text):
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama"])
 def test_learned_prompt_tokens_change_nothing_in_a_batch(kind):
-    """PEFT drops the position ids behind prompt-tuning tokens, and padding then stands between them and the prompt."""
+    """PEFT drops the position ids behind prompt-tuning tokens, and padding then stands between
+    them and the prompt."""
     from peft import PrefixTuningConfig, PromptTuningConfig, get_peft_model
 
     for config in (PromptTuningConfig, PrefixTuningConfig):
@@ -113,7 +116,8 @@ def test_learned_prompt_tokens_change_nothing_in_a_batch(kind):
 
 
 def test_a_checkpoint_s_own_generation_config_does_not_leak(gpt2):
-    """Chat checkpoints ship temperatures, penalties, forced tokens and a max_length of 20; `extract` must not inherit them."""
+    """Chat checkpoints ship temperatures, penalties, forced tokens and a max_length of 20;
+    `extract` must not inherit them."""
     from transformers import GenerationConfig
 
     plain = {
@@ -150,7 +154,8 @@ def test_a_checkpoint_s_own_generation_config_does_not_leak(gpt2):
 
 
 def test_an_answer_stops_at_each_end_token(gpt2, monkeypatch):
-    """Chat checkpoints name several end tokens; running past one continues with the user's next turn."""
+    """Chat checkpoints name several end tokens; running past one continues with the user's next
+    turn."""
     question = checked_ids(gpt2, PROMPTS[:1])
     ids = engine.decode_batch(gpt2, question, PRESETS["extract"], 12, [None])[0]
     end = next(i for i in ids if i != ids[0])
@@ -176,7 +181,8 @@ def test_named_ends_count_only_where_the_vocabulary_knows_them_as_special(gpt2, 
 
 
 def test_a_seed_repeats_and_equal_prompts_differ(gpt2):
-    """Five drafts of one prompt that are all the same, or a figure in a notebook that changes with every run."""
+    """Five drafts of one prompt that are all the same, or a figure in a notebook that changes
+    with every run."""
     drafts = generate(gpt2, ["骆驼走"] * 5, "creative", max_new_tokens=15, seed=1)
     assert drafts == generate(gpt2, ["骆驼走"] * 5, "creative", max_new_tokens=15, seed=1)
     assert len(set(drafts)) > 2
@@ -203,7 +209,8 @@ def test_drawing_follows_the_probabilities():
 
 
 def test_presets_say_what_they_do(gpt2):
-    """Alpaca-CoT's penalties make an extraction that may not repeat a key; contradictory fields do nothing in silence."""
+    """Alpaca-CoT's penalties make an extraction that may not repeat a key; contradictory fields
+    do nothing in silence."""
     table = preset_table()
     assert [row["preset"] for row in table[:3]] == list(PRESETS)
     assert {1.8, 1.2} <= {row["repetition_penalty"] for row in table}
@@ -240,7 +247,8 @@ def test_what_cannot_be_asked_is_named(student):
     """An index error inside the model, or answers to the letters of a text."""
     with pytest.raises(
         ValueError,
-        match=r"prompt 1 has \d+ tokens, the student's context holds 64 \(1 more are too long\): shorten",
+        match=r"prompt 1 has \d+ tokens, the student's context holds 64 "
+        r"\(1 more are too long\): shorten",
     ):
         generate(student, ["好", "camel 走 " * 60, "骆驼 " * 60])
     with pytest.raises(ValueError, match="prompts is the text '你好'; expected a list"):
@@ -254,7 +262,8 @@ def test_what_cannot_be_asked_is_named(student):
 
 
 def test_a_stream_that_nobody_reads_stops(gpt2, monkeypatch):
-    """A chat that was broken off kept a core busy for the rest of its answer, and a generator's thread outlived the notebook cell."""
+    """A chat that was broken off kept a core busy for the rest of its answer, and a generator's
+    thread outlived the notebook cell."""
     steps = []
     forward = gpt2.model.forward
     # An answer that only its length ends.
@@ -281,7 +290,8 @@ def test_a_stream_that_nobody_reads_stops(gpt2, monkeypatch):
 
 
 def test_an_error_of_the_worker_surfaces(gpt2, monkeypatch):
-    """An out-of-memory in the thread left the reader waiting for ever, or with half an answer that looked whole."""
+    """An out-of-memory in the thread left the reader waiting for ever, or with half an answer
+    that looked whole."""
 
     def broken(*_, **__):
         raise RuntimeError("out of memory")
@@ -294,7 +304,8 @@ def test_an_error_of_the_worker_surfaces(gpt2, monkeypatch):
 @settings(deadline=None, max_examples=300)
 @given(data=st.data())
 def test_pieces_are_the_whole_text_for_every_vocabulary(tokenizer, data):
-    """Tokens decoded apart lose SentencePiece's spaces and gain WordPiece's; random ids hold every broken sequence of bytes."""
+    """Tokens decoded apart lose SentencePiece's spaces and gain WordPiece's; random ids hold
+    every broken sequence of bytes."""
     ids = data.draw(st.lists(st.integers(0, len(tokenizer) - 1), max_size=30))
     pieces = list(whole_characters(tokenizer, ids))
     assert all(pieces)

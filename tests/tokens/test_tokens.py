@@ -1,4 +1,5 @@
-"""Tokens: the mask covers the prompt and nothing else, every vocabulary kind says what it loses, packing loses nothing and leaks nothing."""
+"""Tokens: the mask covers the prompt and nothing else, every vocabulary kind says what it loses,
+packing loses nothing and leaks nothing."""
 
 import gc
 import json
@@ -18,10 +19,10 @@ from miniluotuo_utils.tokens import (
     collate,
     encode,
     encoded_dataset,
-    packing_efficiency,
     gpt2_tokenizer,
     pack,
     pack_stream,
+    packing_efficiency,
     prompt_ids,
     refuse_lossy,
     text_of,
@@ -70,7 +71,8 @@ def bert(**how):
 
 
 def unigram(eos=True):
-    """A SentencePiece-style Unigram vocabulary as T5 has it: dummy space first, `</s>` put last, no byte fallback."""
+    """A SentencePiece-style Unigram vocabulary as T5 has it: dummy space first, `</s>` put last,
+    no byte fallback."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -97,7 +99,8 @@ def unigram(eos=True):
 
 
 def llama():
-    """A SentencePiece-style BPE as Llama has it: dummy space first, byte fallback, `<s>` put first."""
+    """A SentencePiece-style BPE as Llama has it: dummy space first, byte fallback, `<s>` put
+    first."""
     from tokenizers import Tokenizer, decoders, models, normalizers, processors
     from transformers import PreTrainedTokenizerFast
 
@@ -167,7 +170,8 @@ instruction_row = st.fixed_dictionaries(
 @settings(max_examples=25, deadline=None)
 @given(rows=st.lists(instruction_row, min_size=1, max_size=4))
 def test_the_prompt_of_training_is_the_prompt_of_generation(kinds, kind, encoder_decoder, rows):
-    """Training and generation prefixes that differ by one token cost the published demo its quality; every kind, every template."""
+    """Training and generation prefixes that differ by one token cost the published demo its
+    quality; every kind, every template."""
     tokenizer, any_text = kinds[kind]
     good = {
         "instruction": "",
@@ -193,7 +197,8 @@ def test_the_prompt_of_training_is_the_prompt_of_generation(kinds, kind, encoder
 
 
 def test_only_start_tokens_are_put_before_a_prompt(kinds):
-    """BERT's `[CLS] … [SEP]` frame ended every prompt of the published recipe; Llama without its `<s>` is not the Llama it was."""
+    """BERT's `[CLS] … [SEP]` frame ended every prompt of the published recipe; Llama without its
+    `<s>` is not the Llama it was."""
     starts = {
         kind: tokenizer.convert_ids_to_tokens(prompt_ids(tokenizer, ["骆驼"])[0])[0]
         for kind, (tokenizer, _) in kinds.items()
@@ -241,7 +246,8 @@ def test_long_and_empty_rows_are_left_out_and_counted(tiny):
 @pytest.mark.parametrize("kind", ["bytes", "gpt2", "llama", "unigram", "wordpiece"])
 @pytest.mark.parametrize("encoder_decoder", [False, True])
 def test_a_cut_input_leaves_answer_and_template_whole(kinds, kind, encoder_decoder):
-    """Cutting ids from the end cut the answer or the template's tail, and cutting bytes left half a character in the prompt."""
+    """Cutting ids from the end cut the answer or the template's tail, and cutting bytes left
+    half a character in the prompt."""
     tokenizer = kinds[kind][0]
     row = {"instruction": "走", "input": "骆驼 a1，😀里" * 30, "output": "日出", "source": "x"}
     least = (
@@ -305,7 +311,8 @@ def test_a_lossy_vocabulary_is_refused_with_the_reason(kinds):
 
 
 def test_no_row_escapes_the_check(tiny, kinds):
-    """Only the first rows were looked at once: a character lost in row 9,000 became training data."""
+    """Only the first rows were looked at once: a character lost in row 9,000 became training
+    data."""
     row = {"instruction": "写", "input": "", "output": "骆驼", "source": "x"}
     rows = [{**row, "output": "骆龘"} if number in (301, 701) else row for number in range(900)]
     assert (
@@ -317,7 +324,8 @@ def test_no_row_escapes_the_check(tiny, kinds):
 
 
 def test_bert_needs_an_end_token_and_gets_no_none():
-    """A BertTokenizer has no eos: the published recipe's targets ended in the text "None", and `[SEP]` masked the first answer token."""
+    """A BertTokenizer has no eos: the published recipe's targets ended in the text "None", and
+    `[SEP]` masked the first answer token."""
     row = {"instruction": "写", "input": "", "output": "骆驼", "source": "x"}
     with pytest.raises(
         ValueError, match=r"no end token.*tokenizer\.eos_token = tokenizer\.sep_token"
@@ -331,7 +339,8 @@ def test_bert_needs_an_end_token_and_gets_no_none():
 
 
 def test_wordpieces_become_text_without_spaces(kinds):
-    """`tokenizer.decode` writes `{ " 李 白 " }`; the last of these two words keeps its space, and no dummy space comes back."""
+    """`tokenizer.decode` writes `{ " 李 白 " }`; the last of these two words keeps its space,
+    and no dummy space comes back."""
     wordpiece = kinds["wordpiece"][0]
     for text in ('{"李":["白"]}', "ab abc b", "李abc白", "a1，b"):
         assert text_of(wordpiece, wordpiece(text)["input_ids"]) == text
@@ -463,7 +472,8 @@ def test_padding_never_carries_a_label():
 
 
 def test_an_encoder_decoders_batch_has_a_mask_and_labels_of_their_own_length():
-    """An encoder attends to padding where nobody tells it not to, and labels padded with a real id are learned."""
+    """An encoder attends to padding where nobody tells it not to, and labels padded with a real
+    id are learned."""
     batch = collate(
         [{"input_ids": [5, 6, 1], "labels": [7, 1]}, {"input_ids": [5, 1], "labels": [7, 8, 9, 1]}],
         0,
@@ -527,7 +537,8 @@ def test_equal_content_is_read_again_and_one_character_misses(tiny, tmp_path, mo
 
 
 def test_of_two_writers_of_one_entry_the_first_wins(tiny, tmp_path):
-    """Several processes of one training encode the same rows at once, and the second rename fell over the first one's folder."""
+    """Several processes of one training encode the same rows at once, and the second rename fell
+    over the first one's folder."""
     dataset, report = encoded_dataset(ROWS, tiny.tokenizer, 128, cache=tmp_path)
     write_entry(tmp_path / report["key"], [], None, {"rows": 0})
     again, read = encoded_dataset(ROWS, tiny.tokenizer, 128, cache=tmp_path)
@@ -565,7 +576,8 @@ def test_processes_change_nothing_but_the_time(tiny, monkeypatch, packed):
 
 
 def test_chinese_is_dear_in_gpt2s_vocabulary(mirror):
-    """The real file, read from the mirror: 50,257 entries, over two tokens per Chinese character."""
+    """The real file, read from the mirror: 50,257 entries, over two tokens per Chinese
+    character."""
     gpt2, real = gpt2_tokenizer(available("gpt2-tokenizer"))
     assert real
     assert len(gpt2) == 50_257
