@@ -6,16 +6,13 @@ In: a student and prompts. Out: answers of whole characters. Shown in notebooks 
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from miniluotuo_utils.generation.batching import batches_of, checked_ids, draws_of, end_ids
-from miniluotuo_utils.generation.constrained import grammars, json_ends
+from miniluotuo_utils.generation.constrained import Constraint, grammars, json_ends
 from miniluotuo_utils.generation.presets import Preset, preset_of
 from miniluotuo_utils.generation.streaming import whole_text
-
-if TYPE_CHECKING:
-    from miniluotuo_utils.generation.constrained import Constraint
-    from miniluotuo_utils.students import Student
+from miniluotuo_utils.students import Student
 
 
 def generate(

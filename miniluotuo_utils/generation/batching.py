@@ -10,12 +10,11 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from miniluotuo_utils.files import batches
+from miniluotuo_utils.students import Student
 from miniluotuo_utils.tokens import prompt_ids
-
-if TYPE_CHECKING:
-    from miniluotuo_utils.students import Student
 
 
 def checked_ids(student: Student, prompts: Sequence[str]) -> list[list[int]]:
@@ -70,12 +69,10 @@ def batches_of(
 
     # Longest first: memory runs out in the first batch or never.
     longest_first = sorted(range(len(ids)), key=lambda row: -len(ids[row]))
-    batches = []
-    for (room, _), group in groupby(longest_first, kinds.__getitem__):
-        rows = list(group)
-        for first in range(0, len(rows), batch_size):
-            batches.append((room, rows[first : first + batch_size]))
-    return batches
+    planned = []
+    for (room, _), alike in groupby(longest_first, kinds.__getitem__):
+        planned += [(room, rows) for rows in batches(alike, batch_size)]
+    return planned
 
 
 def shifts_with_padding(model: Any) -> bool:

@@ -10,19 +10,17 @@ from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from os.path import commonprefix
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from transformers import DynamicCache, EncoderDecoderCache, GenerationConfig
 from transformers.cache_utils import DynamicLayer
 
 from miniluotuo_utils.generation.batching import end_ids
+from miniluotuo_utils.generation.constrained import Constraint
 from miniluotuo_utils.generation.presets import Preset, processors
+from miniluotuo_utils.students import Student
 from miniluotuo_utils.students.devices import quiet
-
-if TYPE_CHECKING:
-    from miniluotuo_utils.generation.constrained import Constraint
-    from miniluotuo_utils.students import Student
 
 WORTH_SHARING = 8  # tokens; fewer cost as much in a call of their own as in every row
 

@@ -206,11 +206,10 @@ def faults(tokenizer: PreTrainedTokenizerBase, text: str, back: str) -> dict[str
         found["capital letters"] = "capital letters become small ones (do_lower_case)"
 
     # A normaliser writes ， as , and ａ as a: one example is enough.
-    for character in text:
-        plain = unicodedata.normalize("NFKC", character)
-        if plain != character and character not in back:
-            found["folded characters"] = f"characters are folded ({character} to {plain!r})"
-            break
+    folded = [c for c in text if unicodedata.normalize("NFKC", c) != c and c not in back]
+    if folded:
+        plain = unicodedata.normalize("NFKC", folded[0])
+        found["folded characters"] = f"characters are folded ({folded[0]} to {plain!r})"
 
     # Only where nothing else is wrong can the spaces, or what is left, be the reason.
     if not found and text.replace(" ", "") == back.replace(" ", ""):
