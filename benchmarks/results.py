@@ -1,4 +1,4 @@
-"""Print the README's results table from what a run left in `runs/<scale>/`: scores with intervals, training, date, commit, hardware.
+"""Print the results table from what a run left in `runs/<scale>/`, with intervals and hardware.
 
 make run SCALE=cpu && python benchmarks/results.py cpu
 """
@@ -38,7 +38,8 @@ def main(scale: str) -> None:
     student = json.loads((folder / "students" / "student" / "run.json").read_text(encoding="utf-8"))
     when = datetime.fromtimestamp((folder / "evaluation" / "run.json").stat().st_mtime, UTC)
     print(
-        "| data 数据 | item 项目 | system 选手 | P | R | F1 `span` | 95 % | F1 `string` |\n|---|---|---|---|---|---|---|---|"
+        "| data 数据 | item 项目 | system 选手 | P | R | F1 `span` | 95 % | F1 `string` |\n"
+        "|---|---|---|---|---|---|---|---|"
     )
     for key in (k for k in metrics if k.endswith(" span")):
         name, system, _ = key.split()
@@ -49,14 +50,18 @@ def main(scale: str) -> None:
         )
         bounds = dict(micro(interval(gold, pred, metrics[key]["task"])))
         for part, figures in micro(metrics[key]):
+            low, high = bounds[part]["f1"]
             print(
-                f"| {name} | {part} | {system} | {figures['precision']:.3f} | {figures['recall']:.3f} | {figures['f1']:.3f} "
-                f"| {bounds[part]['f1'][0]:.3f} to {bounds[part]['f1'][1]:.3f} | {strings[part]['f1']:.3f} |"
+                f"| {name} | {part} | {system} | {figures['precision']:.3f} "
+                f"| {figures['recall']:.3f} | {figures['f1']:.3f} | {low:.3f} to {high:.3f} "
+                f"| {strings[part]['f1']:.3f} |"
             )
     print(
-        f"\n`{scale}`, {when:%Y-%m-%d}, commit {student['commit']}, {hardware()}; {student['method']} fine-tuning of `{student['student']}` "
-        f"({student['parameters']:,} parameters) on {student['tokens']:,} tokens ({student['supervised_tokens']:,} supervised) in "
-        f"{student['train_seconds'] / 60:.1f} minutes, {student['tokens_per_second']:,.0f} tokens/s."
+        f"\n`{scale}`, {when:%Y-%m-%d}, commit {student['commit']}, {hardware()}; "
+        f"{student['method']} fine-tuning of `{student['student']}` ({student['parameters']:,} "
+        f"parameters) on {student['tokens']:,} tokens ({student['supervised_tokens']:,} "
+        f"supervised) in {student['train_seconds'] / 60:.1f} minutes, "
+        f"{student['tokens_per_second']:,.0f} tokens/s."
     )
 
 

@@ -1,8 +1,9 @@
-"""Seconds and memory of scoring two files, in a process of its own: what `score_files` takes for many sentences with many spans.
+"""Measure seconds and memory of `score_files` on two large files, in a process of its own.
 
     python benchmarks/scoring.py [SENTENCES] [SPANS]
 
-The files are made at random in a temporary folder: four in five predicted spans are those of gold. Prints a table with hardware, date and commit.
+The files are made at random in a temporary folder: four in five predicted spans are those of gold.
+Prints a table with hardware, date and commit.
 """
 
 from __future__ import annotations
@@ -27,9 +28,13 @@ import json, sys, time
 clock, cpu = time.perf_counter(), time.process_time()
 from miniluotuo_utils.ie import score_files
 result = score_files(sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4])
-peak = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))  # ru_maxrss would be the parent's
-print(json.dumps({"seconds": time.perf_counter() - clock, "cpu": time.process_time() - cpu, "mib": peak / 1024, "f1": result["micro"]["f1"], "gold": result["micro"]["gold"]}))
+seconds = {"seconds": time.perf_counter() - clock, "cpu": time.process_time() - cpu}
+status = open("/proc/self/status")  # ru_maxrss would be the parent's
+peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+print(json.dumps({**seconds, "mib": peak / 1024, "f1": result["micro"]["f1"]}))
 """
+COLUMNS = ("mode 模式", "sentences 句", "spans each 每句片段", "file 文件", "seconds 秒")
+COLUMNS += ("CPU seconds", "peak memory 内存峰值", "F1")
 
 
 def records(sentences: int, spans: int) -> Iterator[dict]:
@@ -65,26 +70,30 @@ def predicted(gold: Iterable[dict]) -> Iterator[dict]:
 
 
 def main(sentences: int, spans: int) -> None:
-    """Write the two files, score them in a child process in both of our modes, and print what it took."""
-    print(
-        "| mode 模式 | sentences 句 | spans each 每句片段 | file 文件 | seconds 秒 | CPU seconds | peak memory 内存峰值 | F1 |\n|---|---|---|---|---|---|---|---|"
-    )
+    """Write the two files, score them in a child process in both of our modes, and print what it
+    took.
+    """
+    print(row(COLUMNS), row(["---"] * len(COLUMNS)), sep="\n")
     with tempfile.TemporaryDirectory() as folder:
         gold, pred = (Path(folder) / f"{name}.jsonl" for name in ("gold", "pred"))
         write_jsonl(gold, records(sentences, spans))
         write_jsonl(pred, predicted(records(sentences, spans)))
+        size = f"{gold.stat().st_size / 1e6:.0f} MB"
         for mode in ("span", "string"):
             command = [sys.executable, "-c", CHILD, str(gold), str(pred), "NER", mode]
-            took = json.loads(
-                subprocess.run(command, capture_output=True, text=True, check=True).stdout
-            )
-            print(
-                f"| `{mode}` | {sentences:,} | {spans} | {gold.stat().st_size / 1e6:.0f} MB | {took['seconds']:.1f} | {took['cpu']:.1f} | "
-                f"{took['mib']:.0f} MiB | {took['f1']:.4f} |"
-            )
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            took = json.loads(done.stdout)
+            figures = [f"{took['seconds']:.1f}", f"{took['cpu']:.1f}", f"{took['mib']:.0f} MiB"]
+            print(row([f"`{mode}`", f"{sentences:,}", spans, size, *figures, f"{took['f1']:.4f}"]))
     print(
-        f"\nNER, two files of IE records, one process, Python {sys.version.split()[0]}, {datetime.now(UTC):%Y-%m-%d}, commit {commit()}, {hardware()}"
+        f"\nNER, two files of IE records, one process, Python {sys.version.split()[0]}, "
+        f"{datetime.now(UTC):%Y-%m-%d}, commit {commit()}, {hardware()}"
     )
+
+
+def row(cells: Iterable[object]) -> str:
+    """A row of a Markdown table."""
+    return f"| {' | '.join(map(str, cells))} |"
 
 
 if __name__ == "__main__":

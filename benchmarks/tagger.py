@@ -1,9 +1,10 @@
-"""Taggers as large as the tiny student: which body, and which direction, learns NER best in the same time.
+"""Compare taggers as large as the tiny student: which body and direction learn NER best.
 
     [MINILUOTUO_MIRROR=…] python benchmarks/tagger.py [DATA SET] [MINUTES] [SEEDS]
 
-left: the student's body, each token sees what stands left of it. both: the same body, each token sees the whole sentence. BERT: a body
-of the same width, layers and vocabulary with random weights. Trained on the train split, scored on the other one (span); 10 epochs or MINUTES.
+left: the student's body, each token sees what stands left of it. both: the same body, each token
+sees the whole sentence. BERT: a body of the same width, layers and vocabulary with random weights.
+Trained on the train split, scored on the other one (span); 10 epochs or MINUTES.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ def main(name: str = "embedded-ner", minutes: str = "1", seeds: str = "3") -> No
         for split in ("train", "dev" if "dev" in splits else "test")
     )
     print(
-        "| body | learning rate | parameters | steps | seconds | P | R | F1 span, mean (each seed) |\n| --- | --- | --- | --- | --- | --- | --- | --- |"
+        "| body | learning rate | parameters | steps | seconds | P | R "
+        "| F1 span, mean (each seed) |\n| --- | --- | --- | --- | --- | --- | --- | --- |"
     )
     for rate in (5e-4, 1e-3):
         for body in ("left", "both", "BERT"):
@@ -71,11 +73,13 @@ def main(name: str = "embedded-ner", minutes: str = "1", seeds: str = "3") -> No
             )
             each = ", ".join(f"{one['f1']:.3f}" for one in found)
             print(
-                f"| {body} | {rate:g} | {tagger.model.num_parameters():,} | {tagger.steps} | {tagger.seconds:.0f} | {p:.3f} | {r:.3f} | {f1:.3f} ({each}) |",
+                f"| {body} | {rate:g} | {tagger.model.num_parameters():,} | {tagger.steps} "
+                f"| {tagger.seconds:.0f} | {p:.3f} | {r:.3f} | {f1:.3f} ({each}) |",
                 flush=True,
             )
     print(
-        f"\n{name}, {datetime.now(UTC):%Y-%m-%d}, commit {commit()}, {hardware()}; of the training records: {dict(tagger.counts)}"
+        f"\n{name}, {datetime.now(UTC):%Y-%m-%d}, commit {commit()}, {hardware()}; "
+        f"of the training records: {dict(tagger.counts)}"
     )
 
 

@@ -1,4 +1,4 @@
-"""What the tiny base is worth: F1 on the embedded test sets before and after fine-tuning as at `smoke`, over three seeds.
+"""Measure what the tiny base is worth: F1 on the embedded test sets before and after fine-tuning.
 
     python benchmarks/tiny_base.py [SEEDS] [STUDENT]
 
@@ -90,7 +90,8 @@ def main(seeds: int, source: str) -> None:
     for label, values in after.items():
         each = ", ".join(f"{v:.3f}" for v in values)
         print(
-            f"{label:<12} dictionary {dictionary[label]:.3f}   before {before[label]:.3f}   after {statistics.mean(values):.3f} ({each})"
+            f"{label:<12} dictionary {dictionary[label]:.3f}   before {before[label]:.3f}   "
+            f"after {statistics.mean(values):.3f} ({each})"
         )
     print(f"training {statistics.mean(seconds):.0f} s per seed")
 

@@ -1,4 +1,4 @@
-"""Extraction: grammars that cannot be left, answers that end where their JSON ends, long texts in pieces, shared prompts."""
+"""Extraction: no way out of a grammar, the end of the JSON, long texts, shared prompts."""
 
 import json
 
@@ -80,7 +80,9 @@ def test_a_perfect_student_of_each_task_scores_one_by_string():
 
 @pytest.mark.parametrize("style", ["json", "yayi", "instructuie", "plain"])
 def test_slices_and_styles_come_together_in_one_record(style):
-    """A schema of nine types is asked for in two prompts; each answer alone would be half of the record."""
+    """A schema of nine types is asked for in two prompts;
+    each answer alone would be half of the record.
+    """
     record = ner("李白在长安吃面", ("李白", "甲", 0), ("长安", "乙", 3), ("面", "壬", 6))
     schema = list("甲乙丙丁戊己庚辛壬")
     rows = build_instructions([record], "NER", schema, paraphrases=False, style=style)
@@ -111,7 +113,9 @@ def test_one_sentence_instead_of_a_list_is_refused():
 
 
 def accepts(tokenizer, text, answer):
-    """Whether a vocabulary can write `answer` within the grammar `text`, as its own encoding of it does."""
+    """Whether a vocabulary can write `answer` within the grammar `text`, as its own encoding of it
+    does.
+    """
     ids = tokenizer(answer, add_special_tokens=False)["input_ids"]
     guide = grammars(tokenizer, [tokenizer.eos_token_id], len(tokenizer), [text])[0]
     for place, token in enumerate([*ids, tokenizer.eos_token_id]):
@@ -122,7 +126,9 @@ def accepts(tokenizer, text, answer):
 
 
 def holds(text, answer):
-    """Whether an answer, whole or cut off, is what a grammar allows, read byte by byte by a matcher of its own."""
+    """Whether an answer, whole or cut off, is what a grammar allows, read byte by byte by a
+    matcher of its own.
+    """
     from llguidance import LLMatcher, LLTokenizer
 
     matcher = LLMatcher(LLTokenizer("byte"), text)
@@ -174,7 +180,7 @@ CASES = {
         {
             '{"发射":[{"trigger":"升空","arguments":{"航天器":["神舟五号"]}}]}': True,
             '{"会议":[{"trigger":"升空","arguments":{}}]}': True,
-            '{"发射":[{"trigger":"升空","arguments":{"地点":["升"],"航天器":["神舟五号"]}}]}': False,
+            '{"发射":[{"trigger":"升空","arguments":{"地点":["升"],"航天器":["神舟"]}}]}': False,
             '{"发射":[{"trigger":"升空"}]}': False,
             '{"会议":[{"trigger":"升空","arguments":{"航天器":["神舟五号"]}}]}': False,
         },
@@ -186,7 +192,7 @@ ROLES = {"发射": ["航天器", "地点"], "会议": []}
 @pytest.mark.parametrize("kind", [bytewise, unigram])
 @pytest.mark.parametrize("task", CASES)
 def test_a_grammar_knows_right_from_wrong(kind, task):
-    """One forgotten escape, and a sentence with a quotation mark makes JSON that nobody can read."""
+    """One forgotten escape, and a text with a quotation mark makes JSON that nobody can read."""
     text, types, answers = CASES[task]
     rules = grammar(text, types, task, ROLES)
     tokenizer = (
@@ -196,7 +202,7 @@ def test_a_grammar_knows_right_from_wrong(kind, task):
 
 
 def test_a_grammar_works_for_wordpiece_and_says_what_does_not():
-    """llguidance knows no WordPiece; a slow tokenizer does not say which bytes a token stands for."""
+    """llguidance knows no WordPiece; a slow tokenizer does not say which bytes a token is."""
     tokenizer = wordpiece()
     rules = grammar("骆驼走到walks", ["京"], "NER")
     assert accepts(tokenizer, rules, '{"京":["骆","walks"]}')
@@ -210,7 +216,9 @@ def test_a_grammar_works_for_wordpiece_and_says_what_does_not():
 @pytest.mark.parametrize("task", EXAMPLES)
 @pytest.mark.parametrize("kind", ["gpt2", "llama", "t5"])
 def test_a_random_student_in_a_grammar_says_nothing_that_cannot_be_right(kind, task):
-    """Unparsable answers, names that are not in the text and types that nobody asked for are zero, whatever the weights."""
+    """Unparsable answers, names that are not in the text and types that nobody asked for are zero,
+    whatever the weights.
+    """
     student = student_of(kind)
     student.model.config.max_position_embeddings = 512
     if kind != "t5":
@@ -229,7 +237,9 @@ def test_a_random_student_in_a_grammar_says_nothing_that_cannot_be_right(kind, t
 
 
 def test_a_constrained_answer_is_the_same_alone_and_in_a_batch():
-    """A guide keeps its place in its own answer while other rows of the batch end; one step off and it forbids the right token."""
+    """A guide keeps its place in its own answer while other rows of the batch end;
+    one step off and it forbids the right token.
+    """
     student = load_student("tiny")
     texts = [LIBAI["sentence"], "下雨了", BOOK["sentence"], SPACE["sentence"], "王维住在蓝田。"] * 2
     together = extract(student, texts, ["人物", "地点"], "NER", constrained=True).answers
@@ -314,7 +324,9 @@ class Both:
 
 
 def test_generation_stops_at_the_end_of_the_json(monkeypatch):
-    """A student that goes on after its answer costs time up to max_new_tokens, and its afterthoughts confuse the reader."""
+    """A student that goes on after its answer costs time up to max_new_tokens, and its
+    afterthoughts confuse the reader.
+    """
     student = load_student("tiny")
     endless = ['start: "{}" /[a-z]{20}/', 'start: "{\\"a\\":[]}" /[a-z]{20}/']
     from miniluotuo_utils.generation import answers as generation
@@ -342,7 +354,9 @@ def test_generation_stops_at_the_end_of_the_json(monkeypatch):
 @pytest.mark.parametrize("kind", ["gpt2", "llama", "glm", "bloom", "t5", "gpt-neo-125m"])
 @pytest.mark.parametrize("preset", ["extract", "creative"])
 def test_what_prompts_share_goes_through_once_and_changes_nothing(kind, preset):
-    """Padding stands behind the shared tokens: positions counted over it would shift every shorter prompt."""
+    """Padding stands behind the shared tokens: positions counted over it would shift every shorter
+    prompt.
+    """
     student = (
         tiny_random(kind) if "-" in kind else student_of(kind)
     )  # GPT-Neo's local layers count places, not positions
@@ -465,9 +479,8 @@ def test_a_document_longer_than_the_context_is_read_to_its_end():
             "NER",
             slice_size=None,
         )
-    fits = (
-        "李白住在长安。" * 40
-    )  # 280 characters and a prompt of about 100 leave room for a shorter answer: no reason to cut the text
+    # 280 characters and a prompt of about 100 leave room for a shorter answer: no reason to cut.
+    fits = "李白住在长安。" * 40
     assert len(extract(student, [fits], ["人物", "地点"], "NER", max_new_tokens=256).answers) == 1
 
 

@@ -1,4 +1,4 @@
-"""Scoring: hand counts for every mode and task, agreement with seqeval, nervaluate and conlleval, and what must always hold."""
+"""Scoring: hand counts for every mode and task, agreement with other scorers, and invariants."""
 
 import json
 import random
@@ -31,7 +31,9 @@ PAIRS = [(task, mode) for mode in MODES for task in MODES[mode].parts]
 
 
 def spo(sentence, *triples, **slots):
-    """A record from (head, head type, relation, tail, tail type); the slots go to every relation. No places."""
+    """A record from (head, head type, relation, tail, tail type);
+    the slots go to every relation. No places.
+    """
 
     def thing(name, kind):
         return {"name": name, "type": kind, "pos": None}
@@ -68,7 +70,9 @@ PRIZE = "1988年张艺谋的《红高粱》获金熊奖，红高粱获奖"
     ],
 )
 def test_nested_and_shifted_entities(mode, expected):
-    """A nested entity is one of its own, and an overlap is a match in overlap mode alone (strict, exact, partial, type)."""
+    """A nested entity is one of its own, and an overlap is a match in overlap mode alone (strict,
+    exact, partial, type).
+    """
     assert counted([NESTED], [SHIFTED], mode=mode) == expected
 
 
@@ -82,7 +86,9 @@ def test_nested_and_shifted_entities(mode, expected):
     ],
 )
 def test_one_name_at_two_places(mode, once, twice):
-    """Published CLUENER figures are span counts, IEPile counts names as often as listed: mixing them shifts F1 by points."""
+    """Published CLUENER figures are span counts, IEPile counts names as often as listed:
+    mixing them shifts F1 by points.
+    """
     one = ner(LIBAI["sentence"], ("李白", "人物", 0))
     two = ner(LIBAI["sentence"], ("李白", "人物", 0), ("李白", "人物", 0))
     assert counted([LIBAI], [one], mode=mode) == [once]
@@ -104,7 +110,9 @@ def test_without_a_position_nothing_is_right_by_span():
 
 
 def test_overlap_uses_each_entity_once_and_takes_the_exact_one_first():
-    """nervaluate lets an early overlap use up the entity that a later prediction equals: strict 0 instead of 1."""
+    """nervaluate lets an early overlap use up the entity that a later prediction equals:
+    strict 0 instead of 1.
+    """
     gold = ner(BRIDGE, ("长江大桥", "建筑", 3))
     pred = ner(BRIDGE, ("长江", "建筑", 3), ("长江大桥", "建筑", 3), ("大桥", "建筑", 5))
     assert counted([gold], [pred], mode="overlap") == [(1, 3, 1)] * 4
@@ -128,7 +136,7 @@ def test_overlap_uses_each_entity_once_and_takes_the_exact_one_first():
 
 
 def test_instructuie_writes_names_its_way_and_gives_nothing_for_nothing():
-    """Its own code counts "None" = "None" as right: one right empty and one wrong entity made 0.5."""
+    """Its own code counts "None" = "None" as right: a right empty and a wrong entity made 0.5."""
     gold = ner("他住在New York (US)", ("New York (US)", "Location", 3))
     pred = ner("他住在New York (US)", ("new york(us)", "location", None))
     assert counted([gold], [pred], mode="string") == [(0, 1, 1)]
@@ -149,7 +157,9 @@ def test_instructuie_writes_names_its_way_and_gives_nothing_for_nothing():
     ],
 )
 def test_instructuie_counts_na_relations(gold, pred, expected):
-    """Most sentences of its sets hold no relation: without its NA rule its published figures cannot be compared with."""
+    """Most sentences of its sets hold no relation:
+    without its NA rule its published figures cannot be compared with.
+    """
     records = [
         rel(BOOK["sentence"], *(("红楼梦", kind, "曹雪芹") for kind in kinds))
         for kinds in (gold, pred)
@@ -173,7 +183,9 @@ def test_relations_count_by_pair_and_type():
 
 @pytest.mark.parametrize("mode", ["string", "iepile", "instructuie", "duie"])
 def test_one_predicate_with_two_type_signatures(mode):
-    """Keyed by the predicate alone (IEPile's SPO), the second signature overwrites the first with nothing."""
+    """Keyed by the predicate alone (IEPile's SPO), the second signature overwrites the first with
+    nothing.
+    """
     person, film = (
         ("张艺谋", "人物", "获奖", "金熊奖", "奖项"),
         ("红高粱", "作品", "获奖", "金熊奖", "奖项"),
@@ -185,7 +197,9 @@ def test_one_predicate_with_two_type_signatures(mode):
 
 
 def test_typed_relations_need_the_types_of_both_sides():
-    """A record that extract located has no types: silently right, or silently compared as "" = "", it would mislead."""
+    """A record that extract located has no types:
+    silently right, or silently compared as "" = "", it would mislead.
+    """
     gold = spo(PRIZE, ("张艺谋", "人物", "获奖", "金熊奖", "奖项"))
     other, bare = (
         spo(PRIZE, ("张艺谋", "作品", "获奖", "金熊奖", "奖项")),
@@ -207,7 +221,9 @@ def test_typed_relations_need_the_types_of_both_sides():
 
 
 def test_duie_wants_every_slot_and_forgives_case_and_book_marks():
-    """A prize without its work is another fact; 《》 and case are how people write, not what they mean."""
+    """A prize without its work is another fact;
+    《》 and case are how people write, not what they mean.
+    """
     triple = ("张艺谋", "", "获奖", "金熊奖", "")
     gold = spo(PRIZE, triple, inWork="红高粱", onDate="1988年")
     assert counted(
@@ -221,7 +237,9 @@ def test_duie_wants_every_slot_and_forgives_case_and_book_marks():
 
 
 def test_duie_aliases_count_precision_and_recall_apart():
-    """With aliases two predictions may both be right by one gold triple: one numerator for both rates would make recall 2."""
+    """With aliases two predictions may both be right by one gold triple:
+    one numerator for both rates would make recall 2.
+    """
     text = "北京大学（北大、PKU）在北京"
     gold = spo(text, ("北京大学", "", "位于", "北京", ""))
     pred = spo(
@@ -251,7 +269,9 @@ def test_duie_aliases_count_precision_and_recall_apart():
 
 
 def test_duie_keeps_right_triples_where_equality_is_not_transitive():
-    """丙 equals 乙, 乙 equals 甲, 丙 does not equal 甲: dropped for the wrong 丙, the right 甲 and 乙 left F1 at 0 instead of 1."""
+    """丙 equals 乙, 乙 equals 甲, 丙 does not equal 甲:
+    dropped for the wrong 丙, the right 甲 and 乙 left F1 at 0 instead of 1.
+    """
     one, three = (
         spo("甲乙丙在京", *((name, "", "位于", "京", "") for name in names))
         for names in ("甲", "甲乙丙")
@@ -276,7 +296,9 @@ def test_duie_keeps_right_triples_where_equality_is_not_transitive():
 
 
 def test_alias_entries_are_written_like_names_and_joined():
-    """Entries that are one name once 《》 and case are gone overwrote each other; as written, they would match nothing."""
+    """Entries that are one name once 《》 and case are gone overwrote each other;
+    as written, they would match nothing.
+    """
     gold, pred = (
         spo("红楼梦在京", (name, "", "位于", "京", "")) for name in ("《红楼梦》", "石头记")
     )
@@ -302,7 +324,9 @@ def test_triggers_and_arguments_are_counted_apart():
 
 
 def test_iepile_skips_arguments_named_nan():
-    """IEPile writes NAN for a role without an argument: counted, a model that says "none" everywhere would score."""
+    """IEPile writes NAN for a role without an argument:
+    counted, a model that says "none" everywhere would score.
+    """
     gold = event(LAUNCH, ("发射", "发射", {"航天器": "神舟五号", "地点": "NAN"}))
     pred = event(LAUNCH, ("发射", "发射", {"航天器": "NAN", "地点": "NAN"}))
     assert counted([gold], [pred], "EE", "iepile") == [(1, 1, 1), (0, 0, 1)]
@@ -334,7 +358,9 @@ def test_duee_pays_arguments_by_character_f1():
 
 
 def test_duee_takes_the_best_mention_and_lets_each_gold_argument_pay_once():
-    """A prediction that lists every part of one name would be paid for each, and recall would pass 1."""
+    """A prediction that lists every part of one name would be paid for each, and recall would pass
+    1.
+    """
     gold = event(GAMES, ("夺冠", "夺冠", {"夺冠赛事": "雅典奥运会"}))
     english = event(GAMES, ("夺冠", "夺冠", {"夺冠赛事": "athens games"}))
     assert counted([gold], [english], "EE", "duee")[1][0] == 0
@@ -355,7 +381,9 @@ def test_duee_takes_the_best_mention_and_lets_each_gold_argument_pay_once():
 
 @pytest.mark.parametrize("task, mode", PAIRS)
 def test_empty_gold_and_both_empty(task, mode):
-    """ "Nothing" = "nothing" as a true positive (InstructUIE) lets a student that never answers score 0.5."""
+    """ "Nothing" = "nothing" as a true positive (InstructUIE) lets a student that never answers
+    score 0.5.
+    """
     something = EXAMPLES[task]
     nothing = dict(something, **{TASKS[task]: []})
     for m in (m for _, m in micro(score([nothing], [nothing], task, mode))):
@@ -373,7 +401,9 @@ def test_empty_gold_and_both_empty(task, mode):
 
 @pytest.mark.parametrize("task, mode", PAIRS)
 def test_repeated_sentences_stay_apart(task, mode):
-    """Joined by their text (IEPile, DuIE), two equal sentences would share their predictions, or the last would stand for both."""
+    """Joined by their text (IEPile, DuIE), two equal sentences would share their predictions, or
+    the last would stand for both.
+    """
     full = EXAMPLES[task]
     empty = dict(full, **{TASKS[task]: []})
     for (tp, pred, gold), (one, made, there) in zip(
@@ -388,13 +418,16 @@ def test_repeated_sentences_stay_apart(task, mode):
 
 
 def test_what_a_mode_is_not_made_for_is_refused():
-    """DuIE's rule on entities, or an alias table that a mode ignores, would give a figure that means nothing."""
+    """DuIE's rule on entities, or an alias table that a mode ignores, would give a figure that
+    means nothing.
+    """
     for task, mode, asked, words in (
         (
             "NER",
             "duie",
             {},
-            "duie is defined for RE, not for NER; expected for it one of span, string, iepile, instructuie, overlap",
+            "duie is defined for RE, not for NER; "
+            "expected for it one of span, string, iepile, instructuie, overlap",
         ),
         ("RE", "duee", {}, "duee is defined for EE"),
         ("EE", "overlap", {}, "overlap is defined for NER"),
@@ -442,7 +475,9 @@ def test_what_a_mode_is_not_made_for_is_refused():
 
 @pytest.mark.mirror
 def test_cluener_has_fewer_names_than_spans(mirror):
-    """3,072 gold items by span, 2,982 by string: published CLUENER figures are of the former, generated answers of the latter."""
+    """3,072 gold items by span, 2,982 by string:
+    published CLUENER figures are of the former, generated answers of the latter.
+    """
     from miniluotuo_utils.data import load
 
     gold = load("cluener", "dev", progress=False)
@@ -557,7 +592,7 @@ def test_files_of_another_task_or_a_wrong_place_are_refused(tmp_path):
     ],
 )
 def test_records_in_memory_are_refused_with_their_line(record, words):
-    """No file was checked before: a KeyError from inside says neither which side nor which record."""
+    """No file was checked before: a KeyError from inside names neither side nor record."""
     good = ner("一")
     for sides, side in (
         (([good, record], [good, good]), "gold"),
@@ -581,7 +616,8 @@ def test_an_alias_that_is_no_list_is_refused(tmp_path):
         write_jsonl(tmp_path / "gold.jsonl", [gold])
         with pytest.raises(
             DataError,
-            match=r"gold\.jsonl, line 1, field events\[0\]\.arguments\[0\]\.alias: .* expected a list of texts",
+            match=r"gold\.jsonl, line 1, field events\[0\]\.arguments\[0\]\.alias: "
+            ".* expected a list of texts",
         ):
             score_files(tmp_path / "gold.jsonl", tmp_path / "gold.jsonl", "EE", "duee")
 
@@ -609,7 +645,9 @@ def test_table_aligns_chinese_and_shows_counts():
 
 
 def test_score_files_stops_at_the_first_different_line(tmp_path):
-    """Read whole before they are compared, two large files fill the memory, and a wrong file is found out after minutes."""
+    """Read whole before they are compared, two large files fill the memory, and a wrong file is
+    found out after minutes.
+    """
     gold, pred = tmp_path / "gold.jsonl", tmp_path / "pred.jsonl"
     write_jsonl(gold, [ner("一"), ner("二")])
     write_jsonl(pred, [ner("一"), ner("三")])
@@ -628,7 +666,9 @@ def test_score_files_stops_at_the_first_different_line(tmp_path):
 
 
 def chunks(tags, stray):
-    """(type, start, end) of BIO tags; `stray`: an I- without its B- opens a chunk, as in conlleval."""
+    """(type, start, end) of BIO tags; `stray`: an I- without its B- opens a chunk, as in
+    conlleval.
+    """
     found, kind, begin = [], None, 0
     for at, tag in enumerate([*tags, "O"]):
         if kind is not None and tag != "I-" + kind:
@@ -683,7 +723,9 @@ def test_span_agrees_with_seqeval(seed):
 
 
 def test_conlleval_opens_a_chunk_at_a_stray_i_and_rounds_at_the_end():
-    """One tag sequence, two F1: 80.00 for conlleval, 66.67 for a strict scheme. Published figures are often the former."""
+    """One tag sequence, two F1: 80.00 for conlleval, 66.67 for a strict scheme.
+    Published figures are often the former.
+    """
     gold = ["B-人", "I-人", "O", "B-地", "I-地", "O"]
     pred = ["I-人", "I-人", "O", "B-地", "I-地", "I-人"]
     shown = {}
@@ -769,7 +811,9 @@ def close(one, other):
 
 
 def random_pairs(seed, task):
-    """A random generator, five records with types and slots, and five predictions of the same sentences."""
+    """A random generator, five records with types and slots, and five predictions of the same
+    sentences.
+    """
     draw = random.Random(seed)
     gold = [random_record(draw, task, full=True) for _ in range(5)]
     return draw, gold, [random_record(draw, task, g["sentence"], full=True) for g in gold]
@@ -778,7 +822,9 @@ def random_pairs(seed, task):
 @settings(deadline=None, max_examples=150)
 @given(st.integers(), st.sampled_from(PAIRS))
 def test_order_does_not_matter_and_perfect_is_one(seed, pair):
-    """Order is not part of an answer; and if the perfect answer does not score 1.0, no student ever can."""
+    """Order is not part of an answer; and if the perfect answer does not score 1.0, no student
+    ever can.
+    """
     (task, mode), (draw, gold, pred) = pair, random_pairs(seed, pair[0])
     asked = (
         {"aliases": {"甲": ["乙", "丙"], "丁": ["丙"]}} if "aliases" in MODES[mode].takes else {}
@@ -801,7 +847,9 @@ def test_order_does_not_matter_and_perfect_is_one(seed, pair):
 @settings(deadline=None, max_examples=150)
 @given(st.integers(), st.sampled_from(PAIRS))
 def test_precision_and_recall_mirror_when_gold_and_prediction_swap(seed, pair):
-    """Precision is the recall of the other side. In partial and type the first of several overlaps counts, so not there."""
+    """Precision is the recall of the other side.
+    In partial and type the first of several overlaps counts, so not there.
+    """
     (task, mode), (_, gold, pred) = pair, random_pairs(seed, pair[0])
     asked = {"aliases": {"甲": ["乙", "丙"], "丁": ["丙"]}} if mode == "duie" else {}
     there, back = (
@@ -844,7 +892,9 @@ def test_interval_holds_the_score_and_is_reproducible():
 
 @pytest.mark.parametrize("task, mode", PAIRS)
 def test_interval_is_what_scoring_resampled_sentences_gives(task, mode):
-    """Counts per sentence that do not add up to the score would give an interval of something else."""
+    """Counts per sentence that do not add up to the score would give an interval of something
+    else.
+    """
     draw = random.Random(7)
     gold = [random_record(draw, task, full=True) for _ in range(12)]
     pred = [random_record(draw, task, g["sentence"], full=True) for g in gold]
@@ -863,7 +913,9 @@ def test_interval_is_what_scoring_resampled_sentences_gives(task, mode):
 
 
 def test_compare_draws_the_same_sentences_for_both():
-    """Drawn apart, the two would differ by chance; and an interval of other bounds is not the 95 % that it is called."""
+    """Drawn apart, the two would differ by chance;
+    and an interval of other bounds is not the 95 % that it is called.
+    """
     draw = random.Random(7)
     gold = [random_record(draw, "NER", full=True) for _ in range(12)]
     sides = [[random_record(draw, "NER", g["sentence"], full=True) for g in gold] for _ in range(2)]
@@ -904,7 +956,9 @@ def test_a_system_is_not_better_than_itself(task, mode):
 
 
 def test_compare_sees_a_clear_difference_and_its_direction():
-    """All ten sentences better: only all swaps or none give as much, 2 of 1024, so p is near 0.002 and never 0."""
+    """All ten sentences better: only all swaps or none give as much, 2 of 1024, so p is near 0.002
+    and never 0.
+    """
     gold, good = weather(10)
     _, bad = weather(0)
     m = compare(gold, bad, good, "NER", samples=2000)["micro"]
@@ -933,7 +987,9 @@ def test_compare_sees_a_clear_difference_and_its_direction():
 
 
 def test_a_swap_of_everything_gives_the_same_difference():
-    """One sentence, swapped or not: p is 1. Credits are thirds here, and a last digit lost made it 0.3."""
+    """One sentence, swapped or not: p is 1. Credits are thirds here, and a last digit lost made it
+    0.3.
+    """
     gold, one, two = (
         event(GAMES, ("夺冠", "夺冠", {"冠军": name})) for name in ("刘翔", "刘某某某", "刘翔先生")
     )
@@ -1003,7 +1059,9 @@ def test_errors_are_told_apart():
 
 
 def test_errors_do_not_depend_on_the_order_of_the_lists():
-    """A student lists its entities in any order: of two that overlap a gold one, the left one is its wrong boundary."""
+    """A student lists its entities in any order:
+    of two that overlap a gold one, the left one is its wrong boundary.
+    """
     gold = [("长江大桥", "建筑", 3), ("南京市", "地点", 0)]
     pred = [("大桥", "建筑", 5), ("长江", "建筑", 3), ("南京", "地点", 0)]
     listed = [
@@ -1037,7 +1095,9 @@ def test_an_unreadable_answer_is_told_from_a_missed_entity():
 
 
 def test_errors_of_relations():
-    """For RE a wrong relation between the right pair is a wrong type, and both sides must overlap for a boundary error."""
+    """For RE a wrong relation between the right pair is a wrong type, and both sides must overlap
+    for a boundary error.
+    """
     text = BOOK["sentence"]
     pred = rel(
         text, ("红楼", "作者", "曹雪芹"), ("红楼梦", "译者", "曹雪芹"), ("曹雪芹", "作者", "红楼梦")
@@ -1085,12 +1145,15 @@ def told(capsys, *words):
 
 
 def scored_with(installed, *words):
-    """The `score` command in a Python of its own, where only the standard library, this package and `installed` can be imported."""
+    """The `score` command in a Python of its own, where only the standard library, this package
+    and `installed` can be imported.
+    """
     code = (
         f"import sys\nallowed = sys.stdlib_module_names | {{'miniluotuo_utils', *{installed!r}}}\n"
         "class Only:\n    def find_spec(self, name, *_):\n"
         "        if name.split('.')[0] not in allowed: raise ImportError('forbidden: ' + name)\n"
-        "sys.meta_path.insert(0, Only())\nfrom miniluotuo_utils.__main__ import main\nsys.exit(main(sys.argv[1:]))"
+        "sys.meta_path.insert(0, Only())\n"
+        "from miniluotuo_utils.__main__ import main\nsys.exit(main(sys.argv[1:]))"
     )
     return subprocess.run(
         [sys.executable, "-c", code, "score", *map(str, words), "--task", "NER"],
@@ -1139,7 +1202,9 @@ def spo_line(text, *triples):
 
 
 def test_cmeie_files_are_scored_as_they_are(tmp_path, capsys):
-    """CBLUE hands out three-sentence example files: who has to convert them first converts them wrongly. Counted by hand."""
+    """CBLUE hands out three-sentence example files:
+    who has to convert them first converts them wrongly. Counted by hand.
+    """
     pneumonia, thyroid = "肺炎链球菌肺炎", "甲状腺功能减退症"
     texts = [
         "肺炎链球菌肺炎的典型症状为寒战、高热，首选青霉素治疗。",
@@ -1217,7 +1282,8 @@ def test_the_command_says_what_is_wrong_and_where(tmp_path, capsys):
         ),
         (
             (gold, gold, "--against", other),
-            "gold.jsonl against other.jsonl, line 2: there is no gold (1 gold, 2 predicted records)",
+            "gold.jsonl against other.jsonl, line 2: "
+            "there is no gold (1 gold, 2 predicted records)",
         ),
         ((gold, gold, "--format", "cluener"), "gold.jsonl, line 1"),
     ):

@@ -1,4 +1,6 @@
-"""The tagger: tags and spans are each other's inverse, what cannot be tagged is counted, and it learns."""
+"""The tagger: tags and spans are each other's inverse, what cannot be tagged is counted, and it
+learns.
+"""
 
 from types import SimpleNamespace
 
@@ -31,7 +33,9 @@ LETTERS = "甲乙丙 a𠀀"
 
 @st.composite
 def tokenised_entities(draw):
-    """A sentence, its tokens as characters [start, end), and entities apart from each other on token borders."""
+    """A sentence, its tokens as characters [start, end), and entities apart from each other on
+    token borders.
+    """
     widths = draw(st.lists(st.integers(1, 3), min_size=1, max_size=12))
     borders = [sum(widths[:i]) for i in range(len(widths) + 1)]
     cuts = sorted(draw(st.sets(st.sampled_from(range(len(borders))), max_size=8)))
@@ -53,7 +57,9 @@ def test_entities_survive_their_tags(case):
 
 @given(st.lists(st.sampled_from(["O", "B-X", "I-X", "B-Y", "I-Y"]), max_size=12))
 def test_chunks_are_conllevals(tags):
-    """A stray I- was thrown away, which makes the tagger's score another than published ones: compared with seqeval's conlleval rule."""
+    """A stray I- was thrown away, which makes the tagger's score another than published ones:
+    compared with seqeval's conlleval rule.
+    """
     assert [(kind, a, b - 1) for kind, a, b in chunks(tags)] == get_entities(tags)
 
 
@@ -108,7 +114,9 @@ def fake(
 
 
 def test_what_cannot_be_tagged_is_counted():
-    """Entities vanished from training without a word: no place, nested, inside a token, said twice."""
+    """Entities vanished from training without a word:
+    no place, nested, inside a token, said twice.
+    """
     tagger = fake(width=2)
     whole, inner, odd = (
         {"name": n, "type": "X", "pos": p}
@@ -164,33 +172,44 @@ def train_set() -> list[dict]:
     return read_jsonl(EMBEDDED / "ner_train.jsonl")[:8]
 
 
-def test_it_learns_eight_sentences_by_heart_and_says_the_same_again(tiny):
-    """Labels shifted by a token, or a tagger that another run does not repeat."""
+def test_it_learns_eight_sentences_by_heart(tiny):
+    """Labels shifted by a token, a student that is trained along, padding that counts."""
     records, before = train_set(), tiny.model.transformer.h[0].attn.c_attn.weight.clone()
-    taggers = [train_tagger(tiny, records, epochs=25, batch_size=4, seed=1) for _ in range(2)]
+    tagger = train_tagger(tiny, records, epochs=14, batch_size=4, learning_rate=2e-3, seed=1)
+    assert tagger.steps == 28
+    assert (tiny.model.transformer.h[0].attn.c_attn.weight == before).all()
+
     sentences = [record["sentence"] for record in records]
-    first, second = (tagger.predict(sentences, batch_size=3) for tagger in taggers)
-    assert first == second == [check_record(record) for record in first]
-    assert taggers[0].steps == 50
-    assert micro(score(records, first, "NER"))[0][1]["f1"] == 1
-    assert (tiny.model.transformer.h[0].attn.c_attn.weight == before).all(), (
-        "the student itself was trained"
+    found = tagger.predict(sentences, batch_size=3)
+    assert found == [check_record(record) for record in found]
+    assert micro(score(records, found, "NER"))[0][1]["f1"] == 1
+    assert tagger.predict(sentences[:1], batch_size=1) == found[:1]
+
+
+def test_the_seed_alone_decides_a_training(tiny):
+    """A tagger that another run does not repeat: the F1 in a table could not be had again."""
+    one, same, other = (
+        train_tagger(tiny, train_set(), epochs=2, batch_size=4, seed=seed).model.state_dict()
+        for seed in (1, 1, 2)
     )
-    assert taggers[0].predict(sentences[:1], batch_size=1)[0] == first[0], (
-        "padding changed a prediction"
-    )
+    assert all((one[name] == same[name]).all() for name in one)
+    assert not all((one[name] == other[name]).all() for name in one)
 
 
 @pytest.mark.parametrize("bidirectional", [True, False])
 def test_what_a_token_sees(tiny, bidirectional):
-    """Without padding, SDPA's own causal flag could hide the right side from a tagger that should read both ways."""
+    """Without padding, SDPA's own causal flag could hide the right side from a tagger that should
+    read both ways.
+    """
     model = classifier(tiny, ["O", "B-X", "I-X"], bidirectional).eval()
     one, other = (logits(model, [[10, 11, 12, last]])[0, 0] for last in (13, 99))
     assert bool((one - other).abs().max() > 1e-6) is bidirectional
 
 
 def test_a_student_that_cannot_look_right_is_refused():
-    """GPT-Neo ignores the flag: its tagger would have been called bidirectional and read to the left only."""
+    """GPT-Neo ignores the flag: its tagger would have been called bidirectional and read to the
+    left only.
+    """
     neo = tiny_random("gpt-neo-125m")
     with pytest.raises(ValueError, match="gpt_neo cannot look to the right"):
         classifier(neo, ["O", "B-X", "I-X"], True)
