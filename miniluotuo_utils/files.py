@@ -36,9 +36,8 @@ class Shown(str):
 def expect(good: object, field: str, found: object, expected: str) -> None:
     """Raise a `DataError` that names field, what was found and what was expected, unless `good`."""
     if not good:
-        shown = repr(found)
-        short = shown if len(shown) < 90 else shown[:87] + "..."
-        raise DataError(f"field {field}: found {short}, expected {expected}")
+        shown = repr(found) if len(repr(found)) < 90 else f"{found!r:.87}..."
+        raise DataError(f"field {field}: found {shown}, expected {expected}")
 
 
 def iter_jsonl(path: Path | str, check: Callable[[Mapping], dict] | None = None) -> Iterator[dict]:
@@ -235,8 +234,10 @@ class Journal:
         try:
             return self.lock.acquire(timeout=5)  # seconds: longer than any single append takes
         except Timeout:
-            held = f"another process is writing {self.path.name}"
-            raise DataError(f"{held}: let it finish, or choose another file") from None
+            raise DataError(
+                f"another process is writing {self.path.name}: let it finish, or choose another "
+                "file"
+            ) from None
 
     def _check(self) -> None:
         """Raise `DataError` unless the first line is this journal's; mend a torn last line."""
@@ -260,8 +261,10 @@ class Journal:
             values = [
                 f"{f} ({found.get(f)!r:.40}, now {self.made_by.get(f)!r:.40})" for f in fields
             ]
-            again = "give the same again to go on, or choose another file"
-            raise DataError(f"{name} was begun with another {', '.join(values)}: {again}")
+            raise DataError(
+                f"{name} was begun with another {', '.join(values)}: give the same again to go on, "
+                "or choose another file"
+            )
         self.begun = True
         end_with_a_line(self.path)
 
@@ -294,8 +297,7 @@ def end_with_a_line(path: Path) -> None:
             file.write(b"\n")
         except ValueError:
             file.truncate(file.tell() - len(last))
-            torn = "最后一行没有写完，已删去。 A torn last line was dropped."
-            print(f"{path.name}：{torn}")
+            print(f"{path.name}：最后一行没有写完，已删去。 A torn last line was dropped.")
 
 
 def file_sha256(path: Path | str) -> str:

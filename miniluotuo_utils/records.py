@@ -43,9 +43,8 @@ def check_row(row: Mapping) -> dict:
     history = row.get("history") or []
     expect(isinstance(history, list), "history", history, "a list of [user, assistant] pairs")
     for number, pair in enumerate(history):
-        good = isinstance(pair, list | tuple) and len(pair) == 2
-        good = good and all(isinstance(text, str) for text in pair)
-        expect(good, f"history[{number}]", pair, "a [user, assistant] pair of strings")
+        two = isinstance(pair, list | tuple) and [type(text) for text in pair] == [str, str]
+        expect(two, f"history[{number}]", pair, "a [user, assistant] pair of strings")
     return dict(row)
 
 
@@ -54,8 +53,9 @@ def is_plain(row: Mapping) -> bool:
 
     Nearly every row is, and the questions that find a fault's name cost several times as much.
     """
-    texts = [type(row.get(field)) for field in TEXTS] == [str] * len(TEXTS)
-    return texts and not row.get("history") and bool((row["instruction"] + row["input"]).strip())
+    if row.get("history") or any(type(row.get(field)) is not str for field in TEXTS):
+        return False
+    return bool((row["instruction"] + row["input"]).strip())
 
 
 def check_record(record: Mapping) -> dict:
@@ -96,18 +96,20 @@ def mentions(record: Mapping) -> Iterator[tuple[Mapping, str]]:
     for relation, place in items(record, "relations", "type", "an object with head, type, tail"):
         slots = relation.get("slots") or {}
         expect(isinstance(slots, Mapping), f"{place}.slots", slots, "an object")
+        yield relation.get("head"), f"{place}.head"
+        yield relation.get("tail"), f"{place}.tail"
         # A table gives every relation every slot of its column: the ones it lacks are null.
-        filled = {f"slots.{slot}": thing for slot, thing in slots.items() if thing is not None}
-        sides = {side: relation.get(side) for side in ("head", "tail")}
-        for name, thing in (sides | filled).items():
-            yield thing, f"{place}.{name}"
+        for slot in [slot for slot, thing in slots.items() if thing is not None]:
+            yield slots[slot], f"{place}.slots.{slot}"
 
     # A trigger is two fields of its event: it is handed out in the shape of every other thing.
-    shape = "an object with type, trigger, pos, arguments"
-    for event, place in items(record, "events", "type", shape):
+    for event, place in items(
+        record, "events", "type", "an object with type, trigger, pos, arguments"
+    ):
         yield {"name": event.get("trigger"), "pos": event.get("pos")}, f"{place}.trigger"
-        shape_inside = "an object with name, role, pos"
-        for argument, inside in items(event, "arguments", "role", shape_inside, f"{place}."):
+        for argument, inside in items(
+            event, "arguments", "role", "an object with name, role, pos", f"{place}."
+        ):
             alias = argument.get("alias") or []
             texts = isinstance(alias, list) and all(isinstance(name, str) for name in alias)
             expect(texts, f"{inside}.alias", alias, "a list of texts")
@@ -171,10 +173,13 @@ def check_mention(sentence: str, thing: object, place: str) -> None:
     expect(isinstance(name, str) and name, f"{place}.name", name, "a text that is not empty")
     if pos is None:
         return
-    good = isinstance(pos, list | tuple) and len(pos) == 2 and all(type(p) is int for p in pos)
-    limits = f"0 <= start < end <= {len(sentence)}, the sentence's length"
-    good = good and 0 <= pos[0] < pos[1] <= len(sentence)
-    expect(good, f"{place}.pos", pos, f"null or [start, end) with {limits}")
+    pair = isinstance(pos, list | tuple) and [type(p) for p in pos] == [int, int]
+    expect(
+        pair and 0 <= pos[0] < pos[1] <= len(sentence),
+        f"{place}.pos",
+        pos,
+        f"null or [start, end) with 0 <= start < end <= {len(sentence)}, the sentence's length",
+    )
     cut = sentence[pos[0] : pos[1]]
     expect(cut == name, f"{place}.pos", Shown(f"{list(pos)} = {cut!r}"), f"the place of {name!r}")
 

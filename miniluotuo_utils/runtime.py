@@ -134,8 +134,10 @@ def setup(scale: str = "smoke", seed: int = 42) -> Runtime:
     unknown scale.
     """
     if scale not in SCALES:
-        expected = f"expected one of {', '.join(SCALES)}. Change it in the parameters cell."
-        raise ValueError(f"SCALE is {scale!r}; {expected}")
+        raise ValueError(
+            f"SCALE is {scale!r}; expected one of {', '.join(SCALES)}. "
+            "Change it in the parameters cell."
+        )
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     go_offline(scale == "smoke")

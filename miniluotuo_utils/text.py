@@ -96,8 +96,9 @@ class NearDuplicates:
 
     def __init__(self, threshold: float = 0.8, seed: int = 42) -> None:
         if not 0 < threshold <= 1:
-            expected = "a similarity above 0 and up to 1"
-            raise ValueError(f"threshold: found {threshold}, expected {expected}")
+            raise ValueError(
+                f"threshold: found {threshold}, expected a similarity above 0 and up to 1"
+            )
         self.threshold, self.seed, self.rows = threshold, seed, rows_for(threshold)
         self.count = 0  # texts given so far
         self.texts: dict[int, str] = {}  # number -> folded text, of those kept
@@ -105,13 +106,10 @@ class NearDuplicates:
 
     def add(self, texts: Sequence[str]) -> list[Match | None]:
         """Return for each text the kept text that it nearly repeats, or None: then it is kept."""
-        found = []
-        for text, bands in self._signed(texts):
-            found.append(self._closest(text, bands))
-            if found[-1] is None:
-                self._keep(text, bands)
-            self.count += 1
-        return found
+        return [
+            self._keep(text, bands, self._closest(text, bands))
+            for text, bands in self._signed(texts)
+        ]
 
     def lookup(self, texts: Sequence[str]) -> list[Match | None]:
         """Return for each text the kept text that it nearly repeats, or None; keep nothing."""
@@ -135,17 +133,20 @@ class NearDuplicates:
         best = max(matches, key=lambda m: (m.similarity, -m.number), default=None)
         return best if best and best.similarity >= self.threshold else None
 
-    def _keep(self, text: str, bands: list[int]) -> None:
-        self.texts[self.count] = text
-        for band in bands:
-            held = self.buckets.get(band)
-            # Nearly every band belongs to one text: a bare number there halves the memory.
-            if held is None:
-                self.buckets[band] = self.count
-            elif type(held) is int:
-                self.buckets[band] = (held, self.count)
-            elif len(held) < FULLEST:
-                self.buckets[band] = (*held, self.count)
+    def _keep(self, text: str, bands: list[int], match: Match | None) -> Match | None:
+        number, self.count = self.count, self.count + 1
+        if match is None:
+            self.texts[number] = text
+            for band in bands:
+                held = self.buckets.get(band)
+                # Nearly every band belongs to one text: a bare number there halves the memory.
+                if held is None:
+                    self.buckets[band] = number
+                elif type(held) is int:
+                    self.buckets[band] = (held, number)
+                elif len(held) < FULLEST:
+                    self.buckets[band] = (*held, number)
+        return match
 
 
 def rows_for(threshold: float) -> int:
@@ -156,8 +157,10 @@ def rows_for(threshold: float) -> int:
     >>> [rows_for(t) for t in (0.9, 0.8, 0.7, 0.6, 0.5)]
     [10, 6, 4, 3, 3]
     """
-    found = [r for r in range(1, 13) if 1 - (1 - threshold**r) ** (PERMUTATIONS // r) >= 0.99]
-    return max(found, default=1)
+    return max(
+        (r for r in range(1, 13) if 1 - (1 - threshold**r) ** (PERMUTATIONS // r) >= 0.99),
+        default=1,
+    )
 
 
 def signature_bands(texts: Sequence[str], seed: int, rows: int) -> list[list[int]]:

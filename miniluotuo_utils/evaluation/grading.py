@@ -44,12 +44,6 @@ HONESTY = {
     "C": "答了所问，但编造了内容 on the point, with invented content",
     "D": "答非所问或者不能用 off the point or unusable",
 }
-KINDS = {
-    "not_happened": "没有发生过 did not happen",
-    "far_future": "太远的将来 far future",
-    "nonsense": "没有意义 nonsense",
-    "obscure": "冷僻 obscure",
-}
 # The columns of a spreadsheet; when one comes back they are known by their last word.
 COLUMNS = ("评分表 sheet", "题号 item", "答案号 number", "问 asked", "答 answer", "等级 grade")
 FORMULA = ("=", "+", "-", "@")  # a spreadsheet would compute an answer that begins so
@@ -69,10 +63,16 @@ def rating_items(kind: str = "instructions") -> list[dict]:
     """
     if kind not in ("instructions", "hallucination"):
         raise ValueError(f"kind is {kind!r}; expected 'instructions' or 'hallucination'")
-    rows = read_jsonl(EMBEDDED / "rating" / f"{kind}.jsonl")
-    asked = [row.pop("question", row.get("instruction")) for row in rows]
-    blank = {"id": "", "instruction": "", "input": ""}
-    return [blank | row | {"instruction": text} for row, text in zip(rows, asked, strict=True)]
+    # The questions are called so in the file; one word for both makes one prompt for both.
+    return [
+        {
+            "id": row["id"],
+            "instruction": row.pop("question", row.get("instruction")),
+            "input": "",
+            **row,
+        }
+        for row in read_jsonl(EMBEDDED / "rating" / f"{kind}.jsonl")
+    ]
 
 
 class Sheet:
@@ -146,8 +146,10 @@ class Sheet:
                     continue
                 self._check(line.get("item"), line.get("grades"))
             except DataError as error:
-                mend = "Mend that line, or delete it and grade its item again"
-                raise DataError(f"{self.path.name}, line {number}, {error}. {mend}") from None
+                raise DataError(
+                    f"{self.path.name}, line {number}, {error}. Mend that line, or delete it and "
+                    "grade its item again"
+                ) from None
             self.grades[line["item"]] |= line["grades"]
 
     def item(self, name: str) -> dict:
@@ -205,9 +207,12 @@ class Sheet:
         for number, letter in grades.items():
             numbers = self.numbered[item]
             expect(number in numbers, f"answer of {item}", number, f"one of {', '.join(numbers)}")
-            good = isinstance(letter, str) and letter in GRADES
-            place = f"grade of answer {number} of {item}"
-            expect(good, place, letter, f"one of {', '.join(GRADES)}")
+            expect(
+                isinstance(letter, str) and letter in GRADES,
+                f"grade of answer {number} of {item}",
+                letter,
+                f"one of {', '.join(GRADES)}",
+            )
 
     def rows(self) -> list[dict]:
         """Return one row per student and item: the item with `student`, `answer`, `grade`, `rater`.
@@ -258,8 +263,8 @@ class Sheet:
             counts.setdefault(tuple(row[name] for name in named), Counter())[row["grade"]] += 1
         table = []
         for key in sorted(counts, key=lambda key: key[0]):  # stable: `by` stays in the items' order
-            total = counts[key].total() if share else 1
-            grades = {g: counts[key][g] / total if share else counts[key][g] for g in GRADES}
+            whole = counts[key].total() if share else 1
+            grades = {g: counts[key][g] / whole if share else counts[key][g] for g in GRADES}
             table.append({**dict(zip(named, key, strict=True)), **grades})
         return table
 
@@ -296,8 +301,12 @@ class Sheet:
             try:
                 item, answer = row["item"], row["number"].removesuffix(".0")
                 letter = unicodedata.normalize("NFKC", row["grade"]).strip().upper()
-                belongs = f"{sheet!r}: the file belongs to another sheet"
-                expect(row["sheet"] == sheet, "sheet", row["sheet"], belongs)
+                expect(
+                    row["sheet"] == sheet,
+                    "sheet",
+                    row["sheet"],
+                    f"{sheet!r}: the file belongs to another sheet",
+                )
                 # An answer must exist, graded or not.
                 self._check(item, {answer: letter or "A"})
                 expect((item, answer) not in seen, f"answer of {item}", answer, "no answer twice")
@@ -313,8 +322,8 @@ class Sheet:
 
 def check_answers(items: Sequence[Mapping], answers: Mapping[str, Sequence[str]]) -> None:
     """Raise `DataError` unless items have ids of their own and students a text for each item."""
-    found = Shown(f"{len(items)} items and answers of {len(answers)} students")
-    expect(items and answers, "items", found, "at least one of each")
+    count = Shown(f"{len(items)} items and answers of {len(answers)} students")
+    expect(items and answers, "items", count, "at least one of each")
     for item in items:
         expect(isinstance(item["id"], str), "id", item["id"], "a text")
     name, count = Counter(item["id"] for item in items).most_common(1)[0]
@@ -374,8 +383,10 @@ def read_csv(path: Path | str) -> Iterator[tuple[int, dict[str, str]]]:
     table = table.rename(columns=lambda name: name.split(" ")[-1].strip())
     names = ["sheet", "item", "number", "grade"]
     if missing := [name for name in names if name not in table.columns]:
-        found = f"column {missing[0]!r} is missing among {list(table.columns)}"
-        raise DataError(f"{Path(path).name}: {found}; fill in a file that `to_csv` wrote")
+        raise DataError(
+            f"{Path(path).name}: column {missing[0]!r} is missing among {list(table.columns)}; "
+            "fill in a file that `to_csv` wrote"
+        )
     for number, row in enumerate(table[names].to_dict("records"), 2):
         cells = {name: str(cell).strip() for name, cell in row.items()}
         if any(cells.values()):

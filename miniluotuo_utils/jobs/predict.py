@@ -54,9 +54,9 @@ def predict_file(
     keeps an older one. Returns `answered`, and `kept`: how many of them an earlier run had made.
     """
     if out.exists() or out.resolve() == data.resolve():
-        advice = "delete it or choose another --out"
         raise FileExistsError(
-            f"{out.name} is there already, and predict writes over no file: {advice}"
+            f"{out.name} is there already, and predict writes over no file: "
+            "delete it or choose another --out"
         )
     check_rows(student, data)
 
@@ -80,8 +80,10 @@ def predict_file(
 
         # Row numbers are all that ties answers to rows: a file edited meanwhile has other rows.
         if file_sha256(data) != made_by["data"]:
-            again = f"delete {journal.path.name} and run again"
-            raise ValueError(f"{data.name} changed while its rows were answered: {again}")
+            raise ValueError(
+                f"{data.name} changed while its rows were answered: "
+                f"delete {journal.path.name} and run again"
+            )
 
         rows = enumerate(asked_rows(data))
         write_jsonl(out, ({**row, "output": answers[number]} for number, row in rows))

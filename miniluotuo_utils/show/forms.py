@@ -182,13 +182,14 @@ class RatingForm:
         item, boxes = self.sheet.item(name), []
         options = [(f"{letter} {text}", letter) for letter, text in self.sheet.meanings.items()]
         for number, text in item["answers"].items():
-            grade = item["grades"].get(number)
             radio = ipywidgets.RadioButtons(
-                options=options, value=grade, layout={"width": "max-content"}
+                options=options,
+                value=item["grades"].get(number),
+                layout={"width": "max-content"},
             )
             radio.observe(partial(self.save, name, number), "value")
-            answer = f"<b>答 {number}</b> {lines(text) or '（空 empty）'}"
-            boxes.append(ipywidgets.VBox([ipywidgets.HTML(answer), radio]))
+            answer = ipywidgets.HTML(f"<b>答 {number}</b> {lines(text) or '（空 empty）'}")
+            boxes.append(ipywidgets.VBox([answer, radio]))
         return boxes
 
     def save(self, name: str, number: str, change: Mapping) -> None:
@@ -254,12 +255,14 @@ def loss_svg(losses: Sequence[float], width: int = 640, height: int = 120) -> st
     '0,0.0 100,5.0'
     """
     top, last = max(losses), max(1, len(losses) - 1)
-    places = [(i * width // last, height * (1 - loss / top)) for i, loss in enumerate(losses)]
-    points = " ".join(f"{x},{y:.1f}" for x, y in places)
-    style = f'fill="none" stroke="{COLOURS[0]}" stroke-width="1.5"'
-    size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
-    line = f'<polyline {style} points="{points}"/>'
-    return f'<svg {size} style="background:#f7f7f7">{line}</svg>'
+    points = " ".join(
+        f"{i * width // last},{height * (1 - loss / top):.1f}" for i, loss in enumerate(losses)
+    )
+    return (
+        f'<svg width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
+        'style="background:#f7f7f7">'
+        f'<polyline fill="none" stroke="{COLOURS[0]}" stroke-width="1.5" points="{points}"/></svg>'
+    )
 
 
 def question_box(student: Student) -> Any:

@@ -20,7 +20,6 @@ from miniluotuo_utils import files, show
 from miniluotuo_utils.evaluation.grading import (
     GRADES,
     HONESTY,
-    KINDS,
     Sheet,
     agreement,
     as_text,
@@ -32,6 +31,7 @@ from miniluotuo_utils.runtime import EMBEDDED
 from miniluotuo_utils.teacher.diversity import nearest_seed
 from miniluotuo_utils.text import NearDuplicates
 
+KINDS = ("not_happened", "far_future", "nonsense", "obscure")
 ITEMS = [
     {
         "id": f"q{n}",
