@@ -1,4 +1,4 @@
-"""Where the tests find real data: MINILUOTUO_MIRROR, else a mirror folder beside the checkout, where there is one."""
+"""Where tests find real data: MINILUOTUO_MIRROR, else a mirror folder beside the checkout."""
 
 import os
 from pathlib import Path

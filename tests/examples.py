@@ -47,46 +47,53 @@ LETTERS = "甲乙丙丁，“aA"
 KINDS = ("人物", "地点", "")
 
 
+def random_thing(draw, sentence, **label):
+    """A name of up to three characters, cut from a sentence."""
+    start = draw.randrange(len(sentence))
+    end = draw.randint(start + 1, min(start + 3, len(sentence)))
+    return {"name": sentence[start:end], **label, "pos": [start, end]}
+
+
+def random_relation(draw, sentence, kind, full):
+    """A relation; `full`: head and tail have types, and it may have a slot."""
+    slots = {}
+    if full and draw.random() < 0.3:
+        slots = {"inWork": random_thing(draw, sentence, type="")}
+    tail = draw.choice(KINDS[:2]) if full else ""
+    return {
+        "head": random_thing(draw, sentence, type="人物" if full else ""),
+        "type": kind,
+        "tail": random_thing(draw, sentence, type=tail),
+        **({"slots": slots} if full else {}),
+    }
+
+
+def random_event(draw, sentence, kind):
+    """An event with up to three arguments."""
+    trigger = random_thing(draw, sentence)
+    roles = range(draw.randint(0, 3))
+    arguments = [random_thing(draw, sentence, role=draw.choice(KINDS)) for _ in roles]
+    return {
+        "type": kind,
+        "trigger": trigger["name"],
+        "pos": trigger["pos"],
+        "arguments": arguments,
+    }
+
+
+def random_item(draw, task, sentence, full):
+    """An item of any type, the empty one too."""
+    kind = draw.choice(KINDS)
+    if task == "NER":
+        return random_thing(draw, sentence, type=kind)
+    if task == "RE":
+        return random_relation(draw, sentence, kind, full)
+    return random_event(draw, sentence, kind)
+
+
 def random_record(draw, task, sentence=None, full=False):
-    """A record whose names are cut from its sentence; `full`: heads and tails have types, and some relations a slot."""
+    """A record whose names are cut from its sentence; `full`: as `random_relation` has it."""
     sentence = sentence or "".join(draw.choices(LETTERS, k=draw.randint(2, 12)))
-
-    def thing(**label):
-        start = draw.randrange(len(sentence))
-        end = draw.randint(start + 1, min(start + 3, len(sentence)))
-        return {"name": sentence[start:end], **label, "pos": [start, end]}
-
-    def relation(kind):
-        more = {"slots": {"inWork": thing(type="")} if draw.random() < 0.3 else {}} if full else {}
-        tail = draw.choice(KINDS[:2]) if full else ""
-        return {
-            "head": thing(type="人物" if full else ""),
-            "type": kind,
-            "tail": thing(type=tail),
-            **more,
-        }
-
-    def item():
-        kind = draw.choice(KINDS)
-        if task == "NER":
-            return thing(type=kind)
-        if task == "RE":
-            return relation(kind)
-        trigger, arguments = (
-            thing(),
-            [thing(role=draw.choice(KINDS)) for _ in range(draw.randint(0, 3))],
-        )
-        return {
-            "type": kind,
-            "trigger": trigger["name"],
-            "pos": trigger["pos"],
-            "arguments": arguments,
-        }
-
-    return check_record(
-        {
-            "sentence": sentence,
-            "source": "",
-            TASKS[task]: [item() for _ in range(draw.randint(0, 4))],
-        }
-    )
+    count = draw.randint(0, 4)
+    items = [random_item(draw, task, sentence, full) for _ in range(count)]
+    return check_record({"sentence": sentence, "source": "", TASKS[task]: items})
