@@ -32,14 +32,16 @@ def explorer(sources: Mapping[str, Sequence[Mapping]], count: int = 3, seed: int
     """
     groups = dict(sources)
     for name, rows in sources.items():
-        types = {id(row): types_of(row) for row in rows}
-        for kind in sorted(set().union(*types.values())):
-            groups[f"{name} · {kind}"] = [row for row in rows if kind in types[id(row)]]
+        of_type: dict[str, list[Mapping]] = {}
+        for row in rows:
+            for kind in types_of(row):
+                of_type.setdefault(kind, []).append(row)
+        groups |= {f"{name} · {kind}": of_type[kind] for kind in sorted(of_type)}
     return samples(groups, list(sources), shown, "来源 source", count, seed)
 
 
 def types_of(row: Mapping) -> set[str]:
-    """Return the types that an IE record's items have; those of any other row are none.
+    """Return the types that the items of an IE record have; no other row has any.
 
     >>> types_of({"sentence": "去大理", "entities": [{"name": "大理", "type": "地点"}]})
     {'地点'}
