@@ -141,7 +141,8 @@ def content_key(
         vocabulary = inner.to_str()
 
     # Placeholders show all that a template writes, with an input and a history and without.
-    told, here = ((), (("\2", "\3"),)), Path(__file__).parent
+    told = ((), (("\2", "\3"),))
+    code = sorted(Path(__file__).parent.glob("*.py"))
     rest = {
         "tokenizers": tokenizers.__version__,
         "vocabulary": vocabulary,
@@ -156,7 +157,7 @@ def content_key(
         "options": asdict(options),
         "packed": packed,
         "template": [prompt("\0", text, turns) for text, turns in product(("", "\1"), told)],
-        "code": [file.read_text(encoding="utf-8") for file in sorted(here.glob("*.py"))],
+        "code": [file.read_text(encoding="utf-8") for file in code],
     }
     digest = sha256(json.dumps(rest).encode())
     for row in rows:
