@@ -429,27 +429,24 @@ def argument(name: str, kind: Any, default: Any, how: dict[str, Any]) -> tuple[s
     >>> argument("task", Literal["NER", "RE"], None, {"help": "", "positional": True})
     ('task', {'help': '', 'choices': ('NER', 'RE')})
     """
-    how = dict(how)
-    optional = [part for part in get_args(kind) if part is not NoneType]
-    if NoneType in get_args(kind):
-        [kind] = optional
-    if how.pop("positional", False):
-        flag = name
-    else:
-        flag = "--" + name.replace("_", "-")
+    how, left_open = dict(how), NoneType in get_args(kind)
+    if left_open:
+        [kind] = [part for part in get_args(kind) if part is not NoneType]
+    positional = how.pop("positional", False)
+    if not positional:
         how["default"] = default
 
     # A switch that may also be left open has a --no- form.
     if kind is bool:
-        how["action"] = argparse.BooleanOptionalAction if optional else "store_true"
-        how["default"] = None if optional else False
+        how["action"] = argparse.BooleanOptionalAction if left_open else "store_true"
+        how["default"] = None if left_open else False
     elif get_origin(kind) is Literal:
         how["choices"] = get_args(kind)
-    elif get_origin(kind) is list:
-        [how["type"]] = get_args(kind)
+
+    # argparse reads a list one value at a time, and texts as they are.
     elif kind is not str:
-        how["type"] = kind
-    return flag, how
+        how["type"] = get_args(kind)[0] if get_origin(kind) is list else kind
+    return name if positional else "--" + name.replace("_", "-"), how
 
 
 def parser() -> argparse.ArgumentParser:

@@ -19,9 +19,12 @@ def downloaded(names: Sequence[str], mirror: Path | None = None) -> Iterator[str
     from miniluotuo_utils.data.loading import files, loadable
     from miniluotuo_utils.students.zoo import ZOO
 
+    # A misspelt name is said before anything is downloaded.
     students = [name for name in names if name in ZOO]
     cards = [loadable(name) for name in names if name not in ZOO]
     yield from downloaded_students(students, mirror)
+
+    # One source that cannot be had must not cost a class the others.
     missing = []
     for card in cards:
         try:
