@@ -84,7 +84,8 @@ class Sheet:
     with `rows` and `table`, when every answer has a grade.
 
     The grades are kept in `path` (JSON Lines), on disk when `grade` returns; a sheet opened again
-    goes on where it stopped. Raises ValueError for items or answers that do not fit together,
+    goes on where it stopped. `header`, the first line there, stands for all that a sheet is made
+    of; `of_rows` gives another. Raises ValueError for items or answers that do not fit together,
     DataError for a file begun with others, another seed or another rater, and for a damaged line.
     """
 
@@ -142,7 +143,7 @@ class Sheet:
         for number, line in enumerate(self.journal.lines(), 2):
             try:
                 expect(isinstance(line, dict), "line", line, "an object with item and grades")
-                if self.any_item and line.get("item") not in self.items:
+                if self.any_item and str(line.get("item")) not in self.items:
                     continue
                 self._check(line.get("item"), line.get("grades"))
             except DataError as error:
