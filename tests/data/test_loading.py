@@ -120,17 +120,6 @@ def test_the_readme_prints_what_it_says(capsys):
         assert capsys.readouterr().out == block.output
 
 
-def test_counted_means_counted(mirror):
-    """Every number shown as counted is what the reader gives for the real files."""
-    for card in CATALOG.values():
-        if card.records["verified"] is not None and card.reader:
-            faults = []
-            assert (
-                sum(1 for split in card.splits for _ in read(card.name, split, False, faults))
-                == card.records["verified"]
-            ), card.name
-
-
 def test_a_source_without_files_says_where_to_get_it():
     """A KeyError once stood where an address should."""
     with pytest.raises(DataError, match="tacred: .*only this description.*https://github.com"):
