@@ -119,6 +119,19 @@ def test_a_name_that_moved_names_its_new_place(module, name, new):
         assert f"miniluotuo_utils.{new}" in str(error)
 
 
+TAUGHT = (Path(__file__).parent / "taught_imports.txt").read_text(encoding="utf-8").splitlines()[1:]
+
+
+@pytest.mark.parametrize("line", TAUGHT)
+def test_an_import_that_was_taught_works_or_says_where_it_went(line):
+    """Cells that people copied out of the course go on in their own notebooks for years."""
+    module, name = line.split()
+    try:
+        exec(f"from {module} import {name}", {})
+    except ImportError as error:
+        assert "is now" in str(error)
+
+
 # ---- code that one reads
 
 
