@@ -78,9 +78,11 @@ def chain(name: str, entries: Sequence[str], prefix: str) -> list[str]:
     """
     rules = [f"{name}: | {prefix}any0" if entries else f"{name}: "]
     for i, text in enumerate(entries[:-1]):
-        rules.append(f"{prefix}any{i}: {prefix}first{i} | {prefix}any{i + 1}")
-        rules.append(f"{prefix}first{i}: {text} {prefix}later{i + 1}")
-        rules.append(f'{prefix}later{i + 1}: | "," {prefix}any{i + 1}')
+        rules += [
+            f"{prefix}any{i}: {prefix}first{i} | {prefix}any{i + 1}",
+            f"{prefix}first{i}: {text} {prefix}later{i + 1}",
+            f'{prefix}later{i + 1}: | "," {prefix}any{i + 1}',
+        ]
     if entries:
         last = len(entries) - 1
         rules += [f"{prefix}any{last}: {prefix}first{last}", f"{prefix}first{last}: {entries[-1]}"]

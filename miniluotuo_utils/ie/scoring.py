@@ -170,18 +170,16 @@ class Tally:
         for kind, row in counts.items():
             before = self.types.get(kind, [0] * len(row))
             self.types[kind] = [a + b for a, b in zip(before, row, strict=True)]
-        self.note(wanted, found, pred["sentence"])
 
-    def note(self, wanted: Sequence[Unit], found: Sequence[Unit], sentence: str) -> None:
-        """Count what a reader should know beside the score."""
-        gold, pred, known = once(wanted).values(), once(found).values(), self.schema
+        # What a reader should know beside the score, of items that differ.
+        golds, preds, known = once(wanted).values(), once(found).values(), self.schema
         self.notes.update(
-            no_position=sum([not u.placed for u in pred]),
-            gold_no_position=sum([not u.placed for u in gold]),
-            not_in_text=sum([absent(u, sentence) for u in pred]),
-            duplicates=len(found) - len(pred),
-            gold_duplicates=len(wanted) - len(gold),
-            off_schema=0 if known is None else sum([not in_schema(u.label, known) for u in pred]),
+            no_position=sum([not u.placed for u in preds]),
+            gold_no_position=sum([not u.placed for u in golds]),
+            not_in_text=sum([absent(u, pred["sentence"]) for u in preds]),
+            duplicates=len(found) - len(preds),
+            gold_duplicates=len(wanted) - len(golds),
+            off_schema=0 if known is None else sum([not in_schema(u.label, known) for u in preds]),
         )
 
     def result(self) -> dict:

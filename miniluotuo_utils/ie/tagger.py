@@ -299,16 +299,15 @@ def bio(entities: Iterable[Mapping], places: Sequence[Place | None]) -> list[str
     """
     tags = ["O" if place else "" for place in places]
     for entity in entities:
-        inside = [i for i, place in enumerate(places) if place and mostly(place, entity["pos"])]
+        start, end = entity["pos"]
+        inside = [
+            i
+            for i, place in enumerate(places)
+            if place and 2 * (min(place[1], end) - max(place[0], start)) > place[1] - place[0]
+        ]
         for i in inside:
             tags[i] = ("B-" if i == inside[0] else "I-") + entity["type"]
     return tags
-
-
-def mostly(token: Place, entity: Place) -> bool:
-    """Whether more than half of a token's characters are an entity's."""
-    shared = min(token[1], entity[1]) - max(token[0], entity[0])
-    return 2 * shared > token[1] - token[0]
 
 
 def chunks(tags: Iterable[str]) -> Iterator[tuple[str, int, int]]:
