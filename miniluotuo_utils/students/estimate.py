@@ -34,14 +34,15 @@ def kept_by_configuration(function: Callable) -> Callable:
     """
 
     @lru_cache(maxsize=256)
-    def from_text(kind: type, text: str, *rest: Any) -> Any:
-        return function(kind.from_dict(json.loads(text)), *rest)
+    def from_text(kind: type, text: str, *rest: Any, **named: Any) -> Any:
+        return function(kind.from_dict(json.loads(text)), *rest, **named)
 
     @wraps(function)
-    def asked(config: PreTrainedConfig, *rest: Any) -> Any:
+    def asked(config: PreTrainedConfig, *rest: Any, **named: Any) -> Any:
         facts = config.to_dict()
         facts.pop("quantization_config", None)
-        return from_text(type(config), json.dumps(facts, sort_keys=True, default=str), *rest)
+        text = json.dumps(facts, sort_keys=True, default=str)
+        return from_text(type(config), text, *rest, **named)
 
     return asked
 
@@ -307,6 +308,7 @@ def checkpointed(
     return min(per_row, layers * length * config.hidden_size * size + per_row / layers)
 
 
+@kept_by_configuration
 def activation_memory(
     config: PreTrainedConfig, method: str, length: int, half: bool = True
 ) -> tuple[int, int]:
@@ -321,7 +323,11 @@ def activation_memory(
     fused activation, plus attention scores, which SDPA no longer keeps.) T5's learned position bias
     makes SDPA keep its scores.
     """
-    one, two = saved_by_depth(config, method, length, half)
+    from miniluotuo_utils.students.meta import meta_model, saved_bytes, shallow
+
+    deeper = shallow(meta_model(config), 2)
+    single = shallow(copy.deepcopy(deeper), 1)
+    one, two = (saved_bytes(model, method, length, half) for model in (single, deeper))
     encoder, decoder = layers_of(config)
     depth = (encoder + decoder) / 2 if encoder else decoder
     saved = round(one + (two - one) * (depth - 1))
@@ -333,17 +339,3 @@ def activation_memory(
     elif half and method in LOW_RANK:
         copies = 2 * trainable_parameters(config, method)
     return saved - copies, copies
-
-
-@kept_by_configuration
-def saved_by_depth(
-    config: PreTrainedConfig, method: str, length: int, half: bool
-) -> tuple[int, int]:
-    """Return the bytes that one row of `length` tokens keeps for backward in a model of one layer
-    and of two.
-    """
-    from miniluotuo_utils.students.meta import meta_model, saved_bytes, shallow
-
-    two = shallow(meta_model(config), 2)
-    one = shallow(copy.deepcopy(two), 1)
-    return saved_bytes(one, method, length, half), saved_bytes(two, method, length, half)

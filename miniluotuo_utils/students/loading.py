@@ -162,10 +162,9 @@ def loaded(
     from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
     try:
-        config = native_config(source, revision)
-        auto, side = AutoModelForCausalLM, "left"
-        if config.is_encoder_decoder:
-            auto, side = AutoModelForSeq2SeqLM, "right"
+        both = native_config(source, revision).is_encoder_decoder
+        side = "right" if both else "left"
+        auto = AutoModelForSeq2SeqLM if both else AutoModelForCausalLM
         tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, padding_side=side)
         model = auto.from_pretrained(source, revision=revision, dtype=dtype, **how)
     except OSError as error:

@@ -16,9 +16,7 @@ from transformers import (
     T5Config,
 )
 
-from miniluotuo_utils.students import devices, planner
-from miniluotuo_utils.students import estimate as sizes
-from miniluotuo_utils.students import training as throughput
+from miniluotuo_utils.students import devices, estimate, planner, training
 from miniluotuo_utils.students.loading import Student
 from miniluotuo_utils.students.methods import METHODS, attach
 from miniluotuo_utils.students.zoo import ZOO
@@ -35,7 +33,7 @@ DRY = {
 
 
 def parameters(config) -> int:
-    return sizes.anatomy(config).parameters
+    return estimate.anatomy(config).parameters
 
 
 def gpt2(layers: int = 2, width: int = 64, **more) -> GPT2Config:
@@ -95,7 +93,7 @@ def test_parameters_by_hand():
     """
     layer = 4 * 64 * 64 + 8 * 64 * 64 + (192 + 64 + 256 + 64) + 4 * 64
     assert parameters(gpt2()) == 101 * 64 + 128 * 64 + 2 * layer + 128
-    assert sizes.anatomy(gpt2()).linear == 2 * 12 * 64 * 64
+    assert estimate.anatomy(gpt2()).linear == 2 * 12 * 64 * 64
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
@@ -105,7 +103,7 @@ def test_trainable_parameters_are_pefts(kind, method):
     config = CONFIGS[kind]()
     student = Student("", build(config), None)
     attach(student, method, seed=0, steps=100)
-    assert sizes.trainable_parameters(config, method) == sum(
+    assert estimate.trainable_parameters(config, method) == sum(
         p.numel() for p in student.model.parameters() if p.requires_grad
     )
 
@@ -124,7 +122,7 @@ def test_flops_are_those_that_torch_counts(kind):
     FLOP, with eager attention.
     """
     config, ids = CONFIGS[kind](), torch.randint(5, 100, (2, 32))
-    assert sizes.flops_per_token(config, 32) * 64 == counted_flops(
+    assert estimate.flops_per_token(config, 32) * 64 == counted_flops(
         build(config, "eager"), {"input_ids": ids, "labels": ids}
     )
 
@@ -134,7 +132,7 @@ def test_flops_of_encoder_and_decoder_stand_apart():
     of 16 tell them apart.
     """
     inputs = {"input_ids": torch.randint(5, 100, (2, 48)), "labels": torch.randint(5, 100, (2, 16))}
-    ours = sizes.flops_per_token(t5(), 48, target_length=16) * 96
+    ours = estimate.flops_per_token(t5(), 48, target_length=16) * 96
     assert ours == pytest.approx(counted_flops(build(t5(), "eager"), inputs), rel=0.001)
 
 
@@ -146,14 +144,14 @@ def test_lora_flops_are_near_those_that_torch_counts():
     student = Student("", build(config, "eager"), None)
     attach(student, "lora", seed=0, steps=10)
     real = counted_flops(student.model, {"input_ids": ids, "labels": ids})
-    assert sizes.flops_per_token(config, 32, "lora") * 64 == pytest.approx(real, rel=0.03)
+    assert estimate.flops_per_token(config, 32, "lora") * 64 == pytest.approx(real, rel=0.03)
 
 
 def test_checkpointing_adds_one_forward_pass_of_the_layers():
     """Recomputation left out of the estimate, or the output layer recomputed."""
-    once = sizes.flops_per_token(gpt2(), 32)
-    again = sizes.flops_per_token(gpt2(), 32, checkpointing=True)
-    unlabelled = sizes.flops_per_token(gpt2(), 32, supervised_share=0.5)
+    once = estimate.flops_per_token(gpt2(), 32)
+    again = estimate.flops_per_token(gpt2(), 32, checkpointing=True)
+    unlabelled = estimate.flops_per_token(gpt2(), 32, supervised_share=0.5)
     head = 2 * 64 * 101
     assert once - unlabelled == 1.5 * head
     assert again - once == (once - 3 * head) / 3
@@ -180,7 +178,7 @@ def test_activations_are_those_that_a_real_forward_keeps(kind):
     all: within 12 % above, 3 % below.
     """
     config = CONFIGS[kind](layers=4)
-    per_row, copies = sizes.activation_memory(config, "full", 64, half=False)
+    per_row, copies = estimate.activation_memory(config, "full", 64, half=False)
     assert copies == 0
     assert 0.97 < 3 * per_row / really_kept(config, 3, 64) < 1.12
 
@@ -190,7 +188,7 @@ def test_activations_by_hand():
     CPU's fused attention copies).
     """
     deep, shallow = (
-        sizes.activation_memory(gpt2(layers=n), "full", 64, half=False)[0] for n in (5, 4)
+        estimate.activation_memory(gpt2(layers=n), "full", 64, half=False)[0] for n in (5, 4)
     )
     assert 28 <= (deep - shallow) / 4 / 64 / 64 < 30
 
@@ -206,7 +204,7 @@ def test_memory_grows_with_batch_and_length(batch, length, method, again):
     """A term with the wrong sign, which would tell someone that a larger batch fits."""
 
     def total(**how):
-        return sizes.training_memory(
+        return estimate.training_memory(
             gpt2(), method, **({"length": length, "batch": batch, "checkpointing": again} | how)
         )["total"]
 
@@ -221,13 +219,13 @@ def test_parts_add_up_and_methods_differ_as_they_must():
     """
     config = ZOO["wenzhong-3.5b"].config()
     full, lora, qlora = (
-        sizes.training_memory(config, method) for method in ("full", "lora", "qlora")
+        estimate.training_memory(config, method) for method in ("full", "lora", "qlora")
     )
     assert all(sum(parts.values()) == 2 * parts["total"] for parts in (full, lora, qlora))
     assert full["optimizer"] == 8 * parameters(config) == 2 * full["gradients"]
     assert qlora["total"] < lora["total"] < full["total"] / 3
-    linear = sizes.anatomy(config).linear
-    assert pytest.approx(4.127, abs=0.001) == sizes.NF4_BITS
+    linear = estimate.anatomy(config).linear
+    assert pytest.approx(4.127, abs=0.001) == estimate.NF4_BITS
     assert (
         0.25 * 2 * linear
         < qlora["weights"]
@@ -241,7 +239,9 @@ def test_a_t4_takes_qlora_of_3_5_billion_and_not_full():
     assert small["fits"]
     assert small["largest_batch"] >= 1
     assert (
-        sizes.training_memory(ZOO["wenzhong-3.5b"].config(), "qlora", checkpointing=True)["total"]
+        estimate.training_memory(ZOO["wenzhong-3.5b"].config(), "qlora", checkpointing=True)[
+            "total"
+        ]
         < 15 * GIB
     )
     full = planner.plan("wenzhong-3.5b", "full", 1024, "t4")
@@ -257,8 +257,8 @@ def test_the_plans_largest_batch_is_the_largest():
     for again in (False, True):
         room = 8 * GIB
         most = planner.largest_batch(config, "full", 512, room, again)
-        assert sizes.training_memory(config, "full", 512, most, again)["total"] <= room
-        assert sizes.training_memory(config, "full", 512, most + 1, again)["total"] > room
+        assert estimate.training_memory(config, "full", 512, most, again)["total"] <= room
+        assert estimate.training_memory(config, "full", 512, most + 1, again)["total"] > room
     assert planner.largest_batch(config, "full", 512, GIB, False) == 0
 
 
@@ -270,7 +270,7 @@ def test_hours_and_money_by_hand():
     )
     assert found["tokens"] == 300_000
     assert found["tokens_per_second"] == pytest.approx(
-        312e12 * 0.5 / sizes.flops_per_token(config, 64)
+        312e12 * 0.5 / estimate.flops_per_token(config, 64)
     )
     assert found["money"] == pytest.approx(2 * 300_000 / found["tokens_per_second"] / 3600)
     with pytest.raises(ValueError, match="expected one of t4"):
@@ -291,9 +291,9 @@ def test_advice_names_what_fits_in_the_right_order():
     assert any("method='lora'" in line for line in lines)
     assert "smaller student" in lines[-1]
     assert (
-        sizes.training_memory(config, "full", 1024, 8)["total"]
+        estimate.training_memory(config, "full", 1024, 8)["total"]
         <= 15 * GIB
-        < sizes.training_memory(config, "full", 1024, 16)["total"]
+        < estimate.training_memory(config, "full", 1024, 16)["total"]
     )
     alone = planner.advice(config, "full", 1024, 1, GIB)
     assert "accumulate=1" not in alone.splitlines()[2]
@@ -301,8 +301,8 @@ def test_advice_names_what_fits_in_the_right_order():
     assert "仍放不下" in alone
 
 
-def meter(config, length: int = 8) -> throughput.Throughput:
-    return throughput.Throughput(config, length, "full", torch.device("cpu"), pad_id=0)
+def meter(config, length: int = 8) -> training.Throughput:
+    return training.Throughput(config, length, "full", torch.device("cpu"), pad_id=0)
 
 
 def test_the_meter_counts_tokens_labels_and_padding():
@@ -320,7 +320,7 @@ def test_the_meter_counts_tokens_labels_and_padding():
     found = counter.totals()
     assert (found["tokens"], found["supervised"], found["positions"]) == (9, 5, 12)
     assert counter.metrics()["non_padding"] == 9 / 12
-    assert counter.metrics()["flops"] == sizes.training_flops(gpt2(), 9, 5, 8)
+    assert counter.metrics()["flops"] == estimate.training_flops(gpt2(), 9, 5, 8)
 
 
 def test_the_meter_knows_encoder_decoders():
@@ -335,7 +335,7 @@ def test_the_meter_knows_encoder_decoders():
     )
     found = counter.totals()
     assert (found["tokens"], found["supervised"], found["positions"]) == (5, 2, 7)
-    assert counter.metrics()["flops"] == sizes.training_flops(
+    assert counter.metrics()["flops"] == estimate.training_flops(
         t5(), 3, 2, 8, target_tokens=2, target_length=3
     )
 
@@ -343,8 +343,8 @@ def test_the_meter_knows_encoder_decoders():
 def test_rates_leave_the_first_step_out_and_resuming_goes_on(monkeypatch):
     """A slow first step, or the tokens of an earlier process, in the rate."""
     now = iter([0.0, 100.0, 101.0, 200.0, 202.0])
-    monkeypatch.setattr(throughput.time, "perf_counter", lambda: next(now))
-    monkeypatch.setattr(throughput, "peak_of", lambda device: (1e12, "measured"))
+    monkeypatch.setattr(training.time, "perf_counter", lambda: next(now))
+    monkeypatch.setattr(training, "peak_of", lambda device: (1e12, "measured"))
     ids = torch.full((1, 10), 5)
     counter = meter(gpt2())
     for _ in range(2):
@@ -353,7 +353,7 @@ def test_rates_leave_the_first_step_out_and_resuming_goes_on(monkeypatch):
     assert line["tokens"] == 20
     assert line["tokens_per_second"] == 10.0
     assert line["supervised_per_second"] == 9.0
-    assert line["mfu"] == pytest.approx(sizes.training_flops(gpt2(), 10, 9, 8) / 1e12)
+    assert line["mfu"] == pytest.approx(estimate.training_flops(gpt2(), 10, 9, 8) / 1e12)
     counter.resume(line)
     counter.count({"input_ids": ids, "labels": ids})
     again = counter.totals()
@@ -363,7 +363,7 @@ def test_rates_leave_the_first_step_out_and_resuming_goes_on(monkeypatch):
 
 def test_an_unknown_gpu_has_no_mfu(monkeypatch):
     """A share of a peak that somebody invented."""
-    monkeypatch.setattr(throughput, "peak_of", lambda device: (None, "unknown"))
+    monkeypatch.setattr(training, "peak_of", lambda device: (None, "unknown"))
     counter = meter(gpt2())
     assert devices.known_peak("Imagined 9000") is None
     counter.count({"input_ids": torch.full((1, 4), 5), "labels": torch.full((1, 4), 5)})
