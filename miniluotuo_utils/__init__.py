@@ -2,6 +2,8 @@
 
 import miniluotuo_utils.extras  # noqa: F401  names the extra that brings what is not installed
 import miniluotuo_utils.moved  # noqa: F401  names the new place of what moved
+from miniluotuo_utils.moved import names as moved_names
 from miniluotuo_utils.runtime import Runtime, setup
 
 __all__ = ["Runtime", "setup"]
+__getattr__ = moved_names(__name__)

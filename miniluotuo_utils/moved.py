@@ -58,6 +58,7 @@ MOVED = {
 NAMES: dict[str, dict[str, str]] = {}
 for _module, (_new, _gone) in MOVED.items():
     NAMES[_module] = {name: f"{_new}.{name}" for name in _gone.split()}
+NAMES[""] = {"plots": "show.plots", "widgets": "show"}
 NAMES["data"] = {"handed": "data.from_previous"}
 NAMES["tokens"] = {"fill": "tokens.packing_efficiency"}
 NAMES["ie"] = {"confusability": "ie.hard_negatives", "headline": "ie.micro"}
@@ -75,7 +76,9 @@ class Moved(MetaPathFinder):
         """Raise ModuleNotFoundError for a module of `MODULES`; find no other."""
         package, _, module = name.partition(".")
         if package == PACKAGE and module in MODULES:
-            raise ModuleNotFoundError(f"{name} is now {MODULES[module]}", name=name)
+            new = MODULES[module]
+            place = new if new.endswith("of a clone") else f"{PACKAGE}.{new}"
+            raise ModuleNotFoundError(f"{name} is now {place}", name=name)
 
 
 def names(module: str) -> Callable[[str], object]:

@@ -111,10 +111,10 @@ def test_a_module_that_moved_names_its_new_place(module):
 def test_a_name_that_moved_names_its_new_place(module, name, new):
     """`from miniluotuo_utils.records import read_jsonl` worked once; where it does no longer, it
     says why."""
-    place, _, newest = new.rpartition(".")
-    assert hasattr(importlib.import_module(f"miniluotuo_utils.{place}"), newest)
+    place, _, newest = f"miniluotuo_utils.{new}".rpartition(".")
+    assert is_module(new) or hasattr(importlib.import_module(place), newest)
     try:
-        getattr(importlib.import_module(f"miniluotuo_utils.{module}"), name)
+        getattr(importlib.import_module(f"miniluotuo_utils.{module}".rstrip(".")), name)
     except ImportError as error:
         assert f"miniluotuo_utils.{new}" in str(error)
 
