@@ -1,7 +1,6 @@
 """What the notebooks of Mini-Luotuo (迷你骆驼) share."""
 
 import miniluotuo_utils.extras  # noqa: F401  names the extra that brings what is not installed
-import miniluotuo_utils.moved  # noqa: F401  names the new place of what moved
 from miniluotuo_utils.moved import names as moved_names
 from miniluotuo_utils.runtime import Runtime, setup
 
