@@ -4,8 +4,6 @@ In: a command with its options, one dataclass each. Out: files, and one line on 
 Shown in jobs/README.md.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

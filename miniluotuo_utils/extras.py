@@ -4,8 +4,6 @@ In: a failing import somewhere in the package. Out: the same error, with the com
 Used wherever the package is installed without all its extras.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder

@@ -3,8 +3,6 @@
 In: an import that worked once. Out: an ImportError that names the new place.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Sequence
 from importlib.abc import MetaPathFinder

@@ -5,8 +5,6 @@ Luotuo students were trained on; like their training (and unlike their published
 it ends right after `### Response:`. Ground floor, shown in notebook 03.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 WITH_INPUT = (

@@ -4,8 +4,6 @@ In: dicts. Out: the same dicts, proven well-formed, or a `DataError` that says f
 found, what was expected. Shown in notebook 01.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 

@@ -4,8 +4,6 @@ In: the parameter `SCALE` and the environment. Out: a `Runtime`. No heavy import
 notebook's first cells.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import json
 import os

@@ -3,8 +3,6 @@
 In: a student and prompts. Out: answers of whole characters. Shown in notebooks 00 and 05.
 """
 
-from __future__ import annotations
-
 from collections.abc import Container, Iterator, Sequence
 from typing import Any
 

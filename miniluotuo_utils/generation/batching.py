@@ -4,8 +4,6 @@ In: a student and prompts. Out: ids, batches of row numbers, random generators. 
 and `stream`, which notebook 00 shows.
 """
 
-from __future__ import annotations
-
 import random
 from collections import Counter
 from collections.abc import Sequence

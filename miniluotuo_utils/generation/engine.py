@@ -4,8 +4,6 @@ In: ids of prompts. Out: ids of answers. Used by `generate` and `stream`, which 
 This module imports torch and transformers at once, so import it where it is used.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from os.path import commonprefix

@@ -4,8 +4,6 @@ In: a text, a slice of the schema and a task. Out: a grammar in Lark, as llguida
 `generation.generate(grammar=...)`.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 

@@ -4,8 +4,6 @@ In: training records and sentences. Out: predicted IE records, in milliseconds a
 Shown in notebook 05.
 """
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 

@@ -3,8 +3,6 @@
 In: a student, texts of any length and a schema. Out: `Extraction`, with records that `score` takes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice

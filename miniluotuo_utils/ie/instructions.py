@@ -4,8 +4,6 @@ In: IE records, a task (NER, RE, EE) and a schema. Out: instruction rows, for tr
 extraction alike. Shown in notebook 05.
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Mapping, Sequence
 from fractions import Fraction

@@ -4,8 +4,6 @@ In: an answer, a task, the types that were asked for. Out: items; what was forgi
 `repairs`. Shown in notebook 05.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterator

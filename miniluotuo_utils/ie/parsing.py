@@ -5,8 +5,6 @@ read as it stands. Top to bottom: which style an answer is in, the answers in JS
 reader of JSON; `lines` reads the other styles.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections import Counter

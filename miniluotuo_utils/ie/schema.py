@@ -3,8 +3,6 @@
 In: IE records. Out: a schema: a list of types, or for EE event type -> roles.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 

@@ -5,8 +5,6 @@ unrounded figures in 0-1, its table, and for NER and RE what kind of error each 
 nothing but Python.
 """
 
-from __future__ import annotations
-
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -4,8 +4,6 @@ In: the types of a schema, IE records. Out: lists of types, a table of hard nega
 notebook 05.
 """
 
-from __future__ import annotations
-
 import random
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence

@@ -3,8 +3,6 @@
 In: a sentence and parsed items. Out: an IE record whose every `pos` cuts its name out, or is null.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product

@@ -5,8 +5,6 @@ An item is what `parse` returns: NER `{name, type}`, RE `{head, type, tail}`,
 EE `{type, trigger, arguments: [{name, role}]}`.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence

@@ -4,8 +4,6 @@ In: types of a schema, a task, a style and a language. Out: the text of an instr
 notebook 05. What an answer looks like stands in `styles`: questions are tables, answers are code.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 

@@ -4,8 +4,6 @@ In: a text and how many characters a piece may have. Out: [start, end) of each p
 of the whole text. Shown in notebook 05.
 """
 
-from __future__ import annotations
-
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence

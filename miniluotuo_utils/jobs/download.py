@@ -3,8 +3,6 @@
 In: names of the catalog and of the zoo. Out: verified files, and a line each that says where.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 

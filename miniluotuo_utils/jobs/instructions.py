@@ -4,8 +4,6 @@ In: names of sources. Out: a folder with `train.jsonl` or `train.parquet`, `stat
 `README.md`. Shown in notebook 05; from a shell: `python -m miniluotuo_utils instructions`.
 """
 
-from __future__ import annotations
-
 import json
 import random
 from collections import Counter

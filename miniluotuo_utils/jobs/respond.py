@@ -4,8 +4,6 @@ In: JSON Lines. Out: JSON Lines, in the same order; a file appears when it is co
 `respond` and `instruct` of the command line, shown in notebook 02.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path

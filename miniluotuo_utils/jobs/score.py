@@ -4,8 +4,6 @@ In: two files, aligned by line. Out: one result as a dict, and as plain text.
 Shown in jobs/README.md.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial

@@ -3,8 +3,6 @@
 In: JSON Lines files. Out: a folder as `save` writes it. Shown in the README.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from pathlib import Path

@@ -3,8 +3,6 @@
 In: records, rows, tokens. Out: HTML. Shown in every notebook.
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from difflib import SequenceMatcher

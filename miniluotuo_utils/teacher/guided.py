@@ -5,8 +5,6 @@ The English prompts are those of LaMini-LM (Wu et al. 2023, arXiv 2304.14402); t
 our own. Shown in notebook 02.
 """
 
-from __future__ import annotations
-
 import random
 import re
 from collections import Counter

@@ -4,8 +4,6 @@ In: what is about to be asked, and what the server reported. Out: the right mome
 `BudgetReached`. Shown in notebook 02.
 """
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections import Counter

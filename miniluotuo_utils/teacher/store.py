@@ -4,8 +4,6 @@ In: a request and its reply. Out: the reply again, for the same request, after a
 number of processes. Shown in notebook 02.
 """
 
-from __future__ import annotations
-
 import errno
 import json
 import os

@@ -4,8 +4,6 @@ In: (title, sub-categories, pages), or a dump of Wikipedia's category table. Out
 LaMini-LM's rule, Chinese by one of our own. Shown in notebook 02.
 """
 
-from __future__ import annotations
-
 import gzip
 import re
 from collections.abc import Iterable, Iterator

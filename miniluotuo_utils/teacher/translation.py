@@ -7,8 +7,6 @@ report of the rest. Shown in notebook 02. It is the second item on the list that
     The <e1>Danube</e1> rises in <e2>Germany</e2>.  →  <e1>多瑙河</e1>发源于<e2>德国</e2>。
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence

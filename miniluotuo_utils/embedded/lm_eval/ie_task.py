@@ -3,8 +3,6 @@
 In: nothing but the package. Out: micro F1 in mode span, as `ie.extract` and `ie.score` give it.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 
