@@ -326,8 +326,8 @@ def train(trainer: Any, checkpoint: Path | None, planned: int) -> None:
         else:
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     except RuntimeError as error:
-        full = isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
-        if not full:
+        # A GPU says so by the type, a CPU in words.
+        if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
             raise
         raise MemoryError(memory_advice(trainer)) from error
     finally:

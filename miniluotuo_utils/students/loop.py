@@ -87,12 +87,10 @@ def has_plain_head(student: Student) -> bool:
     if student.encoder_decoder or four_bits_on_cpu(model):
         return False
     ids = torch.arange(5, 13, device=model.device)[None]
-    was_training = model.training
-    model.eval()
+    model.eval()  # without dropout
     with torch.inference_mode():
         direct = whole.get_output_embeddings()(whole.base_model(ids, use_cache=False)[0])
         logits = whole(ids, use_cache=False).logits
-    model.train(was_training)
     return bool((direct - logits).abs().max() <= 1e-2 * logits.abs().max())
 
 
@@ -150,11 +148,11 @@ class Step:
     ) -> None:
         super().__init__(**arguments)
         self.record, self.schedule, self.journal, self.show = training, schedule, journal, show
+        # TRL casts the adapters of a 4-bit student to bfloat16.
+        train_in_float32(self.model)
         self.plain = training.method not in VIRTUAL and has_plain_head(training.student)
         # The loss is a sum over all items of the step, never a mean to be divided once more.
         self.model_accepts_loss_kwargs = True
-        # TRL casts the adapters of a 4-bit student to bfloat16.
-        train_in_float32(self.model)
         self.add_callback(self)
 
     def create_scheduler(self, num_training_steps, optimizer=None):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from miniluotuo_utils.runtime import peak_memory_mib
 from miniluotuo_utils.students.devices import peak_of, world_size
@@ -107,8 +107,7 @@ class Schedule:
 RATES = ("tokens_per_second", "supervised_per_second", "mfu")
 
 
-@dataclass(frozen=True)
-class Mark:
+class Mark(NamedTuple):
     """What was counted until one moment."""
 
     seconds: float
@@ -160,18 +159,15 @@ class Throughput:
 
         # A decoder's answer stands in its ids, and nothing predicts a row's first token. An
         # encoder–decoder's answer is a sequence of its own, whose first token is predicted too.
-        if both:
-            supervised = wanted.sum()
-            tokens = real.sum() + supervised
-            self.answer_positions += labels.numel()
-        else:
-            supervised = wanted[:, 1:].sum()
-            tokens = (real | wanted).sum()
+        supervised = wanted.sum() if both else wanted[:, 1:].sum()
+        tokens = real.sum() + supervised if both else (real | wanted).sum()
+        apart = labels.numel() if both else 0
 
         # The sums stay on the device until `totals`, where the loss is read anyway: reading them
         # here would make a GPU wait. Other processes' batches are about as wide as this one.
         self.waiting.append(torch.stack([tokens, supervised]))
-        self.positions += (ids.numel() + labels.numel() * both) * world_size()
+        self.positions += (ids.numel() + apart) * world_size()
+        self.answer_positions += apart
         self.rows += len(ids)
 
     def totals(self) -> dict[str, Any]:
@@ -203,9 +199,8 @@ class Throughput:
 
         MFU is our FLOP count over the device's peak, 0 to 1, and None where the peak is unknown.
         """
-        seconds = self.last.seconds - self.first.seconds
-        tokens = self.last.tokens - self.first.tokens
-        supervised = self.last.supervised - self.first.supervised
+        ends = zip(self.first, self.last, strict=True)
+        seconds, tokens, supervised = (after - before for before, after in ends)
         # After one step, or none since a restart, there is nothing newer than what the log says.
         if not tokens:
             return self.before

@@ -52,6 +52,7 @@ def trained():
 def test_the_loss_falls_and_the_metrics_agree(trained):
     """A trainer whose labels were all masked once ran happily."""
     metrics = trained.metrics()
+    assert trained.figures().keys() == metrics.keys(), "its name in earlier versions"
     assert trained.log[-1]["loss"] < trained.log[0]["loss"]
     assert metrics["steps"] == len(trained.log)
     encoded = encode(ROWS, trained.student.tokenizer, 128)
