@@ -148,7 +148,10 @@ def test_the_wheel_alone_scores_and_names_the_extra_it_lacks(installed, tmp_path
     assert "pip install 'miniluotuo-utils[students]'" in done.stderr
 
 
-@pytest.mark.parametrize("readme", ["README.md", "README_zh.md"])
+READMES = ("README.md", "README_zh.md", "miniluotuo_utils/students/README.md")
+
+
+@pytest.mark.parametrize("readme", READMES)
 def test_the_wheel_runs_the_readmes(readme, installed, tmp_path):
     """Data that is in the clone and not in the wheel: found only by those who install it."""
     for block in blocks(ROOT / readme):
