@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterable
 from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 
@@ -30,15 +31,26 @@ def distribution(requirement: str) -> str:
     return re.split(r"[^\w.-]", requirement, maxsplit=1)[0].replace("_", "-").lower()
 
 
-def brought(names: set[str]) -> set[str]:
-    """Every distribution that comes with `names`, at any depth."""
-    found, waiting = set(), set(names)
+def brought(requirements: Iterable[str]) -> set[str]:
+    """Every distribution that comes with `requirements`, at any depth."""
+    found, waiting = set(), {distribution(r) for r in requirements}
+    waiting |= {distribution(r) for requirement in requirements for r in asked_extras(requirement)}
     while waiting:
         name = waiting.pop()
         found.add(name)
         needed = [r for r in requires(name) or [] if "extra ==" not in r]
         waiting |= {distribution(r) for r in needed if is_installed(distribution(r))} - found
     return found
+
+
+def asked_extras(requirement: str) -> list[str]:
+    """What the extras of one requirement bring: aiohttp for `openai[aiohttp]`."""
+    asked = re.search(r"\[(.*?)\]", requirement)
+    if not asked:
+        return []
+    names = "|".join(asked[1].split(","))
+    marker = re.compile(rf"""extra == ['"]({names})['"]""")
+    return [line for line in requires(distribution(requirement)) or [] if marker.search(line)]
 
 
 def is_installed(name: str) -> bool:
@@ -62,7 +74,7 @@ def test_extras_are_parts_of_the_requirements():
 @pytest.mark.parametrize("extra", list(EXTRAS))
 def test_an_extra_brings_the_modules_that_name_it(extra):
     """`pip install miniluotuo-utils[ie]` did as it was told, and the same message came again."""
-    there = brought({distribution(r) for r in OPTIONAL[extra]})
+    there = brought(OPTIONAL[extra])
     owners = packages_distributions()
     for module in EXTRAS[extra]:
         names = {name.replace("_", "-").lower() for name in owners[module]}
@@ -76,7 +88,7 @@ def test_every_library_that_the_package_imports_is_in_an_extra():
         "httpx",
     }  # httpx: an older openai
     owners = packages_distributions()
-    brings = brought({distribution(r) for wanted in OPTIONAL.values() for r in wanted})
+    brings = brought([r for wanted in OPTIONAL.values() for r in wanted])
     for path in (ROOT / "miniluotuo_utils").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             modules = [a.name for a in node.names] if isinstance(node, ast.Import) else []
