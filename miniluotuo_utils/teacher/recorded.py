@@ -127,10 +127,8 @@ class RecordedTeacher:
         faults: Faults | None = None,
         latency: float = 0.0,
     ) -> None:
-        # The name changes with the bank and with what a reply says of itself: a store must not
-        # answer from an older one.
-        told = {"bank": [dict(row) for row in bank_rows], "finish": ["stop", "not_recorded"]}
-        version = request_key(told)[:8]
+        # The name changes with the bank: a store must not answer from an older one.
+        version = request_key({"bank": [dict(row) for row in bank_rows]})[:8]
         self.bank, self.model = Bank(bank_rows), f"{MODEL}@{version}"
         self.port, self.faults, self.latency = port, faults or Faults(), latency
         self.answered: Counter[str] = Counter()
