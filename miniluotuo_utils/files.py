@@ -36,8 +36,13 @@ class Shown(str):
 def expect(good: object, field: str, found: object, expected: str) -> None:
     """Raise a `DataError` that names field, what was found and what was expected, unless `good`."""
     if not good:
-        shown = repr(found) if len(repr(found)) < 90 else f"{found!r:.87}..."
-        raise DataError(f"field {field}: found {shown}, expected {expected}")
+        raise unexpected(field, found, expected)
+
+
+def unexpected(field: str, found: object, expected: str) -> DataError:
+    """Return the error of `expect`, for where its words would take longer than the question."""
+    shown = repr(found) if len(repr(found)) < 90 else f"{found!r:.87}..."
+    return DataError(f"field {field}: found {shown}, expected {expected}")
 
 
 def iter_jsonl(path: Path | str, check: Callable[[Mapping], dict] | None = None) -> Iterator[dict]:
