@@ -164,12 +164,14 @@ def check_mention(sentence: str, thing: object, place: str) -> None:
         return
     pair = isinstance(pos, list | tuple) and [*map(type, pos)] == [int, int]
     if not pair or not 0 <= pos[0] < pos[1] <= len(sentence):
-        inside = f"0 <= start < end <= {len(sentence)}, the sentence's length"
-        raise unexpected(f"{place}.pos", pos, f"null or [start, end) with {inside}")
+        raise unexpected(
+            f"{place}.pos",
+            pos,
+            f"null or [start, end) with 0 <= start < end <= {len(sentence)}, the sentence's length",
+        )
     cut = sentence[pos[0] : pos[1]]
     if cut != name:
-        found = Shown(f"{list(pos)} = {cut!r}")
-        raise unexpected(f"{place}.pos", found, f"the place of {name!r}")
+        raise unexpected(f"{place}.pos", Shown(f"{list(pos)} = {cut!r}"), f"the place of {name!r}")
 
 
 __getattr__ = moved_names(__name__)

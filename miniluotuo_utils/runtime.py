@@ -56,8 +56,7 @@ def repository() -> Path | None:
     >>> root is None or (root / "notebooks").is_dir()
     True
     """
-    root = PACKAGE.parent
-    return root if (root / "notebooks").is_dir() else None
+    return PACKAGE.parent if (PACKAGE.parent / "notebooks").is_dir() else None
 
 
 def runs_root() -> Path:
@@ -161,27 +160,29 @@ def describe(runtime: Runtime) -> str:
     """Return the set-up line: scale, hardware, folder, and what a reader may do about them."""
     cpu = f"{os.cpu_count()} 核 CPU，无 GPU"
     hardware = f"GPU {runtime.gpu_gib:.0f} GiB" if runtime.gpu_gib else cpu
-    line = f"迷你骆驼 Mini-Luotuo · scale={runtime.scale} · {hardware} · runs/{runtime.scale}/"
+    head = f"迷你骆驼 Mini-Luotuo · scale={runtime.scale} · {hardware} · runs/{runtime.scale}/"
 
     # The larger scale that this hardware would allow, by the memory that its students need.
     sizes = {"full": 70, "t4": 14}  # GiB
     allowed = next((scale for scale, gib in sizes.items() if runtime.gpu_gib >= gib), "smoke")
-    if SCALES.index(runtime.scale) < SCALES.index(allowed):
-        line += (
-            f'\n这块 GPU 可以跑 SCALE = "{allowed}"。 '
-            f'This GPU allows SCALE = "{allowed}" (restart the kernel first).'
-        )
-    if (platform.system(), platform.machine()) == ("Darwin", "arm64"):
-        line += (
-            "\n苹果芯片的 GPU（mps）不用，全部在 CPU 上算：这里没有在它上面试过。 "
-            "Apple's GPU (mps) is left alone, all runs on the CPU: nothing here was tried on it."
-        )
-    if runtime.font is None:
-        line += (
-            "\n没有找到中文字体，图里的汉字会变成方框：装 fonts-noto-cjk，"
-            "或 pip install mplfonts，再重启内核。"
-        )
-    return line
+    advice = (
+        (
+            SCALES.index(runtime.scale) < SCALES.index(allowed),
+            f'这块 GPU 可以跑 SCALE = "{allowed}"。 '
+            f'This GPU allows SCALE = "{allowed}" (restart the kernel first).',
+        ),
+        (
+            (platform.system(), platform.machine()) == ("Darwin", "arm64"),
+            "苹果芯片的 GPU（mps）不用，全部在 CPU 上算：这里没有在它上面试过。 "
+            "Apple's GPU (mps) is left alone, all runs on the CPU: nothing here was tried on it.",
+        ),
+        (
+            runtime.font is None,
+            "没有找到中文字体，图里的汉字会变成方框：装 fonts-noto-cjk，"
+            "或 pip install mplfonts，再重启内核。",
+        ),
+    )
+    return "\n".join([head, *[words for holds, words in advice if holds]])
 
 
 def seed_everything(seed: int) -> None:

@@ -80,8 +80,8 @@ class Card:
 
 def read_catalog(folder: Path = CARDS) -> dict[str, Card]:
     """Return every card of a folder by name."""
-    texts = [path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.json"))]
-    cards = [Card(**json.loads(text)) for text in texts]
+    paths = sorted(folder.glob("*.json"))
+    cards = [Card(**json.loads(path.read_text(encoding="utf-8"))) for path in paths]
     return {card.name: card for card in cards}
 
 

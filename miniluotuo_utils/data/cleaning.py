@@ -5,7 +5,7 @@ alone are in `steps`. Shown in notebook 01.
 """
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from operator import itemgetter
@@ -50,7 +50,6 @@ def clean(
     steps: Sequence[Step] | None = None,
     near: float | None = NEAR,
     against: Leaks | None = None,
-    schema: Collection[str] | None = None,
     processes: int = 1,
 ) -> tuple[list[dict], Report]:
     """Clean rows or records in their order: steps, exact and near duplicates, test sentences.
@@ -58,8 +57,8 @@ def clean(
     `steps` are `ROW_STEPS` or `RECORD_STEPS` by the shape of the first row. All fixes come before
     all drops, so cleaning twice changes nothing more. `near` is the similarity from which a row
     repeats an earlier one (rows only; None keeps them). `against` holds the evaluation sentences
-    that no row may contain. `schema` names the types that a record may use. The first of several
-    duplicates stays. The result does not depend on `processes`.
+    that no row may contain. The first of several duplicates stays. The result does not depend on
+    `processes`.
 
     >>> row = {"instruction": "问好", "input": "", "output": "你好。", "source": "自写"}
     >>> rows = [row, row | {"instruction": "问好！"}, row | {"instruction": "再见", "output": ""}]
@@ -71,14 +70,14 @@ def clean(
     records = bool(rows) and "sentence" in rows[0]
     if steps is None:
         steps = RECORD_STEPS if records else ROW_STEPS
-    report = Report(before=len(rows))
-    report.mended = {step.name: 0 for step in steps if step.kind == "fix"}
-    report.removed = {step.name: 0 for step in steps if step.kind == "drop"}
+    report = Report(
+        before=len(rows),
+        mended={step.name: 0 for step in steps if step.kind == "fix"},
+        removed={step.name: 0 for step in steps if step.kind == "drop"},
+    )
     kept = stepped(rows, sorted(steps, key=lambda step: step.kind == "drop"), report, processes)
 
-    # A record that goes for its own faults must not stand as the first of its duplicates.
-    if records and schema is not None:
-        kept = sifted(kept, off_schema(kept, schema), report, "off schema")
+    # A row that goes for its own faults must not stand as the first of its duplicates.
     if records:
         kept = sifted(kept, repeated_records(kept), report, "duplicate", "contradiction")
     else:
@@ -193,30 +192,21 @@ def near_duplicates(rows: Sequence[dict], threshold: float) -> Iterator[Verdict]
     """Judge rows whose texts nearly repeat those of an earlier row that stays."""
     texts = list(map("\n".join, map(itemgetter(*TEXTS), rows)))
     for match in NearDuplicates(threshold).add(texts):
-        why = match and {"because": rows[match.number], "similarity": match.similarity}
-        yield ("near duplicate", why) if why else None
+        yield match and (
+            "near duplicate",
+            {"because": rows[match.number], "similarity": match.similarity},
+        )
 
 
 def leaked(rows: Iterable[dict], against: Leaks) -> Iterator[Verdict]:
     """Judge rows that hold a sentence of an evaluation set, or nearly repeat one."""
     for leak in against.found_in(map(row_parts, rows)):
-        yield ("leaked", {"because": leak}) if leak else None
+        yield leak and ("leaked", {"because": leak})
 
 
 def row_parts(row: Mapping) -> list[str]:
     """Return all that a row or record says, text by text."""
     return [row["sentence"]] if "sentence" in row else list(filter(None, row_texts(row)))
-
-
-def off_schema(records: Iterable[dict], schema: Collection[str]) -> Iterator[Verdict]:
-    """Judge records with a type that the schema does not know.
-
-    The whole record goes: without the item it would no longer be exhaustive.
-    """
-    for record in records:
-        types = {item["type"] for name in TASKS.values() for item in record.get(name) or []}
-        strange = sorted(types - set(schema))
-        yield ("off schema", {"because": strange}) if strange else None
 
 
 def repeated_records(records: Sequence[dict]) -> Iterator[Verdict]:

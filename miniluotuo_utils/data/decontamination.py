@@ -111,14 +111,12 @@ def evaluation_sentences(progress: bool = True) -> tuple[dict[str, list[str]], l
     Of an instruction set the sentence is what is asked. Raises DataError for a malformed record:
     a test set that is guarded in part is not guarded.
     """
-    sets, absent = {}, []
+    sets, absent, fields = {}, [], ("sentence", "instruction", "input")
     for card, split in evaluation_splits():
         name = f"{card.name}/{split}"
         try:
-            rows = list(read(card.name, split, progress))
+            rows = read(card.name, split, progress)
+            sets[name] = ["\n".join(filter(None, map(row.get, fields))) for row in rows]
         except FileNotFoundError:
             absent.append(name)
-            continue
-        asked = [[row.get("sentence"), row.get("instruction"), row.get("input")] for row in rows]
-        sets[name] = ["\n".join(filter(None, texts)) for texts in asked]
     return sets, absent

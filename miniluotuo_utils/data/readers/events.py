@@ -5,6 +5,7 @@ In: a unit of `native`. Out: records, whose source the caller adds. Shown in not
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 from miniluotuo_utils.data.readers.native import Unit, attempt, json_objects
@@ -128,12 +129,13 @@ def iepile_events(text: str, answer: dict | list) -> list[dict]:
 
     Or of `[{"event_trigger", "event_type", "arguments": [{"argument", "role"}]}]`.
     """
-    found = []
     if isinstance(answer, list):
-        for one in answer:
-            pairs = [(a["argument"], a["role"]) for a in one["arguments"]]
-            found.append(event(text, one["event_type"], one["event_trigger"], pairs))
-        return found
+        pair = itemgetter("argument", "role")
+        return [
+            event(text, one["event_type"], one["event_trigger"], map(pair, one["arguments"]))
+            for one in answer
+        ]
+    found = []
     for kind, one in ((kind, one) for kind, events in answer.items() for one in events):
         # Some events are only a trigger.
         trigger, pairs = (

@@ -5,6 +5,7 @@ In: a unit of `native`. Out: records, whose source the caller adds. Shown in not
 
 import re
 from collections.abc import Iterator, Sequence
+from operator import itemgetter
 
 from miniluotuo_utils.data.readers.spans import columns, entity, joined, record, tagged
 from miniluotuo_utils.files import DataError
@@ -50,10 +51,11 @@ def entity_list(native: dict) -> Iterator[dict]:
 
     `text, entity_list[{entity_index{begin,end},entity_type,entity}]`
     """
-    found = []
-    for one in native["entity_list"]:
-        place = [one["entity_index"]["begin"], one["entity_index"]["end"]]
-        found.append({"name": one["entity"], "type": one["entity_type"], "pos": place})
+    place = itemgetter("begin", "end")
+    found = [
+        {"name": e["entity"], "type": e["entity_type"], "pos": list(place(e["entity_index"]))}
+        for e in native["entity_list"]
+    ]
     yield record(native["text"], entities=found)
 
 
