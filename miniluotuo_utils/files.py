@@ -261,14 +261,15 @@ class Journal:
             raise DataError(f"{name}: found {first[:60]!r} as first line: not a journal") from None
 
         # A field that only one of the two has counts too: it may be an option of a later version.
-        fields = [f for f in {**found, **self.made_by} if found.get(f) != self.made_by.get(f)]
-        if fields:
-            values = [
-                f"{f} ({found.get(f)!r:.40}, now {self.made_by.get(f)!r:.40})" for f in fields
-            ]
+        changed = [
+            f"{field} ({found.get(field)!r:.40}, now {self.made_by.get(field)!r:.40})"
+            for field in {**found, **self.made_by}
+            if found.get(field) != self.made_by.get(field)
+        ]
+        if changed:
             raise DataError(
-                f"{name} was begun with another {', '.join(values)}: give the same again to go on, "
-                "or choose another file"
+                f"{name} was begun with another {', '.join(changed)}: "
+                "give the same again to go on, or choose another file"
             )
         self.begun = True
         end_with_a_line(self.path)

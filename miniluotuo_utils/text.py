@@ -172,8 +172,6 @@ def signature_bands(texts: Sequence[str], seed: int, rows: int) -> list[list[int
     import numpy as np
     from rensa import RMinHash
 
-    if not texts:
-        return []
     matrix = RMinHash.digest_matrix_from_flat_token_hashes(
         *shingle_hashes(texts), PERMUTATIONS, seed
     )
@@ -192,21 +190,15 @@ def shingle_hashes(texts: Sequence[str], width: int = WIDTH) -> tuple[np.ndarray
     import numpy as np
 
     # All texts as one array of code points, hashed at once: a loop over them took most of the time.
-    codes = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    # Zeros between: a text shorter than a shingle must not take in the next one's characters.
+    padded = ("\0" * width).join([*texts, ""])
+    codes = np.frombuffer(padded.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
     lengths = np.array([len(text) for text in texts])
-    starts = np.concatenate([[0], np.cumsum(lengths)])
+    starts = np.cumsum(lengths + width) - lengths - width
     counts = np.maximum(lengths - width + 1, 1)
     offsets = np.concatenate([[0], np.cumsum(counts)])
-    padding = np.zeros(width, np.uint32)
-    rolled = rolling(np.concatenate([codes, padding]), width)
-    at = np.arange(offsets[-1]) - np.repeat(offsets[:-1] - starts[:-1], counts)
-    hashes = rolled[np.minimum(at, len(rolled) - 1)]
-
-    # A text shorter than a shingle must not take in the next one's characters.
-    for i in np.flatnonzero(lengths < width):
-        alone = np.concatenate([codes[starts[i] : starts[i + 1]], padding])
-        hashes[offsets[i]] = rolling(alone, width)[0]
-    return hashes, offsets.astype(np.uint64)
+    at = np.arange(offsets[-1]) - np.repeat(offsets[:-1] - starts, counts)
+    return rolling(codes, width)[at], offsets.astype(np.uint64)
 
 
 def rolling(codes: np.ndarray, width: int) -> np.ndarray:

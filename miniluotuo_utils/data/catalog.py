@@ -80,8 +80,7 @@ class Card:
 
 def read_catalog(folder: Path = CARDS) -> dict[str, Card]:
     """Return every card of a folder by name."""
-    paths = sorted(folder.glob("*.json"))
-    cards = [Card(**json.loads(path.read_text(encoding="utf-8"))) for path in paths]
+    cards = [Card(**json.loads(path.read_bytes())) for path in sorted(folder.glob("*.json"))]
     return {card.name: card for card in cards}
 
 

@@ -97,8 +97,10 @@ def checked(rows: Iterable[Mapping]) -> list[Mapping]:
     Raises DataError for one that has not, before an hour of cleaning and not after.
     """
     if isinstance(rows, Mapping):
-        found = f"{type(rows).__name__} with {', '.join(map(str, rows))}"
-        raise DataError(f"rows: found {found}, expected the rows of one split")
+        raise DataError(
+            f"rows: found {type(rows).__name__} with {', '.join(map(str, rows))}, "
+            "expected the rows of one split"
+        )
     rows = list(rows)
     fields = ("sentence",) if rows and "sentence" in rows[0] else TEXTS
     expected = 'a string ("" where there is none)'

@@ -8,7 +8,7 @@ import csv
 import heapq
 import json
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from itertools import count
@@ -100,16 +100,12 @@ def draw(rows: Iterable[Mapping], number: int, seed: int) -> list[dict]:
 
 
 def mix(
-    portions: Sequence[Portion],
-    sources: Mapping[str, Iterable[Mapping]] | None = None,
-    exact: bool = True,
-    say: Callable[[str], None] | None = None,
+    portions: Sequence[Portion], sources: Mapping[str, Iterable[Mapping]] | None = None
 ) -> list[dict]:
     """Return the rows of a recipe, shuffled by their hash keys.
 
-    `sources` gives rows in place of the catalog's, by name. With `exact`, a source that holds
-    another number than the recipe states is a DataError; without, `say` is told, and the rows that
-    are there are taken.
+    `sources` gives rows in place of the catalog's, by name. A source that holds another number of
+    rows than the recipe states is a DataError.
 
     >>> rows = [{"instruction": str(i), "input": "", "output": "好"} for i in range(9)]
     >>> mixed = mix([Portion("甲", "train", "sample", 3, 42)], {"甲": rows})
@@ -129,18 +125,14 @@ def mix(
         # A truncated file would make a smaller mixture under the same name.
         if found < part.rows or (part.take == "all" and found > part.rows):
             wanted = f"{part.rows:,}" if part.take == "all" else f"at least {part.rows:,}"
-            words = (
+            raise DataError(
                 f"{part.source} {part.split}: found {found:,} rows, the recipe expects {wanted}. "
-                "Is the file whole, and of the version that the recipe means? "
-                "mix(…, exact=False) takes what is there"
+                "Is the file whole, and of the version that the recipe means? If it is, state its "
+                "rows in a recipe of your own: mix(recipe('mine.tsv'))"
             )
-            if exact:
-                raise DataError(words)
-            (say or print)(words)
         # Another key than the draw's: by the same one, samples would stand in front of all others.
         keyed += [(hash_key(row, f"order {part.seed}"), part.source, row) for row in chosen]
-    keyed.sort(key=itemgetter(0, 1))
-    return [row for _, _, row in keyed]
+    return [row for _, _, row in sorted(keyed, key=itemgetter(0, 1))]
 
 
 def permitted(

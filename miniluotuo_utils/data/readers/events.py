@@ -31,9 +31,14 @@ def fewfc(native: Mapping) -> Iterator[dict]:
                 "expected 1"
             )
         [trigger] = triggers
-        found = {"type": event["type"], "trigger": trigger["name"], "pos": trigger["pos"]}
-        arguments = [mention for mention in mentions if mention is not trigger]
-        events.append(found | {"arguments": arguments})
+        events.append(
+            {
+                "type": event["type"],
+                "trigger": trigger["name"],
+                "pos": trigger["pos"],
+                "arguments": [mention for mention in mentions if mention is not trigger],
+            }
+        )
     yield record(native["content"], events=events) | {"id": native["id"]}
 
 
@@ -55,9 +60,14 @@ def duee(native: Mapping) -> Iterator[dict]:
             pos = place(a["argument"], a.get("argument_start_index"))
             alias = {"alias": a["alias"]} if a.get("alias") else {}
             arguments.append({"name": a["argument"], "role": a["role"], "pos": pos} | alias)
-        pos = place(one["trigger"], one.get("trigger_start_index"))
-        found = {"type": one["event_type"], "trigger": one["trigger"], "pos": pos}
-        events.append(found | {"arguments": arguments})
+        events.append(
+            {
+                "type": one["event_type"],
+                "trigger": one["trigger"],
+                "pos": place(one["trigger"], one.get("trigger_start_index")),
+                "arguments": arguments,
+            }
+        )
     yield record(text, events=events) | {"id": native["id"]}
 
 

@@ -13,8 +13,12 @@ LEAST_SCORE = 4
 
 def row(instruction: str, given: str | None, output: str, **more: object) -> dict:
     """Return an instruction row; a missing input is an empty one."""
-    given = "" if given is None else given
-    return {"instruction": instruction, "input": given, "output": output, **more}
+    return {
+        "instruction": instruction,
+        "input": "" if given is None else given,
+        "output": output,
+        **more,
+    }
 
 
 def alpaca(native: dict) -> Iterator[dict]:

@@ -27,8 +27,7 @@ def cluener(native: dict) -> Iterator[dict]:
         for name, places in names.items()
         for start, end in places
     ]
-    entities.sort(key=lambda e: e["pos"])
-    yield record(native["text"], entities=entities)
+    yield record(native["text"], entities=sorted(entities, key=itemgetter("pos")))
 
 
 def tag_columns(native: Sequence[Sequence[str]], between: str = "") -> Iterator[dict]:
