@@ -5,7 +5,7 @@
 1. Reading all of alpaca-chinese v3 to unified rows, against `json.load` of the same files alone,
    in pairs, the order changing.
 2. Cleaning the same rows with every step, near duplicates and leaks against every evaluation set
-   at hand, in one and in two processes.
+   at hand.
 3. Drawing 150,000 rows out of a file in baike2018qa's format, by default of 1,425,000 lines, made
    here of random words: time and peak memory of a fresh process.
 """
@@ -76,15 +76,11 @@ def cleaning() -> None:
         f"evaluation index: {len(leaks.sentences):,} sentences of {len(sets)} splits "
         f"({len(absent)} splits not at hand) in {built:.1f} s"
     )
-    for processes in (1, 2):
-        start = time.perf_counter()
-        kept, report = clean(rows, against=leaks, processes=processes)
-        seconds = time.perf_counter() - start
-        removed = ", ".join(f"{step} {n}" for step, n in report.removed.items() if n)
-        print(
-            f"cleaning {len(rows):,} rows, {processes} process(es): {seconds:.1f} s, "
-            f"{len(kept):,} left; removed {removed}"
-        )
+    start = time.perf_counter()
+    kept, report = clean(rows, against=leaks)
+    seconds = time.perf_counter() - start
+    removed = ", ".join(f"{step} {n}" for step, n in report.removed.items() if n)
+    print(f"cleaning {len(rows):,} rows: {seconds:.1f} s, {len(kept):,} left; removed {removed}")
 
 
 def sampled(path: Path, count: int) -> None:

@@ -71,11 +71,17 @@ def gpu_memory_gib() -> float:
 
     Asks `nvidia-smi`, so that torch stays unloaded.
     """
-    if not shutil.which("nvidia-smi"):
-        return 0.0
-    query = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
-    answer = subprocess.run(query, capture_output=True, text=True, check=False).stdout.split()
+    query = ("nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits")
+    answer = printed_by(*query).split()
     return float(answer[0]) / 1024 if answer and answer[0].isdigit() else 0.0
+
+
+def printed_by(*command: str, folder: Path | None = None) -> str:
+    """Return what a command prints, "" where its program is not installed."""
+    if not shutil.which(command[0]):
+        return ""
+    run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    return run.stdout.strip()
 
 
 @dataclass
@@ -212,8 +218,7 @@ def chinese_font() -> str | None:
             font_manager.fontManager.addfont(str(file))
             family = font_manager.FontProperties(fname=str(file)).get_name()
     if family:
-        rcParams["font.sans-serif"] = [family, "DejaVu Sans"]
-        rcParams["font.family"] = "sans-serif"
+        rcParams.update({"font.sans-serif": [family, "DejaVu Sans"], "font.family": "sans-serif"})
     rcParams["axes.unicode_minus"] = False
     return family
 
@@ -221,11 +226,7 @@ def chinese_font() -> str | None:
 def commit() -> str | None:
     """Return the clone's short commit, None where there is no clone or no git."""
     root = repository()
-    if root is None or not shutil.which("git"):
-        return None
-    command = ["git", "rev-parse", "--short", "HEAD"]
-    found = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
-    return found.stdout.strip() or None
+    return root and (printed_by("git", "rev-parse", "--short", "HEAD", folder=root) or None)
 
 
 def installed_versions() -> dict[str, str]:

@@ -7,18 +7,16 @@ alone are in `steps`. Shown in notebook 01.
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from operator import itemgetter
 
 from miniluotuo_utils.data.decontamination import Leaks
 from miniluotuo_utils.data.steps import RECORD_STEPS, ROW_STEPS, TEXTS, Step, row_texts
-from miniluotuo_utils.files import DataError, batches, expect
+from miniluotuo_utils.files import DataError, expect
 from miniluotuo_utils.records import TASKS
 from miniluotuo_utils.text import NearDuplicates, folded
 
 NEAR = 0.8  # Jaccard similarity of character 3-grams from which a row counts as a near duplicate
 EXAMPLES = 3  # kept of each step
-CHUNK = 2_000  # rows that a process takes at a time
 
 # Why a row goes: the step's name and what an example shows beside the row. None: it stays.
 Verdict = tuple[str, dict] | None
@@ -50,15 +48,13 @@ def clean(
     steps: Sequence[Step] | None = None,
     near: float | None = NEAR,
     against: Leaks | None = None,
-    processes: int = 1,
 ) -> tuple[list[dict], Report]:
     """Clean rows or records in their order: steps, exact and near duplicates, test sentences.
 
     `steps` are `ROW_STEPS` or `RECORD_STEPS` by the shape of the first row. All fixes come before
     all drops, so cleaning twice changes nothing more. `near` is the similarity from which a row
     repeats an earlier one (rows only; None keeps them). `against` holds the evaluation sentences
-    that no row may contain. The first of several duplicates stays. The result does not depend on
-    `processes`.
+    that no row may contain. The first of several duplicates stays.
 
     >>> row = {"instruction": "问好", "input": "", "output": "你好。", "source": "自写"}
     >>> rows = [row, row | {"instruction": "问好！"}, row | {"instruction": "再见", "output": ""}]
@@ -75,7 +71,7 @@ def clean(
         mended={step.name: 0 for step in steps if step.kind == "fix"},
         removed={step.name: 0 for step in steps if step.kind == "drop"},
     )
-    kept = stepped(rows, sorted(steps, key=lambda step: step.kind == "drop"), report, processes)
+    kept = stepped(rows, sorted(steps, key=lambda step: step.kind == "drop"), report)
 
     # A row that goes for its own faults must not stand as the first of its duplicates.
     if records:
@@ -111,51 +107,23 @@ def checked(rows: Iterable[Mapping]) -> list[Mapping]:
     return rows
 
 
-def stepped(
-    rows: list[Mapping], steps: Sequence[Step], report: Report, processes: int
-) -> list[dict]:
+def stepped(rows: Iterable[Mapping], steps: Sequence[Step], report: Report) -> list[dict]:
     """Return what the steps leave of the rows, in their order, and note what they did."""
-    chunks = list(batches(rows, CHUNK))
-    # Fresh processes: a forked one would take over the locks of the libraries' threads.
-    if processes > 1 and len(chunks) > 1:
-        from concurrent.futures import ProcessPoolExecutor
-        from multiprocessing import get_context
-
-        with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
-            results = list(pool.map(partial(through, steps), chunks))
-    else:
-        results = [through(steps, chunk) for chunk in chunks]
-
-    # Noted here and in the order of the rows, so that processes change nothing.
     kept = []
-    done = (one for chunk in results for one in chunk)
-    for row, (result, fixes, drop) in zip(rows, done, strict=True):
-        for step, became in fixes:
-            report.note(report.mended, step, row=dict(row), became=became)
-        if drop:
-            report.note(report.removed, drop, row=dict(row))
-        else:
-            kept.append(result)
-    return kept
-
-
-def through(
-    steps: Sequence[Step], rows: Sequence[Mapping]
-) -> list[tuple[dict, list[tuple[str, dict]], str]]:
-    """Return each row as the steps left it, with the fixes that changed it and the drop, or ""."""
-    results = []
-    for row in map(dict, rows):
-        fixes, drop = [], ""
+    for original in map(dict, rows):
+        row = original
         for step in steps:
             became = step.function(row)
             if step.kind == "drop" and became:
-                drop = step.name
+                report.note(report.removed, step.name, row=original)
                 break
             if step.kind == "fix" and became != row:
-                fixes.append((step.name, became))
+                report.note(report.mended, step.name, row=original, became=became)
                 row = became
-        results.append((row, fixes, drop))
-    return results
+        # No step dropped it.
+        else:
+            kept.append(row)
+    return kept
 
 
 def sifted(

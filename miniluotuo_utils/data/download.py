@@ -81,8 +81,12 @@ def inside(name: str) -> bool:
     (False, False)
     """
     path = PurePosixPath(name.replace("\\", "/"))
-    stays = bool(path.parts) and not path.is_absolute() and ".." not in path.parts
-    return stays and ":" not in path.parts[0]
+    return (
+        bool(path.parts)
+        and not path.is_absolute()
+        and ".." not in path.parts
+        and ":" not in path.parts[0]
+    )
 
 
 def verify(path: Path, pin: Mapping) -> Path:

@@ -80,7 +80,7 @@ def portion(line: Mapping[str, str | None], place: str) -> Portion:
 def hash_key(row: Mapping, seed: int | str) -> int:
     """Return a 64-bit hash of the seed and of what the row says.
 
-    Rows are sampled and shuffled by it, so that neither the order of files nor processes count.
+    Rows are sampled and shuffled by it, so that the order of files does not count.
     """
     said = [str(seed), *(row[field] for field in TEXTS), json.dumps(row.get("history") or [])]
     data = "\x1f".join(said).encode("utf-8", "surrogatepass")

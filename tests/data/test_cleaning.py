@@ -228,12 +228,6 @@ def test_cleaning_twice_is_cleaning_once(rows):
     assert report.before == report.after + sum(report.removed.values())
 
 
-def test_processes_change_nothing(monkeypatch):
-    """Two processes once finished in another order than they began."""
-    monkeypatch.setattr("miniluotuo_utils.data.cleaning.CHUNK", 7)
-    assert clean(DIRTY, processes=2) == clean(DIRTY, processes=1)
-
-
 def test_near_duplicates_match_exactly_what_jaccard_says():
     """MinHash proposes, the exact similarity decides: no row is lost to a chance collision."""
     texts = [row["output"] for row in DIRTY if row["output"]]
