@@ -10,7 +10,6 @@ import json
 import os
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from hashlib import sha256
 from itertools import chain, islice, product
 from pathlib import Path
@@ -72,16 +71,17 @@ def encoded_dataset(
             f"packed is {packed}, less than max_length {max_length}: a row might not fit"
         )
 
-    # What is there already is read, whoever wrote it.
+    # Files are judged by their beginning: they may be too large to be read once more.
     options = Options(max_length, encoder_decoder, too_long, lossy)
+    sample = list(islice(each_row(rows), CHUNK)) if are_files(rows) else rows
+    check_tokenizer(tokenizer, [row["output"] for row in spread(sample)], options)
+
+    # What is there already is read, whoever wrote it.
     key = content_key(each_row(rows), tokenizer, options, packed)
     entry = None if cache is None else Path(cache) / key
     if entry and (entry / "report.json").is_file():
         return read_entry(entry)
 
-    # Files are judged by their beginning: they may be too large to be read once more.
-    sample = list(islice(each_row(rows), CHUNK)) if are_files(rows) else rows
-    check_tokenizer(tokenizer, [row["output"] for row in spread(sample)], options)
     report = {
         "rows": 0,
         "kept": 0,
@@ -154,7 +154,7 @@ def content_key(
             sorted(tokenizer.all_special_ids),
         ],
         "first": tokenizer("a")["input_ids"],  # what is put first, by a slow tokenizer too
-        "options": asdict(options),
+        "options": options._asdict(),
         "packed": packed,
         "template": [prompt("\0", text, turns) for text, turns in product(("", "\1"), told)],
         "code": [file.read_text(encoding="utf-8") for file in code],
@@ -179,12 +179,12 @@ def encoded_chunks(
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 
-    # Fresh processes: a forked one would take over the locks of the libraries' threads.
-    spawn = get_context("spawn")
-
     # A queue of few tasks: `map` would read the whole file before its first result.
     waiting: deque = deque()
-    with ProcessPoolExecutor(processes, spawn, begin_work, (tokenizer, options)) as pool:
+    # Fresh processes: a forked one would take over the locks of the libraries' threads.
+    with ProcessPoolExecutor(
+        processes, get_context("spawn"), begin_work, (tokenizer, options)
+    ) as pool:
         for number, chunk in chunks:
             waiting.append(pool.submit(work, chunk, number * CHUNK))
             if len(waiting) > 2 * processes:

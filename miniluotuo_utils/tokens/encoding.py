@@ -7,7 +7,7 @@ counted. Shown in notebook 03.
 from __future__ import annotations
 
 import gc
-from collections import Counter
+from collections import Counter, namedtuple
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,24 +28,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 IGNORED = -100  # the label that cross-entropy leaves out
-TOO_LONG = ("drop", "cut_input", "error")
-LOSSY = ("drop", "keep")
+POLICIES = {"too_long": ("drop", "cut_input", "error"), "lossy": ("drop", "keep")}
 
-
-@dataclass(frozen=True)
-class Options:
-    """How rows become ids. Raises ValueError for a policy that does not exist."""
-
-    max_length: int = 512
-    encoder_decoder: bool = False
-    too_long: str = "drop"
-    lossy: str = "drop"
-
-    def __post_init__(self) -> None:
-        for name, known in (("too_long", TOO_LONG), ("lossy", LOSSY)):
-            found = getattr(self, name)
-            if found not in known:
-                raise ValueError(f"{name} is {found!r}; expected one of {', '.join(known)}")
+# How rows become ids; types, defaults and their meaning stand at `encode`.
+Options = namedtuple("Options", "max_length encoder_decoder too_long lossy")
 
 
 @dataclass
@@ -112,7 +98,12 @@ def encode(
 def check_tokenizer(
     tokenizer: PreTrainedTokenizerBase, answers: Sequence[str], options: Options
 ) -> None:
-    """Raise ValueError for a tokenizer that no row could be encoded with."""
+    """Raise ValueError for options or a tokenizer that no row could be encoded with."""
+    for policy, known in POLICIES.items():
+        found = getattr(options, policy)
+        if found not in known:
+            raise ValueError(f"{policy} is {found!r}; expected one of {', '.join(known)}")
+
     name = name_of(tokenizer)
     if tokenizer.eos_token_id is None:
         sep = tokenizer.sep_token

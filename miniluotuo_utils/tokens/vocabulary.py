@@ -150,9 +150,8 @@ def spread(items: Sequence, count: int = SAMPLE) -> list:
     >>> spread("abcdefgh", 4)
     ['a', 'c', 'e', 'g']
     """
-    if len(items) <= count:
-        return list(items)
-    return [items[i * len(items) // count] for i in range(count)]
+    size = min(count, len(items))
+    return [items[i * len(items) // size] for i in range(size)]
 
 
 def refuse_lossy(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> None:
