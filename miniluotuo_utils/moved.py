@@ -50,7 +50,6 @@ MOVED = {
     "ie.instructions": ("ie.schema", "Schema distinct field_of labels schema_of"),
     "records": ("files", "DataError batches expect iter_jsonl read_jsonl write_jsonl"),
     "runtime": ("files", "file_sha256 put_in_place remove written_whole"),
-    "students.finetune": ("students.training", "Training"),
     "students.zoo": ("students.loading", "Student fingerprint load_student trained_student"),
 }
 NAMES: dict[str, dict[str, str]] = {}

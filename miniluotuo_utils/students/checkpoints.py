@@ -10,7 +10,6 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +20,19 @@ from miniluotuo_utils.students.training import Options, Training
 
 
 def settings_of(student: Student, options: Options, rows: Sequence[Mapping]) -> dict[str, Any]:
-    """Return what tells one training from another, as JSON keeps it.
+    """Return what tells one training from another, all of which JSON keeps as it is.
 
     The student's name and fingerprint, its bits, how many processes, the options, and the rows.
     """
     ids = json.dumps([[row["input_ids"], row["labels"]] for row in rows])
-    settings = {
-        **asdict(options),
+    return {
+        **options._asdict(),
         "student": student.name,
         "weights": fingerprint(student),
         "four_bits": bool(getattr(student.model, "is_loaded_in_4bit", False)),
         "processes": world_size(),
         "rows": hashlib.sha256(ids.encode()).hexdigest(),
     }
-    return json.loads(json.dumps(settings))
 
 
 def open_folder(folder: Path, settings: Mapping, training: Training) -> Path:

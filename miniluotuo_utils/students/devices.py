@@ -10,7 +10,7 @@ import timeit
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,18 +101,18 @@ def known_peak(name: str) -> float | None:
     return next((peak for part, peak in PEAK_FLOPS.items() if part in name), None)
 
 
-@lru_cache(maxsize=4)
-def measured_peak(dtype: str = "float32", size: int = 1024, tries: int = 5) -> float:
-    """Return the FLOP/s of this processor on one `size`³ matrix product, best of `tries`.
+@cache
+def measured_peak(dtype: str = "float32") -> float:
+    """Return the FLOP/s of this processor on one product of 1024² matrices, best of five.
 
     A CPU's share is taken of this, since no data sheet says.
     """
     import torch
 
     # Not random: drawing would move the generator that dropout uses. The first product prepares.
-    a = torch.ones(size, size, dtype=getattr(torch, dtype))
+    a = torch.ones(1024, 1024, dtype=getattr(torch, dtype))
     a @ a
-    return 2 * size**3 / min(timeit.repeat(lambda: a @ a, number=1, repeat=tries))
+    return 2 * 1024**3 / min(timeit.repeat(lambda: a @ a, number=1, repeat=5))
 
 
 def peak_of(device: torch.device) -> tuple[float | None, str]:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import copy
 import json
+from collections import namedtuple
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache, wraps
 from typing import TYPE_CHECKING, Any
 
+from miniluotuo_utils.students.internals import linear_types
 from miniluotuo_utils.students.methods import METHODS, RANK
 
 if TYPE_CHECKING:
@@ -47,29 +48,14 @@ def kept_by_configuration(function: Callable) -> Callable:
     return asked
 
 
-@dataclass(frozen=True)
-class Anatomy:
-    """What a model consists of, in numbers of weights.
-
-    `parameters` counts tied weights once. The linear layers but the output layer are `source`,
-    which run on the prompt's tokens of an encoder–decoder and on all tokens elsewhere, and
-    `target`, which run on the answer's. `widest` is the largest of them, `layers` their number and
-    `ends` the sum of their inputs and outputs. `head` is the output layer, with `vocabulary` rows.
-    """
-
-    parameters: int
-    source: int
-    target: int
-    widest: int
-    layers: int
-    ends: int
-    head: int
-    vocabulary: int
-
-    @property
-    def linear(self) -> int:
-        """Weights of all linear layers but the output layer: what QLoRA stores in 4 bits."""
-        return self.source + self.target
+# What a model consists of, in numbers of weights. `parameters` counts tied weights once. `linear`
+# are all linear layers but the output layer: what QLoRA stores in 4 bits. Of these, `source` run on
+# the prompt's tokens of an encoder–decoder and on all tokens elsewhere, and `target` on the
+# answer's. `widest` is the largest of them, `layers` their number and `ends` the sum of their
+# inputs and outputs. `head` is the output layer, with `vocabulary` rows.
+Anatomy = namedtuple(
+    "Anatomy", "parameters linear source target widest layers ends head vocabulary"
+)
 
 
 @kept_by_configuration
@@ -83,7 +69,6 @@ def anatomy(config: PreTrainedConfig) -> Anatomy:
     >>> small.linear == 12 * 12 * 768**2  # layers × (attention 4 + MLP 8) × width²
     True
     """
-    from miniluotuo_utils.students.internals import linear_types
     from miniluotuo_utils.students.meta import meta_model
 
     model = meta_model(config)
@@ -99,6 +84,7 @@ def anatomy(config: PreTrainedConfig) -> Anatomy:
         target = sum(w.numel() for name, w in linear.items() if not on_source(name))
     return Anatomy(
         parameters=sum(p.numel() for p in model.parameters()),
+        linear=sum(sizes),
         source=sum(sizes) - target,
         target=target,
         widest=max(sizes),
@@ -126,12 +112,12 @@ def on_source(name: str) -> bool:
 
 
 @kept_by_configuration
-def trainable_parameters(config: PreTrainedConfig, method: str, rank: int = RANK) -> int:
+def trainable_parameters(config: PreTrainedConfig, method: str) -> int:
     """Return how many parameters a method of `finetune` trains; ValueError for an unknown method.
 
     >>> from transformers import GPT2Config
     >>> layer = 768 * 4 + 768 * 2 + 768 * 5 * 2  # inputs + outputs: c_attn, c_proj, c_fc, c_proj
-    >>> trainable_parameters(GPT2Config(), "lora", 16) == 12 * 16 * layer
+    >>> trainable_parameters(GPT2Config(), "lora") == 12 * RANK * layer
     True
     """
     from miniluotuo_utils.students.meta import adapted, meta_model
@@ -139,10 +125,10 @@ def trainable_parameters(config: PreTrainedConfig, method: str, rank: int = RANK
     if method not in METHODS:
         raise ValueError(f"method is {method!r}; expected one of {', '.join(METHODS)}")
     if method in ("lora", "qlora"):
-        return rank * anatomy(config).ends
+        return RANK * anatomy(config).ends
     # AdaLoRA starts at 1.5 × rank and has a third factor, the singular values.
     if method == "adalora":
-        return rank * 3 // 2 * (anatomy(config).ends + anatomy(config).layers)
+        return RANK * 3 // 2 * (anatomy(config).ends + anatomy(config).layers)
     # All weights, or virtual tokens, which PEFT itself makes of few parameters.
     model = adapted(meta_model(config), method)
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
@@ -219,26 +205,20 @@ def flops_per_token(
     length: int,
     method: str = "full",
     checkpointing: bool = False,
-    supervised_share: float = 1.0,
-    target_length: int | None = None,
 ) -> float:
-    """Return the FLOPs of training per token, for rows of `length` tokens of which
-    `supervised_share` go through the output layer.
+    """Return the FLOPs of training per token, for rows of `length` tokens that all go through the
+    output layer.
 
-    For an encoder–decoder: per source token, with answers of `target_length` tokens (as long as the
-    source where not given), which are all supervised. GPT-2 3.5 B (30 layers × 3072) at 1,024
-    tokens: 22.4 GFLOP in full, 15.5 with LoRA of rank 16.
+    For an encoder–decoder: per source token, with answers as long as the source. GPT-2 3.5 B (30
+    layers × 3072) at 1,024 tokens: 22.4 GFLOP in full, 15.5 with LoRA of rank 16.
 
     >>> from transformers import GPT2Config
     >>> large = GPT2Config(n_layer=30, n_embd=3072, n_head=32, vocab_size=50304)
     >>> [round(flops_per_token(large, 1024, method) / 1e9, 1) for method in ("full", "lora")]
     [22.4, 15.5]
     """
-    if not config.is_encoder_decoder:
-        return training_flops(config, 1, supervised_share, length, method, checkpointing)
-    answer = length if target_length is None else target_length
-    share = answer / length
-    return training_flops(config, 1, share, length, method, checkpointing, share, answer)
+    answers = (1, length) if config.is_encoder_decoder else (0, 0)
+    return training_flops(config, 1, 1, length, method, checkpointing, *answers)
 
 
 def training_memory(
@@ -247,7 +227,6 @@ def training_memory(
     length: int = 1024,
     batch: int = 1,
     checkpointing: bool = False,
-    supervised_share: float = 1.0,
     half: bool = True,
 ) -> dict[str, int]:
     """Return the bytes that training takes at its peak, by part: weights, gradients, optimizer,
@@ -255,29 +234,27 @@ def training_memory(
 
     It is what `finetune` does: trained weights, their gradients and AdamW's two moments in float32.
     `half` means autocast on a GPU to bfloat16 or float16; without it everything is float32. Logits
-    are made for `supervised_share` of the positions. Activations are not guessed: see
-    `activation_memory`. The peak is the start of the second backward of an accumulated step, when
-    everything is there at once; without accumulation the gradients take the room that activations
-    leave. Left out: what CUDA itself takes (about half a GiB) and the allocator's gaps. Compared
-    with measurement by benchmarks/planner_check.py: so far in float32 on a CPU; on a GPU it was not
-    measured.
+    are made for every position. Activations are not guessed: see `activation_memory`. The peak is
+    the start of the second backward of an accumulated step, when everything is there at once;
+    without accumulation the gradients take the room that activations leave. Left out: what CUDA
+    itself takes (about half a GiB) and the allocator's gaps. Compared with measurement by
+    benchmarks/planner_check.py: so far in float32 on a CPU; on a GPU it was not measured.
     """
     trained, vocabulary = trainable_parameters(config, method), anatomy(config).vocabulary
     per_row, copies = activation_memory(config, method, length, half)
     if checkpointing:
         per_row = checkpointed(config, method, length, half, per_row)
 
-    # There the model makes its logits itself, in its own precision and for every position.
+    # There the model makes its logits itself too, in its own precision.
     own = 0
     if config.is_encoder_decoder or method not in ("full", "lora", "qlora"):
         own = 2 if half else 4
-    logits = batch * length * vocabulary * (LOGIT_BYTES * supervised_share + own)
     parts = {
         "weights": int(weight_bytes(config, method, half) + copies),
         "gradients": 4 * trained,
         "optimizer": 8 * trained,
         "activations": int(batch * per_row),
-        "logits": int(logits),
+        "logits": batch * length * vocabulary * (LOGIT_BYTES + own),
     }
     return parts | {"total": sum(parts.values())}
 

@@ -11,24 +11,25 @@ import random
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from miniluotuo_utils.files import write_jsonl, written_whole
-from miniluotuo_utils.moved import names as moved_names
-from miniluotuo_utils.runtime import peak_memory_mib
 from miniluotuo_utils.students.checkpoints import last_checkpoint, open_folder, settings_of
 from miniluotuo_utils.students.devices import memory_of, quiet, world_size
+from miniluotuo_utils.students.estimate import training_memory
 from miniluotuo_utils.students.internals import load_checkpoint, tied_names
 from miniluotuo_utils.students.loading import Student
 from miniluotuo_utils.students.loop import build_trainer, four_bits_on_cpu, trainer_arguments
 from miniluotuo_utils.students.methods import METHODS, RANK, TOKENS, VIRTUAL, attach, peak_rate
+from miniluotuo_utils.students.planner import advice
 from miniluotuo_utils.students.training import Options, Schedule, Throughput, Training
 from miniluotuo_utils.tokens import IGNORED, collate, encode, pack
 
 REPORTERS = ("none", "tensorboard", "trackio")  # none of them asks for a key
+# Options that are more than 0 or left out.
+AMOUNTS = "epochs max_steps minutes batch_size accumulate learning_rate max_length rank checkpoints"
 
 
 def finetune(
@@ -121,11 +122,7 @@ def refuse(student: Student, options: Options, report_to: str, folder: Path | No
     """Raise ValueError for what cannot be trained, before anything is loaded or encoded."""
     method = options.method
     cut_up = os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true"
-    amounts = (
-        "epochs max_steps minutes batch_size accumulate learning_rate max_length rank checkpoints"
-    )
-    amounts = {name: getattr(options, name) for name in amounts.split()}
-    loggers = ", ".join(REPORTERS)
+    amounts = {name: getattr(options, name) for name in AMOUNTS.split()}
 
     # Whether a rule is broken, and what is said then; the first one is told.
     rules = [
@@ -148,7 +145,10 @@ def refuse(student: Student, options: Options, report_to: str, folder: Path | No
             f"{student.name} with method {method!r} cannot be cut up by FSDP "
             "(shared embeddings, changing ranks): use ddp.yaml",
         ),
-        (report_to not in REPORTERS, f"report_to is {report_to!r}; expected one of {loggers}"),
+        (
+            report_to not in REPORTERS,
+            f"report_to is {report_to!r}; expected one of {', '.join(REPORTERS)}",
+        ),
         (
             report_to in REPORTERS[1:] and not find_spec(report_to),
             f"report_to is {report_to!r}, which is not installed: pip install {report_to}",
@@ -290,14 +290,11 @@ def planned_steps(rows: int, batch_size: int, accumulate: int, epochs: float) ->
 
 def settled(student: Student, options: Options, length: int) -> Options:
     """Fill in what was left open: the learning rate, and whether to recompute activations."""
-    rate, checkpointing = options.learning_rate, options.checkpointing
+    method, checkpointing = options.method, options.checkpointing
     if checkpointing is None:
-        checkpointing = needs_checkpointing(student, options.method, length, options.batch_size)
-    return replace(
-        options,
-        learning_rate=rate or peak_rate(student, options.method),
-        checkpointing=checkpointing,
-    )
+        checkpointing = needs_checkpointing(student, method, length, options.batch_size)
+    rate = options.learning_rate or peak_rate(student, method)
+    return options._replace(learning_rate=rate, checkpointing=checkpointing)
 
 
 def needs_checkpointing(student: Student, method: str, length: int, batch_size: int) -> bool:
@@ -306,10 +303,7 @@ def needs_checkpointing(student: Student, method: str, length: int, batch_size: 
     device = student.model.device
     if method in VIRTUAL or device.type != "cuda":
         return False
-    from miniluotuo_utils.students.estimate import training_memory
-
-    config = student.model.config
-    needed = training_memory(config, method, length, batch_size, checkpointing=False)
+    needed = training_memory(student.model.config, method, length, batch_size)
     return needed["total"] > 0.9 * memory_of(device)
 
 
@@ -346,13 +340,10 @@ def train(trainer: Any, checkpoint: Path | None, planned: int) -> None:
     if hasattr(student.model, "peft_config"):
         student.model.peft_config["default"].base_model_name_or_path = student.name
     training.seconds = time.time() - trainer.schedule.started
-    training.peak_mib = peak_memory_mib()
 
 
 def memory_advice(trainer: Any) -> str:
     """Say what to change where memory ran out."""
-    from miniluotuo_utils.students.planner import advice
-
     model, meter, asked = trainer.record.student.model, trainer.record.meter, trainer.args
     return advice(
         model.config,
@@ -368,7 +359,7 @@ def memory_advice(trainer: Any) -> str:
 
 
 def save(
-    student: Student, folder: Path, log: Sequence[Mapping] = (), state: Mapping | None = None
+    student: Student, folder: Path | str, log: Sequence[Mapping] = (), state: Mapping | None = None
 ) -> Path:
     """Write a student (or its adapter) as safetensors with its tokenizer and its log.
 
@@ -376,14 +367,13 @@ def save(
     `Training.state`: the whole weights of a training that cut them over several processes.
     Raises ValueError where `folder` holds something other than a student.
     """
+    folder = Path(folder)
     check_target(folder)
-    how: dict[str, Any] = {} if state is None else {"state_dict": state}
     # Else PEFT asks the hub about the base.
-    if hasattr(student.model, "peft_config"):
-        how["save_embedding_layers"] = False
+    alone = {"save_embedding_layers": False} if hasattr(student.model, "peft_config") else {}
     with written_whole(folder) as whole, quiet():
         whole.mkdir(parents=True)
-        student.model.save_pretrained(whole, **how)
+        student.model.save_pretrained(whole, state_dict=state, **alone)
         student.tokenizer.save_pretrained(whole)
         # PEFT's card names the base by its path on this machine.
         (whole / "README.md").unlink(missing_ok=True)
@@ -419,6 +409,3 @@ def merge(student: Student) -> Student:
             "keep the adapter folder, load_student reads it"
         )
     return Student(student.name, student.model.merge_and_unload().eval(), student.tokenizer)
-
-
-__getattr__ = moved_names(__name__)

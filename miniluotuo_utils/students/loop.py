@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from miniluotuo_utils.students.devices import half
 from miniluotuo_utils.students.internals import cpu_computes_bf16, use_one_gpu
 from miniluotuo_utils.students.loading import Student
 from miniluotuo_utils.students.methods import VIRTUAL, train_in_float32
@@ -239,14 +240,13 @@ def trainer_arguments(student: Student, options: Options, folder: str, report_to
     Precision: bfloat16 where the device computes it itself (a T4 and most CPUs only imitate it),
     float16 with a scaler on other GPUs, float32 on other CPUs.
     """
-    import torch
     from trl import SFTConfig
 
     # Beside the folder, which goes when the training is done.
     if report_to == "tensorboard":
         os.environ["TENSORBOARD_LOGGING_DIR"] = str(Path(folder).with_suffix(".tensorboard"))
     cuda = student.model.device.type == "cuda"
-    bf16 = torch.cuda.is_bf16_supported(including_emulation=False) if cuda else cpu_computes_bf16()
+    bf16 = half("cuda") == "bfloat16" if cuda else cpu_computes_bf16()
     arguments = SFTConfig(
         output_dir=folder,
         num_train_epochs=options.epochs,
@@ -293,15 +293,22 @@ def build_trainer(
     journal: Path | None,
     show: Callable[[Training], None] | None,
 ) -> Any:
-    """Return a trainer that fills `training`, adds its lines to `journal`, and calls `show`."""
-    from datasets import Dataset
-    from transformers import PrinterCallback, ProgressCallback
+    """Return a trainer that fills `training`, adds its lines to `journal`, and calls `show`.
 
+    It is the library's trainer with `Step` in front of it, and is made here because importing TRL
+    takes seconds: whoever only measures a loss with `summed_loss` would wait for it.
+    """
+    from datasets import Dataset
+    from transformers import PrinterCallback, Trainer, TrainerCallback
+    from trl import SFTTrainer
+
+    library = Trainer if training.student.encoder_decoder else SFTTrainer
+    kind = type("StudentTrainer", (Step, library, TrainerCallback), {})
     student, pad_id = training.student, training.student.tokenizer.pad_token_id
     if arguments.world_size > 1:
         size = arguments.per_device_train_batch_size * arguments.world_size
         rows = evened(rows, size, pad_id)
-    trainer = trainer_class(student.encoder_decoder)(
+    trainer = kind(
         training=training,
         schedule=schedule,
         journal=journal,
@@ -315,18 +322,4 @@ def build_trainer(
     )
     # `show` is what a reader sees.
     trainer.remove_callback(PrinterCallback)
-    trainer.remove_callback(ProgressCallback)
     return trainer
-
-
-def trainer_class(encoder_decoder: bool) -> type:
-    """Return the library's trainer with `Step` in front of it.
-
-    Made when it is asked for: importing TRL takes seconds, and whoever only measures a loss with
-    `summed_loss` would wait for it.
-    """
-    from transformers import Trainer, TrainerCallback
-    from trl import SFTTrainer
-
-    library = Trainer if encoder_decoder else SFTTrainer
-    return type("StudentTrainer", (Step, library, TrainerCallback), {})

@@ -36,12 +36,12 @@ def meta_model(config: PreTrainedConfig) -> Any:
         return auto.from_config(config, dtype=torch.float32)
 
 
-def adapted(model: Any, method: str, rank: int = RANK) -> Any:
+def adapted(model: Any, method: str) -> Any:
     """Return a meta model as `method` trains it: all its weights, or frozen with PEFT's adapter."""
     if method == "full":
         return model
     with quiet(), torch.random.fork_rng(devices=[]):
-        chosen = peft_config(model.config, method, steps=100, rank=rank)
+        chosen = peft_config(model.config, method, steps=100, rank=RANK)
         return get_peft_model(model, chosen, low_cpu_mem_usage=True)
 
 

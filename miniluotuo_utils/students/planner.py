@@ -8,7 +8,6 @@ In: a student's name or configuration, a method, a length, a GPU. Out: a verdict
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from miniluotuo_utils.students.devices import GIB, known_peak, measured_peak, memory_of
@@ -35,23 +34,16 @@ TOKENS_PER_ROW = {"gpt2": 248.2, "chinese": 143.6}
 CHEAPER = {"full": ("lora", "qlora"), "lora": ("qlora",), "adalora": ("lora", "qlora")}
 
 
-@dataclass(frozen=True)
-class Gpu:
-    """A GPU: its name in `devices.PEAK_FLOPS`, and its usable memory, under the nominal size."""
-
-    name: str
-    gib: int
-
-
-GPUS: dict[str, Gpu] = {
-    "t4": Gpu(name="T4", gib=15),
-    "v100": Gpu(name="V100", gib=16),
-    "l4": Gpu(name="L4", gib=22),
-    "rtx4090": Gpu(name="RTX 4090", gib=23),
-    "a100-40": Gpu(name="A100", gib=39),
-    "a100-80": Gpu(name="A100", gib=79),
-    "h100": Gpu(name="H100", gib=79),
-    "h200": Gpu(name="H200", gib=139),
+# A GPU's name in `devices.PEAK_FLOPS`, and its usable memory, under the nominal size.
+GPUS: dict[str, dict[str, Any]] = {
+    "t4": {"name": "T4", "gib": 15},
+    "v100": {"name": "V100", "gib": 16},
+    "l4": {"name": "L4", "gib": 22},
+    "rtx4090": {"name": "RTX 4090", "gib": 23},
+    "a100-40": {"name": "A100", "gib": 39},
+    "a100-80": {"name": "A100", "gib": 79},
+    "h100": {"name": "H100", "gib": 79},
+    "h200": {"name": "H200", "gib": 139},
 }
 
 
@@ -63,7 +55,7 @@ def room_and_peak(gpu: str) -> tuple[int, float]:
         return int(0.9 * memory_of("cpu")), measured_peak()
     if gpu not in GPUS:
         raise ValueError(f"gpu is {gpu!r}; expected one of {', '.join(GPUS)} or cpu")
-    return GPUS[gpu].gib * GIB - RESERVE, known_peak(GPUS[gpu].name) or 0.0
+    return GPUS[gpu]["gib"] * GIB - RESERVE, known_peak(GPUS[gpu]["name"]) or 0.0
 
 
 def largest_batch(

@@ -6,9 +6,10 @@ In: batches, losses and wall time. Out: one line per step, and rates for `run.js
 from __future__ import annotations
 
 import time
+from collections import namedtuple
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from miniluotuo_utils.runtime import peak_memory_mib
 from miniluotuo_utils.students.devices import peak_of, world_size
@@ -26,26 +27,13 @@ FALL = 0.5
 LONGEST_RISE = 20  # steps, where minutes end the training and nobody knows how many steps fit
 
 
-@dataclass(frozen=True)
-class Options:
-    """What `finetune` was asked for; the defaults and their meaning stand there.
-
-    A training that goes on from a folder must have the options that its `settings.json` holds.
-    """
-
-    method: str
-    epochs: float
-    max_steps: int | None
-    minutes: float | None
-    max_length: int
-    batch_size: int
-    accumulate: int
-    learning_rate: float | None
-    rank: int
-    evaluation: float
-    checkpointing: bool | None
-    seed: int
-    checkpoints: int
+# What `finetune` was asked for; types, defaults and their meaning stand there. A training that goes
+# on from a folder must have the options that its `settings.json` holds.
+Options = namedtuple(
+    "Options",
+    "method epochs max_steps minutes max_length batch_size accumulate learning_rate rank "
+    "evaluation checkpointing seed checkpoints",
+)
 
 
 @dataclass
@@ -106,13 +94,8 @@ class Schedule:
 
 RATES = ("tokens_per_second", "supervised_per_second", "mfu")
 
-
-class Mark(NamedTuple):
-    """What was counted until one moment."""
-
-    seconds: float
-    tokens: int = 0
-    supervised: int = 0
+# What was counted until one moment.
+Mark = namedtuple("Mark", "seconds tokens supervised", defaults=(0, 0))
 
 
 class Throughput:
@@ -130,7 +113,7 @@ class Throughput:
         length: int,
         method: str,
         device: torch.device,
-        pad_id: int | None = None,
+        pad_id: int,
     ) -> None:
         self.config, self.length, self.method = config, length, method
         self.device, self.pad_id = device, pad_id
@@ -149,13 +132,7 @@ class Throughput:
         ids, labels = inputs["input_ids"], inputs["labels"]
         both, mask = self.config.is_encoder_decoder, inputs.get("attention_mask")
         wanted = labels != IGNORED
-
-        if mask is not None and mask.shape == ids.shape:
-            real = mask != 0
-        elif self.pad_id is None:
-            real = torch.ones_like(ids, dtype=torch.bool)
-        else:
-            real = ids != self.pad_id
+        real = ids != self.pad_id if mask is None else mask != 0
 
         # A decoder's answer stands in its ids, and nothing predicts a row's first token. An
         # encoder–decoder's answer is a sequence of its own, whose first token is predicted too.
@@ -253,7 +230,6 @@ class Training:
     seconds: float = 0.0
     trainable: int = 0  # parameters
     dropped: dict[str, int] = field(default_factory=dict)  # reason -> rows left out
-    peak_mib: dict[str, int] = field(default_factory=dict)
     state: dict | None = None  # the gathered weights, where FSDP had cut them over processes
 
     @property
@@ -266,11 +242,6 @@ class Training:
         """Tokens seen, without padding."""
         return self.log[-1]["tokens"] if self.log else 0
 
-    @property
-    def supervised(self) -> int:
-        """Tokens that the loss was computed on."""
-        return self.log[-1]["supervised"] if self.log else 0
-
     def metrics(self) -> dict[str, Any]:
         """Return the numbers as one flat dict, for `run.json` and tables."""
         losses = [line["loss"] for line in self.log] or [None]
@@ -279,7 +250,7 @@ class Training:
             "steps": self.steps,
             "train_seconds": self.seconds,
             "tokens": self.tokens,
-            "supervised_tokens": self.supervised,
+            "supervised_tokens": self.log[-1]["supervised"] if self.log else 0,
             "trainable_parameters": self.trainable,
             "parameters": self.student.parameters,
             "dropped": self.dropped,

@@ -57,7 +57,7 @@ def test_the_loss_falls_and_the_metrics_agree(trained):
     assert metrics["steps"] == len(trained.log)
     encoded = encode(ROWS, trained.student.tokenizer, 128)
     first_tokens = len(encoded.rows)  # of each packed row the first token is predicted by none
-    assert trained.supervised == 3 * encoded.supervised, first_tokens
+    assert metrics["supervised_tokens"] == 3 * encoded.supervised, first_tokens
     assert trained.tokens == 3 * sum(len(r["input_ids"]) for r in encoded.rows), first_tokens
     assert metrics["trainable_parameters"] == metrics["parameters"] == trained.student.parameters
 
@@ -73,6 +73,14 @@ def test_a_saved_student_is_the_same_under_plain_transformers(trained, tmp_path)
     assert {p.suffix for p in folder.iterdir()} <= {".json", ".jsonl", ".safetensors", ".jinja"}
     assert len((folder / "training.jsonl").read_text().splitlines()) == trained.steps
     assert str(tmp_path) not in "".join(p.read_text() for p in folder.glob("*.json"))
+
+
+def test_a_folder_may_be_given_as_text(trained, tmp_path, monkeypatch):
+    """The README's `save(student, "my-student", training.log)` failed: a text has no `is_dir`."""
+    monkeypatch.chdir(tmp_path)
+    folder = save(trained.student, "my-student", trained.log)
+    assert folder.resolve() == tmp_path / "my-student"
+    assert load_student("my-student").parameters == trained.student.parameters
 
 
 ARCHITECTURES = ("tiny", "qwen2.5-0.5b", "bloom-560m", "t5-61m")
@@ -170,7 +178,7 @@ def test_every_student_of_the_zoo_is_trained_and_generates(name):
         small(name), ROWS[:9], max_steps=2, batch_size=4, max_length=256, learning_rate=1e-3
     )
     assert len(training.log) == 2
-    assert training.supervised > 0
+    assert training.metrics()["supervised_tokens"] > 0
     assert isinstance(generate(training.student, [prompt("数到三")], max_new_tokens=4)[0], str)
 
 
@@ -228,7 +236,7 @@ def test_accumulated_steps_equal_one_large_step():
 
     whole, parts = run(8, 1), run(2, 4)
     assert abs(whole.log[-1]["loss"] - parts.log[-1]["loss"]) < 0.02
-    assert whole.supervised == parts.supervised
+    assert whole.metrics()["supervised_tokens"] == parts.metrics()["supervised_tokens"]
 
 
 def test_an_evaluation_split_never_exceeds_the_data():
@@ -424,7 +432,7 @@ def test_two_processes_train_like_one(tmp_path):
     assert len(log) == 6
     assert not (tmp_path / "two.training").exists()
     assert len(two.stdout.splitlines()) == 1
-    assert json.loads(two.stdout)["supervised_tokens"] == one.supervised
+    assert json.loads(two.stdout)["supervised_tokens"] == one.metrics()["supervised_tokens"]
     again = load_student(tmp_path / "two")
     assert (logits(again) - logits(load_student(tmp_path / "one"))).abs().max() < 0.1
 
