@@ -11,6 +11,7 @@ import json
 from hashlib import sha256
 
 from miniluotuo_utils.students.devices import GIB
+from miniluotuo_utils.students.estimate import layers_of
 from miniluotuo_utils.students.zoo import KEPT, ZOO, Spec
 
 
@@ -25,8 +26,6 @@ def zoo_table() -> list[dict[str, str]]:
 
 def zoo_row(name: str, spec: Spec, memory: dict) -> dict[str, str]:
     """Return one row of `zoo_table`, without memory that was computed for another configuration."""
-    from miniluotuo_utils.students.estimate import layers_of
-
     config = spec.config()
     layers = "+".join(str(number) for number in layers_of(config) if number)
     current = memory.get("configuration") == fingerprint(spec)

@@ -76,16 +76,13 @@ def prompt_ids(
     ids = tokenised(tokenizer, prompts)
     if encoder_decoder:
         return [[*row, tokenizer.eos_token_id] for row in ids]
-    start = start_ids(tokenizer)
-    return [start + row for row in ids] if start else ids
 
-
-def start_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Return the special tokens that a vocabulary itself puts before a text to be continued."""
+    # What the vocabulary itself puts before a text shows on one letter.
     framed = tokenizer("a", add_special_tokens=True)["input_ids"]
     alone = tokenised(tokenizer, ["a"])[0]
     first = next((i for i in range(len(framed)) if framed[i : i + len(alone)] == alone), 0)
-    return [i for i in framed[:first] if i != tokenizer.cls_token_id]
+    start = [i for i in framed[:first] if i != tokenizer.cls_token_id]
+    return [start + row for row in ids]
 
 
 def text_of(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
