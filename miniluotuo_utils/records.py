@@ -148,8 +148,8 @@ def map_mentions(
         return new
 
     # Only the task's field is walked: an id or a source may look like a type but is not one.
-    there = [field for field in TASKS.values() if record.get(field) is not None]
-    return {**record, **{field: walk(record[field]) for field in there}}
+    fields = TASKS.values()
+    return {key: walk(value) if key in fields else value for key, value in record.items()}
 
 
 def check_mention(sentence: str, thing: object, place: str) -> None:

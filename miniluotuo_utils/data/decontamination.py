@@ -14,7 +14,6 @@ from miniluotuo_utils.files import batches
 from miniluotuo_utils.text import NearDuplicates, folded, rolling
 
 GRAM = 13  # characters, after folding; shorter sentences are found as a whole only
-NEAR = 0.8
 # Of a sentence's 13-grams that a text must hold: one alone may be a common phrase, such as an
 # official's title.
 SHARE = 0.5
@@ -40,7 +39,7 @@ class Leaks:
             {"source": name, "sentence": text} for name, texts in sets.items() for text in texts
         ]
         keys = [folded(one["sentence"]) for one in self.sentences]
-        self.near = NearDuplicates(NEAR)
+        self.near = NearDuplicates()
         self.near.add(keys)
         # Sorted, so that a binary search finds all sentences of a 13-gram at once.
         hashes, owners = grams(keys)

@@ -35,8 +35,9 @@ def downloaded(names: Sequence[str], mirror: Path | None = None) -> Iterator[str
         place = f", in {mirror}" if mirror else ""
         yield f"{card.name}: {len(card.pins)} files, {card.state}{place}"
     if missing:
-        heading = f"{len(missing)} of {len(cards)} data sets are not whole:"
-        raise FileNotFoundError("\n  ".join([heading, *missing]))
+        raise FileNotFoundError(
+            "\n  ".join([f"{len(missing)} of {len(cards)} data sets are not whole:", *missing])
+        )
     if mirror:
         yield f'to use it: MINILUOTUO_MIRROR="{mirror.resolve()}"'
 

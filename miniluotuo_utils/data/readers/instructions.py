@@ -63,8 +63,10 @@ def coig(native: dict) -> Iterator[dict]:
         yield row(native["trans_instruction"], native["trans_input"], native["trans_output"])
     elif any(key.startswith("round_") for key in native):
         # round_10 comes after round_9.
-        rounds = [key for key in native if key.startswith("round_")]
-        rounds.sort(key=lambda key: int(key.removeprefix("round_")))
+        rounds = sorted(
+            (key for key in native if key.startswith("round_")),
+            key=lambda key: int(key.removeprefix("round_")),
+        )
         *earlier, last = [[native[key]["prompt"], native[key]["response"]] for key in rounds]
         yield row(last[0], "", last[1], **({"history": earlier} if earlier else {}))
     else:

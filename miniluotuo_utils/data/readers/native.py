@@ -49,9 +49,13 @@ def text_lines(path: Path) -> Iterator[tuple[int, str | DataError]]:
     with open(path, "rb") as file:
         for number, line in enumerate(iter(partial(file.readline, LONGEST_LINE + 1), b""), 1):
             if len(line) > LONGEST_LINE:
-                most = f"longer than {LONGEST_LINE >> 20} MiB"
-                fault = f"{most}, the rest of the file was not read; is it one record per line?"
-                yield number, DataError(fault)
+                yield (
+                    number,
+                    DataError(
+                        f"longer than {LONGEST_LINE >> 20} MiB, the rest of the file was not read; "
+                        "is it one record per line?"
+                    ),
+                )
                 return
             encoding = "utf-8-sig" if number == 1 else "utf-8"
             yield number, attempt(partial(str, encoding=encoding), line.rstrip(b"\r\n"))
@@ -63,22 +67,18 @@ def whole_text(path: Path) -> str:
 
 
 def json_objects(path: Path) -> Iterator[Unit]:
-    """Yield the values of JSON Lines, or of one JSON list or object.
+    """Yield the items of one JSON list, the one object that stands over all lines, or JSON Lines.
 
-    The first character tells them apart, because endings lie (`zh_seed_tasks.json`).
+    The beginning tells them apart, because endings lie (`zh_seed_tasks.json`).
     """
     with open(path, "rb") as file:
         start = file.read(1 << 16).removeprefix(b"\xef\xbb\xbf").lstrip()
-    yield from json_list(path) if start[:1] == b"[" else json_lines(path)
-
-
-def json_lines(path: Path) -> Iterator[Unit]:
-    """Yield one JSON value per line that is not empty, or the one that stands over all lines."""
-    for place, line in lines(path):
-        if place == "line 1" and isinstance(line, str) and line.strip() == "{":
-            yield place, attempt(parsed, attempt(whole_text, path))
-            return
-        yield place, attempt(parsed, line)
+    if start[:1] == b"[":
+        yield from json_list(path)
+    elif start.partition(b"\n")[0].strip() == b"{":
+        yield "line 1", attempt(parsed, attempt(whole_text, path))
+    else:
+        yield from ((place, attempt(parsed, line)) for place, line in lines(path))
 
 
 def json_list(path: Path) -> Iterator[Unit]:
@@ -100,8 +100,8 @@ def json_list(path: Path) -> Iterator[Unit]:
         for number, item in enumerate(items, 1):
             yield f"item {number}", attempt(check, item) if check else item
     except json.JSONDecodeError as error:
-        what = f"{error.msg.removesuffix(' at')} at column {error.colno}"
-        yield f"line {error.lineno}", DataError(f"{what}: the list cannot be read from here on")
+        found = f"{error.msg.removesuffix(' at')} at column {error.colno}"
+        yield f"line {error.lineno}", DataError(f"{found}: the list cannot be read from here on")
     except (ValueError, RecursionError) as error:
         yield f"item {number + 1}", DataError(reason(error))
 
