@@ -71,8 +71,9 @@ def gpu_memory_gib() -> float:
 
     Asks `nvidia-smi`, so that torch stays unloaded.
     """
-    query = ("nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits")
-    answer = printed_by(*query).split()
+    answer = printed_by(
+        "nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"
+    ).split()
     return float(answer[0]) / 1024 if answer and answer[0].isdigit() else 0.0
 
 

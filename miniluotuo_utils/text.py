@@ -178,8 +178,7 @@ def signature_bands(texts: Sequence[str], seed: int, rows: int) -> list[list[int
     bands = PERMUTATIONS // rows
     signatures = np.array(matrix.to_rows(), dtype=np.uint64)[:, : bands * rows]
     signatures = signatures.reshape(len(texts), bands, rows)
-    places = np.broadcast_to(np.arange(bands, dtype=np.uint64), (len(texts), bands))
-    return mixed([places, *np.moveaxis(signatures, 2, 0)]).tolist()
+    return mixed([np.arange(bands), *np.moveaxis(signatures, 2, 0)]).tolist()
 
 
 def shingle_hashes(texts: Sequence[str], width: int = WIDTH) -> tuple[np.ndarray, np.ndarray]:
@@ -207,7 +206,7 @@ def rolling(codes: np.ndarray, width: int) -> np.ndarray:
 
 
 def mixed(parts: Iterable[np.ndarray]) -> np.ndarray:
-    """Return one 64-bit hash of equally long arrays, element by element; their order counts."""
+    """Return one 64-bit hash of arrays of one shape, element by element; their order counts."""
     import numpy as np
 
     value = np.uint64(0)

@@ -243,8 +243,7 @@ MOST_ASKED, MOST_ANSWERED = 4000, 2000  # characters
 
 def overlong(row: Mapping) -> bool:
     """Return whether question or answer is longer than any student here could read or write."""
-    asked = len(row["instruction"]) + len(row["input"])
-    return asked > MOST_ASKED or len(row["output"]) > MOST_ANSWERED
+    return len(row["instruction"] + row["input"]) > MOST_ASKED or len(row["output"]) > MOST_ANSWERED
 
 
 def repetitive(row: Mapping) -> bool:

@@ -31,9 +31,9 @@ def downloaded(names: Sequence[str], mirror: Path | None = None) -> Iterator[str
                 copy_into_mirror(card.pins, mirror)
         except FileNotFoundError as error:
             missing.append(str(error))
-            continue
-        place = f", in {mirror}" if mirror else ""
-        yield f"{card.name}: {len(card.pins)} files, {card.state}{place}"
+        else:
+            place = f", in {mirror}" if mirror else ""
+            yield f"{card.name}: {len(card.pins)} files, {card.state}{place}"
     if missing:
         raise FileNotFoundError(
             "\n  ".join([f"{len(missing)} of {len(cards)} data sets are not whole:", *missing])
