@@ -8,12 +8,14 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
-from dataclasses import MISSING, dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from types import NoneType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin
 
+from miniluotuo_utils.jobs.instructions import Options, instruction_set
 from miniluotuo_utils.students.methods import METHODS
 
 Method = Literal[METHODS]  # type: ignore[valid-type]
@@ -25,14 +27,8 @@ def option(help: str = "", default: Any = None, **how: Any) -> Any:
     return field(default=default, metadata={"help": help, **how})
 
 
-def needed(help: str = "", **how: Any) -> Any:
-    """Describe an option that must be given."""
-    return option(help, required=True, **how)
-
-
-def place(help: str = "", **how: Any) -> Any:
-    """Describe an argument that is told by its place."""
-    return option(help, positional=True, **how)
+needed = partial(option, required=True)
+place = partial(option, positional=True)  # an argument that is told by its place
 
 
 # ---- data
@@ -88,27 +84,19 @@ class Validate:
         return 1 if faults or not kinds else 0
 
 
-@dataclass
-class Instructions:
+@dataclass(frozen=True)
+class Instructions(Options):
     """Write one large extraction instruction set from the catalog's sources, with its card."""
 
     names: list[str] = place(
         "of the catalog; none: every source with an extraction task", nargs="*"
     )
     out: Path = needed()
-    split: str = option(default="train")
-    style: Literal["json", "yayi", "instructuie", "plain"] = option(default="json")
-    per_type: int | None = option("stop taking records of types that stand in so many")
-    limit: int | None = option("records of each source at most")
     slice_size: int | None = option("types per prompt; else 6 for NER, 4 for others")
-    pure_negative: float = option("largest share of prompts with an empty answer", 0.25)
-    seed: int = option(default=0)
-    format: Literal["jsonl", "parquet"] = option(default="jsonl")
 
     def run(self) -> int:
-        from miniluotuo_utils.jobs.instructions import instruction_set
-
-        stats = instruction_set(self.out, self.names, say=print, **given(self, "out", "names"))
+        how = given(self, "out", "names")
+        stats = instruction_set(self.out, self.names or None, say=print, **how)
         print(
             f"{stats['rows']:,} rows of {len(stats['sources'])} sources in {self.out}; "
             f"{len(stats['absent'])} sources not to be had, listed in README.md there"
@@ -322,8 +310,15 @@ class Predict:
         student = load_student(
             self.student, device, "float32" if whole else half(device), self.bits
         )
-        how = (self.preset, self.max_new_tokens, self.batch_size, self.seed)
-        counts = predict_file(student, self.data, self.out, *how)
+        counts = predict_file(
+            student,
+            self.data,
+            self.out,
+            self.preset,
+            self.max_new_tokens,
+            self.batch_size,
+            self.seed,
+        )
         print(
             f"{counts['answered']:,} rows answered in {self.out}, "
             f"{counts['kept']:,} of them by an earlier run"
@@ -419,20 +414,20 @@ def given(command: Any, *without: str) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def argument(name: str, kind: Any, default: Any, how: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+def argument(
+    name: str, kind: Any, default: Any, how: Mapping[str, Any]
+) -> tuple[str, dict[str, Any]]:
     """Return what `add_argument` takes for one field of a command.
 
     >>> argument("max_steps", int | None, None, {"help": ""})
-    ('--max-steps', {'help': '', 'default': None, 'type': <class 'int'>})
+    ('--max-steps', {'default': None, 'help': '', 'type': <class 'int'>})
     >>> argument("task", Literal["NER", "RE"], None, {"help": "", "positional": True})
-    ('task', {'help': '', 'choices': ('NER', 'RE')})
+    ('task', {'default': None, 'help': '', 'choices': ('NER', 'RE')})
     """
-    how, left_open = dict(how), NoneType in get_args(kind)
+    how, left_open = {"default": default, **how}, NoneType in get_args(kind)
     if left_open:
         [kind] = [part for part in get_args(kind) if part is not NoneType]
     positional = how.pop("positional", False)
-    if not positional:
-        how["default"] = default
 
     # A switch that may also be left open has a --no- form.
     if kind is bool:
@@ -456,10 +451,8 @@ def parser() -> argparse.ArgumentParser:
     for command in COMMANDS:
         sub = commands.add_parser(command.__name__.lower(), help=" ".join(command.__doc__.split()))
         sub.set_defaults(command=command)
-        hints = get_type_hints(command)
         for one in fields(command):
-            default = None if one.default is MISSING else one.default
-            flag, how = argument(one.name, hints[one.name], default, dict(one.metadata))
+            flag, how = argument(one.name, one.type, one.default, one.metadata)
             sub.add_argument(flag, **how)
     return top
 

@@ -232,9 +232,10 @@ class Sheet:
 
     def so_far(self) -> list[dict]:
         """Return the grades so far as {rater, item, grade}, which says of no answer whose it is."""
-        graded = [row for row in self._rows() if row["grade"]]
         return [
-            {"rater": row["rater"], "item": row["item"], "grade": row["grade"]} for row in graded
+            {"rater": row["rater"], "item": row["item"], "grade": row["grade"]}
+            for row in self._rows()
+            if row["grade"]
         ]
 
     def _rows(self) -> Iterator[dict]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from miniluotuo_utils.tokens.vocabulary import CONTINUES, kind_of
@@ -109,15 +110,12 @@ def json_ends(tokenizer: Any, ends: Sequence[int], size: int, count: int) -> lis
     import numpy as np
 
     only_ends = np.isin(np.arange(size), ends)
-    known: dict[int, str] = {}
     special = set(tokenizer.all_special_ids)
 
+    @cache
     def marks(token: int) -> str:
-        if token not in known:
-            # [SEP] opens nothing.
-            text = "x" if token in special else piece_text(tokenizer, token)
-            known[token] = OTHERS.sub("x", text)
-        return known[token]
+        # [SEP] opens nothing.
+        return "x" if token in special else OTHERS.sub("x", piece_text(tokenizer, token))
 
     return [JsonEnd(marks, only_ends) for _ in range(count)]
 

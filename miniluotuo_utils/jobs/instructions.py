@@ -9,10 +9,11 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from dataclasses import field as option
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from miniluotuo_utils.data.catalog import CATALOG, Card, card
 from miniluotuo_utils.data.decontamination import evaluation_splits
@@ -35,17 +36,24 @@ Numbered = tuple[int, dict]  # a record and its place in the split as read, from
 
 @dataclass(frozen=True)
 class Options:
-    """What an instruction set is made of; `instruction_set` says what each option means."""
+    """What an instruction set is made of; `instruction_set` says what each option means.
+
+    The command `instructions` has the same options; `metadata` is what its `--help` prints.
+    """
 
     names: Sequence[str] | None = None
     split: str = "train"
-    per_type: int | None = None
-    limit: int | None = None
+    per_type: int | None = option(
+        default=None, metadata={"help": "stop taking records of types that stand in so many"}
+    )
+    limit: int | None = option(default=None, metadata={"help": "records of each source at most"})
     seed: int = 0
-    style: str = "json"
+    style: Literal["json", "yayi", "instructuie", "plain"] = "json"
     slice_size: int | str | None = DEFAULT
-    pure_negative: float | None = 0.25
-    format: str = "jsonl"
+    pure_negative: float | None = option(
+        default=0.25, metadata={"help": "largest share of prompts with an empty answer"}
+    )
+    format: Literal["jsonl", "parquet"] = "jsonl"
 
     def __post_init__(self) -> None:
         """Raise ValueError for options that make no sense, before anything is read."""

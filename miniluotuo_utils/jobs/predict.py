@@ -73,8 +73,9 @@ def predict_file(
     with journal.alone():
         answers = dict(pair for line in journal.lines() for pair in line["answers"])
         kept = len(answers)
-        how = preset_of(preset), max_new_tokens, batch_size, seed
-        for new in missing_answers(student, data, answers, *how):
+        for new in missing_answers(
+            student, data, answers, preset_of(preset), max_new_tokens, batch_size, seed
+        ):
             journal.append({"answers": new})
             answers.update(new)
 
@@ -85,7 +86,7 @@ def predict_file(
                 f"delete {journal.path.name} and run again"
             )
 
-        rows = enumerate(asked_rows(data))
+        rows = enumerate(iter_jsonl(data, check_asked))
         write_jsonl(out, ({**row, "output": answers[number]} for number, row in rows))
         journal.path.unlink()
     return {"answered": len(answers), "kept": kept}
@@ -102,18 +103,15 @@ def missing_answers(
 ) -> Iterator[list[tuple[int, str]]]:
     """Yield (row number, answer) of the rows that are not `known`, a batch at a time."""
     # A window has a seed of its own, so drawn answers do not depend on where a killed run stopped.
-    for first, rows in zip(count(0, WINDOW), batches(asked_rows(data), WINDOW), strict=False):
+    for first, rows in zip(
+        count(0, WINDOW), batches(iter_jsonl(data, check_asked), WINDOW), strict=False
+    ):
         done = {number for number in range(len(rows)) if first + number in known}
         if len(done) == len(rows):
             continue
         how = preset, max_new_tokens, batch_size, seed + first, done
         for numbers, texts in completions(student, prompts_of(student, rows), *how):
             yield [(first + number, text) for number, text in zip(numbers, texts, strict=True)]
-
-
-def asked_rows(path: Path) -> Iterator[dict]:
-    """Yield the rows of a file, checked."""
-    return iter_jsonl(path, check_asked)
 
 
 def check_asked(row: Mapping) -> dict:
@@ -140,7 +138,7 @@ def prompts_of(student: Student, rows: Sequence[Mapping]) -> list[list[int]]:
 def check_rows(student: Student, data: Path) -> None:
     """Raise `DataError` for a malformed line, a prompt that fills the context, and for no rows."""
     seen = 0
-    for rows in batches(asked_rows(data), WINDOW):
+    for rows in batches(iter_jsonl(data, check_asked), WINDOW):
         ids = prompts_of(student, rows)
         if long := too_long(student, ids):
             length, line = len(ids[long[0]]), seen + long[0] + 1

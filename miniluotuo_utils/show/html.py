@@ -82,7 +82,7 @@ def highlight_rows(rows: Sequence[tuple[str, Mapping]]) -> HTML:
 
 def coloured_tokens(tokenizer: Any, ids: Sequence[int], labels: Sequence[int]) -> HTML:
     """Return each token in a box: grey where the loss does not look, coloured where it does."""
-    from miniluotuo_utils.tokens import text_of
+    from miniluotuo_utils.tokens import IGNORED, text_of
 
     boxes = []
     for token, label in zip(ids, labels, strict=True):
@@ -91,7 +91,7 @@ def coloured_tokens(tokenizer: Any, ids: Sequence[int], labels: Sequence[int]) -
         if not text or "\ufffd" in text:
             text = tokenizer.convert_ids_to_tokens([token])[0]
         text = escape(text).replace("\n", "↵<br>").replace(" ", "&nbsp;")
-        colour = "#e9ecef;color:#555" if label == -100 else f"{COLOURS[0]};color:#fff"
+        colour = "#e9ecef;color:#555" if label == IGNORED else f"{COLOURS[0]};color:#fff"
         boxes.append(f'<span style="{TOKEN.format(colour=colour)}">{text}</span>')
     return html("".join(boxes))
 

@@ -31,9 +31,7 @@ COLOURS = (
 def new(title: str, x: str = "", y: str = "", size: tuple[float, float] = (8, 3.2)) -> Axes:
     """Return an empty picture with its labels; `size` in inches."""
     _, axes = plt.subplots(figsize=size, dpi=80)
-    axes.set_title(title)
-    axes.set_xlabel(x)
-    axes.set_ylabel(y)
+    axes.set(title=title, xlabel=x, ylabel=y)
     axes.set_prop_cycle(color=COLOURS)  # the colours that several series take, one after the other
     axes.spines[["top", "right"]].set_visible(False)
     return axes
@@ -79,10 +77,8 @@ def bars(
     kinds = list(dict.fromkeys([*kinds, *groups.values()]))
     colour_of = {kind: COLOURS[at % len(COLOURS)] for at, kind in enumerate(kinds)}
     colours = [colour_of[groups[name]] if groups else COLOURS[1] for name in names]
-    drawn = axes.barh(names, [values[name] for name in names], color=colours)
+    drawn = axes.barh(names, [values[name] for name in names], color=colours, log=log)
     axes.bar_label(drawn, [number(values[name]) for name in names], padding=3, fontsize=8)
-    if log:
-        axes.set_xscale("log")
     if kinds:
         there = [kind for kind in kinds if kind in groups.values()]
         boxes = [plt.Rectangle((0, 0), 1, 1, color=colour_of[kind]) for kind in there]
@@ -201,7 +197,6 @@ def scatter(series: Mapping[str, Sequence[Sequence[float]]], title: str) -> None
     for name, points in series.items():
         label = f"{name}（{len(points):,}）"
         axes.scatter(*zip(*points, strict=True), s=9, alpha=0.6, label=label, linewidths=0)
-    axes.set_xticks([])
-    axes.set_yticks([])
+    axes.set(xticks=[], yticks=[])
     axes.legend(fontsize=8, markerscale=2)
     finish()

@@ -76,7 +76,13 @@ class Teacher:
         self.base_url = given("TEACHER_BASE_URL", base_url)
         self.model = given("TEACHER_MODEL", model)
         self.local = urlsplit(self.base_url).hostname in ("127.0.0.1", "localhost", "::1")
-        self._key = clean_key(given("TEACHER_API_KEY", api_key, NO_KEY if self.local else None))
+        self._key = given("TEACHER_API_KEY", api_key, NO_KEY if self.local else None)
+        # The key goes into an HTTP header; this error must not show it.
+        if not (self._key.isascii() and self._key.isprintable() and " " not in self._key):
+            raise ValueError(
+                "TEACHER_API_KEY: found a character that no key has (a space or not ASCII), "
+                "expected the key alone. Copy it again"
+            )
         self.store = store if isinstance(store, Store) else Store(store)
         if concurrency < 1:
             raise ValueError(
@@ -187,10 +193,8 @@ class Run:
         from tqdm import tqdm
 
         numbered = enumerate(requests)
-        total = len(requests) if hasattr(requests, "__len__") else None
-        bar = tqdm(total=total, disable=not progress, desc=self.teacher.model, unit="reply")
         self.client = self.open_client()
-        with bar:
+        with tqdm(requests, self.teacher.model, disable=not progress, unit="reply") as bar:
             async with self.client:
                 beating = asyncio.create_task(self.keep_claims())
                 try:
@@ -412,21 +416,6 @@ def given(variable: str, value: str | None, default: str | None = None) -> str:
             f'os.environ["{variable}"] = "{EXAMPLES[variable]}", or export it in the shell'
         )
     return found
-
-
-def clean_key(key: str) -> str:
-    """Return a key that can stand in an HTTP header; the error for another does not show it.
-
-    >>> clean_key("sk-，1")  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-    ValueError: TEACHER_API_KEY: found a character that no key has (a space or not ASCII), ...
-    """
-    if not (key.isascii() and key.isprintable() and " " not in key):
-        raise ValueError(
-            "TEACHER_API_KEY: found a character that no key has (a space or not ASCII), expected "
-            "the key alone. Copy it again"
-        )
-    return key
 
 
 def chat(message: str, system: str | None = None) -> Messages:

@@ -8,7 +8,7 @@ our own. Shown in notebook 02.
 import random
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Any
@@ -138,7 +138,7 @@ def guided_prompts(
 
 @dataclass
 class Grown:
-    """What a growing set became, and why it `stopped`: `target`, `dry` or `rounds`.
+    """What a growing set became, and why it `stopped`: `target` or `dry`.
 
     `near` holds (text, the kept text that it repeats, similarity); `curve` has an entry per round:
     requests, generated and unique instructions in all.
@@ -161,10 +161,8 @@ def grow(
     near: float = 0.7,
     least_new: float = 0.1,
     patience: int = 3,
-    most_rounds: int = 10_000,
     seed: int = 0,
     language: str = "zh",
-    watch: Callable[[Grown], None] | None = None,
     **sampling: Any,
 ) -> Grown:
     """Grow a set of instructions to `target`: ask in rounds, keep what is new, stop when dry.
@@ -172,8 +170,7 @@ def grow(
     Every parsed instruction is compared with the seeds and all kept ones (Jaccard of character
     3-grams, `near`). With `topics` the rounds are topic-guided. Dry means: in `patience` rounds in
     a row less than `least_new` of what was generated was new. The same seed asks the same questions
-    in the same order, so a second run goes on from the store. `watch` sees the set after every
-    round.
+    in the same order, so a second run goes on from the store.
     """
     prompts = guided_prompts(seeds, topics or None, examples, count, seed, language)
     source = "topic_guided" if topics else "example_guided"
@@ -181,7 +178,7 @@ def grow(
     texts = [question_of(row) for row in seeds]  # all that `known` has seen, by its numbers
     known.add(texts)
     dry = requests = 0
-    while len(grown.rows) < target and dry < patience and len(grown.curve) < most_rounds:
+    while len(grown.rows) < target and dry < patience:
         found = written_examples(teacher, list(islice(prompts, per_round)), sampling)
         requests += per_round
         texts += found
@@ -195,12 +192,9 @@ def grow(
         dry = dry + 1 if poor else 0
         counts = {"generated": len(grown.rows) + len(grown.near), "unique": len(grown.rows)}
         grown.curve.append({"requests": requests, **counts})
-        if watch:
-            watch(grown)
 
     # The last round brings more than was asked for: the rest of it is not kept.
-    reasons = {"target": len(grown.rows) >= target, "dry": dry >= patience, "rounds": True}
-    grown.stopped = next(name for name, holds in reasons.items() if holds)
+    grown.stopped = "target" if len(grown.rows) >= target else "dry"
     del grown.rows[target:]
     return grown
 
@@ -242,10 +236,9 @@ def verdict(row: Mapping, reply: Reply | None) -> dict[str, str]:
     >>> verdict({"instruction": "问好"}, None)
     {'reason': 'no answer after all retries'}
     """
-    reason = "no answer after all retries"
-    if reply is not None:
-        reason = reply.why_unusable(question_of(row))
-    if reason:
+    if reply is None:
+        return {"reason": "no answer after all retries"}
+    if reason := reply.why_unusable(question_of(row)):
         return {"reason": reason}
     return {"output": reply.text.strip(), "source": row.get("source") or "teacher"}
 

@@ -113,9 +113,8 @@ class Faults:
 class RecordedTeacher:
     """`with RecordedTeacher(rows) as server:` serves them at `server.base_url`.
 
-    The model name to ask for is `server.model`.
-    `port=0` takes any free port; a port in use raises OSError. Tokens in `usage` are characters: it
-    has no tokenizer. `latency` seconds pass before each answer. `server.faults` may be replaced at
+    The model name to ask for is `server.model`. Tokens in `usage` are characters: it has no
+    tokenizer. `latency` seconds pass before each answer. `server.faults` may be replaced at
     any time, so that a lecturer can show failure live; `server.answered` counts the answers sent,
     by the key of their request.
     """
@@ -123,14 +122,13 @@ class RecordedTeacher:
     def __init__(
         self,
         bank_rows: Sequence[Mapping],
-        port: int = 0,
         faults: Faults | None = None,
         latency: float = 0.0,
     ) -> None:
         # The name changes with the bank: a store must not answer from an older one.
         version = request_key({"bank": [dict(row) for row in bank_rows]})[:8]
         self.bank, self.model = Bank(bank_rows), f"{MODEL}@{version}"
-        self.port, self.faults, self.latency = port, faults or Faults(), latency
+        self.faults, self.latency = faults or Faults(), latency
         self.answered: Counter[str] = Counter()
 
     def __enter__(self) -> RecordedTeacher:
@@ -148,17 +146,10 @@ class RecordedTeacher:
             portal = stack.enter_context(start_blocking_portal())
             portal.call(runner.setup)
             stack.callback(portal.call, runner.cleanup)
-            try:
-                portal.call(web.TCPSite(runner, "127.0.0.1", self.port, backlog=256).start)
-            except OSError as error:
-                raise OSError(
-                    error.errno,
-                    f"port {self.port} of 127.0.0.1: {os.strerror(error.errno)}, expected a free "
-                    "one. Use port=0 for any free port, or stop the program that holds it",
-                ) from None
+            # Port 0 is any free one.
+            portal.call(web.TCPSite(runner, "127.0.0.1", 0, backlog=256).start)
             self.stack = stack.pop_all()
-        self.port = runner.addresses[0][1]
-        self.base_url = f"http://127.0.0.1:{self.port}/v1"
+        self.base_url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import combinations, pairwise, takewhile
 from typing import Any, NamedTuple
 
-from miniluotuo_utils.files import DataError
+from miniluotuo_utils.files import DataError, Shown, expect
 from miniluotuo_utils.records import check_record, map_mentions, mentions
 from miniluotuo_utils.teacher.client import Teacher, chat
 
@@ -54,18 +54,14 @@ def mark(record: Mapping) -> Marked:
     """
     # What cannot be told apart afterwards is not worth a question.
     sentence = record["sentence"]
-    if TAG.search(sentence):
-        raise DataError(f"sentence: found a mark in it already ({sentence[:60]!r})")
+    expect(not TAG.search(sentence), "sentence", sentence, "no mark in it yet")
     things = list(mentions(record))
     for thing, place in things:
-        if thing.get("pos") is None:
-            raise DataError(
-                f"field {place}.pos: found null, expected a place, for only a name with a place "
-                "can be marked"
-            )
+        placed = thing.get("pos") is not None
+        expect(placed, f"{place}.pos", Shown("null"), "a place: no other name can be marked")
     spans = sorted({tuple(thing["pos"]) for thing, _ in things})
-    if any(one[1] > other[0] for one, other in pairwise(spans)):
-        raise DataError("spans: found some that overlap, expected spans apart from one another")
+    apart = all(one[1] <= other[0] for one, other in pairwise(spans))
+    expect(apart, "spans", spans, "spans apart from one another")
 
     # From right to left, so that the places further left stay true.
     numbered, text = dict(enumerate(spans, 1)), sentence
@@ -340,7 +336,6 @@ def recorded_translations(rows: Iterable[Mapping]) -> list[dict]:
         answers[TRANSLATE.format(marked=marked)] = translation
         found = unmark(translation, sorted({int(tag[2]) for tag in TAG.finditer(marked)}))
         if found.missing:
-            again = ask_again(marked, translation, found)
-            answers[again] = row.get("reasked", translation)
+            answers[ask_again(marked, translation, found)] = row.get("reasked", translation)
     shape = {"input": "", "topic": ""}
     return [{"instruction": q, "output": answer, **shape} for q, answer in answers.items()]
