@@ -19,7 +19,6 @@ from miniluotuo_utils.jobs.instructions import Options, instruction_set
 from miniluotuo_utils.students.methods import METHODS
 
 Method = Literal[METHODS]  # type: ignore[valid-type]
-Language = Literal["zh", "en"]
 
 
 def option(help: str = "", default: Any = None, **how: Any) -> Any:
@@ -124,7 +123,7 @@ class Asking:
     budget_tokens: int | None = option()
     price_in: float | None = option("per million prompt tokens")
     price_out: float | None = option("per million completion tokens")
-    language: Language = option(default="zh")
+    language: Literal["zh", "en"] = option(default="zh")
     temperature: float | None = option()
     max_tokens: int | None = option()
 
@@ -133,9 +132,7 @@ class Asking:
         from miniluotuo_utils.teacher import Teacher
         from miniluotuo_utils.teacher.limits import Budget
 
-        prices = None
-        if self.price_in is not None and self.price_out is not None:
-            prices = {"prompt": self.price_in, "completion": self.price_out}
+        prices = {"prompt": self.price_in, "completion": self.price_out}
         return Teacher(
             self.base_url,
             self.model,
@@ -144,7 +141,7 @@ class Asking:
             self.concurrency,
             self.requests_per_minute,
             self.tokens_per_minute,
-            Budget(self.budget_tokens, self.budget, prices),
+            Budget(self.budget_tokens, self.budget, None if None in prices.values() else prices),
         )
 
     @property

@@ -251,24 +251,23 @@ class Sheet:
                     "item": item_key({**item, "output": answer}),
                 }
 
-    def table(self, by: str | None = None, share: bool = False, so_far: bool = False) -> list[dict]:
+    def table(self, by: str | None = None, so_far: bool = False) -> list[dict]:
         """Return how often each student got A, B, C and D, in the order of the students' names.
 
         `by`, a field of the items such as `"kind"`, gives a row per student and value of it.
-        `share` gives shares of its answers. ValueError before the end, as `rows`. With `so_far`
-        what is graded already counts: for a sheet of rows, which is often too long to be finished.
+        ValueError before the end, as `rows`. With `so_far` what is graded already counts: for a
+        sheet of rows, which is often too long to be finished.
         """
         rows = [row for row in self._rows() if row["grade"]] if so_far else self.rows()
         named = ("student", by) if by else ("student",)
         counts: dict[tuple, Counter] = {}
         for row in rows:
             counts.setdefault(tuple(row[name] for name in named), Counter())[row["grade"]] += 1
-        table = []
-        for key in sorted(counts, key=lambda key: key[0]):  # stable: `by` stays in the items' order
-            whole = counts[key].total() if share else 1
-            grades = {g: counts[key][g] / whole if share else counts[key][g] for g in GRADES}
-            table.append({**dict(zip(named, key, strict=True)), **grades})
-        return table
+        # Sorting is stable: the values of `by` stay in the items' order.
+        return [
+            {**dict(zip(named, key, strict=True)), **dict.fromkeys(GRADES, 0), **counts[key]}
+            for key in sorted(counts, key=lambda key: key[0])
+        ]
 
     def to_csv(self, path: Path | str) -> int:
         """Write the sheet for a spreadsheet, one row per answer, without names; return how many.

@@ -43,13 +43,12 @@ def generate(
     chosen = preset_of(preset, **overrides)
     ids = checked_ids(student, prompts)
     constraints = constraints_of(student, len(ids), grammar, stop_at_json)
-    answers = [""] * len(ids)
-    for rows, texts in completions(
+    answers: dict[int, str] = {}
+    for new in completions(
         student, ids, chosen, max_new_tokens, batch_size, seed, constraints=constraints
     ):
-        for row, text in zip(rows, texts, strict=True):
-            answers[row] = text
-    return answers
+        answers |= new
+    return [answers[number] for number in range(len(ids))]
 
 
 def constraints_of(
@@ -77,8 +76,8 @@ def completions(
     seed: int | None,
     done: Container[int] = (),
     constraints: Sequence[Constraint | None] = (),
-) -> Iterator[tuple[list[int], list[str]]]:
-    """Yield, batch after batch, the numbers of its prompts and their answers.
+) -> Iterator[dict[int, str]]:
+    """Yield the answers of one batch after the other, by the number of their prompt.
 
     Prompts in `done` are left out; the others get the answers that they would get with them.
     """
@@ -99,7 +98,8 @@ def completions(
             [draws[row] for row in rows],
             held,
         )
-        yield rows, [answer_text(student, *pair) for pair in zip(answers, held, strict=True)]
+        pairs = zip(answers, held, strict=True)
+        yield dict(zip(rows, (answer_text(student, *pair) for pair in pairs), strict=True))
 
 
 def answer_text(student: Student, answer: list[int], constraint: Constraint | None) -> str:

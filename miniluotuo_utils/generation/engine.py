@@ -4,8 +4,9 @@ In: ids of prompts. Out: ids of answers. Used by `generate` and `stream`, which 
 This module imports torch and transformers at once, so import it where it is used.
 """
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from os.path import commonprefix
 from random import Random
 from typing import Any
@@ -77,7 +78,7 @@ def decode_batch(
         going = [place for place, row in enumerate(batch.rows) if not set(ends) & set(answers[row])]
         full = tokens.shape[1] == batch.start + room
         if not going or full or not shrinks(batch.cache):
-            return [until(answer, ends) for answer in answers]
+            return [list(takewhile(lambda token: token not in ends, answer)) for answer in answers]
         batch.keep(going, tokens)
 
 
@@ -95,7 +96,10 @@ def prefill(
     cache = kv_cache(model, start + room)
 
     # Instruction and schema are the same in all prompts of an extraction: once through the model.
-    shared = shared_start(ids) if shrinks(cache) and not looks_back_by_place(model) else 0
+    # Not where a layer attends to so many places back, as GPT-Neo's local layers do: padding inside
+    # a prompt would push the prompt's start out of sight.
+    local = "local" in getattr(model.config, "attention_layers", ())
+    shared = shared_start(ids) if shrinks(cache) and not local else 0
     tokens, mask = padded(student, ids, shared)
     if shared:
         with torch.inference_mode():
@@ -116,14 +120,6 @@ def shared_start(ids: Sequence[Sequence[int]]) -> int:
     """
     common = min(len(commonprefix(list(ids))), min(map(len, ids)) - 1)
     return common if len(ids) > 1 and common >= WORTH_SHARING else 0
-
-
-def looks_back_by_place(model: Any) -> bool:
-    """Return whether a layer attends to so many places back, as GPT-Neo's local layers do.
-
-    There padding inside a prompt would push the prompt's start out of sight.
-    """
-    return "local" in getattr(model.config, "attention_layers", ())
 
 
 def padded(
@@ -290,12 +286,3 @@ def pad_id(student: Student) -> int:
     """Return the id that fills short rows; the end token where a vocabulary has none for it."""
     pad = student.tokenizer.pad_token_id
     return student.tokenizer.eos_token_id if pad is None else pad
-
-
-def until(ids: list[int], ends: Container[int]) -> list[int]:
-    """Return the ids before the first end token.
-
-    >>> until([5, 6, 0, 1, 1], [0]), until([5, 6], [0])
-    ([5, 6], [5, 6])
-    """
-    return ids[: next((place for place, token in enumerate(ids) if token in ends), len(ids))]

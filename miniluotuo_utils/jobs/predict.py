@@ -110,8 +110,8 @@ def missing_answers(
         if len(done) == len(rows):
             continue
         how = preset, max_new_tokens, batch_size, seed + first, done
-        for numbers, texts in completions(student, prompts_of(student, rows), *how):
-            yield [(first + number, text) for number, text in zip(numbers, texts, strict=True)]
+        for new in completions(student, prompts_of(student, rows), *how):
+            yield [(first + number, text) for number, text in new.items()]
 
 
 def check_asked(row: Mapping) -> dict:

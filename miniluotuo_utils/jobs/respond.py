@@ -5,28 +5,29 @@ In: JSON Lines. Out: JSON Lines, in the same order; a file appears when it is co
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from miniluotuo_utils.files import DataError, iter_jsonl, write_jsonl, written_whole
+from miniluotuo_utils.files import (
+    DataError,
+    expect,
+    iter_jsonl,
+    read_jsonl,
+    write_jsonl,
+    written_whole,
+)
 from miniluotuo_utils.teacher.client import Teacher, chat, question_of
 from miniluotuo_utils.teacher.guided import RESPOND_SYSTEM, Grown, grow, of_language, verdict
 
 
-def instructions_of(path: Path) -> Iterator[dict]:
-    """Yield rows with an `instruction` (and an `input`); DataError names a line without."""
-    for number, row in enumerate(iter_jsonl(path), 1):
-        if (
-            not isinstance(row, dict)
-            or not isinstance(row.get("instruction"), str)
-            or not (row["instruction"] + str(row.get("input") or "")).strip()
-        ):
-            raise DataError(
-                f"{path.name}, line {number}: found no instruction, expected a row with the text "
-                "field instruction"
-            )
-        yield row
+def check_question(row: Mapping) -> dict:
+    """Return a row that asks something by its `instruction` (and `input`), or raise `DataError`."""
+    expect(isinstance(row, dict), "row", row, "a JSON object")
+    asked = row.get("instruction")
+    good = isinstance(asked, str) and (asked + str(row.get("input") or "")).strip()
+    expect(good, "instruction", asked, "a text that is not empty")
+    return row
 
 
 def respond_file(
@@ -52,12 +53,12 @@ def respond_file(
             "in files of their own"
         )
     # A bad line at the end must not be found after an hour of paying.
-    for _ in instructions_of(source):
+    for _ in iter_jsonl(source, check_question):
         pass
 
     # First everything goes into the store; then the files are written from there, row by row.
     system, counts = of_language(RESPOND_SYSTEM, language), Counter()
-    prompts = (chat(question_of(row), system) for row in instructions_of(source))
+    prompts = (chat(question_of(row), system) for row in iter_jsonl(source, check_question))
     teacher.fill(prompts, progress, **sampling)
     if rejected is not None:
         verdicts = judged(teacher, source, system, sampling, Counter())
@@ -66,10 +67,10 @@ def respond_file(
         verdicts = judged(teacher, source, system, sampling, counts)
         write_jsonl(partial, (row for row, good in verdicts if good))
         if counts["unanswered"] and rejected is None:
-            rows = counts["answered"] + counts["unanswered"]
             raise DataError(
-                f"{counts['unanswered']:,} of {rows:,} rows have no usable answer, so "
-                f"{target.name} was not written; what was answered is stored. "
+                f"{counts['unanswered']:,} of {counts['answered'] + counts['unanswered']:,} rows "
+                f"have no usable answer, so {target.name} was not written; what was answered is "
+                "stored. "
                 f"{counts['without reply']:,} have no reply yet: run again to ask for them. The "
                 "others' replies are cut, empty or refusals: ask with other parameters, or give "
                 "--rejected FILE to write these rows there"
@@ -81,7 +82,7 @@ def judged(
     teacher: Teacher, source: Path, system: str, sampling: dict, counts: Counter
 ) -> Iterator[tuple[dict, bool]]:
     """Yield each row with its answer and True, or with the reason why it has none and False."""
-    for row in instructions_of(source):
+    for row in iter_jsonl(source, check_question):
         reply = teacher.stored(chat(question_of(row), system), **sampling)
         added = verdict(row, reply)
         good = "reason" not in added
@@ -111,7 +112,7 @@ def grow_file(
     **options: Any,
 ) -> Grown:
     """Grow a set from a file of seeds and write its rows to `target`."""
-    known = list(instructions_of(seeds))
+    known = read_jsonl(seeds, check_question)
     grown = grow(teacher, known, count, topics_of_file(topics) if topics else None, **options)
     write_jsonl(target, grown.rows)
     return grown

@@ -128,10 +128,10 @@ def rating_form(sheet: Sheet) -> Any:
     return final_table(sheet) if sheet.done else open_items(sheet)
 
 
-def open_items(sheet: Sheet, count: int = 3) -> HTML:
-    """Return the first items that are not fully graded, without the buttons."""
+def open_items(sheet: Sheet) -> HTML:
+    """Return the first three items that are not fully graded, without the buttons."""
     letters, rows = " / ".join(sheet.meanings), []
-    for name in [name for name in sheet.items if not sheet.complete(name)][:count]:
+    for name in [name for name in sheet.items if not sheet.complete(name)][:3]:
         item = sheet.item(name)
         for text in item["answers"].values():
             answer = text or "（空 empty）"
@@ -221,10 +221,10 @@ class RatingForm:
         self.step(self.next, +1)
 
 
-def live_loss(every: float = 1.0) -> Callable[[Training], None]:
+def live_loss() -> Callable[[Training], None]:
     """Return what `finetune(show=…)` takes: it draws the loss as a curve that grows in place.
 
-    Redrawn at most once in `every` seconds, and at the end.
+    Redrawn at most once a second, and at the end.
     """
     from IPython.display import display
 
@@ -232,7 +232,7 @@ def live_loss(every: float = 1.0) -> Callable[[Training], None]:
 
     def show(training: Training) -> None:
         # There is no handle outside a notebook.
-        if handle and (training.seconds or time.time() - drawn[0] >= every):
+        if handle and (training.seconds or time.time() - drawn[0] >= 1):
             drawn[0] = time.time()
             curve = loss_svg([line["loss"] for line in training.log])
             handle.update(html(curve + loss_words(training)))

@@ -145,8 +145,12 @@ def loss_curve(log: Sequence[Mapping], title: str) -> None:
     steps, losses = [line["step"] for line in log], [line["loss"] for line in log]
     width = max(1, len(losses) // 10)
     smooth = [fmean(losses[max(0, end - width) : end]) for end in range(1, len(losses) + 1)]
-    curves = {"每步 each step": (steps, losses), "滑动平均 running mean": (steps, smooth)}
-    lines(curves, title, "步 step", "损失 loss")
+    lines(
+        {"每步 each step": (steps, losses), "滑动平均 running mean": (steps, smooth)},
+        title,
+        "步 step",
+        "损失 loss",
+    )
 
 
 def batch_picture(batches: Mapping[str, Sequence[Sequence[int]]], length: int, title: str) -> None:

@@ -115,8 +115,7 @@ class Teacher:
         was answered is in the store.
         """
         replies: dict[int, Reply] = {}
-        run = Run(self, sampling)
-        run_to_end(run.answer_all, requests, progress, replies.__setitem__)
+        run_to_end(Run(self, sampling).answer_all, requests, progress, replies.__setitem__)
         return [replies[place] for place in range(len(replies))]
 
     def fill(
@@ -369,12 +368,11 @@ def checked_sampling(sampling: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises ValueError for one that does not ask for one plain reply.
     """
-    for name in NOT_IN_BODY:
-        if name in sampling:
-            raise ValueError(
-                f"sampling: found {name}, expected parameters of one plain reply, such as "
-                "temperature or max_tokens"
-            )
+    if wrong := [name for name in NOT_IN_BODY if name in sampling]:
+        raise ValueError(
+            f"sampling: found {', '.join(wrong)}, expected parameters of one plain reply, such as "
+            "temperature or max_tokens"
+        )
     return {name: value for name, value in sampling.items() if value is not None}
 
 

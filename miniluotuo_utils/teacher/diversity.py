@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import partial
-from itertools import chain, dropwhile
+from itertools import chain, dropwhile, pairwise
 from typing import TYPE_CHECKING
 from zlib import crc32
 
@@ -33,8 +33,6 @@ def mattr(tokens: Sequence[str], window: int = 50) -> float:
     >>> mattr("abab", window=2), mattr("aab", window=2), mattr("aab")
     (100.0, 75.0, 66.66666666666667)
     """
-    if window < 1:
-        raise ValueError(f"window: found {window}, expected 1 token or more")
     if len(tokens) <= window:
         return 100 * len(set(tokens)) / len(tokens) if tokens else 0.0
     # The window slides by one token: count what comes in and what goes out, not the whole window.
@@ -114,7 +112,7 @@ def verb_objects(texts: Iterable[str]) -> Counter[tuple[str, str]]:
     return counts
 
 
-def text_map(texts: Sequence[str], width: int = 2, buckets: int = 4096) -> np.ndarray:
+def text_map(texts: Sequence[str]) -> np.ndarray:
     """Return two coordinates per text, (n, 2); near texts share many bigrams.
 
     TF-IDF of hashed character bigrams, projected on the two directions of most variance. The signs
@@ -122,10 +120,10 @@ def text_map(texts: Sequence[str], width: int = 2, buckets: int = 4096) -> np.nd
     """
     import numpy as np
 
-    counts = np.zeros((len(texts), buckets), np.float32)
+    counts = np.zeros((len(texts), 4096), np.float32)
     for row, text in enumerate(map(folded, texts)):
-        for i in range(len(text) - width + 1):
-            counts[row, crc32(text[i : i + width].encode("utf-8", "replace")) % buckets] += 1
+        for pair in map("".join, pairwise(text)):
+            counts[row, crc32(pair.encode("utf-8", "replace")) % 4096] += 1
     weights = np.log1p(counts) * np.log((1 + len(texts)) / (1 + (counts > 0).sum(0)))
     weights /= np.maximum(np.linalg.norm(weights, axis=1, keepdims=True), 1e-9)
     u, s, _ = np.linalg.svd(weights - weights.mean(0), full_matrices=False)
@@ -140,5 +138,4 @@ def bigrams(text: str) -> set[str]:
     ['一首', '写一']
     """
     text = folded(text)
-    pairs = {text[i : i + 2] for i in range(len(text) - 1)}
-    return pairs or set(text)
+    return set(map("".join, pairwise(text))) or set(text)

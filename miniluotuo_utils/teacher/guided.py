@@ -259,10 +259,8 @@ def parse_examples(text: str) -> tuple[list[str], list[str]]:
         start = tag.end()
         # A line before a lone closing tag is an example too; several lines are not, for they may
         # begin with small talk.
-        if opened or (closes and "\n" not in piece.strip()):
-            keep(piece, found)
-        else:
-            keep(piece, dropped)
+        whole = opened or (closes and "\n" not in piece.strip())
+        keep(piece, found if whole else dropped)
         opened = not closes
     keep(text[start:], dropped)
     return found, dropped

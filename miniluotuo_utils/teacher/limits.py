@@ -27,21 +27,18 @@ class RateLimit:
             raise ValueError(
                 f"per minute: found {per_minute}, expected a number above 0, or None for no limit"
             )
-        self.rate = per_minute / 60 if per_minute else None  # per second
+        self.rate = (per_minute or float("inf")) / 60  # per second
         self.free_at = 0.0  # the moment at which all that was booked is paid off
 
     async def wait(self, amount: float) -> None:
         """Wait until earlier amounts are paid off, then book `amount`."""
-        if self.rate is None:
-            return
         begins = max(time.monotonic(), self.free_at)
         self.free_at = begins + amount / self.rate
         await asyncio.sleep(begins - time.monotonic())
 
     def correct(self, difference: float) -> None:
         """Book `difference` more, or less where it is negative."""
-        if self.rate is not None:
-            self.free_at += difference / self.rate
+        self.free_at += difference / self.rate
 
 
 class Concurrency:

@@ -168,8 +168,11 @@ class RecordedTeacher:
         await asyncio.sleep(self.latency)
         fault = self.faults.next()
         if fault in ("429", "500", "503"):
-            wait = {"Retry-After": str(self.faults.retry_after)}
-            return failure(int(fault), f"a fault on purpose: {fault}", wait)
+            return failure(
+                int(fault),
+                f"a fault on purpose: {fault}",
+                {"Retry-After": str(self.faults.retry_after)},
+            )
         if fault == "hang":
             await asyncio.sleep(self.faults.hang)
             http.transport.abort()
@@ -195,8 +198,12 @@ async def sent(http: Request, body: bytes, fault: str | None) -> StreamResponse:
     """Send a body, in drips or not to its end where that is the fault."""
     from aiohttp import web
 
-    size = {"Content-Length": str(len(body)), "Content-Type": "application/json; charset=utf-8"}
-    response = web.StreamResponse(headers=size)
+    response = web.StreamResponse(
+        headers={
+            "Content-Length": str(len(body)),
+            "Content-Type": "application/json; charset=utf-8",
+        }
+    )
     await response.prepare(http)
     step = {"reset": len(body) // 2, "slow": 40}.get(fault, len(body))
     for start in range(0, len(body), step):
@@ -227,8 +234,9 @@ def checked_request(request: Any) -> dict:
 
 def is_message(value: object) -> bool:
     """Whether a value is a message with the texts `role` and `content`."""
-    fields = value if isinstance(value, dict) else {}
-    return all(isinstance(fields.get(name), str) for name in ("role", "content"))
+    return isinstance(value, dict) and all(
+        isinstance(value.get(name), str) for name in ("role", "content")
+    )
 
 
 def completion(request: Mapping, answer: str | None, model: str, cut: bool = False) -> dict:
@@ -241,19 +249,20 @@ def completion(request: Mapping, answer: str | None, model: str, cut: bool = Fal
     limit = min(request.get("max_tokens") or len(text), len(text) // 2 if cut else len(text))
     shown, prompt = text[:limit], sum(len(m["content"]) for m in request["messages"])
     finish_reason = "stop" if answer is not None else "not_recorded"
-    choice = {
-        "index": 0,
-        "message": {"role": "assistant", "content": shown},
-        "logprobs": None,
-        "finish_reason": finish_reason if shown == text else "length",
-    }
     return {
         "id": f"chatcmpl-{request_key(request)[:24]}",
         "object": "chat.completion",
         "created": 0,
         "model": model,
         "system_fingerprint": MODEL,
-        "choices": [choice],
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": shown},
+                "logprobs": None,
+                "finish_reason": finish_reason if shown == text else "length",
+            }
+        ],
         "usage": {
             "prompt_tokens": prompt,
             "completion_tokens": len(shown),

@@ -222,8 +222,16 @@ class Store:
         """Commit one reply, and end the claim on its key; a second reply to a key is dropped."""
         # A lone surrogate cannot be stored.
         text = canonical(request).encode("utf-8", "replace").decode("utf-8")
-        tokens = (reply.prompt_tokens, reply.completion_tokens)
-        values = (key, text, reply.text, reply.finish_reason, *tokens, reply.model, time.time())
+        values = (
+            key,
+            text,
+            reply.text,
+            reply.finish_reason,
+            reply.prompt_tokens,
+            reply.completion_tokens,
+            reply.model,
+            time.time(),
+        )
         with self.told_clearly(), self.connection:
             self.connection.execute(
                 "INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values

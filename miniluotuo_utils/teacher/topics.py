@@ -63,17 +63,12 @@ def read_categories(path: Path) -> Iterator[Category]:
         )
 
 
-def topics_of(
-    categories: Iterable[Category],
-    language: str = "zh",
-    subcategories: int = 11,
-    pages: int = 51,
-) -> list[str]:
+def topics_of(categories: Iterable[Category], language: str = "zh") -> list[str]:
     """Return the titles that make topics, in order.
 
-    `subcategories` and `pages` are the fewest that make one. English, as in LaMini-LM: fewer than 3
-    words, more than 10 sub-categories, more than 50 pages. Chinese: 2 to 6 Chinese characters and
-    nothing else (so no years, no Latin), no maintenance category, and the same numbers.
+    English, as in LaMini-LM: fewer than 3 words, more than 10 sub-categories, more than 50 pages.
+    Chinese: 2 to 6 Chinese characters and nothing else (so no years, no Latin), no maintenance
+    category, and the same numbers.
 
     >>> rows = [Category("中国茶文化", 12, 80), Category("2019年电影", 40, 900)]
     >>> topics_of([*rows, Category("茶", 20, 99), Category("需要清理的条目", 99, 999)])
@@ -84,7 +79,7 @@ def topics_of(
     """
     if language not in ("zh", "en"):
         raise ValueError(f"language: found {language!r}, expected zh or en")
-    large = [c.title for c in categories if c.subcategories >= subcategories and c.pages >= pages]
+    large = [c.title for c in categories if c.subcategories > 10 and c.pages > 50]
     if language == "en":
         return [title for title in large if len(title.split()) < 3]
     return [title for title in large if CHINESE.fullmatch(title) and not UPKEEP.search(title)]

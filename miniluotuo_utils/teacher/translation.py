@@ -199,8 +199,14 @@ class Translated:
     def report(self, kind: str, number: int, sentence: str, translation: str, reason: str) -> None:
         """Count a record that was not translated, and keep the reason."""
         self.counts[kind] += 1
-        texts = {"sentence": sentence, "translation": translation, "reason": reason}
-        self.reports.append({"number": number, **texts})
+        self.reports.append(
+            {
+                "number": number,
+                "sentence": sentence,
+                "translation": translation,
+                "reason": reason,
+            }
+        )
 
 
 @dataclass

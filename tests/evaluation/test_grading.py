@@ -116,7 +116,7 @@ def test_a_sheet_hides_names_and_shuffles(path):
     assert "学生" not in path.read_text(encoding="utf-8") + json.dumps(
         sheet.next(), ensure_ascii=False
     )
-    for names in (sheet.rows, sheet.table, lambda: sheet.table(share=True)):
+    for names in (sheet.rows, sheet.table):
         hidden = "59 of 60 items are not fully graded; whose answers they are is shown at the end"
         with pytest.raises(ValueError, match=hidden):
             names()
@@ -141,13 +141,13 @@ def test_grades_are_counted_by_hand(path):
         {"student": "学生大", "A": 1, "B": 1, "C": 0, "D": 1},
         {"student": "学生小", "A": 0, "B": 1, "C": 1, "D": 1},
     ]
-    assert sheet.table("topic", share=True)[2] == {
+    assert sheet.table("topic")[2] == {
         "student": "学生大",
         "topic": "甲类",
-        "A": 0.5,
-        "B": 0.0,
-        "C": 0.0,
-        "D": 0.5,
+        "A": 1,
+        "B": 0,
+        "C": 0,
+        "D": 1,
     }
     by = {(row["student"], row["topic"]): row for row in sheet.table("topic")}
     assert by["学生小", "甲类"]["C"] == by["学生小", "甲类"]["D"] == by["学生小", "乙类"]["B"] == 1

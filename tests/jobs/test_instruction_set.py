@@ -5,6 +5,7 @@ from collections import Counter
 
 import pytest
 
+from miniluotuo_utils import __main__ as cli
 from miniluotuo_utils.__main__ import main
 from miniluotuo_utils.data.loading import read
 from miniluotuo_utils.files import read_jsonl
@@ -211,3 +212,17 @@ def test_everything_in_the_mirror(tmp_path, mirror):
     assert held
     assert not held & {instructing.key(row["input"]) for row in rows}
     assert all(one["empty_rows"] <= 0.25 * one["rows"] for one in stats["sources"])
+
+
+def test_the_command_without_names_takes_the_whole_catalog(tmp_path, monkeypatch):
+    """argparse gives `[]` for no names, which is no source at all: nothing could be written."""
+    asked = []
+
+    def recorded(out, names, say, **options):
+        asked.append((names, options))
+        return {"rows": 0, "sources": [], "absent": {}}
+
+    monkeypatch.setattr(cli, "instruction_set", recorded)
+    assert main(["instructions", "--out", str(tmp_path / "set")]) == 0
+    plain = {"split": "train", "seed": 0, "style": "json", "pure_negative": 0.25, "format": "jsonl"}
+    assert asked == [(None, plain)]

@@ -576,7 +576,7 @@ def test_respond_fills_a_file_in_order_or_writes_nothing(tmp_path):
         asked = sum(server.answered.values())
         done = shell(server, "respond", source, target, "--store", tmp_path / "new.sqlite")
         assert done.returncode == 2
-        assert "prompts.jsonl, line 62: found no instruction" in done.stderr
+        assert "prompts.jsonl, line 62, field instruction: found None" in done.stderr
         assert sum(server.answered.values()) == asked, (
             "a bad last line is found before anything is paid for"
         )
