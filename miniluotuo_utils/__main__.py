@@ -16,6 +16,9 @@ from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
 from miniluotuo_utils.jobs.instructions import Options, instruction_set
+from miniluotuo_utils.jobs.respond import grow_file, respond_file
+from miniluotuo_utils.students import load_student, merge, save, zoo_table
+from miniluotuo_utils.students.devices import first_process, half, own_device
 from miniluotuo_utils.students.methods import METHODS
 
 Method = Literal[METHODS]  # type: ignore[valid-type]
@@ -37,10 +40,10 @@ place = partial(option, positional=True)  # an argument that is told by its plac
 class Catalog:
     """Print the catalog of data sources."""
 
-    def run(self) -> int:
+    def run(self) -> None:
         from miniluotuo_utils.data.catalog import catalog_table
 
-        return print_table(catalog_table())
+        print_table(catalog_table())
 
 
 @dataclass
@@ -52,14 +55,13 @@ class Download:
     mirror: Path | None = option()
     home: Path | None = option()
 
-    def run(self) -> int:
+    def run(self) -> None:
         from miniluotuo_utils.jobs.download import downloaded
 
         if self.home:
             os.environ["MINILUOTUO_HOME"] = str(self.home)
         for line in downloaded(self.names, self.mirror):
             print(line)
-        return 0
 
 
 @dataclass
@@ -93,14 +95,13 @@ class Instructions(Options):
     out: Path = needed()
     slice_size: int | None = option("types per prompt; else 6 for NER, 4 for others")
 
-    def run(self) -> int:
+    def run(self) -> None:
         how = given(self, "out", "names")
         stats = instruction_set(self.out, self.names or None, say=print, **how)
         print(
             f"{stats['rows']:,} rows of {len(stats['sources'])} sources in {self.out}; "
             f"{len(stats['absent'])} sources not to be had, listed in README.md there"
         )
-        return 0
 
 
 # ---- a teacher
@@ -160,8 +161,6 @@ class Respond(Asking):
     rejected: Path | None = option("rows without a usable answer go here")
 
     def run(self) -> int:
-        from miniluotuo_utils.jobs.respond import respond_file
-
         teacher = self.teacher()
         counts = respond_file(
             teacher, self.rows, self.out, self.rejected, self.language, **self.sampling
@@ -183,8 +182,6 @@ class Instruct(Asking):
     seed: int = option(default=0)
 
     def run(self) -> int:
-        from miniluotuo_utils.jobs.respond import grow_file
-
         teacher = self.teacher()
         how = {"language": self.language, "seed": self.seed, **self.sampling}
         grown = grow_file(teacher, self.seeds, self.out, self.target, self.topics, **how)
@@ -203,10 +200,8 @@ class Instruct(Asking):
 class Zoo:
     """Print the zoo of students."""
 
-    def run(self) -> int:
-        from miniluotuo_utils.students import zoo_table
-
-        return print_table(zoo_table())
+    def run(self) -> None:
+        print_table(zoo_table())
 
 
 @dataclass
@@ -257,15 +252,13 @@ class Train:
     checkpoints: int = option(default=10)
     report_to: Literal["none", "tensorboard", "trackio"] = option(default="none")
 
-    def run(self) -> int:
+    def run(self) -> None:
         from miniluotuo_utils.jobs.train import train_files
-        from miniluotuo_utils.students.devices import first_process
 
         how = given(self, "student", "data", "out")
         training = train_files(self.student, self.data, self.out, **how)
         if first_process():
             print(as_json(training.metrics()))
-        return 0
 
 
 @dataclass
@@ -275,12 +268,9 @@ class Merge:
     adapter: Path = place()
     out: Path = place()
 
-    def run(self) -> int:
-        from miniluotuo_utils.students import load_student, merge, save
-
+    def run(self) -> None:
         save(merge(load_student(self.adapter)), self.out)
         print(f"merged student in {self.out}")
-        return 0
 
 
 @dataclass
@@ -297,10 +287,8 @@ class Predict:
     batch_size: int = option(default=32)
     seed: int = option("for creative", 42)
 
-    def run(self) -> int:
+    def run(self) -> None:
         from miniluotuo_utils.jobs.predict import predict_file
-        from miniluotuo_utils.students import load_student
-        from miniluotuo_utils.students.devices import half, own_device
 
         device = own_device()
         whole = device == "cpu" and self.bits is None
@@ -320,7 +308,6 @@ class Predict:
             f"{counts['answered']:,} rows answered in {self.out}, "
             f"{counts['kept']:,} of them by an earlier run"
         )
-        return 0
 
 
 @dataclass
@@ -346,7 +333,7 @@ class Score:
     against: Path | None = option("is it better than PRED?", metavar="OTHER_PRED")
     json: bool = option("one JSON object")
 
-    def run(self) -> int:
+    def run(self) -> None:
         from miniluotuo_utils.jobs.score import scored
 
         result, text = scored(
@@ -362,7 +349,6 @@ class Score:
             against=self.against,
         )
         print(as_json(result) if self.json else text)
-        return 0
 
 
 COMMANDS = (
@@ -397,12 +383,11 @@ def as_json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def print_table(rows: Sequence[dict]) -> int:
+def print_table(rows: Sequence[dict]) -> None:
     """Print rows of one shape as a Markdown table."""
     from miniluotuo_utils.text import markdown
 
     print(markdown(list(rows[0]), [list(row.values()) for row in rows]))
-    return 0
 
 
 def given(command: Any, *without: str) -> dict[str, Any]:
@@ -462,7 +447,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     options = vars(parser().parse_args(argv))
     try:
-        return options.pop("command")(**options).run()
+        # A command that returns nothing went well.
+        return options.pop("command")(**options).run() or 0
     except (ValueError, OSError, MemoryError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

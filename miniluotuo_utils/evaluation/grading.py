@@ -284,8 +284,9 @@ class Sheet:
                 grade = self.grades[name].get(number, "")
                 rows.append([self.header["sheet"], name, number, asked, as_text(answer), grade])
         with written_whole(path) as partial:
-            table = pd.DataFrame(rows, columns=COLUMNS)
-            table.to_csv(partial, index=False, encoding="utf-8-sig", lineterminator="\r\n")
+            pd.DataFrame(rows, columns=COLUMNS).to_csv(
+                partial, index=False, encoding="utf-8-sig", lineterminator="\r\n"
+            )
         return len(rows)
 
     def from_csv(self, path: Path | str) -> int:

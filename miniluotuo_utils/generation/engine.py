@@ -265,21 +265,18 @@ def configuration(student: Student, room: int, ends: list[int]) -> GenerationCon
     Drawing and penalties are `presets.processors`, so that a row's answer hangs on that row alone.
     """
     model, pad = student.model, pad_id(student)
-    settings = Sealed(
+    places = (model.generation_config, model.config)
+    starts = [getattr(place, "decoder_start_token_id", None) for place in places]
+    start = next((token for token in starts if token is not None), pad)
+    return Sealed(
         do_sample=False,
         num_beams=1,
         use_cache=True,
         max_new_tokens=room,
         pad_token_id=pad,
         eos_token_id=ends,
+        decoder_start_token_id=start if model.config.is_encoder_decoder else None,
     )
-    if model.config.is_encoder_decoder:
-        named = [
-            getattr(place, "decoder_start_token_id", None)
-            for place in (model.generation_config, model.config)
-        ]
-        settings.decoder_start_token_id = next((i for i in named if i is not None), pad)
-    return settings
 
 
 def pad_id(student: Student) -> int:

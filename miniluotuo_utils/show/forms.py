@@ -13,6 +13,8 @@ from functools import partial
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+import ipywidgets
+
 from miniluotuo_utils.evaluation.grading import asked_text
 from miniluotuo_utils.records import TASKS
 from miniluotuo_utils.show.html import highlight, html, lines, shown, table
@@ -99,7 +101,6 @@ def samples(
             drawn = random.Random(seed).sample(list(groups[name]), min(count, len(groups[name])))
             parts.append(f"<p><b>{escape(name)}</b><br>{'<br>'.join(map(as_html, drawn))}</p>")
         return html("".join(parts))
-    import ipywidgets
 
     choice = ipywidgets.Dropdown(options=list(groups), description=label)
     button, out = ipywidgets.Button(description="换一批 more"), ipywidgets.HTML()
@@ -134,9 +135,12 @@ def open_items(sheet: Sheet) -> HTML:
     for name in [name for name in sheet.items if not sheet.complete(name)][:3]:
         item = sheet.item(name)
         for text in item["answers"].values():
-            answer = text or "（空 empty）"
             rows.append(
-                {"问 asked": asked_text(item), "答 answered": answer, "等级 grade": letters}
+                {
+                    "问 asked": asked_text(item),
+                    "答 answered": text or "（空 empty）",
+                    "等级 grade": letters,
+                }
             )
     return table(rows)
 
@@ -150,8 +154,6 @@ class RatingForm:
     """The live form of a grading sheet: one item at a time, in `box`."""
 
     def __init__(self, sheet: Sheet) -> None:
-        import ipywidgets
-
         self.sheet, self.order, self.at = sheet, list(sheet.items), 0
         self.asked, self.answers = ipywidgets.HTML(), ipywidgets.VBox()
         self.back = ipywidgets.Button(description="上一题 back")
@@ -179,8 +181,6 @@ class RatingForm:
 
     def choices(self, name: str) -> list:
         """Return the answers to an item, each with radio buttons that show and save its grade."""
-        import ipywidgets
-
         item, boxes = self.sheet.item(name), []
         options = [(f"{letter} {text}", letter) for letter, text in self.sheet.meanings.items()]
         for number, text in item["answers"].items():
@@ -234,8 +234,8 @@ def live_loss() -> Callable[[Training], None]:
         # There is no handle outside a notebook.
         if handle and (training.seconds or time.time() - drawn[0] >= 1):
             drawn[0] = time.time()
-            curve = loss_svg([line["loss"] for line in training.log])
-            handle.update(html(curve + loss_words(training)))
+            losses = [line["loss"] for line in training.log]
+            handle.update(html(loss_svg(losses) + loss_words(training)))
 
     return show
 
@@ -269,8 +269,6 @@ def loss_svg(losses: Sequence[float], width: int = 640, height: int = 120) -> st
 
 def question_box(student: Student) -> Any:
     """Show a text field and a button: ask the student, read its answer as it is written."""
-    import ipywidgets
-
     from miniluotuo_utils.generation import stream
     from miniluotuo_utils.prompts import prompt
 

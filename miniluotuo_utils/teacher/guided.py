@@ -190,8 +190,13 @@ def grow(
         # One poor round is chance; a teacher who has no more to say stays poor.
         poor = len(new) < least_new * max(1, len(found))
         dry = dry + 1 if poor else 0
-        counts = {"generated": len(grown.rows) + len(grown.near), "unique": len(grown.rows)}
-        grown.curve.append({"requests": requests, **counts})
+        grown.curve.append(
+            {
+                "requests": requests,
+                "generated": len(grown.rows) + len(grown.near),
+                "unique": len(grown.rows),
+            }
+        )
 
     # The last round brings more than was asked for: the rest of it is not kept.
     grown.stopped = "target" if len(grown.rows) >= target else "dry"
