@@ -104,7 +104,8 @@ def prefill(
     if shared:
         with torch.inference_mode():
             model(tokens[:1, :shared], past_key_values=cache, use_cache=True)
-        cache.batch_repeat_interleave(len(ids))
+        # The one row that is cached, once for every prompt.
+        cache.batch_select_indices(tokens.new_zeros(len(ids)))
     return Batch(list(range(len(ids))), tokens, mask, draws, constraints, cache, start, room)
 
 
@@ -214,11 +215,6 @@ class KVCacheLayer(DynamicLayer):
     def batch_select_indices(self, indices: torch.Tensor) -> None:
         """Keep the rows at `indices`."""
         super().batch_select_indices(indices)
-        self.memory = []
-
-    def batch_repeat_interleave(self, repeats: int) -> None:
-        """Repeat each row."""
-        super().batch_repeat_interleave(repeats)
         self.memory = []
 
 
