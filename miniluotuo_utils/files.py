@@ -96,8 +96,9 @@ def reason(error: BaseException) -> str:
         case KeyError():
             return f"the field {error} is missing"
         case json.JSONDecodeError():
-            what = error.msg.removesuffix(" at")
-            return f"{what} at column {error.colno}, expected one JSON object"
+            return (
+                f"{error.msg.removesuffix(' at')} at column {error.colno}, expected one JSON object"
+            )
         case UnicodeDecodeError():
             return f"not UTF-8 at byte {error.start:,} ({error.reason}); save the file as UTF-8"
         case UnicodeEncodeError():

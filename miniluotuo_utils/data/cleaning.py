@@ -210,6 +210,9 @@ def subject(record: Mapping) -> tuple[str, str]:
 
 def meaning(record: Mapping) -> str:
     """Return what a record says, whatever the order of its items."""
-    items = [item for name in TASKS.values() for item in record.get(name) or []]
-    texts = sorted(json.dumps(item, ensure_ascii=False, sort_keys=True) for item in items)
+    texts = sorted(
+        json.dumps(item, ensure_ascii=False, sort_keys=True)
+        for name in TASKS.values()
+        for item in record.get(name) or []
+    )
     return json.dumps([record.get("annotation", "exhaustive"), texts], ensure_ascii=False)

@@ -34,8 +34,12 @@ def validated(path: Path) -> tuple[dict[str, int], list[Fault]]:
             # A file of two shapes is two files: no reader could take it.
             kind = "IE records" if "sentence" in value else "instruction rows"
             first = first or kind
-            expected = f"one shape per file; its first line is one of the {first}"
-            expect(kind == first, "sentence", value.get("sentence"), expected)
+            expect(
+                kind == first,
+                "sentence",
+                value.get("sentence"),
+                f"one shape per file; its first line is one of the {first}",
+            )
             CHECKS[kind](value)
             counts[kind] += 1
         # What json itself raises too: a fault of one line must not end the check of the others.

@@ -81,9 +81,11 @@ READERS: dict[str, Reader] = {
 
 def examples() -> dict[str, Path]:
     """Return a tiny file in each native format, with sentences of our own: reader → path."""
-    paths = sorted((EMBEDDED / "native").iterdir())
     # CMeEE comes as text and as JSON; every other format has one file, named for its reader.
-    return {"cmeee_json" if p.name == "cmeee.json" else p.stem: p for p in paths}
+    return {
+        "cmeee_json" if path.name == "cmeee.json" else path.stem: path
+        for path in sorted((EMBEDDED / "native").iterdir())
+    }
 
 
 def read_file(

@@ -140,9 +140,13 @@ def iepile_events(text: str, answer: dict | list) -> list[dict]:
     Or of `[{"event_trigger", "event_type", "arguments": [{"argument", "role"}]}]`.
     """
     if isinstance(answer, list):
-        pair = itemgetter("argument", "role")
         return [
-            event(text, one["event_type"], one["event_trigger"], map(pair, one["arguments"]))
+            event(
+                text,
+                one["event_type"],
+                one["event_trigger"],
+                map(itemgetter("argument", "role"), one["arguments"]),
+            )
             for one in answer
         ]
     found = []
@@ -157,12 +161,14 @@ def iepile_events(text: str, answer: dict | list) -> list[dict]:
 
 def event(text: str, kind: str, trigger: str, arguments: Iterable[tuple[str, str]]) -> dict:
     """Return an event of its type, its trigger and the (name, role) of its arguments."""
-    found = [{"name": n, "role": role, "pos": named(text, n)["pos"]} for n, role in arguments]
     return {
         "type": kind,
         "trigger": trigger,
         "pos": named(text, trigger)["pos"],
-        "arguments": found,
+        "arguments": [
+            {"name": name, "role": role, "pos": named(text, name)["pos"]}
+            for name, role in arguments
+        ],
     }
 
 

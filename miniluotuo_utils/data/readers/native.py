@@ -100,8 +100,13 @@ def json_list(path: Path) -> Iterator[Unit]:
         for number, item in enumerate(items, 1):
             yield f"item {number}", attempt(check, item) if check else item
     except json.JSONDecodeError as error:
-        found = f"{error.msg.removesuffix(' at')} at column {error.colno}"
-        yield f"line {error.lineno}", DataError(f"{found}: the list cannot be read from here on")
+        yield (
+            f"line {error.lineno}",
+            DataError(
+                f"{error.msg.removesuffix(' at')} at column {error.colno}: "
+                "the list cannot be read from here on"
+            ),
+        )
     except (ValueError, RecursionError) as error:
         yield f"item {number + 1}", DataError(reason(error))
 

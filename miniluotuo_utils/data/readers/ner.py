@@ -50,9 +50,12 @@ def entity_list(native: dict) -> Iterator[dict]:
 
     `text, entity_list[{entity_index{begin,end},entity_type,entity}]`
     """
-    place = itemgetter("begin", "end")
     found = [
-        {"name": e["entity"], "type": e["entity_type"], "pos": list(place(e["entity_index"]))}
+        {
+            "name": e["entity"],
+            "type": e["entity_type"],
+            "pos": [e["entity_index"]["begin"], e["entity_index"]["end"]],
+        }
         for e in native["entity_list"]
     ]
     yield record(native["text"], entities=found)
