@@ -69,11 +69,9 @@ def find_entities(train: Sequence[Mapping], sentences: Iterable[str]) -> Iterato
     """Yield the known entities of each sentence."""
     types = most_frequent((e["name"], e["type"]) for record in train for e in record["entities"])
     for sentence in sentences:
-        places = longest_matches(sentence, types)
-        names = [sentence[start:end] for start, end in places]
         yield [
-            {"name": name, "type": types[name], "pos": list(place)}
-            for name, place in zip(names, places, strict=True)
+            {"name": sentence[a:b], "type": types[sentence[a:b]], "pos": [a, b]}
+            for a, b in longest_matches(sentence, types)
         ]
 
 
@@ -84,10 +82,10 @@ def find_relations(train: Sequence[Mapping], sentences: Iterable[str]) -> Iterat
         known = tails.setdefault(relation["head"]["name"], {})
         known[relation["type"], relation["tail"]["name"]] = None
     for sentence in sentences:
-        heads = [head for head in tails if head in sentence]
         items = [
             {"head": head, "type": kind, "tail": tail}
-            for head in heads
+            for head in tails
+            if head in sentence
             for kind, tail in tails[head]
             if tail in sentence
         ]
@@ -115,10 +113,9 @@ def event_at(
     kind = types[sentence[start:end]]
     known = roles[kind]
     names = list(dict.fromkeys(sentence[a:b] for a, b in longest_matches(sentence, known)))
-    things = mentioned(sentence, names, "first")
     arguments = [
         {"name": thing["name"], "role": known[thing["name"]], "pos": thing["pos"]}
-        for (thing,) in things
+        for (thing,) in mentioned(sentence, names, "first")
     ]
     return {
         "type": kind,

@@ -126,8 +126,6 @@ def questions(
     >>> [row["types"] for row in questions(["李白走了"], list("甲乙丙丁戊己庚辛壬"), "NER")]
     [['甲', '乙', '丙', '丁', '戊', '己'], ['庚', '辛', '壬']]
     """
-    if isinstance(sentences, str):
-        raise ValueError(f"sentences is the text {sentences[:20]!r}; expected a list of texts")
     return build_instructions(
         [{"sentence": sentence, field_of(task): []} for sentence in sentences],
         task,
@@ -140,23 +138,17 @@ def questions(
     )
 
 
-def merged(
-    rows: Sequence[Mapping], found: Sequence[Sequence[Mapping]], records: int | None = None
-) -> list[list[dict]]:
+def merged(rows: Sequence[Mapping], found: Sequence[Sequence[Mapping]]) -> list[list[dict]]:
     """Join what was found for each row (`parse(...).items`) into one list for each record.
 
     The slices follow each other in row order. An answer that lists a name twice may mean two
     mentions (`locate`), so both stay; what an earlier slice found already does not come again.
-    `records`: how many lists, where the last records may have no row; by default up to the last
-    that has one.
-
     >>> rows = [{"record": 0}, {"record": 0}, {"record": 1}]
     >>> people, places = [{"name": "李白", "type": "人物"}], [{"name": "长安", "type": "地点"}]
     >>> merged(rows, [people, places, []])
     [[{'name': '李白', 'type': '人物'}, {'name': '长安', 'type': '地点'}], []]
     """
-    if records is None:
-        records = max((row["record"] + 1 for row in rows), default=0)
+    records = max((row["record"] + 1 for row in rows), default=0)
     lists: list[list[dict]] = [[] for _ in range(records)]
     for row, items in zip(rows, found, strict=True):
         mine = lists[row["record"]]

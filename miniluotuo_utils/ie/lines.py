@@ -96,9 +96,9 @@ def guards(text: str) -> int:
 
 def labelled(piece: str, colon: str, repairs: Counter) -> tuple[str, str] | None:
     """Split `label: value` at its first colon, `colon` being the style's own; None without one."""
-    bullet = re.match(rf"\s*{BULLET}", piece)
-    repairs["bullet"] += bullet is not None
-    (label, *rest), marks = cut(piece[bullet.end() :] if bullet else piece, "[：:]", 1)
+    piece, bullets = re.subn(rf"\A\s*{BULLET}", "", piece)
+    repairs["bullet"] += bullets
+    (label, *rest), marks = cut(piece, "[：:]", 1)
     if not rest:
         repairs["dropped_item"] += 1
         return None
@@ -109,14 +109,10 @@ def labelled(piece: str, colon: str, repairs: Counter) -> tuple[str, str] | None
 def plain(text: str, task: str, known: frozenset[str], repairs: Counter) -> Iterator[dict]:
     """Yield the items of style plain: a line for each type, for EE one for each event."""
     for line in cut(text, r"\n")[0]:
-        if not line.strip():
-            continue
-        found = labelled(line, "：", repairs)
-        if found is None:
-            continue
-        if task == "EE":
+        found = labelled(line, "：", repairs) if line.strip() else None
+        if found and task == "EE":
             yield from plain_event(*found, repairs)
-        else:
+        elif found:
             yield from plain_line(*found, task, known, repairs)
 
 

@@ -8,7 +8,7 @@ in the docstring and not repeated. Shown in notebook 05.
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -245,11 +245,9 @@ def pairs_of(one: list, other: list, alike: Callable[[Any, Any], bool]) -> list[
 
 def summed(*columns: Iterable[tuple]) -> Counts:
     """Return how many keys there are in each column (right, predicted, gold, ...), by type."""
-    counts: Counts = {}
+    counts: Counts = defaultdict(lambda: [0] * len(columns))
     for number, keys in enumerate(columns):
         for key in keys:
-            if key[0] not in counts:
-                counts[key[0]] = [0] * len(columns)
             counts[key[0]][number] += 1
     return counts
 
@@ -349,17 +347,22 @@ class Rule:
         if slots and self.name == "duie":
             extra = tuple([slot for slot in sorted(slots) if slots[slot]])
             things += tuple([slots[slot] for slot in extra])
-        placed = all([thing.get("pos") for thing in things])  # noqa: C419
-        if mode.places:
-            compared = [tuple(thing.get("pos") or ("?", thing["name"])) for thing in things]
-        else:
+
+        # What stands nowhere equals nothing by span, but two of one name are still duplicates.
+        places = [thing.get("pos") for thing in things]
+        placed = all(places)
+        if not mode.places:
             compared = [mode.written(thing["name"]) for thing in things]
+        elif placed:
+            compared = map(tuple, places)
+        else:
+            compared = [tuple(thing.get("pos") or ("?", thing["name"])) for thing in things]
+
         sides = tuple([thing.get("type", "") for thing in things[:2]]) if self.typed else ()
-        head = label if mode.labels is str else tuple(map(mode.labels, label))
-        if extra or sides:
-            compared.append(extra + sides)
+        head = label if mode.labels is str else map(mode.labels, label)
+        last = (extra + sides,) if extra or sides else ()
         able = (placed or not mode.places) and all(sides)
-        return Unit((*head, *compared), label, things, placed, able)
+        return Unit((*head, *compared, *last), label, things, placed, able)
 
     def has_equal(self, key: tuple, others: Iterable[tuple]) -> bool:
         """Whether one of `others` equals a key by duie's rule."""
@@ -384,22 +387,19 @@ class Rule:
 def labelled(record: Mapping, part: str) -> list[tuple[tuple[str, ...], tuple, Mapping]]:
     """Return (label, mentions, slots) of each thing that a part counts in a record."""
     if part == "relation":
-        return [
-            ((r["type"],), (r["head"], r["tail"]), r.get("slots") or {})
-            for r in record["relations"]
-        ]
+        return [((r["type"],), (r["head"], r["tail"]), r.get("slots")) for r in record["relations"]]
     if part == "trigger":
         return [
-            ((e["type"],), ({"name": e["trigger"], "pos": e.get("pos")},), {})
+            ((e["type"],), ({"name": e["trigger"], "pos": e.get("pos")},), None)
             for e in record["events"]
         ]
     if part == "argument":
         return [
-            ((e["type"], a["role"]), (a,), {})
+            ((e["type"], a["role"]), (a,), None)
             for e in record["events"]
             for a in e.get("arguments") or ()
         ]
-    return [((entity["type"],), (entity,), {}) for entity in record["entities"]]
+    return [((entity["type"],), (entity,), None) for entity in record["entities"]]
 
 
 def ruled(

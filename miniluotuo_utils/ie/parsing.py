@@ -311,9 +311,8 @@ def listed(value: object, single: Callable[[object], bool], repairs: Counter) ->
 
 def is_pair(value: object) -> bool:
     """Tell whether a value is `["head", "tail"]` or an object."""
-    if isinstance(value, Pairs):
-        return True
-    return isinstance(value, list) and len(value) == 2 and all(map(is_text, value))
+    pair = isinstance(value, list) and len(value) == 2 and all(map(is_text, value))
+    return pair or isinstance(value, Pairs)
 
 
 # ---- the tolerant reader of JSON
@@ -397,11 +396,9 @@ class Reader:
         """Return a key and its value."""
         key = self.value()
         mark = self.peek()
-        if not mark:
-            raise Cut
         if mark == ":":
             self.take()
-        else:
+        elif mark:
             self.repairs["colon"] += 1
         if not self.peek():
             raise Cut

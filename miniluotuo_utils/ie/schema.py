@@ -27,8 +27,9 @@ def items_of(record: Mapping, task: str) -> list[Mapping]:
     """Return a record's items of a task; DataError where it has no such field."""
     field = field_of(task)
     if field not in record:
-        sentence = record.get("sentence")
-        raise DataError(f"field {field}: found none, expected the {task} items of {sentence!r}")
+        raise DataError(
+            f"field {field}: found none, expected the {task} items of {record.get('sentence')!r}"
+        )
     return record[field]
 
 

@@ -1,7 +1,7 @@
 """Score predicted IE records: precision, recall and F1 in several modes. Shown in notebook 05.
 
 In: gold and predicted records, aligned by line, in memory or in two files. Out: one result dict of
-unrounded figures in 0-1, its table, and for NER and RE what kind of error each item is. Needs
+unrounded figures in 0-1, its table, and for NER what kind of error each entity is. Needs
 nothing but Python.
 """
 
@@ -9,7 +9,8 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import zip_longest
+from itertools import repeat, zip_longest
+from operator import add
 from pathlib import Path
 
 from miniluotuo_utils.files import DataError, iter_jsonl
@@ -166,15 +167,15 @@ class Tally:
         """Count one sentence."""
         wanted, found, counts = self.rule.counted(gold, pred, self.part)
         for kind, row in counts.items():
-            before = self.types.get(kind, [0] * len(row))
-            self.types[kind] = [a + b for a, b in zip(before, row, strict=True)]
+            self.types[kind] = list(map(add, self.types.get(kind, repeat(0)), row))
 
         # What a reader should know beside the score, of items that differ.
-        golds, preds, known = once(wanted).values(), once(found).values(), self.schema
+        golds, preds = once(wanted).values(), once(found).values()
+        known, text = self.schema, pred["sentence"]
         self.notes.update(
             no_position=sum([not u.placed for u in preds]),
             gold_no_position=sum([not u.placed for u in golds]),
-            not_in_text=sum([absent(u, pred["sentence"]) for u in preds]),
+            not_in_text=len({u.key for u in preds for t in u.things if t["name"] not in text}),
             duplicates=len(found) - len(preds),
             gold_duplicates=len(wanted) - len(golds),
             off_schema=0 if known is None else sum([not in_schema(u.label, known) for u in preds]),
@@ -193,11 +194,6 @@ class Tally:
             del notes["off_schema"]
         micro = rates(total(self.types, self.rule))
         return {"micro": micro, "macro": macro, "per_type": per_type, **notes}
-
-
-def absent(unit: Unit, sentence: str) -> bool:
-    """Whether a sentence lacks one of a unit's names."""
-    return any([thing["name"] not in sentence for thing in unit.things])  # noqa: C419 faster
 
 
 def total(counts: Counts, rule: Rule) -> list[float]:
@@ -317,35 +313,29 @@ ALIKE = {
 
 
 def errors(
-    gold: Iterable[Mapping],
-    pred: Iterable[Mapping],
-    unparsable: Iterable[int] = (),
-    task: str = "NER",
+    gold: Iterable[Mapping], pred: Iterable[Mapping], unparsable: Iterable[int] = ()
 ) -> list[dict]:
-    """Return what became of every entity (RE: relation), by span.
+    """Return what became of every entity of NER records, by span.
 
     unparsable: numbers, from 0, of the sentences whose answer could not be read, such as
       `Extraction.unread`.
 
-    For each sentence: {sentence, entities: [{kind, gold, pred}]} (RE: relations), in the order of
-    the sentence, each item used once. The kinds:
+    For each sentence: {sentence, entities: [{kind, gold, pred}]}, in the order of the sentence,
+    each entity used once. The kinds:
 
     right: equal.
-    wrong_type: the same span (RE: spans).
-    wrong_boundary: the same type, and the spans overlap (RE: both do).
+    wrong_type: the same span.
+    wrong_boundary: the same type, and the spans overlap.
     missed: gold that nothing was predicted for; pred is None.
     unparsable: missed in a sentence whose answer could not be read; pred is None.
     spurious: predicted where gold has nothing; gold is None.
 
-    Raises ValueError for task EE and for a number in `unparsable` that is not of a sentence.
+    Raises ValueError for a number in `unparsable` that is not of a sentence.
     """
-    if task not in ("NER", "RE"):
-        raise ValueError(f"task is {task!r}; errors are told apart for NER and RE")
-    lost, rule, found = set(unparsable), ruled(task, "span"), []
-    for number, (g, p) in enumerate(aligned(gold, pred, task)):
-        missed = "unparsable" if number in lost else "missed"
-        items = sentence_errors(g, p, rule, missed)
-        found.append({"sentence": g["sentence"], field_of(task): items})
+    lost, found = set(unparsable), []
+    for number, (g, p) in enumerate(aligned(gold, pred, "NER")):
+        items = sentence_errors(g, p, "unparsable" if number in lost else "missed")
+        found.append({"sentence": g["sentence"], "entities": items})
     unknown = sorted(lost - set(range(len(found))))
     if unknown:
         raise ValueError(
@@ -354,26 +344,23 @@ def errors(
     return found
 
 
-def sentence_errors(gold: Mapping, pred: Mapping, rule: Rule, missed: str) -> list[dict]:
-    """Return the items of one sentence; `missed` is what gold without a prediction is called."""
-    (part,) = rule.parts
-    wanted = sorted(once(rule.units(gold, part)).values(), key=start)
-    found = sorted(once(rule.units(pred, part)).values(), key=start)
+def sentence_errors(gold: Mapping, pred: Mapping, missed: str) -> list[dict]:
+    """Return the entities of one sentence; `missed` is what gold without a prediction is called."""
+    rule = ruled("NER", "span")
+    wanted, found = (
+        sorted(once(rule.units(record, "entity")).values(), key=start) for record in (gold, pred)
+    )
     pairs = []
     for kind, alike in ALIKE.items():
         pairs += [(kind, g, p) for g, p in pairs_of(wanted, found, alike)]
     pairs += [(missed, g, None) for g in wanted] + [("spurious", None, p) for p in found]
     pairs.sort(key=lambda pair: start(pair[1] or pair[2]))
-    return [{"kind": kind, "gold": item(g), "pred": item(p)} for kind, g, p in pairs]
+    return [{"kind": kind, "gold": entity(g), "pred": entity(p)} for kind, g, p in pairs]
 
 
-def item(unit: Unit | None) -> dict | None:
-    """Return the entity, or the relation, of a unit."""
-    if unit is None:
-        return None
-    if len(unit.things) == 1:
-        return dict(unit.things[0])
-    return {"head": unit.things[0], "type": unit.label[0], "tail": unit.things[1]}
+def entity(unit: Unit | None) -> dict | None:
+    """Return the entity of a unit, if there is one."""
+    return dict(unit.things[0]) if unit else None
 
 
 def start(unit: Unit) -> float:
@@ -382,6 +369,6 @@ def start(unit: Unit) -> float:
 
 
 def touch(gold: Unit, pred: Unit) -> bool:
-    """Whether spans share a character, head with head and tail with tail."""
-    spans = zip(gold.key[1:], pred.key[1:], strict=True)
-    return all(a < d and c < b for (a, b), (c, d) in spans)
+    """Whether the spans of two entities share a character."""
+    (_, (a, b)), (_, (c, d)) = gold.key, pred.key
+    return a < d and c < b

@@ -61,8 +61,7 @@ def asked_types(
     foreign = [kind for kind in types if kind not in own]
     likeness: Counter = Counter()
     for mine in known:
-        for kind, value in hard_negatives.get(mine, {}).items():
-            likeness[kind] = max(likeness[kind], value)
+        likeness |= Counter(hard_negatives.get(mine, {}))  # the greater of two values
 
     # Sorting keeps the schema's order among equals, so a row depends on nothing but its seed.
     alike = [kind for kind in foreign if likeness[kind]]

@@ -16,6 +16,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from miniluotuo_utils.files import batches
 from miniluotuo_utils.ie.schema import schema_of
 from miniluotuo_utils.ie.spans import Place
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 IGNORED = -100  # the label that the loss leaves out
+PREDICTED = 32  # parts of sentences that are tagged together
 POOL = 50  # batches that are shuffled and then sorted by length together
 WARM = 0.05  # share of the training in which the learning rate rises
 
@@ -47,7 +49,7 @@ class Tagger:
     steps: int = 0
     seconds: float = 0.0
 
-    def predict(self, sentences: Sequence[str], batch_size: int = 32) -> list[dict]:
+    def predict(self, sentences: Sequence[str]) -> list[dict]:
         """Return the entities of each sentence as an IE record.
 
         Every `pos` cuts its name out of the sentence, and no entity overlaps another.
@@ -62,8 +64,7 @@ class Tagger:
         parts = [(n, a, b) for n, own in enumerate(tags) for a, b in stretches(len(own), size)]
         parts.sort(key=lambda part: part[2] - part[1])
         self.model.eval()
-        for at in range(0, len(parts), batch_size):
-            batch = parts[at : at + batch_size]
+        for batch in batches(parts, PREDICTED):
             with torch.inference_mode():
                 scores = logits(self.model, [read[n][0][a:b] for n, a, b in batch])
             for (n, a, b), best in zip(batch, scores.argmax(-1).tolist(), strict=True):
@@ -223,11 +224,8 @@ def classifier(student: Any, labels: Sequence[str], bidirectional: bool) -> PreT
 
 def looks_right(model: Any) -> bool:
     """Whether the scores of the first token depend on the last one."""
-    import torch
-
-    with torch.inference_mode():
-        one, other = logits(model, [[5, 6, 7], [5, 6, 8]])[:, 0]
-    return not torch.allclose(one, other)
+    one, other = logits(model, [[5, 6, 7], [5, 6, 8]])[:, 0]
+    return not one.allclose(other)
 
 
 def tokenised(tokenizer: Any, sentence: str) -> tuple[list[int], list[Place | None]]:
@@ -376,8 +374,7 @@ def stretches(tokens: int, size: int) -> list[Place]:
 def shuffled(rows: Sequence[tuple], batch_size: int, order: random.Random) -> Iterator[list[tuple]]:
     """Yield batches of rows of similar length without end, each round in another order."""
     while rows:
-        mixed, batches = order.sample(rows, len(rows)), []
-        for at in range(0, len(rows), batch_size * POOL):
-            pool = sorted(mixed[at : at + batch_size * POOL], key=lambda row: len(row[0]))
-            batches += [pool[i : i + batch_size] for i in range(0, len(pool), batch_size)]
-        yield from order.sample(batches, len(batches))
+        made: list[list] = []
+        for pool in batches(order.sample(rows, len(rows)), batch_size * POOL):
+            made += batches(sorted(pool, key=lambda row: len(row[0])), batch_size)
+        yield from order.sample(made, len(made))

@@ -143,8 +143,9 @@ def instruction_set(
                 f"{stats['absent']}. Set MINILUOTUO_MIRROR or name other sources"
             )
         stats["sha256"] = file_sha256(file)
-        told = json.dumps(stats, ensure_ascii=False, indent=1)
-        (partial / "stats.json").write_text(told, encoding="utf-8")
+        (partial / "stats.json").write_text(
+            json.dumps(stats, ensure_ascii=False, indent=1), encoding="utf-8"
+        )
         (partial / "README.md").write_text(instruction_card(stats), encoding="utf-8")
     return stats
 
@@ -410,7 +411,6 @@ def instruction_card(stats: Mapping) -> str:
         languages=list(dict.fromkeys(source["language"] for source in sources)),
         tasks=("text-generation", "token-classification"),
     )
-    reasons = list(sources[0]["left_out"])
     left_out = [
         [source["name"], source["task"], *map("{:,}".format, source["left_out"].values())]
         for source in sources
@@ -430,7 +430,7 @@ def instruction_card(stats: Mapping) -> str:
 
 ## 没有用的记录 · Records left out
 
-{markdown(["来源 source", "任务", *reasons], left_out)}
+{markdown(["来源 source", "任务", *sources[0]["left_out"]], left_out)}
 
 {REASONS_NOTE}
 没有读到的评测切分 *evaluation splits not to be had*：{"、".join(stats["unguarded"]) or "无 none"}

@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
+from miniluotuo_utils.data.readers import READERS, read_file
 from miniluotuo_utils.files import iter_jsonl
+from miniluotuo_utils.ie import compare, interval, micro, score_files, table
 from miniluotuo_utils.records import check_record
 
 Read = Callable[[Path], Iterator[dict]]
@@ -33,8 +35,6 @@ def scored(
     `spread` adds a bootstrap interval, `against` a paired comparison with a third file. Raises
     ValueError for files that do not fit each other, and for an unknown reader.
     """
-    from miniluotuo_utils.ie import compare, interval, score_files, table
-
     # Said before the files are read: large ones take minutes.
     if spread or against:
         check_numpy()
@@ -67,8 +67,6 @@ def reader_of(name: str | None) -> Read:
     """Return what reads IE records from a file: JSON Lines, or a native format by its reader."""
     if name is None:
         return partial(iter_jsonl, check=check_record)
-    from miniluotuo_utils.data.readers import READERS, read_file
-
     of_records = [key for key, reader in READERS.items() if reader.check is check_record]
     if name not in of_records:
         raise ValueError(
@@ -95,8 +93,6 @@ def json_file(path: Path | None, *kinds: type) -> object:
 
 def interval_table(spread: Mapping) -> str:
     """Write the result of `ie.interval` as plain text."""
-    from miniluotuo_utils.ie import micro
-
     lines = ["95 % interval, sentences drawn with replacement"]
     for label, found in micro(spread):
         for rate, (low, high) in found.items():
@@ -106,8 +102,6 @@ def interval_table(spread: Mapping) -> str:
 
 def contrast_table(contrast: Mapping, one: str, other: str) -> str:
     """Write the result of `ie.compare` as plain text."""
-    from miniluotuo_utils.ie import micro
-
     lines = [f"{other} against {one}"]
     for label, found in micro(contrast):
         low, high = found["interval"]

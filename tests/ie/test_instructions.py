@@ -326,7 +326,7 @@ def test_merged_puts_the_slices_of_a_record_together():
     # Two mentions: once they were made one, and the second place was missed.
     twice = [{"name": "李白", "type": "人物"}, {"name": "李白", "type": "人物"}]
     assert merged([{"record": 0}], [twice]) == [twice]
-    assert merged([], [], records=2) == [[], []]
+    assert merged([], []) == []
 
 
 # ---- negatives
