@@ -100,8 +100,13 @@ def finetune(
 
     model, pad_id = student.model, student.tokenizer.pad_token_id
     meter = Throughput(model.config, longest, method, model.device, pad_id)
-    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    training = Training(student, method, meter, dropped=dropped, trainable=trained)
+    training = Training(
+        student,
+        method,
+        meter,
+        dropped=dropped,
+        trainable=sum(p.numel() for p in model.parameters() if p.requires_grad),
+    )
 
     # Without a folder, what the library insists on writing goes with the training.
     with tempfile.TemporaryDirectory() as scratch, quiet():

@@ -40,8 +40,7 @@ def cpu_computes_bf16() -> bool:
 
 def use_one_gpu(arguments: Any) -> None:
     """Keep a trainer's process on one GPU; several GPUs need `accelerate launch`."""
-    if arguments.n_gpu > 1:
-        arguments._n_gpu = 1
+    arguments._n_gpu = min(1, arguments.n_gpu)
 
 
 def load_checkpoint(trainer: Any, checkpoint: Path) -> None:

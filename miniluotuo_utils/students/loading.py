@@ -163,9 +163,10 @@ def loaded(
 
     try:
         both = native_config(source, revision).is_encoder_decoder
-        side = "right" if both else "left"
         auto = AutoModelForSeq2SeqLM if both else AutoModelForCausalLM
-        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, padding_side=side)
+        tokenizer = AutoTokenizer.from_pretrained(
+            source, revision=revision, padding_side="right" if both else "left"
+        )
         model = auto.from_pretrained(source, revision=revision, dtype=dtype, **how)
     except OSError as error:
         raise FileNotFoundError(missing(source, revision, error)) from error

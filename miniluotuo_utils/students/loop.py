@@ -167,8 +167,9 @@ class Step:
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """Return the loss of one micro-batch, and count what it holds."""
         with self.accelerator.autocast():
-            processes = self.accelerator.num_processes
-            loss = summed_loss(model, inputs, num_items_in_batch, self.plain, processes)
+            loss = summed_loss(
+                model, inputs, num_items_in_batch, self.plain, self.accelerator.num_processes
+            )
             if model.training and self.record.method == "adalora":
                 # Once a step, however many micro-batches it has.
                 extra = orthogonality_loss(unwrapped(model))

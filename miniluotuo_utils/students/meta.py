@@ -41,8 +41,9 @@ def adapted(model: Any, method: str) -> Any:
     if method == "full":
         return model
     with quiet(), torch.random.fork_rng(devices=[]):
-        chosen = peft_config(model.config, method, steps=100, rank=RANK)
-        return get_peft_model(model, chosen, low_cpu_mem_usage=True)
+        return get_peft_model(
+            model, peft_config(model.config, method, steps=100, rank=RANK), low_cpu_mem_usage=True
+        )
 
 
 def shallow(model: Any, depth: int) -> Any:
@@ -75,8 +76,11 @@ def saved_bytes(model: Any, method: str, length: int, half: bool) -> int:
     with fake_tensors():
         without_data(model, method, half)
         given = one_row(model, length, method in VIRTUAL)
-        hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
-        with hooks, AsOnGpu(half), torch.autocast("cpu", torch.bfloat16, enabled=half):
+        with (
+            torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
+            AsOnGpu(half),
+            torch.autocast("cpu", torch.bfloat16, enabled=half),
+        ):
             model.base_model(**given, use_cache=False)
 
         # Weights are saved for backward too, but they are there anyway.

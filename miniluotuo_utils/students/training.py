@@ -61,8 +61,7 @@ class Schedule:
         from accelerate.utils import broadcast_object_list
 
         # The first process's time is everybody's: else each would stop and save at its own step.
-        clock = [time.time() - self.started]
-        self.elapsed = broadcast_object_list(clock)[0]
+        self.elapsed = broadcast_object_list([time.time() - self.started])[0]
 
     def share(self, step: int) -> float:
         """Return the part of the training that is over, 0 to 1."""
@@ -154,8 +153,9 @@ class Throughput:
 
         tokens, supervised = reduce(torch.stack(self.waiting).sum(dim=0), "sum").tolist()
         self.waiting.clear()
-        now = time.perf_counter()
-        self.last = Mark(now, self.last.tokens + tokens, self.last.supervised + supervised)
+        self.last = Mark(
+            time.perf_counter(), self.last.tokens + tokens, self.last.supervised + supervised
+        )
         rates = self.rates()
         if not self.warm:
             self.first, self.before, self.warm = self.last, rates, True

@@ -256,8 +256,9 @@ def write_entry(
         with pa.ipc.new_stream(str(partial / "rows.arrow"), schema(packed)) as writer:
             for batch in made:
                 writer.write_batch(batch)
-        text = json.dumps(report, ensure_ascii=False, indent=1)
-        (partial / "report.json").write_text(text, encoding="utf-8")
+        (partial / "report.json").write_text(
+            json.dumps(report, ensure_ascii=False, indent=1), encoding="utf-8"
+        )
 
     # Half of an entry is left from an interrupted copy; a whole one is another process's.
     if entry.is_dir() and not (entry / "report.json").is_file():

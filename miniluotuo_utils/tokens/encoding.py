@@ -107,8 +107,11 @@ def check_tokenizer(
     name = name_of(tokenizer)
     if tokenizer.eos_token_id is None:
         sep = tokenizer.sep_token
-        use = "tokenizer.eos_token = tokenizer.sep_token"
-        advice = f" (a BERT vocabulary may use its {sep}: {use})" if sep else ""
+        advice = (
+            f" (a BERT vocabulary may use its {sep}: tokenizer.eos_token = tokenizer.sep_token)"
+            if sep
+            else ""
+        )
         raise ValueError(f"{name} has no end token; set tokenizer.eos_token first{advice}")
     if options.too_long == "cut_input" and not tokenizer.is_fast:
         raise ValueError(

@@ -162,8 +162,10 @@ def refuse_lossy(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> No
         'with lossy="keep"'
     )
     if lost := losses(tokenizer, [JSON_FRAME]):
-        why = "; ".join(lost[0].values())
-        raise ValueError(f"{name} loses text: it cannot write JSON answers, {why}. {advice}")
+        raise ValueError(
+            f"{name} loses text: it cannot write JSON answers, "
+            f"{'; '.join(lost[0].values())}. {advice}"
+        )
 
     texts = [text for text in texts if text]
     lost = losses(tokenizer, texts)
