@@ -33,8 +33,12 @@ def check_row(row: Mapping) -> dict:
     for field in TEXTS:
         if not isinstance(row.get(field), str):
             raise unexpected(field, row.get(field), 'a string ("" where there is none)')
-    asked, expected = row["instruction"], "a text that is not empty, here or in input"
-    expect((asked + row["input"]).strip(), "instruction", asked, expected)
+    expect(
+        (row["instruction"] + row["input"]).strip(),
+        "instruction",
+        row["instruction"],
+        "a text that is not empty, here or in input",
+    )
 
     # Earlier turns of a dialogue; a table of several sources gives every row the column.
     history = row.get("history") or []

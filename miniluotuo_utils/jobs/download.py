@@ -10,17 +10,24 @@ from pathlib import Path
 def downloaded(names: Sequence[str], mirror: Path | None = None) -> Iterator[str]:
     """Yield one line for each name once its files are there.
 
-    Students go to a mirror folder only. What cannot be had does not stop the rest: at the end
+    Students go to a mirror folder only: without one they are a ValueError. What cannot be had does not stop the rest: at the end
     FileNotFoundError lists all of it.
     """
     from miniluotuo_utils.data.download import copy_into_mirror
     from miniluotuo_utils.data.loading import files, loadable
+    from miniluotuo_utils.students.loading import copy_into_mirror as copy_student
     from miniluotuo_utils.students.zoo import ZOO
 
     # A misspelt name is said before anything is downloaded.
     students = [name for name in names if name in ZOO]
     cards = [loadable(name) for name in names if name not in ZOO]
-    yield from downloaded_students(students, mirror)
+    if students and mirror is None:
+        raise ValueError(
+            f"{', '.join(students)}: the hub keeps its own cache of students, which load_student "
+            "fills; give --mirror DIR for a folder"
+        )
+    for name in students:
+        yield f"{name}: in {copy_student(name, mirror)}"
 
     # One source that cannot be had must not cost a class the others.
     missing = []
@@ -40,16 +47,3 @@ def downloaded(names: Sequence[str], mirror: Path | None = None) -> Iterator[str
         )
     if mirror:
         yield f'to use it: MINILUOTUO_MIRROR="{mirror.resolve()}"'
-
-
-def downloaded_students(names: Sequence[str], mirror: Path | None) -> Iterator[str]:
-    """Yield one line for each student once it stands in the mirror; ValueError without a mirror."""
-    from miniluotuo_utils.students.loading import copy_into_mirror
-
-    if names and mirror is None:
-        raise ValueError(
-            f"{', '.join(names)}: the hub keeps its own cache of students, which load_student "
-            "fills; give --mirror DIR for a folder"
-        )
-    for name in names:
-        yield f"{name}: in {copy_into_mirror(name, mirror)}"
