@@ -10,8 +10,8 @@ from pathlib import Path
 def downloaded(names: Sequence[str], mirror: Path | None = None) -> Iterator[str]:
     """Yield one line for each name once its files are there.
 
-    Students go to a mirror folder only: without one they are a ValueError. What cannot be had does not stop the rest: at the end
-    FileNotFoundError lists all of it.
+    Students go to a mirror folder only; without one they raise ValueError. A data set that cannot
+    be had does not stop the rest: at the end FileNotFoundError lists all of them.
     """
     from miniluotuo_utils.data.download import copy_into_mirror
     from miniluotuo_utils.data.loading import files, loadable
