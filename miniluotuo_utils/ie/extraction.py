@@ -84,46 +84,35 @@ def extract(
     and for `constrained` with another style than json or with `generate`.
     """
     if constrained and (style != "json" or generate is not None):
-        raise ValueError(
-            "constrained is for style json and the student itself; "
-            f"found style {style!r}, generate {generate!r}"
-        )
+        given = f"style {style!r}" + (", generate" if generate is not None else "")
+        raise ValueError(f"constrained is for style json and the student itself; found {given}")
     if isinstance(sentences, str):
         raise ValueError(f"sentences is the text {sentences[:20]!r}; expected a list of texts")
     sentences = list(sentences)
     form = dict(style=style, language=language, descriptions=descriptions, slice_size=slice_size)
 
     # Only a student has a context: whatever answers in its place takes texts of any length.
-    room = (
-        room_for_text(student, questions(["。"], schema, task, **form), max_new_tokens)
-        if generate is None and window is None
-        else None
-    )
+    room = None
+    if generate is None and window is None:
+        room = room_for_text(student, questions(["。"], schema, task, **form), max_new_tokens)
 
     pieces = [cut(student, text, window, overlap, room) for text in sentences]
     parts = [text[a:b] for text, places in zip(sentences, pieces, strict=True) for a, b in places]
-    texts = [number for number, places in enumerate(pieces) for _ in places]
-    asked = questions(parts, schema, task, **form)
-    rows = [row | {"text": texts[row["record"]]} for row in asked]
+    rows = ask(parts, pieces, schema, task, form)
 
     # What follows the JSON costs time and says nothing; a grammar ends the answer by itself.
-    options: dict[str, Any] = {"stop_at_json": True} if style == "json" else {}
+    options = dict(max_new_tokens=max_new_tokens, batch_size=batch_size)
     if constrained:
-        allowed = [grammar(parts[row["record"]], row["types"], task, schema) for row in rows]
-        options = {"grammar": allowed}
-    options |= {"max_new_tokens": max_new_tokens, "batch_size": batch_size}
-    write = generate or generation.generate
-    answers = list(write(student, [row_prompt(row) for row in rows], **options))
+        options["grammar"] = [
+            grammar(parts[row["record"]], row["types"], task, schema) for row in rows
+        ]
+    elif style == "json":
+        options["stop_at_json"] = True
+    answers = complete(student, rows, generate, **options)
 
     parsed = [parse(a, task, style, row["types"]) for a, row in zip(answers, rows, strict=True)]
     items = merged(rows, [p.items for p in parsed])
-
-    # The items of each part get their places in it, then the parts of a text become one record.
-    found = iter([to_record(*pair, task, policy) for pair in zip(parts, items, strict=True)])
-    records = [
-        whole(text, places, list(islice(found, len(places))), task)
-        for text, places in zip(sentences, pieces, strict=True)
-    ]
+    records = read(sentences, pieces, parts, items, task, policy)
     return summary(records, rows, answers, parsed, schema, task, policy, constrained)
 
 
@@ -162,6 +151,46 @@ def cut(student: Any, text: str, window: int | None, overlap: int, room: int | N
         size = max(1, min(int(0.8 * size), size * room // longest))
         pieces = windows(text, size, min(overlap, size // 2))
     return pieces
+
+
+def ask(
+    parts: Sequence[str],
+    pieces: Sequence[Sequence[Piece]],
+    schema: Schema,
+    task: str,
+    form: Mapping[str, Any],
+) -> list[dict]:
+    """Return the questions of every part: `record` is its number, `text` the number of its text."""
+    texts = [number for number, places in enumerate(pieces) for _ in places]
+    rows = questions(parts, schema, task, **form)
+    return [row | {"text": texts[row["record"]]} for row in rows]
+
+
+def complete(
+    student: Any,
+    rows: Sequence[Mapping],
+    generate: Callable[..., list[str]] | None,
+    **options: Any,
+) -> list[str]:
+    """Return the answers to `rows`, by the student or by what answers in its place."""
+    write = generate or generation.generate
+    return list(write(student, [row_prompt(row) for row in rows], **options))
+
+
+def read(
+    sentences: Sequence[str],
+    pieces: Sequence[Sequence[Piece]],
+    parts: Sequence[str],
+    items: Sequence[Sequence[Mapping]],
+    task: str,
+    policy: str,
+) -> list[dict]:
+    """Return one record per text: the items of each part located in it, the parts joined."""
+    found = iter([to_record(*pair, task, policy) for pair in zip(parts, items, strict=True)])
+    return [
+        whole(text, places, list(islice(found, len(places))), task)
+        for text, places in zip(sentences, pieces, strict=True)
+    ]
 
 
 def summary(
