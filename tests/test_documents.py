@@ -25,7 +25,7 @@ FORMS = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"))
 FENCED = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
 # [text](target) and <img src="target">
 LINK = re.compile(r"\]\(([^)\s]+)\)|\bsrc=\"([^\"]+)\"")
-# /home/me/runs, C:\Users\me
+# an absolute path of somebody's machine, on Linux, macOS or Windows
 MACHINE = re.compile(r"(?<![\w./:>~])/(?:home|root|Users|tmp|work|mnt|opt)/\w|\b[A-Z]:\\")
 # benchmarks/tagger.py, miniluotuo_utils/students/accelerate/ddp.yaml
 OWN_PATH = re.compile(

@@ -269,7 +269,6 @@ BROKEN = (
     zlib.error,
     EOFError,
     RuntimeError,
-    NotImplementedError,
 )
 
 

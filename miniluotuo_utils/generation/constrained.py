@@ -7,6 +7,7 @@ In: a student's tokenizer and, for each prompt, what its answer may be. Out: con
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -27,18 +28,19 @@ BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")  # SentencePiece's byte tokens, as `<
 FREE = '%llguidance {"no_forcing": true}\n'
 
 
-class Constraint:
+class Constraint(ABC):
     """What may follow in one answer, and how that answer is read."""
 
+    @abstractmethod
     def allowed(self, answer: Sequence[int]) -> np.ndarray | None:
         """Return bools [vocabulary] of what may follow `answer`, None for anything.
 
         `answer` is all of it so far: each call goes on from the one before.
         """
-        raise NotImplementedError
 
     def text(self, answer: Sequence[int]) -> str | None:
         """Return the text of a finished answer, None for the tokenizer's own reading."""
+        return None
 
 
 def constrain(constraints: Sequence[Constraint | None], start: int) -> Processor:
