@@ -12,6 +12,7 @@ from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 
 import pytest
+from install import NETWORK
 from readme_blocks import blocks
 
 from miniluotuo_utils.extras import EXTRAS
@@ -117,8 +118,10 @@ def wheel(tmp_path_factory) -> Path:
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source / name)
     done = pip("wheel", "--no-deps", source, "-w", folder)
-    if done.returncode:
-        pytest.skip(f"no wheel could be built here: {done.stderr.strip()[-300:]}")
+    # Only a builder that cannot be had is no fault of ours: a wheel that does not build is one.
+    if done.returncode and any(sign in done.stderr for sign in NETWORK):
+        pytest.skip(f"no network to fetch the builder from: {done.stderr.strip()[-300:]}")
+    assert not done.returncode, done.stderr
     return next(folder.glob("*.whl"))
 
 
