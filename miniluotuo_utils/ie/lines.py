@@ -17,15 +17,17 @@ LINE_ENDS = {"n": "\n", "r": "\r"}
 # Style instructuie: `(type:发射, trigger:升空` opens an event, and an argument of it is
 # `(name:神舟五号,role:航天器)`.
 VALUE = r"(?:\\.|[^\\,，()（）])*"
+BRACKET = r"(?<!\\)[(（]"  # with a backslash it is part of a name
 EVENT = re.compile(
     rf"""
-      [(（] \s*type    \s*[:：] (?P<type>{VALUE})    [,，]
-            \s*trigger \s*[:：] (?P<trigger>{VALUE}) (?=[,，)）]|\Z)
-    | [(（] \s*name    \s*[:：] (?P<name>{VALUE})    [,，]
-            \s*role    \s*[:：] (?P<role>{VALUE})    [)）]
+      {BRACKET} \s*type    \s*[:：] (?P<type>{VALUE})    [,，]
+                \s*trigger \s*[:：] (?P<trigger>{VALUE}) (?=[,，)）]|\Z)
+    | {BRACKET} \s*name    \s*[:：] (?P<name>{VALUE})    [,，]
+                \s*role    \s*[:：] (?P<role>{VALUE})    [)）]
     """,
     re.DOTALL | re.VERBOSE,
 )
+OPENED = re.compile(rf"{BRACKET}\s*(?:type|name)\s*[:：]")
 
 
 def is_text(value: object) -> bool:
@@ -35,10 +37,14 @@ def is_text(value: object) -> bool:
     )
 
 
+def is_label(value: object) -> bool:
+    """Tell whether a value may be a type or role: a text, or "" as where a source names no type."""
+    return value == "" or is_text(value)
+
+
 def kept(repairs: Counter, label: object, *names: object) -> bool:
     """Tell whether an item has its label and all its names; if not, count it as dropped."""
-    # The label "" is kept: a source that names no type is asked for that.
-    whole = (label == "" or is_text(label)) and all(map(is_text, names))
+    whole = is_label(label) and all(map(is_text, names))
     repairs["dropped_item"] += not whole
     return whole
 
@@ -217,7 +223,7 @@ def bracketed_events(text: str, repairs: Counter) -> list[dict]:
             event = None  # its arguments go with it
 
     # What was opened and not read counts as dropped; a text that opens nothing is one loss.
-    opened = len(re.findall(r"[(（]\s*(?:type|name)\s*[:：]", text))
+    opened = len(OPENED.findall(text))
     repairs["dropped_item"] += opened - len(matches) if opened else 1
     repairs["truncated"] += bool(opened) and not text.endswith((")", "）"))
     return events

@@ -12,15 +12,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from miniluotuo_utils.ie.lines import READERS, is_text, kept, stripped
+from miniluotuo_utils.ie.lines import READERS, is_label, is_text, kept, stripped
 from miniluotuo_utils.ie.schema import Schema, field_of
-from miniluotuo_utils.ie.styles import EMPTY_WORDS, NOTHING, check_style
+from miniluotuo_utils.ie.styles import EMPTY_WORDS, FENCE, NOTHING, TEXT_END, check_style
 
 # Which style an answer is in.
 JSONS = ("json", "yayi")
 JSON_LINE = re.compile(r"^[ \t]*(?:[{\[｛［]|```)", re.MULTILINE)  # a line that begins as JSON does
 BRACKETED = re.compile(r"[(（]\s{0,9}type\s{0,9}[:：]")  # instructuie's `(type:发射, ...`
-ENDING = re.compile(r"(?:<\|\w{1,30}\|>|</s>)\s*\Z")  # `<|endoftext|>`, `</s>`
+
+# What wraps an answer in lines, and what a backslash guards, so that it is not taken for that.
+GUARDED = re.compile(r"\\.", re.DOTALL)
+FENCES = re.compile(rf"({GUARDED.pattern})|{FENCE}", re.DOTALL)
+ENDING = re.compile(rf"({GUARDED.pattern})|{TEXT_END}\s*\Z", re.DOTALL)
 
 # Answers in JSON: keys of objects, as YAYI-UIE and others publish them.
 TYPE_KEYS = ("type", "relation", "关系", "类型")
@@ -135,8 +139,9 @@ def likely_styles(answer: str, task: str, style: str) -> list[str]:
     ['json', 'plain', 'instructuie']
     """
     # A Chinese colon or an arrow is a mark of plain, brackets with a type are of instructuie.
-    bracketed = BRACKETED.search(answer) is not None
-    looks_plain = not bracketed and ("：" in answer or "→" in answer)
+    bare = GUARDED.sub("", answer)
+    bracketed = BRACKETED.search(bare) is not None
+    looks_plain = not bracketed and ("：" in bare or "→" in bare)
     by_marks = ["plain", "instructuie"] if looks_plain else ["instructuie", "plain"]
     if style in JSONS:
         return [style] if START.search(answer) else [style, *by_marks]
@@ -144,7 +149,7 @@ def likely_styles(answer: str, task: str, style: str) -> list[str]:
     # A relation reads alike in both line styles, so its own comes first whatever the marks.
     doubtful = task == "EE" and bracketed
     if task == "NER":
-        doubtful = ";" in answer if style == "plain" else ":" not in answer
+        doubtful = ";" in bare if style == "plain" else ":" not in bare
     own_first = sorted(by_marks, key=lambda other: other != style)
     lines = by_marks if doubtful else own_first
     return ["json", *lines] if JSON_LINE.search(answer) else lines
@@ -153,8 +158,8 @@ def likely_styles(answer: str, task: str, style: str) -> list[str]:
 def line_answer(answer: str, task: str, style: str, known: frozenset[str], own: bool) -> Parsed:
     """Read an answer in a line style. Not in its `own` style, it counts only if every line fits."""
     # What wraps the lines goes first: a code fence, a token that ends texts, spaces.
-    unfenced = re.sub(r"```\w*", "", answer)
-    text = ENDING.sub("", unfenced)
+    unfenced = FENCES.sub(r"\1", answer)
+    text = ENDING.sub(r"\1", unfenced)
     repairs: Counter = Counter()
     repairs["code_fence"] += unfenced != answer
     repairs["suffix_text"] += text != unfenced
@@ -224,7 +229,7 @@ def readings(answer: str) -> Iterator[tuple[object, Counter]]:
         reader = Reader(answer, start.start())
         value, at = reader.value(), reader.at
         for name, text in (("prefix_text", answer[: start.start()]), ("suffix_text", answer[at:])):
-            rest = re.sub(r"```\w*", "", text)
+            rest = re.sub(FENCE, "", text)
             reader.repairs["code_fence"] |= rest != text  # its two ends are one fence
             reader.repairs[name] += bool(rest.strip())
         yield value, reader.repairs
@@ -280,12 +285,13 @@ def by_label(
     `names` and `labels` are the keys under which an object of such a list holds them.
     """
     if isinstance(value, Pairs):
+        # Types may themselves be called name and type: under those stand lists, not a label.
         keys = {key for key, _ in value if is_text(key)}
-        if keys.isdisjoint(names) or keys.isdisjoint(labels):
+        if keys.isdisjoint(names) or not is_label(value.get(*labels)):
             repairs["repeated_key"] += len(value) - len({str(key) for key, _ in value})
             yield from value
             return
-        # `{"name": ..., "type": ...}` is one item that stands there without its list.
+        # `{"name": ..., "type": "人物"}` is one item that stands there without its list.
         repairs["single_value"] += 1
         value = [value]
     for item in value if isinstance(value, list) else [None]:
@@ -295,7 +301,7 @@ def by_label(
         repairs["object_list"] += 1
         label = item.get(*labels)
         # Without a label of its own it is `[{"type": ["name"]}, ...]`.
-        yield from [(label, [item])] if is_text(label) else item
+        yield from [(label, [item])] if is_label(label) else item
 
 
 def listed(value: object, single: Callable[[object], bool], repairs: Counter) -> list:

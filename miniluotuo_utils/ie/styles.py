@@ -21,15 +21,21 @@ EMPTY_WORDS = ("无", "没有", "空", "None", "NONE")
 # relation.
 COMMA = r"，|(?<!\d),|,(?!\d)"
 LISTS = rf"[\\、；;\n\r]|{COMMA}"
-ESCAPED = {
-    ("plain", "word"): re.compile(LISTS),
-    ("plain", "label"): re.compile(rf"{LISTS}|[：:=＝]"),
-    ("plain", "end"): re.compile(rf"{LISTS}|→|-(?=>)"),
-    ("instructuie", "word"): re.compile(r"[\\；;\n\r]"),
-    ("instructuie", "label"): re.compile(r"[\\；;：:\n\r]"),
-    ("instructuie", "end"): re.compile(rf"[\\；;\n\r]|{COMMA}"),
-    ("instructuie", "event"): re.compile(r"[\\,，()（）\n\r]"),
+SEPARATORS = {
+    ("plain", "word"): LISTS,
+    ("plain", "label"): rf"{LISTS}|[：:=＝]",
+    ("plain", "end"): rf"{LISTS}|→|-(?=>)",
+    ("instructuie", "word"): r"[\\；;\n\r]",
+    ("instructuie", "label"): r"[\\；;：:\n\r]",
+    ("instructuie", "end"): rf"[\\；;\n\r]|{COMMA}",
+    ("instructuie", "event"): r"[\\,，()（）\n\r]",
 }
+# A reader takes off what wraps an answer: a code fence anywhere, a token that ends a text at its
+# end. In a name they are no wrapping.
+FENCE = r"```\w*"
+TEXT_END = r"(?:<\|\w{1,30}\|>|</s>)"  # `<|endoftext|>`, `</s>`
+WRAPPINGS = rf"(?=```)`|(?={TEXT_END}\Z)<"
+ESCAPED = {place: re.compile(f"{marks}|{WRAPPINGS}") for place, marks in SEPARATORS.items()}
 LINE_ENDS = {"\n": "\\n", "\r": "\\r"}
 
 # Where a text needs a backslash because of its place: a reader strips spaces, quotes around a name

@@ -21,7 +21,7 @@ from miniluotuo_utils.ie.instructions import DEFAULT, answer_items, merged, ques
 from miniluotuo_utils.ie.schema import distinct
 from miniluotuo_utils.ie.slicing import SLICE_SIZES, asked_types, sliced
 from miniluotuo_utils.ie.spans import to_record
-from miniluotuo_utils.ie.styles import LANGUAGES, STYLES
+from miniluotuo_utils.ie.styles import EMPTY_WORDS, LANGUAGES, STYLES, written
 from miniluotuo_utils.ie.templates import templates_of
 from miniluotuo_utils.records import TASKS, check_record, check_row
 
@@ -549,19 +549,24 @@ MARKS = list("、，；：;:,.。→=()（）\\\"'“”《》[]{}｛「」`- \n
     "->",
     "None",
     "name:",
+    "(type:",
+    "(name:",
+    "```",
+    "</s>",
+    "<|end|>",
     "\u3000",
 ]
+# Keys of the styles may be types, roles and names like any other.
+KEYS = ["name", "type", "role", "head", "tail", "relation", "trigger", "arguments", "关系", "类型"]
 NAMES = st.one_of(
     st.lists(st.sampled_from([*"李白杜甫天地AB12", *MARKS]), min_size=1, max_size=7).map("".join),
     st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=6),
-    st.sampled_from(["无", "None", "没有", "1,000元", "12:30"]),
+    st.sampled_from(["无", "None", "没有", "1,000元", "12:30", *KEYS]),
 ).filter(str.strip)
+LABELS = st.one_of(NAMES, st.just(""))  # "": a source that names no type
 
 
-ROLES = ("角色", "另一:角，色（=")
-
-
-def drawn_items(data, task, types):
+def drawn_items(data, task, types, roles):
     """Items in the order in which an answer gives them."""
     names = st.sampled_from(data.draw(st.lists(NAMES, min_size=1, max_size=5)))
     few = st.integers(0, 2)
@@ -572,7 +577,7 @@ def drawn_items(data, task, types):
         if task == "RE":
             return {"head": data.draw(names), "type": kind, "tail": data.draw(names)}
         trigger, arguments = data.draw(names), []
-        for role in ROLES:
+        for role in roles:
             arguments += [{"name": data.draw(names), "role": role} for _ in range(data.draw(few))]
         return {"type": kind, "trigger": trigger, "arguments": distinct(arguments)}
 
@@ -585,12 +590,13 @@ def drawn_items(data, task, types):
     st.sampled_from(list(TASKS)),
     st.sampled_from(STYLES),
     st.sampled_from(LANGUAGES),
-    st.lists(NAMES, min_size=1, max_size=3, unique=True),
+    st.lists(LABELS, min_size=1, max_size=3, unique=True),
+    st.lists(LABELS, min_size=1, max_size=2, unique=True),
 )
-def test_what_is_written_in_any_style_is_read_back(data, task, style, language, types):
+def test_what_is_written_in_any_style_is_read_back(data, task, style, language, types, roles):
     """If the perfect answer does not come back whole, no student can score 1.0."""
-    record = to_record("空", drawn_items(data, task, types), task)
-    schema = dict.fromkeys(types, ROLES) if task == "EE" else types
+    record = to_record("空", drawn_items(data, task, types, roles), task)
+    schema = dict.fromkeys(types, roles) if task == "EE" else types
     (row,) = build_instructions(
         [record],
         task,
@@ -605,6 +611,51 @@ def test_what_is_written_in_any_style_is_read_back(data, task, style, language, 
     assert not parsed.repairs, row["output"]
     wanted = answer_items(record, task, schema)
     assert parsed.items == sorted(wanted, key=lambda item: types.index(item["type"]))
+
+
+ODD = [
+    "",
+    *KEYS,
+    *EMPTY_WORDS,
+    *["(type:", "(name:", "(type:;", "(name:a,role:b)", "(type:a, trigger:b", "\\(type:"],
+    *["```", "````json", "a```b", "</s>", "a\\</s>", "李<|end|>", "<|a|></s>", "</s> "],
+    *["- a", "1. a", "“a”", "'a'", "a。", "a,", ",1", "1,2", "12", "->", "a\\", "a\nb", "{", "["],
+    *["李白: 杜甫", "李白：杜甫", "；李白：a", "null", "true", "\u2028a", "a\x85"],
+]
+
+
+def with_odd_text(task, text):
+    """Lists of items with one text as type, role, name, head, tail and trigger."""
+    name, plain = text or "名", "李白"
+    if task == "NER":
+        yield [{"type": text, "name": plain}, {"type": "人物", "name": plain}]
+        yield [{"type": "人物", "name": plain}, {"type": text, "name": name}]
+        yield [{"type": text, "name": "type"}, {"type": "type", "name": name}]
+    elif task == "RE":
+        yield [{"type": text, "head": plain, "tail": plain}]
+        yield [{"type": "作者", "head": plain, "tail": name}]
+        yield [
+            {"type": text, "head": name, "tail": name},
+            {"type": "type", "head": "a", "tail": "b"},
+        ]
+    else:
+        ends = [{"name": plain, "role": text}, {"name": name, "role": "role"}]
+        yield [{"type": text, "trigger": "a", "arguments": []}]
+        yield [{"type": text, "trigger": name, "arguments": []}]
+        yield [{"type": "发射", "trigger": name, "arguments": distinct(ends)}]
+        yield [{"type": text, "trigger": "a", "arguments": ends[:1]}]
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("task", TASKS)
+def test_a_text_that_looks_like_the_format_is_read_back(task, style):
+    r"""The type `(name:` came back with a repair, a name with ``` cut, a type "" not at all."""
+    for items in [items for text in ODD for items in with_odd_text(task, text)]:
+        answer = written(items, task, style)
+        parsed = parse(answer, task, style, [item["type"] for item in items])
+        assert parsed.items == items, answer
+        assert parsed.ok, answer
+        assert not parsed.repairs, answer
 
 
 @settings(deadline=None, max_examples=300)
