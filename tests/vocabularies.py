@@ -2,6 +2,7 @@
 
 import json
 
+from miniluotuo_utils.prompts import SHORT_TEMPLATE
 from miniluotuo_utils.students import Student
 from miniluotuo_utils.tokens import byte_level_bpe
 
@@ -174,3 +175,102 @@ def student_of(kind):
         if weight.dim() > 1:
             weight.data.normal_(0, 0.4)
     return Student(kind, model.float().eval(), words)
+
+
+# ---- chat templates, one of each kind that the field has; written for these tests
+
+# Special tokens (the end token first) and the template; `bos` stands first in every text.
+CHATML = """{%- for m in messages -%}
+{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>' + '\n' }}
+{%- endfor -%}
+{%- if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"""
+# A default system message, as SmolLM2's.
+WITH_SYSTEM = (
+    """{%- if messages[0].role != 'system' -%}
+{{ '<|im_start|>system\nYou help.<|im_end|>\n' }}
+{%- endif -%}"""
+    + CHATML
+)
+# Thoughts, as Qwen3's: an empty one is put before the last answer, and none into earlier ones.
+THINKING = """{%- for m in messages -%}
+{%- set content = m.content.split('</think>')[-1].lstrip('\n') if m.role == 'assistant'
+    else m.content -%}
+{{ '<|im_start|>' + m.role + '\n' }}
+{%- if m.role == 'assistant' and loop.last %}{{ '<think>\n\n</think>\n\n' }}{% endif %}
+{{- content + '<|im_end|>\n' }}
+{%- endfor -%}
+{%- if add_generation_prompt -%}
+{{ '<|im_start|>assistant\n' }}
+{%- if enable_thinking is defined and not enable_thinking %}{{ '<think>\n\n</think>\n\n' }}
+{%- endif %}
+{%- endif %}"""
+# The start token is in the template, texts are trimmed, as Llama 3's.
+HEADERS = """{{- bos_token }}
+{%- for m in messages %}
+{{- '<|start_header_id|>' + m.role + '<|end_header_id|>\n\n' + m.content | trim + '<|eot_id|>' }}
+{%- endfor %}
+{%- if add_generation_prompt -%}
+{{- '<|start_header_id|>assistant<|end_header_id|>\n\n' }}
+{%- endif %}"""
+# Nothing ends an answer but the next turn, as GLM-4's.
+OPEN_END = """{{- '[gMASK]<sop>' }}
+{%- for m in messages %}{{ '<|' + m.role + '|>\n' + m.content }}{% endfor -%}
+{%- if add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}"""
+# Blanks around an answer and turns in plain text, as Llama 2's.
+BLANKS = """{%- for m in messages -%}
+{%- if m.role == 'user' -%}
+{{ bos_token + '[INST] ' + m.content | trim + ' [/INST]' }}
+{%- else -%}
+{{ ' ' + m.content | trim + ' ' + eos_token }}
+{%- endif -%}
+{%- endfor -%}"""
+
+CHATS = {
+    "short": (["<|endoftext|>", "<|user|>", "<|assistant|>"], "", SHORT_TEMPLATE),
+    "thinking": (["<|im_end|>", "<|im_start|>", "<|endoftext|>"], "", THINKING),
+    "system": (["<|im_end|>", "<|im_start|>"], "", WITH_SYSTEM),
+    # A base checkpoint: its end token is not the one that ends a turn.
+    "base": (["<|endoftext|>", "<|im_start|>", "<|im_end|>"], "", CHATML),
+    "headers": (
+        ["<|eot_id|>", "<|start_header_id|>", "<|end_header_id|>", "<|begin_of_text|>"],
+        "<|begin_of_text|>",
+        HEADERS,
+    ),
+    "open end": (
+        ["<|endoftext|>", "<|user|>", "<|assistant|>", "[gMASK]", "<sop>"],
+        "[gMASK] <sop>",
+        OPEN_END,
+    ),
+}
+
+
+def chatting(kind):
+    """A byte-level vocabulary with the special tokens and the chat template of a kind."""
+    from tokenizers import AddedToken, processors
+    from transformers import PreTrainedTokenizerFast
+
+    if kind == "blanks":
+        words = sentencepiece()
+        inner = words.backend_tokenizer
+        words.bos_token, words.chat_template = "<s>", BLANKS
+        first = "<s>"
+    else:
+        special, first, template = CHATS[kind]
+        inner = byte_level_bpe([TEXT] * 3, 400)
+        inner.add_special_tokens([AddedToken(text, special=True) for text in special])
+        words = PreTrainedTokenizerFast(
+            tokenizer_object=inner, eos_token=special[0], pad_token=special[0]
+        )
+        if kind == "headers":
+            words.bos_token = first
+        if kind == "thinking":
+            words.add_tokens(["<think>", "</think>"])
+        words.chat_template = template
+    if first:
+        # What the vocabulary puts first by itself, which a template that does so too would double.
+        parts = first.split()
+        ids = [(part, words.convert_tokens_to_ids(part)) for part in parts]
+        words.backend_tokenizer.post_processor = processors.TemplateProcessing(
+            single=f"{first} $A", special_tokens=ids
+        )
+    return words

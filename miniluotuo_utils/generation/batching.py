@@ -12,7 +12,8 @@ from typing import Any
 
 from miniluotuo_utils.files import batches
 from miniluotuo_utils.students import Student
-from miniluotuo_utils.tokens import prompt_ids
+from miniluotuo_utils.tokens import end_of, prompt_ids
+from miniluotuo_utils.tokens.template import say_template
 
 
 def checked_ids(student: Student, prompts: Sequence[str]) -> list[list[int]]:
@@ -26,6 +27,7 @@ def checked_ids(student: Student, prompts: Sequence[str]) -> list[list[int]]:
         if not isinstance(text, str) or not text:
             raise ValueError(f"prompt {number} is {text!r}; expected a text that is not empty")
 
+    say_template(student.name, student.tokenizer)
     ids = prompt_ids(student.tokenizer, prompts, student.model.config.is_encoder_decoder)
     if long := too_long(student, ids):
         more = f" ({len(long) - 1} more are too long)" if long[1:] else ""
@@ -100,13 +102,13 @@ def draws_of(ids: Sequence[Sequence[int]], seed: int | None) -> list[random.Rand
 
 
 def end_ids(student: Student) -> list[int]:
-    """Return the ids that end an answer, the tokenizer's end token first.
+    """Return the ids that end an answer, the one that training puts there first.
 
-    Chat checkpoints name several; only special tokens count, since a default id of a configuration
-    is an ordinary word of a small vocabulary.
+    The tokenizer's end token is one of them. Chat checkpoints name several; only special tokens
+    count, since a default id of a configuration is an ordinary word of a small vocabulary.
     """
     tokenizer = student.tokenizer
     named = getattr(student.model.generation_config, "eos_token_id", None)
     named = named if isinstance(named, list) else [named]
-    own = tokenizer.eos_token_id
-    return [own, *(i for i in named if i in tokenizer.all_special_ids and i != own)]
+    named = [i for i in named if i in tokenizer.all_special_ids]
+    return list(dict.fromkeys([end_of(tokenizer), tokenizer.eos_token_id, *named]))

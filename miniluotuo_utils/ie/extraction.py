@@ -15,9 +15,8 @@ from miniluotuo_utils.ie.parsing import Parsed, parse
 from miniluotuo_utils.ie.schema import Schema, in_schema, labels
 from miniluotuo_utils.ie.spans import spans, to_record
 from miniluotuo_utils.ie.windows import Piece, whole, windows
-from miniluotuo_utils.prompts import row_prompt
 from miniluotuo_utils.records import mentions
-from miniluotuo_utils.tokens import prompt_ids
+from miniluotuo_utils.tokens import prompt_ids, prompts_of
 
 LEAST = 16  # tokens of text that a prompt must have room for
 ANSWER = 96  # tokens that a decoder's context keeps for the answer when a text is cut to fit
@@ -122,7 +121,7 @@ def room_for_text(student: Any, rows: Sequence[Mapping], max_new_tokens: int) ->
     The rows hold next to no text. Raise ValueError for a room of fewer than `LEAST` tokens.
     """
     both = student.model.config.is_encoder_decoder
-    longest = max(map(len, prompt_ids(student.tokenizer, [row_prompt(row) for row in rows], both)))
+    longest = max(map(len, prompt_ids(student.tokenizer, prompts_of(student, rows), both)))
     answer = 0 if both else min(max_new_tokens, ANSWER)
     room = student.context - longest - answer
     if room < LEAST:
@@ -174,7 +173,7 @@ def complete(
 ) -> list[str]:
     """Return the answers to `rows`, by the student or by what answers in its place."""
     write = generate or generation.generate
-    return list(write(student, [row_prompt(row) for row in rows], **options))
+    return list(write(student, prompts_of(student, rows), **options))
 
 
 def read(
@@ -248,12 +247,15 @@ def recorded(rows: Iterable[Mapping]) -> Callable[..., list[str]]:
     other prompt.
 
     >>> row = {"instruction": "找出人物。", "input": "李白", "output": '{"人物":["李白"]}'}
-    >>> recorded([row])(None, [row_prompt(row)])
+    >>> recorded([row])(None, prompts_of(None, [row]))
     ['{"人物":["李白"]}']
     """
-    answers = {row_prompt(row): row["output"] for row in rows}
+    rows = list(rows)
 
     def generate(student: object, prompts: Sequence[str], **_: object) -> list[str]:
+        answers = {
+            text: row["output"] for text, row in zip(prompts_of(student, rows), rows, strict=True)
+        }
         missing = [number for number, text in enumerate(prompts) if text not in answers]
         if missing:
             raise KeyError(

@@ -22,10 +22,10 @@ from miniluotuo_utils.files import (
 from miniluotuo_utils.generation.answers import completions
 from miniluotuo_utils.generation.batching import too_long
 from miniluotuo_utils.generation.presets import preset_of
-from miniluotuo_utils.prompts import prompt, row_prompt
 from miniluotuo_utils.records import check_row
 from miniluotuo_utils.students.loading import fingerprint
-from miniluotuo_utils.tokens import prompt_ids
+from miniluotuo_utils.tokens import prompt_ids, prompt_of
+from miniluotuo_utils.tokens.template import say_template
 
 if TYPE_CHECKING:
     from miniluotuo_utils.generation.presets import Preset
@@ -58,6 +58,7 @@ def predict_file(
             f"{out.name} is there already, and predict writes over no file: "
             "delete it or choose another --out"
         )
+    say_template(student.name, student.tokenizer)
     check_rows(student, data)
 
     # Everything that an answer depends on: a run with another of these must not go on with it.
@@ -66,7 +67,7 @@ def predict_file(
         "student": fingerprint(student),
         "preset": vars(preset_of(preset)),
         "max_new_tokens": max_new_tokens,
-        "prompt": prompt("{instruction}", "{input}"),
+        "prompt": prompt_of(student, {"instruction": "{instruction}", "input": "{input}"}),
         "seed": seed,
     }
     journal = Journal(out.with_name(out.name + ".part"), made_by)
@@ -131,7 +132,7 @@ def check_asked(row: Mapping) -> dict:
 
 def prompts_of(student: Student, rows: Sequence[Mapping]) -> list[list[int]]:
     """Return the token ids of what checked rows ask; a `prompt` is taken as it stands."""
-    texts = [row["prompt"] if "prompt" in row else row_prompt(row) for row in rows]
+    texts = [row["prompt"] if "prompt" in row else prompt_of(student, row) for row in rows]
     return prompt_ids(student.tokenizer, texts, student.model.config.is_encoder_decoder)
 
 

@@ -15,6 +15,7 @@ from miniluotuo_utils.students.finetune import check_target, finetune, row_lengt
 from miniluotuo_utils.students.loading import load_student
 from miniluotuo_utils.students.training import Training
 from miniluotuo_utils.tokens import encoded_dataset
+from miniluotuo_utils.tokens.template import say_template
 
 
 def train_files(
@@ -46,6 +47,8 @@ def train_files(
     frozen = bits is not None or (device != "cpu" and method != "full")
     student = load_student(name, device, dtype=half(device) if frozen else "float32", bits=bits)
 
+    if first_process():
+        say_template(student.name, student.tokenizer)
     progress = out.with_name(out.name + ".training")
     rows, report = encoded_dataset(
         data,

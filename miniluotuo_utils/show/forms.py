@@ -270,7 +270,7 @@ def loss_svg(losses: Sequence[float], width: int = 640, height: int = 120) -> st
 def question_box(student: Student) -> Any:
     """Show a text field and a button: ask the student, read its answer as it is written."""
     from miniluotuo_utils.generation import stream
-    from miniluotuo_utils.prompts import prompt
+    from miniluotuo_utils.tokens import prompt_of
 
     field = ipywidgets.Text(placeholder="问点什么…… ask something", layout={"width": "70%"})
     button, out = ipywidgets.Button(description="问 ask"), ipywidgets.Output()
@@ -278,7 +278,7 @@ def question_box(student: Student) -> Any:
     def ask(_: object) -> None:
         out.clear_output()
         with out:
-            for piece in stream(student, prompt(field.value)):
+            for piece in stream(student, prompt_of(student, {"instruction": field.value})):
                 print(piece, end="", flush=True)
 
     button.on_click(ask)

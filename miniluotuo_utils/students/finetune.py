@@ -26,6 +26,7 @@ from miniluotuo_utils.students.methods import METHODS, RANK, TOKENS, VIRTUAL, at
 from miniluotuo_utils.students.planner import advice
 from miniluotuo_utils.students.training import Options, Schedule, Throughput, Training
 from miniluotuo_utils.tokens import IGNORED, collate, encode, pack
+from miniluotuo_utils.tokens.template import say_template
 
 REPORTERS = ("none", "tensorboard", "trackio")  # none of them asks for a key
 # Options that are more than 0 or left out.
@@ -186,6 +187,7 @@ def training_rows(
     given, length = list(rows), row_length(student, method, max_length)
     both, encoded, dropped = student.encoder_decoder, given, {}
     if not given or "input_ids" not in given[0]:
+        say_template(student.name, student.tokenizer)
         made = encode(given, student.tokenizer, length, encoder_decoder=both)
         encoded, dropped = made.rows, dict(made.dropped)
     check_vocabulary(student, encoded)

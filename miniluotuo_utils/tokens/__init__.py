@@ -7,6 +7,7 @@ from miniluotuo_utils.moved import names as moved_names
 from miniluotuo_utils.tokens.dataset import encoded_dataset
 from miniluotuo_utils.tokens.encoding import IGNORED, Encoded, encode
 from miniluotuo_utils.tokens.packing import collate, pack, pack_stream, packing_efficiency
+from miniluotuo_utils.tokens.template import end_of, prompt_of, prompts_of
 from miniluotuo_utils.tokens.vocabulary import (
     byte_level_bpe,
     gpt2_tokenizer,
@@ -23,11 +24,14 @@ __all__ = [
     "collate",
     "encode",
     "encoded_dataset",
+    "end_of",
     "gpt2_tokenizer",
     "pack",
     "pack_stream",
     "packing_efficiency",
     "prompt_ids",
+    "prompt_of",
+    "prompts_of",
     "refuse_lossy",
     "text_of",
     "tokens_per_character",

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from miniluotuo_utils.files import batches, iter_jsonl, remove, written_whole
-from miniluotuo_utils.prompts import prompt
 from miniluotuo_utils.records import check_row
 from miniluotuo_utils.tokens.encoding import (
     Encoded,
@@ -27,6 +26,7 @@ from miniluotuo_utils.tokens.encoding import (
     supervised,
 )
 from miniluotuo_utils.tokens.packing import pack_stream
+from miniluotuo_utils.tokens.template import end_of, prompts_of
 from miniluotuo_utils.tokens.vocabulary import spread
 
 if TYPE_CHECKING:
@@ -142,6 +142,10 @@ def content_key(
 
     # Placeholders show all that a template writes, with an input and a history and without.
     told = ((), (("\2", "\3"),))
+    asked = [
+        {"instruction": "\0", "input": text, "history": turns}
+        for text, turns in product(("", "\1"), told)
+    ]
     code = sorted(Path(__file__).parent.glob("*.py"))
     rest = {
         "tokenizers": tokenizers.__version__,
@@ -156,7 +160,7 @@ def content_key(
         "first": tokenizer("a")["input_ids"],  # what is put first, by a slow tokenizer too
         "options": options._asdict(),
         "packed": packed,
-        "template": [prompt("\0", text, turns) for text, turns in product(("", "\1"), told)],
+        "template": [prompts_of(tokenizer, asked), end_of(tokenizer)],
         "code": [file.read_text(encoding="utf-8") for file in code],
     }
     digest = sha256(json.dumps(rest).encode())

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from miniluotuo_utils.prompts import row_prompt
+from miniluotuo_utils.tokens.template import end_of, prompt_of, prompts_of
 from miniluotuo_utils.tokens.vocabulary import (
     losses,
     name_of,
@@ -76,9 +76,11 @@ def encode(
     """Return the ids and labels of instruction rows (dialogues too: `history` is in the prompt).
 
     A decoder's row is prompt, answer, end token, the prompt's labels -100. An encoder–decoder's
-    `input_ids` are the prompt and an end token, its `labels` the answer and an end token. Prompt
-    and answer are tokenised apart, so that the prompt has the ids of generation whatever the
-    answer begins with (`vocabulary.prompt_ids`).
+    `input_ids` are the prompt and an end token, its `labels` the answer and an end token. The
+    prompt is the tokenizer's (`template.prompt_of`), and so is the end token (`template.end_of`).
+    Prompt and answer are tokenised apart, so that the prompt has the ids of generation whatever the
+    answer begins with (`vocabulary.prompt_ids`); blanks that a template would write around an
+    answer (Llama 2) are not learned.
 
     Left out and counted in `dropped` are rows with an empty answer ("no supervised token"), rows
     whose answer the vocabulary does not give back exactly ("loses text"; `lossy="keep"` checks
@@ -131,7 +133,7 @@ def encode_checked(
     """
     texts = [row["output"] for row in rows]
     with no_collection():
-        prompts = prompt_ids(tokenizer, [row_prompt(row) for row in rows], options.encoder_decoder)
+        prompts = prompt_ids(tokenizer, prompts_of(tokenizer, rows), options.encoder_decoder)
         answers = tokenised(tokenizer, texts)
         lost = losses(tokenizer, texts, answers) if options.lossy == "drop" else {}
         encoded = supervised_rows(rows, prompts, answers, lost, tokenizer, options, first)
@@ -164,7 +166,7 @@ def supervised_rows(
     first: int,
 ) -> Encoded:
     """Put prompts and answers together, and count every row that is left out."""
-    encoded, end = Encoded(), tokenizer.eos_token_id
+    encoded, end = Encoded(), end_of(tokenizer)
     for number, (before, answer) in enumerate(zip(prompts, answers, strict=True)):
         # Without a supervised token the loss is NaN; what does not come back would be learned.
         if not answer or number in lost:
@@ -228,9 +230,10 @@ def shortened(
     # What a shorter input costs only shows when it is tokenised: cut, look, and cut again.
     room, text = room_for_prompt(answer, options), row.get("input") or ""
     while text and len(before) > room:
+        tokenizer.backend_tokenizer.encode_special_tokens = True
         found = tokenizer.backend_tokenizer.encode(text, add_special_tokens=False).offsets
         keep = len(found) - (len(before) - room)
         # The first token that is taken away begins a whole character.
         text = text[: found[keep][0]].rstrip() if keep > 0 else ""
-        before = prompt_ids(tokenizer, [row_prompt({**row, "input": text})], apart)[0]
+        before = prompt_ids(tokenizer, [prompt_of(tokenizer, {**row, "input": text})], apart)[0]
     return before if text else None

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from os.path import commonprefix
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from miniluotuo_utils.prompts import WITH_INPUT, WITHOUT_INPUT
+from miniluotuo_utils.prompts import WITH_INPUT, WITHOUT_INPUT, Prompt, has_own_template
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -49,17 +50,20 @@ def name_of(tokenizer: PreTrainedTokenizerBase) -> str:
     return Path(name).name if Path(name).is_absolute() else name
 
 
-def tokenised(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
-    """Return the ids of each text alone, without special tokens.
+def tokenised(
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], special: bool = False
+) -> list[list[int]]:
+    """Return the ids of each text alone; nothing is put before or after it.
 
-    What looks like a special token stays text.
+    What looks like a special token stays text, unless a template wrote it (`special`).
     """
     inner = getattr(tokenizer, "backend_tokenizer", None)
     if inner is None:
         return tokenizer(list(texts), add_special_tokens=False)["input_ids"] if texts else []
     inner.no_truncation()
     inner.no_padding()
-    inner.encode_special_tokens = True  # "<|endoftext|>" in somebody's text is text, not the end
+    # "<|endoftext|>" in somebody's text is text, not the end.
+    inner.encode_special_tokens = not special
     return [found.ids for found in inner.encode_batch_fast(list(texts), add_special_tokens=False)]
 
 
@@ -68,21 +72,59 @@ def prompt_ids(
 ) -> list[list[int]]:
     """Return THE ids that a student sees before its answer, one list per prompt.
 
-    They are the same in training and in generation. A decoder's prompt gets the start tokens that
-    its vocabulary puts first (Llama's `<s>`, GLM's `[gMASK]<sop>`), never BERT's `[CLS] … [SEP]`
-    frame. An encoder's prompt ends with the end token, as T5 was trained
-    (https://arxiv.org/abs/1910.10683).
+    They are the same in training and in generation. What `prompt_of` made has the ids that
+    `apply_chat_template` gives it, and what looks like a special token in a row's text stays text.
+    A text of one's own is taken as it stands: for a tokenizer with a chat template of its own its
+    special tokens are special tokens, for any other they are text. A decoder's text gets the
+    start tokens that the vocabulary puts first (Llama's `<s>`, GLM's `[gMASK]<sop>`) where it does
+    not begin with them, never BERT's `[CLS] … [SEP]` frame. An encoder's prompt ends with the end
+    token, as T5 was trained (https://arxiv.org/abs/1910.10683).
     """
-    ids = tokenised(tokenizer, prompts)
+    own = has_own_template(tokenizer)
+    if encoder_decoder and not own:
+        # Start tokens are a decoder's.
+        prompts = [text.pieces[-1] if isinstance(text, Prompt) else text for text in prompts]
+    if own or any(isinstance(text, Prompt) for text in prompts):
+        ids = ids_of_pieces(tokenizer, [pieces_of(text, own) for text in prompts])
+    else:
+        ids = tokenised(tokenizer, prompts)
     if encoder_decoder:
         return [[*row, tokenizer.eos_token_id] for row in ids]
 
-    # What the vocabulary itself puts before a text shows on one letter.
+    start = start_ids(tokenizer)
+    return [
+        row if isinstance(text, Prompt) or (own and row[: len(start)] == start) else start + row
+        for text, row in zip(prompts, ids, strict=True)
+    ]
+
+
+def pieces_of(text: str, own: bool) -> Sequence[str]:
+    """Return a prompt as pieces that are a template's and plain text by turns."""
+    if isinstance(text, Prompt):
+        return text.pieces
+    return (text,) if own else ("", text)
+
+
+def ids_of_pieces(
+    tokenizer: PreTrainedTokenizerBase, many: Sequence[Sequence[str]]
+) -> list[list[int]]:
+    """Return the ids of texts in pieces, each kind of piece tokenised in one go."""
+    written = iter(tokenised(tokenizer, [p for row in many for p in row[::2]], special=True))
+    plain = iter(tokenised(tokenizer, [p for row in many for p in row[1::2]]))
+    rows = []
+    for pieces in many:
+        parts = (next(plain if place % 2 else written) for place in range(len(pieces)))
+        rows.append(list(chain.from_iterable(parts)))
+    return rows
+
+
+def start_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Return what a vocabulary itself puts before a text, but for BERT's `[CLS]`."""
+    # It shows on one letter.
     framed = tokenizer("a", add_special_tokens=True)["input_ids"]
     alone = tokenised(tokenizer, ["a"])[0]
     first = next((i for i in range(len(framed)) if framed[i : i + len(alone)] == alone), 0)
-    start = [i for i in framed[:first] if i != tokenizer.cls_token_id]
-    return [start + row for row in ids]
+    return [i for i in framed[:first] if i != tokenizer.cls_token_id]
 
 
 def text_of(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:

@@ -1,0 +1,165 @@
+"""Ask a student in its own template: its chat template where it has one, else Alpaca's wrapper.
+
+In: a student (or its tokenizer) and instruction rows. Out: prompts, and the token that ends an
+answer. Training, generation, extraction and the command line take their prompts from here.
+Shown in notebook 03.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from miniluotuo_utils.prompts import (
+    SHORT_TEMPLATE,
+    SHORT_TOKENS,
+    Prompt,
+    has_own_template,
+    in_short_template,
+    messages_of,
+    row_prompt,
+)
+from miniluotuo_utils.tokens.vocabulary import start_ids, tokenised
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+# Unicode keeps these for a program's own use: no text should hold them.
+FENCES = [chr(code) for code in range(0xFDD0, 0xFDF0)]
+SAID: set[tuple[str, bool]] = set()  # students whose template was told
+
+
+def prompt_of(student: Any, row: Mapping) -> str:
+    """Return THE prompt of an instruction row for a student: all that stands before the answer.
+
+    `student` is a student or its tokenizer; what is neither is asked in Alpaca's wrapper. `input`
+    and `history` of a row may be missing. It is what the student's `apply_chat_template` gives for
+    the row's messages (`prompts.messages_of`) with the generation prompt and, where the template
+    knows it, without thinking. Hand it to `generate`, `stream` or `tokens.prompt_ids` as it is:
+    they know which special tokens the template wrote, and that those in the row's texts are text.
+
+    >>> prompt_of(None, {"instruction": "问好"}).endswith("问好\\n\\n### Response:")
+    True
+    """
+    return prompts_of(student, [row])[0]
+
+
+def prompts_of(student: Any, rows: Sequence[Mapping]) -> list[str]:
+    """Return the `prompt_of` of every row, rendered in one go."""
+    tokenizer = getattr(student, "tokenizer", student)
+    if has_own_template(tokenizer):
+        return rendered(tokenizer, rows)
+    texts = [row_prompt(row) for row in rows]
+    start = wrapper_start(tokenizer)
+    return [Prompt(start + text, (start, text)) for text in texts] if start else texts
+
+
+def rendered(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Mapping]) -> list[str]:
+    """Return rows as the tokenizer's own chat template writes them, up to the answer."""
+    markers = re.compile("|".join(map(re.escape, special_texts(tokenizer))) or "(?!)")
+    talks, fences = [], []
+    for row in rows:
+        talk, fence = fenced(messages_of(row), markers)
+        talks.append(talk)
+        fences.append(fence)
+    texts = written(tokenizer, talks, ask=True)
+
+    # Between two fences stands what the row's text held, and not the template.
+    found = []
+    for text, fence in zip(texts, fences, strict=True):
+        pieces = text.split(fence) if fence else ()
+        found.append(Prompt("".join(pieces) or text, pieces))
+    return found
+
+
+def written(
+    tokenizer: PreTrainedTokenizerBase, talks: Sequence[Sequence[Mapping]], ask: bool = False
+) -> list[str]:
+    """Return conversations as the tokenizer's own chat template writes them, without thinking.
+
+    `ask` ends them where an answer begins.
+    """
+    if not talks:
+        return []
+    if tokenizer.chat_template == SHORT_TEMPLATE:
+        ending = SHORT_TOKENS[1] if ask else ""
+        return [in_short_template(talk) + ending for talk in talks]
+    return tokenizer.apply_chat_template(
+        list(talks), tokenize=False, add_generation_prompt=ask, enable_thinking=False
+    )
+
+
+def special_texts(tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """Return the texts of a tokenizer's special tokens, those that hold others first."""
+    added = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
+    return sorted({*added, *tokenizer.all_special_tokens}, key=len, reverse=True)
+
+
+def fenced(
+    talk: Sequence[Mapping[str, str]], markers: re.Pattern
+) -> tuple[Sequence[Mapping[str, str]], str]:
+    """Put a fence on either side of what looks like a special token in a conversation's texts.
+
+    Returns the conversation and the fence, a character that stands nowhere in it; as it was and
+    "" where nothing does.
+
+    >>> fenced([{"role": "user", "content": "a<s>b"}], re.compile("<s>"))[0][0]["content"]
+    'a\\ufdd0<s>\\ufdd0b'
+    """
+    whole = "".join(message["content"] for message in talk)
+    if not markers.search(whole):
+        return talk, ""
+    fence = next(character for character in FENCES if character not in whole)
+    return [
+        {**message, "content": markers.sub(rf"{fence}\g<0>{fence}", message["content"])}
+        for message in talk
+    ], fence
+
+
+def wrapper_start(tokenizer: Any) -> str:
+    """Return what stands before Alpaca's wrapper so that its ids are those of training.
+
+    It is the text of the vocabulary's start tokens, mostly "". Behind them some SentencePiece
+    vocabularies put no dummy space by themselves: there a space stands in the text.
+    """
+    ids = start_ids(tokenizer) if callable(tokenizer) else []
+    if not ids:
+        return ""
+    start = "".join(tokenizer.convert_ids_to_tokens(ids))
+    wanted = ids + tokenised(tokenizer, ["Below"])[0]
+    spaced = [start, start + " "]
+    found = tokenised(tokenizer, [f"{text}Below" for text in spaced], special=True)
+    return spaced[found.index(wanted)] if wanted in found else start
+
+
+def end_of(tokenizer: PreTrainedTokenizerBase) -> int | None:
+    """Return the id that ends an answer: what the tokenizer's own chat template writes after one.
+
+    Where it writes no special token there (GLM), or there is no such template, it is the
+    tokenizer's end token; None where it has none.
+    """
+    if not has_own_template(tokenizer):
+        return tokenizer.eos_token_id
+    answer = FENCES[0]
+    talk = [{"role": "user", "content": "?"}, {"role": "assistant", "content": answer}]
+    after = written(tokenizer, [talk])[0].rpartition(answer)[2].lstrip()
+    found = [text for text in special_texts(tokenizer) if after.startswith(text)]
+    return tokenizer.convert_tokens_to_ids(found[0]) if found else tokenizer.eos_token_id
+
+
+def say_template(name: str, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Say, once per student, in which template it is asked and trained."""
+    own = has_own_template(tokenizer)
+    if (name, own) in SAID:
+        return
+    SAID.add((name, own))
+    line = (
+        f"{name}：用它自己的对话模板提问和训练。 asked and trained in its own chat template."
+        if own
+        else f"{name}：用 Alpaca 的提示提问和训练。 asked and trained in Alpaca's wrapper: "
+        "it has no other chat template."
+    )
+    # A command's standard output is its result; in a notebook the other stream looks like a fault.
+    print(line, file=sys.stdout if "ipykernel" in sys.modules else sys.stderr)

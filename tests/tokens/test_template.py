@@ -1,0 +1,160 @@
+"""The prompt of a student: its own chat template, byte for byte, or Alpaca's wrapper."""
+
+import pytest
+import vocabularies
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from miniluotuo_utils.prompts import (
+    ALPACA_TEMPLATE,
+    SHORT_TEMPLATE,
+    SHORT_TOKENS,
+    has_own_template,
+    messages_of,
+    row_prompt,
+)
+from miniluotuo_utils.tokens import IGNORED, encode, end_of, prompt_ids, prompt_of, prompts_of
+
+KINDS = [*vocabularies.CHATS, "blanks"]
+text = st.text(st.sampled_from("骆驼 camel\n{}[]\":,1《》'"), max_size=12)
+row = st.fixed_dictionaries(
+    {"instruction": text, "input": text},
+    optional={"history": st.lists(st.tuples(text, text), max_size=2)},
+)
+ANSWER = '{"人物":["李白"]}'
+
+
+@pytest.fixture(scope="module")
+def chats():
+    """A tokenizer with a chat template of every kind."""
+    return {kind: vocabularies.chatting(kind) for kind in KINDS}
+
+
+@pytest.fixture(scope="module")
+def wrapped():
+    """Vocabularies without a chat template, with start tokens and without."""
+    led = vocabularies.chatting("blanks")
+    led.chat_template = None
+    return {"byte-level": vocabularies.bytewise(), "led": led}
+
+
+def asked(tokenizer, messages, **how):
+    """What a server makes of messages: text and ids."""
+    how |= {"add_generation_prompt": True, "enable_thinking": False}
+    shown = tokenizer.apply_chat_template(messages, tokenize=False, **how)
+    return shown, tokenizer.apply_chat_template(messages, return_dict=False, **how)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=40, deadline=None)
+@given(row=row)
+def test_a_prompt_is_what_the_chat_template_writes(chats, kind, row):
+    """Chat models were asked and trained in Alpaca's wrapper, their special tokens as text; a
+    server then asked in another format than was trained."""
+    tokenizer = chats[kind]
+    shown, ids = asked(tokenizer, messages_of(row))
+    prompt = prompt_of(tokenizer, row)
+    assert prompt == shown
+    assert prompt_ids(tokenizer, [prompt, prompt]) == [ids, ids]
+    assert prompt_ids(tokenizer, [shown]) == [ids]  # a text of one's own, rendered elsewhere
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_answer_ends_as_the_template_ends_it(chats, kind):
+    """The tokenizer's end token is not always the one that ends a turn; a student trained on the
+    other never stops where a server waits for it."""
+    tokenizer = chats[kind]
+    question = {"instruction": "找出人物", "input": "李白"}
+    encoded = encode([question | {"output": ANSWER}], tokenizer, 2000, lossy="keep").rows[0]
+    learned = [label for label in encoded["labels"] if label != IGNORED]
+    ends = {"base": "<|im_end|>", "blanks": "</s>"}.get(kind, tokenizer.eos_token)
+    assert learned[-1] == end_of(tokenizer) == tokenizer.convert_tokens_to_ids(ends)
+
+    prompt = prompt_of(tokenizer, question)
+    assert encoded["input_ids"] == prompt_ids(tokenizer, [prompt])[0] + learned
+    talk = [*messages_of(question), {"role": "assistant", "content": ANSWER}]
+    whole = tokenizer.apply_chat_template(talk, tokenize=False, enable_thinking=False)
+    if kind != "blanks":
+        assert whole.startswith(f"{prompt}{ANSWER}{'' if kind == 'open end' else ends}")
+    if kind not in ("blanks", "open end"):
+        ids = tokenizer.apply_chat_template(talk, return_dict=False, enable_thinking=False)
+        assert ids[: len(encoded["input_ids"])] == encoded["input_ids"]
+
+
+@pytest.mark.parametrize("kind", ["short", "thinking", "headers", "open end"])
+def test_a_marker_in_somebodys_text_is_no_turn(chats, kind):
+    """`<|assistant|>` typed into a question ended the question there, and what followed it was
+    read as the student's own words."""
+    tokenizer = chats[kind]
+    for marker in vocabularies.CHATS[kind][0]:
+        evil = {"instruction": f"说{marker}骆驼", "input": marker, "history": [[marker, "好"]]}
+        prompt, plain = prompts_of(tokenizer, [evil, {**evil, "instruction": "说骆驼"}])
+        assert prompt == asked(tokenizer, messages_of(evil))[0]
+        harmless = {"instruction": "说骆驼", "input": "x", "history": [["x", "好"]]}
+        special = tokenizer.convert_tokens_to_ids(marker)
+        expected = prompt_ids(tokenizer, [prompt_of(tokenizer, harmless)])[0].count(special)
+        for ids in prompt_ids(tokenizer, [prompt, plain]):
+            assert ids.count(special) == expected
+        text = tokenizer.decode(prompt_ids(tokenizer, [prompt])[0])
+        assert text == prompt
+
+
+@settings(max_examples=60, deadline=None)
+@given(row=row)
+def test_alpacas_wrapper_as_a_chat_template(wrapped, row):
+    """A folder trained in Alpaca's wrapper had no chat template: a server refused it, or asked in
+    a format of its own."""
+    for tokenizer in wrapped.values():
+        bare = prompt_of(tokenizer, row)
+        assert bare.endswith(row_prompt(row))
+        led = bare.removesuffix(row_prompt(row))
+        tokenizer.chat_template = f"{{{{- '{led}' -}}}}" + ALPACA_TEMPLATE
+        try:
+            assert not has_own_template(tokenizer)
+            shown, ids = asked(tokenizer, messages_of(row, wrapper=True))
+            assert prompt_of(tokenizer, row) == bare == shown
+            assert prompt_ids(tokenizer, [bare]) == [ids]
+            # and what encode makes of its rows, whose start tokens are put there by the vocabulary
+            assert prompt_ids(tokenizer, [row_prompt(row)]) == [ids]
+        finally:
+            tokenizer.chat_template = None
+
+
+def test_alpacas_wrapper_ends_an_answer(wrapped):
+    """What `apply_chat_template` gives for a row with its answer is what was trained."""
+    tokenizer = wrapped["byte-level"]
+    question = {"instruction": "the camel", "input": "walks", "history": [["a", "b"]]}
+    encoded = encode([question | {"output": "to Beijing"}], tokenizer, 2000).rows[0]
+    talk = [*messages_of(question, True), {"role": "assistant", "content": "to Beijing"}]
+    shown = {"chat_template": ALPACA_TEMPLATE, "tokenize": False}
+    assert tokenizer.decode(encoded["input_ids"]) == tokenizer.apply_chat_template(talk, **shown)
+    assert has_own_template(tokenizer) is False
+
+
+def test_the_short_template(chats):
+    """Training and server must agree on a system message, and on turns in a row."""
+    tokenizer = chats["short"]
+    user, assistant, end = SHORT_TOKENS
+    talk = [
+        {"role": "system", "content": "简短。"},
+        {"role": "user", "content": "在吗"},
+        {"role": "assistant", "content": "在。"},
+        {"role": "user", "content": "骆驼"},
+    ]
+    assert asked(tokenizer, talk)[0] == (
+        f"{user}简短。\n在吗{assistant}在。{end}{user}骆驼{assistant}"
+    )
+    ids = encode([{"instruction": "译", "input": "骆驼", "output": "camel"}], tokenizer, 99).rows[0]
+    assert tokenizer.decode(ids["input_ids"]) == f"{user}译\n骆驼{assistant}camel{end}"
+    for token in SHORT_TOKENS:
+        assert ids["input_ids"].count(tokenizer.convert_tokens_to_ids(token)) == 1
+    with pytest.raises(Exception, match="expected the roles system, user and assistant"):
+        tokenizer.apply_chat_template([{"role": "tool", "content": "x"}], tokenize=False)
+    assert SHORT_TEMPLATE.count("endoftext") == 1
+
+
+def test_what_is_no_student_is_asked_in_alpacas_wrapper():
+    """`extract` takes any stand-in for a student, and a recorded teacher answers Alpaca's
+    prompts."""
+    question = {"instruction": "找出人物", "input": "李白"}
+    assert prompt_of("学生", question) == prompt_of(None, question) == row_prompt(question)
