@@ -1,9 +1,15 @@
-"""Where tests find real data: MINILUOTUO_MIRROR, else a mirror folder beside the checkout."""
+"""Where tests find real data, and how they draw examples.
+
+Real data: MINILUOTUO_MIRROR, else a mirror folder beside the checkout. Examples: the same in every
+run, so that one commit never passes once and fails once; `make hunt` draws others.
+"""
 
 import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import providers
 
 # Several test processes share the cores: one thread each is faster than threads that wait.
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -13,6 +19,24 @@ os.environ.setdefault("MPLBACKEND", "agg")
 BESIDE = Path(__file__).resolve().parents[2] / "shared" / "mirror"
 if "MINILUOTUO_MIRROR" not in os.environ and BESIDE.is_dir():
     os.environ["MINILUOTUO_MIRROR"] = str(BESIDE)
+
+# No clock judges either: a machine that others load is no reason to fail.
+UNTIMED = settings(
+    deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow], database=None
+)
+settings.register_profile("same", UNTIMED, derandomize=True)
+settings.register_profile("hunt", UNTIMED, derandomize=False)
+settings.load_profile("same")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the constants of our modules out of the examples, but for a hunt.
+
+    Hypothesis draws them from what is imported by then, so that an example would depend on which
+    tests run beside it, and in which process.
+    """
+    if config.getoption("--hypothesis-profile") != "hunt":
+        providers._get_local_constants = lambda: providers._local_constants
 
 
 @pytest.fixture

@@ -164,22 +164,17 @@ def test_a_chinese_font_is_found_without_the_systems():
         font_manager.fontManager.ttflist = kept
 
 
-def test_importing_the_package_is_quick_and_light():
+def test_importing_the_package_loads_no_library():
     """Importing once pulled torch in and took seconds."""
     code = """if True:
-        import sys, time
-        start = time.time()
+        import sys
+        before = set(sys.modules)
         import miniluotuo_utils
-        print(time.time() - start, "torch" in sys.modules, "pandas" in sys.modules)
+        new = {name.partition(".")[0] for name in set(sys.modules) - before}
+        print(*new - set(sys.stdlib_module_names))
     """
-    runs = [
-        subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True
-        ).stdout.split()
-        for _ in range(3)
-    ]
-    assert min(float(r[0]) for r in runs) < 0.5
-    assert all(r[1:] == ["False", "False"] for r in runs)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["miniluotuo_utils"]
 
 
 @pytest.mark.parametrize(
