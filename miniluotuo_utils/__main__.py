@@ -19,6 +19,7 @@ from miniluotuo_utils.jobs.instructions import Options, instruction_set
 from miniluotuo_utils.jobs.respond import grow_file, respond_file
 from miniluotuo_utils.students import load_student, merge, save, zoo_table
 from miniluotuo_utils.students.devices import first_process, half, own_device
+from miniluotuo_utils.students.finetune import refuse_base
 from miniluotuo_utils.students.methods import METHODS
 
 Method = Literal[METHODS]  # type: ignore[valid-type]
@@ -269,7 +270,9 @@ class Merge:
     out: Path = place()
 
     def run(self) -> None:
-        save(merge(load_student(self.adapter)), self.out)
+        student = load_student(self.adapter)
+        refuse_base(self.out, self.adapter.resolve().parent / student.name)
+        save(merge(student), self.out)
         print(f"merged student in {self.out}")
 
 

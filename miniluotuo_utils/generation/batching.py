@@ -12,8 +12,8 @@ from typing import Any
 
 from miniluotuo_utils.files import batches
 from miniluotuo_utils.students import Student
-from miniluotuo_utils.tokens import end_of, prompt_ids
-from miniluotuo_utils.tokens.template import say_template
+from miniluotuo_utils.tokens import prompt_ids
+from miniluotuo_utils.tokens.template import all_ends, say_template
 
 
 def checked_ids(student: Student, prompts: Sequence[str]) -> list[list[int]]:
@@ -107,8 +107,5 @@ def end_ids(student: Student) -> list[int]:
     The tokenizer's end token is one of them. Chat checkpoints name several; only special tokens
     count, since a default id of a configuration is an ordinary word of a small vocabulary.
     """
-    tokenizer = student.tokenizer
     named = getattr(student.model.generation_config, "eos_token_id", None)
-    named = named if isinstance(named, list) else [named]
-    named = [i for i in named if i in tokenizer.all_special_ids]
-    return list(dict.fromkeys([end_of(tokenizer), tokenizer.eos_token_id, *named]))
+    return all_ends(student.tokenizer, named)

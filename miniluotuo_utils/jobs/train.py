@@ -11,7 +11,7 @@ from miniluotuo_utils.files import file_sha256, written_whole
 from miniluotuo_utils.runtime import commit, installed_versions
 from miniluotuo_utils.students.checkpoints import discard
 from miniluotuo_utils.students.devices import first_process, half, own_device
-from miniluotuo_utils.students.finetune import check_target, finetune, row_length, save
+from miniluotuo_utils.students.finetune import check_target, finetune, refuse_base, row_length, save
 from miniluotuo_utils.students.loading import load_student
 from miniluotuo_utils.students.training import Training
 from miniluotuo_utils.tokens import encoded_dataset
@@ -36,10 +36,8 @@ def train_files(
     """
     out, base, method = Path(out), Path(name), options.get("method", "full")
     check_target(out)
-    if base.is_dir() and method != "full" and base.resolve().parent != out.resolve().parent:
-        raise ValueError(
-            f"an adapter finds its base beside it: name an --out in the same folder as {base.name}"
-        )
+    if base.is_dir() and method != "full":
+        check_beside(out, base)
 
     # What is trained is trained in float32; a frozen base on a GPU does with half the memory.
     bits = 4 if method == "qlora" else bits
@@ -81,3 +79,12 @@ def train_files(
             partial.write_text(json.dumps(facts, ensure_ascii=False, indent=1), encoding="utf-8")
         discard(progress)
     return training
+
+
+def check_beside(out: Path, base: Path) -> None:
+    """Raise ValueError for an adapter's folder that is its base's, or does not stand beside it."""
+    refuse_base(out, base)
+    if base.resolve().parent != out.resolve().parent:
+        raise ValueError(
+            f"an adapter finds its base beside it: name an --out in the same folder as {base.name}"
+        )

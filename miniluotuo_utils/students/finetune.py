@@ -19,6 +19,7 @@ from miniluotuo_utils.files import write_jsonl, written_whole
 from miniluotuo_utils.students.checkpoints import last_checkpoint, open_folder, settings_of
 from miniluotuo_utils.students.devices import memory_of, quiet, world_size
 from miniluotuo_utils.students.estimate import training_memory
+from miniluotuo_utils.students.folder import complete_folder
 from miniluotuo_utils.students.internals import load_checkpoint, tied_names
 from miniluotuo_utils.students.loading import Student
 from miniluotuo_utils.students.loop import build_trainer, four_bits_on_cpu, trainer_arguments
@@ -346,6 +347,7 @@ def train(trainer: Any, checkpoint: Path | None, planned: int) -> None:
     # An adapter that holds this machine's path loads nowhere else.
     if hasattr(student.model, "peft_config"):
         student.model.peft_config["default"].base_model_name_or_path = student.name
+        student.model.peft_config["default"].revision = student.revision
     training.seconds = time.time() - trainer.schedule.started
 
 
@@ -370,20 +372,24 @@ def save(
 ) -> Path:
     """Write a student (or its adapter) as safetensors with its tokenizer and its log.
 
+    The folder also says how the student is asked (`folder.complete_folder`): the chat template,
+    the settings of generation, an adapter's base and its fingerprint, a README.
+
     Written beside and then renamed, so that `folder` is whole or not there. `state` is
     `Training.state`: the whole weights of a training that cut them over several processes.
     Raises ValueError where `folder` holds something other than a student.
     """
     folder = Path(folder)
     check_target(folder)
+    if student.is_adapter and student.name == f"./{folder.resolve().name}":
+        refuse_base(folder, folder)
     # Else PEFT asks the hub about the base.
-    alone = {"save_embedding_layers": False} if hasattr(student.model, "peft_config") else {}
+    alone = {"save_embedding_layers": False} if student.is_adapter else {}
     with written_whole(folder) as whole, quiet():
         whole.mkdir(parents=True)
         student.model.save_pretrained(whole, state_dict=state, **alone)
         student.tokenizer.save_pretrained(whole)
-        # PEFT's card names the base by its path on this machine.
-        (whole / "README.md").unlink(missing_ok=True)
+        complete_folder(student, whole)
         write_jsonl(whole / "training.jsonl", log)
     return folder
 
@@ -396,6 +402,14 @@ def check_target(folder: Path) -> None:
         raise ValueError(
             f"{folder.name} is there and is no student folder; "
             "expected a new name or a student to replace"
+        )
+
+
+def refuse_base(folder: Path, base: Path) -> None:
+    """Raise ValueError where `folder` is the folder of an adapter's base, which would be lost."""
+    if folder.is_dir() and folder.resolve() == base.resolve():
+        raise ValueError(
+            f"{folder.name} is the base that the adapter needs: name another folder beside it"
         )
 
 

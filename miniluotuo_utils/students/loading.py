@@ -14,6 +14,7 @@ from hashlib import sha256
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
+from miniluotuo_utils.students.bases import check_base, weights_fingerprint
 from miniluotuo_utils.students.devices import quiet
 from miniluotuo_utils.students.zoo import ZOO
 
@@ -31,12 +32,16 @@ ADVICE = f"run notebook 04 first, or name one of: {', '.join(ZOO)}"
 class Student:
     """A model and its tokenizer.
 
-    `name` is the zoo name or hub id that an adapter writes down as its base.
+    `name` is the zoo name or hub id that an adapter writes down as its base. `weights` is the
+    fingerprint of the folder that the base came from, "" once its weights differ from that, and
+    `revision` the commit of a hub model.
     """
 
     name: str
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
+    weights: str = ""
+    revision: str | None = None
 
     @property
     def context(self) -> int:
@@ -63,6 +68,11 @@ class Student:
     def encoder_decoder(self) -> bool:
         """Whether the prompt goes through an encoder (T5) and not before the answer."""
         return bool(self.model.config.is_encoder_decoder)
+
+    @property
+    def is_adapter(self) -> bool:
+        """Whether the model is a base with a PEFT adapter on it."""
+        return hasattr(self.model, "peft_config")
 
     @property
     def parameters(self) -> int:
@@ -109,7 +119,27 @@ def load_student(
 
     # An adapter beside a folder names it relatively: both move to another machine together.
     local = folder.is_dir() and str(name) not in ZOO
-    return Student(f"./{folder.resolve().name}" if local else str(name), model.eval(), tokenizer)
+    return Student(
+        f"./{folder.resolve().name}" if local else str(name),
+        model.eval(),
+        tokenizer,
+        weights_fingerprint(folder_of(source, revision)),
+        getattr(model.config, "_commit_hash", None) or revision_of(name),
+    )
+
+
+def folder_of(source: str, revision: str | None) -> Path:
+    """Return the folder that holds what `loaded` read: `source` itself, or the hub's cache."""
+    from transformers.utils import cached_file
+
+    if Path(source).is_dir():
+        return Path(source)
+    return Path(cached_file(source, "config.json", revision=revision)).parent
+
+
+def revision_of(name: str | Path) -> str | None:
+    """Return the commit that the zoo pins for a student, None where it pins none."""
+    return ZOO[str(name)].revision if str(name) in ZOO else None
 
 
 def located(name: str | Path) -> tuple[str, str | None]:
@@ -234,8 +264,8 @@ def placement(device: str | None, dtype: str, bits: int | None) -> dict[str, Any
 def load_adapter(folder: Path, device: str | None, dtype: str, bits: int | None) -> Student:
     """Load an adapter folder on the base that it names: hub id, zoo name, or a folder beside it.
 
-    Raises ValueError where it names none or an absolute path, FileNotFoundError where the base
-    cannot be had.
+    Raises ValueError where it names none or an absolute path, or where the base has other weights
+    than it was trained on (`bases.check_base`); FileNotFoundError where the base cannot be had.
     """
     name = adapter_base(folder)
     beside = folder.resolve().parent / name
@@ -249,11 +279,25 @@ def load_adapter(folder: Path, device: str | None, dtype: str, bits: int | None)
             f"{folder.name}/adapter_config.json, field base_model_name_or_path: "
             f"{name!r} cannot be loaded: {error}"
         ) from error
+    check_base(folder, name, base.revision, base.weights)
+    # It is asked in the template that it was trained in, whatever its base's is.
+    base.tokenizer.chat_template = template_in(folder) or base.tokenizer.chat_template
     with quiet():
         from peft import PeftModel
 
         model = PeftModel.from_pretrained(base.model, str(folder))
-    return Student(name, model.eval(), base.tokenizer)
+    return Student(name, model.eval(), base.tokenizer, base.weights, base.revision)
+
+
+def template_in(folder: Path) -> str | None:
+    """Return the chat template that stands in a student's folder, None without one."""
+    file, settings = folder / "chat_template.jinja", folder / "tokenizer_config.json"
+    if file.is_file():
+        return file.read_text(encoding="utf-8")
+    if settings.is_file():
+        found = json.loads(settings.read_text(encoding="utf-8")).get("chat_template")
+        return found if isinstance(found, str) else None
+    return None
 
 
 def adapter_base(folder: Path) -> str:

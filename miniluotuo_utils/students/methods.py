@@ -65,7 +65,10 @@ def attach(student: Student, method: str, seed: int, steps: int, rank: int = RAN
             "after which bitsandbytes cannot train it: load it again"
         )
 
-    if method != "full":
+    if method == "full":
+        # No folder holds what these weights will be.
+        student.weights = ""
+    else:
         from peft import get_peft_model, prepare_model_for_kbit_training
 
         if four:

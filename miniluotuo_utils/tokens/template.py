@@ -7,12 +7,14 @@ Shown in notebook 03.
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from miniluotuo_utils.prompts import (
+    ALPACA_TEMPLATE,
     SHORT_TEMPLATE,
     SHORT_TOKENS,
     Prompt,
@@ -134,6 +136,12 @@ def wrapper_start(tokenizer: Any) -> str:
     return spaced[found.index(wanted)] if wanted in found else start
 
 
+def written_down(tokenizer: PreTrainedTokenizerBase) -> str:
+    """Return Alpaca's wrapper as the chat template of a tokenizer that has none of its own."""
+    start = wrapper_start(tokenizer)
+    return (f"{{{{- {json.dumps(start)} -}}}}\n" if start else "") + ALPACA_TEMPLATE
+
+
 def end_of(tokenizer: PreTrainedTokenizerBase) -> int | None:
     """Return the id that ends an answer: what the tokenizer's own chat template writes after one.
 
@@ -147,6 +155,16 @@ def end_of(tokenizer: PreTrainedTokenizerBase) -> int | None:
     after = written(tokenizer, [talk])[0].rpartition(answer)[2].lstrip()
     found = [text for text in special_texts(tokenizer) if after.startswith(text)]
     return tokenizer.convert_tokens_to_ids(found[0]) if found else tokenizer.eos_token_id
+
+
+def all_ends(tokenizer: PreTrainedTokenizerBase, named: int | Sequence[int] | None) -> list[int]:
+    """Return all ids that end an answer, `end_of` first, then the tokenizer's and those `named`.
+
+    `named` are a checkpoint's settings: of them only special tokens count.
+    """
+    given = named if isinstance(named, Sequence) else [named]
+    special = [i for i in given if i in tokenizer.all_special_ids]
+    return list(dict.fromkeys([end_of(tokenizer), tokenizer.eos_token_id, *special]))
 
 
 def say_template(name: str, tokenizer: PreTrainedTokenizerBase) -> None:

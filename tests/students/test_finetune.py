@@ -70,7 +70,13 @@ def test_a_saved_student_is_the_same_under_plain_transformers(trained, tmp_path)
     plain = AutoModelForCausalLM.from_pretrained(folder)
     ids = AutoTokenizer.from_pretrained(folder)("### Response:", return_tensors="pt")["input_ids"]
     assert (plain(ids).logits - logits(trained.student)).abs().max() < 1e-5
-    assert {p.suffix for p in folder.iterdir()} <= {".json", ".jsonl", ".safetensors", ".jinja"}
+    assert {p.suffix for p in folder.iterdir()} <= {
+        ".json",
+        ".jsonl",
+        ".safetensors",
+        ".jinja",
+        ".md",
+    }
     assert len((folder / "training.jsonl").read_text().splitlines()) == trained.steps
     assert str(tmp_path) not in "".join(p.read_text() for p in folder.glob("*.json"))
 

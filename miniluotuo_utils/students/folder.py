@@ -1,0 +1,137 @@
+"""Complete a student's folder, so that any server or pipeline asks it as it was trained.
+
+In: a student and the folder that holds its weights and tokenizer. Out: its chat template, its
+settings of generation, an adapter's base, a README. Used by `save`; shown in notebook 04.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from miniluotuo_utils.prompts import has_own_template
+from miniluotuo_utils.students.bases import write_base
+from miniluotuo_utils.students.loading import Student
+from miniluotuo_utils.tokens.template import all_ends, written_down
+
+if TYPE_CHECKING:
+    from transformers import GenerationConfig
+
+SHORT_CONTEXT = 2048  # tokens up to which an answer may fill the context
+LONGEST = 1024  # tokens of an answer where the context is longer
+
+
+def complete_folder(student: Student, folder: Path) -> None:
+    """Write what `save_pretrained` of model and tokenizer leaves out.
+
+    `chat_template.jinja`: a chat template of the student's own is kept as it is; for a decoder
+    without one it is Alpaca's wrapper, in which it is asked. An encoder–decoder gets none: its
+    prompt ends with an end token, which a tokenizer puts there and a template cannot.
+    """
+    if not student.encoder_decoder and not student.tokenizer.chat_template:
+        template = written_down(student.tokenizer)
+        (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
+    if student.is_adapter:
+        write_base(folder, student.name, student.revision, student.weights)
+    else:
+        generation_settings(student).save_pretrained(folder)
+    (folder / "README.md").write_text(readme(student), encoding="utf-8")
+
+
+def generation_settings(student: Student) -> GenerationConfig:
+    """Return settings with which a pipeline answers as `generate` does: greedily, to the same end.
+
+    A short context may be filled, as in `generate`; learned positions end there.
+    """
+    from transformers import GenerationConfig
+
+    config, old = student.model.config, student.model.generation_config
+    ends = all_ends(student.tokenizer, old.eos_token_id)
+    short = student.context <= SHORT_CONTEXT
+    length = {"max_length": student.context} if short else {"max_new_tokens": LONGEST}
+    starts = [getattr(place, "decoder_start_token_id", None) for place in (old, config)]
+    return GenerationConfig(
+        do_sample=False,
+        bos_token_id=old.bos_token_id,
+        eos_token_id=ends if ends[1:] else ends[0],
+        pad_token_id=student.tokenizer.pad_token_id,
+        decoder_start_token_id=next((start for start in starts if start is not None), None),
+        **length,
+    )
+
+
+def readme(student: Student) -> str:
+    """Return the README of a student's folder: what it is, how to load it, how it is asked."""
+    parts = [ADAPTER if student.is_adapter else WHOLE]
+    if not student.encoder_decoder:
+        parts.append(OWN if has_own_template(student.tokenizer) else WRAPPER)
+        if "enable_thinking" in str(student.tokenizer.chat_template):
+            parts.append(THINKING)
+    text = "\n".join(parts).replace("BASE", student.name)
+    return text.replace("REVISION", student.revision or "main")
+
+
+WHOLE = """# 学生 · A student
+
+由 Mini-Luotuo 的 `save` 写出，从 `BASE` 训练而来。`training.jsonl` 是训练的记录。
+*Written by Mini-Luotuo's `save`, trained from `BASE`. `training.jsonl` is the training's log.*
+
+```python
+from miniluotuo_utils.students import load_student
+
+student = load_student("这个文件夹 this folder")
+```
+"""
+ADAPTER = """# 适配器 · An adapter
+
+由 Mini-Luotuo 的 `save` 写出，只有在底座 `BASE` 上才能用。
+`base.json` 记着底座权重的指纹，指纹不同的底座会被拒绝。
+*Written by Mini-Luotuo's `save`. It works only on its base `BASE`;
+`base.json` holds the fingerprint of the base's weights, and a base with another one is refused.*
+
+```python
+from miniluotuo_utils.students import load_student, merge
+
+student = load_student("这个文件夹 this folder")
+whole = merge(student)  # 要接着训练，先合并 to train it further, merge first
+```
+
+只用 PEFT 时，底座要自己给：`AutoPeftModelForCausalLM` 只会到 hub 上找它，
+而 `tiny` 和 `./` 开头的名字不在那里。
+*With PEFT alone, give the base yourself: `AutoPeftModelForCausalLM` looks for it on the hub,
+where neither `tiny` nor a name that begins with `./` is.*
+
+```python
+from peft import PeftModel
+
+base = load_student("BASE")  # 版本 revision: REVISION
+model = PeftModel.from_pretrained(base.model, "这个文件夹 this folder")
+```
+"""
+OWN = """## 怎样提问 · How it is asked
+
+用它自己的对话模板（`chat_template.jinja`），训练时也是这样。指令和输入合成一条消息，中间换一行。
+*In its own chat template (`chat_template.jinja`), as in training.
+Instruction and input are one message, with a line break between them.*
+
+```python
+messages = [{"role": "user", "content": "找出人物。\\n李白生于碎叶。"}]
+ids = tokenizer.apply_chat_template(messages, add_generation_prompt=True)
+```
+"""
+WRAPPER = """## 怎样提问 · How it is asked
+
+用 Alpaca 的提示，训练时也是这样；它作为对话模板写在 `chat_template.jinja` 里。
+一行的输入放在消息的 `input` 里，得到的就是训练时的字节；只有 `content` 的消息按没有输入的格式提问。
+*In Alpaca's wrapper, as in training; it stands in `chat_template.jinja` as a chat template.
+A row's input is the message's `input`, which gives the trained bytes;
+a message with `content` alone is asked in the form without input.*
+
+```python
+messages = [{"role": "user", "content": "找出人物。", "input": "李白生于碎叶。"}]
+ids = tokenizer.apply_chat_template(messages, add_generation_prompt=True)
+```
+"""
+THINKING = """训练时不带思考，所以提问时也要写 `enable_thinking=False`。
+*It was trained without thinking: ask with `enable_thinking=False`, too.*
+"""
