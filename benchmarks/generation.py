@@ -21,9 +21,9 @@ from results import hardware
 from miniluotuo_utils.files import read_jsonl
 from miniluotuo_utils.generation import generate
 from miniluotuo_utils.ie import build_instructions, schema_of
-from miniluotuo_utils.prompts import row_prompt
 from miniluotuo_utils.runtime import EMBEDDED, commit
 from miniluotuo_utils.students import Student, load_student
+from miniluotuo_utils.tokens import prompts_of
 
 
 def ways(student: Student, prompts: list[str]) -> dict[str, Callable[[], list[str]]]:
@@ -46,11 +46,11 @@ def ways(student: Student, prompts: list[str]) -> dict[str, Callable[[], list[st
 def main(pairs: int, name: str) -> None:
     """Run every way in turn, `pairs` times after a warm-up, and print median rates."""
     records = read_jsonl(EMBEDDED / "ner_test.jsonl")
-    prompts = [
-        row_prompt(row)
-        for row in build_instructions(records, "NER", schema_of(records, "NER"), paraphrases=False)
-    ]
     student = load_student(name)
+    prompts = prompts_of(
+        student,
+        build_instructions(records, "NER", schema_of(records, "NER"), paraphrases=False),
+    )
     contestants, seconds, answers = ways(student, prompts), {}, {}
     for turn in range(pairs + 1):
         for way, run in contestants.items():

@@ -33,9 +33,8 @@ from datasets import disable_progress_bars
 from results import hardware
 
 from miniluotuo_utils.data.loading import read
-from miniluotuo_utils.prompts import row_prompt
 from miniluotuo_utils.runtime import EMBEDDED, commit
-from miniluotuo_utils.tokens import encoded_dataset, pack, pack_stream
+from miniluotuo_utils.tokens import encoded_dataset, pack, pack_stream, prompts_of
 
 LENGTH, NO_LIMIT, MANY = 1024, 1_000_000, 1_000_000
 
@@ -102,7 +101,7 @@ def against_trl(pairs: int) -> None:
     rows, tokenizer = alpaca(), student_tokenizer()
     prepare, arguments = trl_preparation(tokenizer)
     columns = {
-        "prompt": [row_prompt(row) for row in rows],
+        "prompt": prompts_of(tokenizer, rows),
         "completion": [row["output"] for row in rows],
     }
     contestants = {

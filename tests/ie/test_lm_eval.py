@@ -5,6 +5,7 @@ import json
 import re
 
 import pytest
+import vocabularies
 
 from miniluotuo_utils.files import read_jsonl
 from miniluotuo_utils.records import TASKS
@@ -50,6 +51,16 @@ def answers(task: str, doc: dict) -> str:
             }[task](item)
             out.setdefault(item["type"], []).append(told)
     return json.dumps(out, ensure_ascii=False)
+
+
+def test_a_model_is_asked_in_its_own_template(module, tmp_path):
+    """The harness asked every model in Alpaca's wrapper; it tells the task which model it is."""
+    vocabularies.chatting("short").save_pretrained(tmp_path)
+    first = module.questions_of("NER", pretrained=str(tmp_path), dtype="float32")["test"][0]
+    assert first["prompt"].startswith("<|user|>")
+    assert first["prompt"].endswith("<|assistant|>")
+    plain = module.questions_of("NER", pretrained=str(EMBEDDED / "student"))["test"][0]
+    assert plain == module.questions_of("NER")["test"][0]
 
 
 @pytest.mark.parametrize("task", list(TASKS))

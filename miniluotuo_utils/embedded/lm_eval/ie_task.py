@@ -12,32 +12,37 @@ from miniluotuo_utils.ie.parsing import parse
 from miniluotuo_utils.ie.schema import schema_of
 from miniluotuo_utils.ie.scoring import score
 from miniluotuo_utils.ie.spans import to_record
-from miniluotuo_utils.prompts import row_prompt
 from miniluotuo_utils.records import TASKS
 from miniluotuo_utils.runtime import EMBEDDED
+from miniluotuo_utils.tokens import prompts_of
 
 METRICS = {"NER": ("f1",), "RE": ("f1",), "EE": ("trigger_f1", "argument_f1")}
 
 
-def questions_of(task: str, **_: object) -> dict:
+def questions_of(task: str, pretrained: str = "", tokenizer: str = "", **_: object) -> dict:
     """Return the test split: a document per sentence and slice of the training split's types.
 
-    A document holds the prompt and, as JSON, the gold of its slice and the slice.
+    A document holds the prompt and, as JSON, the gold of its slice and the slice. The harness hands
+    over its `--model_args`: the prompt is that of the tokenizer named there, Alpaca's without one.
     """
     from datasets import Dataset
+    from transformers import AutoTokenizer
 
     field, name = TASKS[task], task.lower()
     train = read_jsonl(EMBEDDED / f"{name}_train.jsonl")
     test = read_jsonl(EMBEDDED / f"{name}_test.jsonl")
+    rows = questions([record["sentence"] for record in test], schema_of(train, task), task)
+    named = tokenizer or pretrained
+    words = AutoTokenizer.from_pretrained(named) if named else None
     docs = []
-    for row in questions([record["sentence"] for record in test], schema_of(train, task), task):
+    for row, prompt in zip(rows, prompts_of(words, rows), strict=True):
         record = test[row["record"]]
         items = [item for item in record[field] if item["type"] in row["types"]]
         gold = {"sentence": record["sentence"], field: items}
         docs.append(
             {
                 "task": task,
-                "prompt": row_prompt(row),
+                "prompt": str(prompt),
                 "record": row["record"],
                 # As texts: a table's column would give every item the fields of all of them.
                 "gold": json.dumps(gold, ensure_ascii=False),
