@@ -27,7 +27,7 @@ def checked_ids(student: Student, prompts: Sequence[str]) -> list[list[int]]:
         if not isinstance(text, str) or not text:
             raise ValueError(f"prompt {number} is {text!r}; expected a text that is not empty")
 
-    say_template(student.name, student.tokenizer)
+    say_template(student.name, student.tokenizer, prompts)
     ids = prompt_ids(student.tokenizer, prompts, student.model.config.is_encoder_decoder)
     if long := too_long(student, ids):
         more = f" ({len(long) - 1} more are too long)" if long[1:] else ""

@@ -25,7 +25,6 @@ from miniluotuo_utils.generation.presets import preset_of
 from miniluotuo_utils.records import check_row
 from miniluotuo_utils.students.loading import fingerprint
 from miniluotuo_utils.tokens import prompt_ids, prompt_of
-from miniluotuo_utils.tokens.template import say_template
 
 if TYPE_CHECKING:
     from miniluotuo_utils.generation.presets import Preset
@@ -58,7 +57,6 @@ def predict_file(
             f"{out.name} is there already, and predict writes over no file: "
             "delete it or choose another --out"
         )
-    say_template(student.name, student.tokenizer)
     check_rows(student, data)
 
     # Everything that an answer depends on: a run with another of these must not go on with it.

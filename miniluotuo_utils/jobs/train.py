@@ -15,7 +15,6 @@ from miniluotuo_utils.students.finetune import check_target, finetune, refuse_ba
 from miniluotuo_utils.students.loading import load_student
 from miniluotuo_utils.students.training import Training
 from miniluotuo_utils.tokens import encoded_dataset
-from miniluotuo_utils.tokens.template import say_template
 
 
 def train_files(
@@ -45,8 +44,6 @@ def train_files(
     frozen = bits is not None or (device != "cpu" and method != "full")
     student = load_student(name, device, dtype=half(device) if frozen else "float32", bits=bits)
 
-    if first_process():
-        say_template(student.name, student.tokenizer)
     progress = out.with_name(out.name + ".training")
     rows, report = encoded_dataset(
         data,

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from miniluotuo_utils.students.bases import check_base, weights_fingerprint
 from miniluotuo_utils.students.devices import quiet
 from miniluotuo_utils.students.zoo import ZOO
+from miniluotuo_utils.tokens.template import say_template
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -119,8 +120,10 @@ def load_student(
 
     # An adapter beside a folder names it relatively: both move to another machine together.
     local = folder.is_dir() and str(name) not in ZOO
+    called = f"./{folder.resolve().name}" if local else str(name)
+    say_template(called, tokenizer)
     return Student(
-        f"./{folder.resolve().name}" if local else str(name),
+        called,
         model.eval(),
         tokenizer,
         weights_fingerprint(folder_of(source, revision)),
@@ -282,6 +285,7 @@ def load_adapter(folder: Path, device: str | None, dtype: str, bits: int | None)
     check_base(folder, name, base.revision, base.weights)
     # It is asked in the template that it was trained in, whatever its base's is.
     base.tokenizer.chat_template = template_in(folder) or base.tokenizer.chat_template
+    say_template(name, base.tokenizer)
     with quiet():
         from peft import PeftModel
 

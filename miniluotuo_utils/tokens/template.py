@@ -17,6 +17,7 @@ from miniluotuo_utils.prompts import (
     ALPACA_TEMPLATE,
     SHORT_TEMPLATE,
     SHORT_TOKENS,
+    WITHOUT_INPUT,
     Prompt,
     has_own_template,
     in_short_template,
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 
 # Unicode keeps these for a program's own use: no text should hold them.
 FENCES = [chr(code) for code in range(0xFDD0, 0xFDF0)]
-SAID: set[tuple[str, bool]] = set()  # students whose template was told
+SAID: set[str] = set()  # what was told already
+WRAPPER = WITHOUT_INPUT.partition(".")[0]  # how both forms of Alpaca's wrapper begin
 
 
 def prompt_of(student: Any, row: Mapping) -> str:
@@ -55,7 +57,10 @@ def prompts_of(student: Any, rows: Sequence[Mapping]) -> list[str]:
         return rendered(tokenizer, rows)
     texts = [row_prompt(row) for row in rows]
     start = wrapper_start(tokenizer)
-    return [Prompt(start + text, (start, text)) for text in texts] if start else texts
+    if not start:
+        return texts
+    # Plain text gets its dummy space by itself.
+    return [Prompt(start + text, (start.removesuffix(" "), text)) for text in texts]
 
 
 def rendered(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Mapping]) -> list[str]:
@@ -167,17 +172,29 @@ def all_ends(tokenizer: PreTrainedTokenizerBase, named: int | Sequence[int] | No
     return list(dict.fromkeys([end_of(tokenizer), tokenizer.eos_token_id, *special]))
 
 
-def say_template(name: str, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Say, once per student, in which template it is asked and trained."""
+def say_template(
+    name: str, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str] = ()
+) -> None:
+    """Say, once per student, in which template it is asked and trained.
+
+    And say so where a text of one's own among `prompts` is in Alpaca's wrapper and the student has
+    a chat template of its own.
+    """
     own = has_own_template(tokenizer)
-    if (name, own) in SAID:
-        return
-    SAID.add((name, own))
-    line = (
+    lines = [
         f"{name}：用它自己的对话模板提问和训练。 asked and trained in its own chat template."
         if own
         else f"{name}：用 Alpaca 的提示提问和训练。 asked and trained in Alpaca's wrapper: "
         "it has no other chat template."
-    )
-    # A command's standard output is its result; in a notebook the other stream looks like a fault.
-    print(line, file=sys.stdout if "ipykernel" in sys.modules else sys.stderr)
+    ]
+    if own and any(text.startswith(WRAPPER) for text in prompts):
+        lines.append(
+            f"{name}：有的问题套着 Alpaca 的提示，它没有这样训练过；用 prompt_of(student, row)。 "
+            "asked in Alpaca's wrapper, in which it was not trained: take prompt_of(student, row)."
+        )
+    for line in lines:
+        if line not in SAID:
+            SAID.add(line)
+            # A command's standard output is its result; in a notebook the other stream looks like a
+            # fault.
+            print(line, file=sys.stdout if "ipykernel" in sys.modules else sys.stderr)

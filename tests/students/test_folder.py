@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from types import SimpleNamespace
 
 import pytest
 import vocabularies
@@ -259,16 +258,3 @@ def test_the_hubs_revision_stands_beside_the_fingerprint(monkeypatch, tmp_path):
     shutil.copytree(EMBEDDED / "student", at)
     with pytest.raises(ValueError, match=r"\(revision 0123abcd\), somebody/model here has"):
         load_student(folder)
-
-
-def test_which_template_is_in_use_is_said_once(capsys):
-    """Chat models were asked in Alpaca's wrapper, and nothing said so."""
-    from miniluotuo_utils.tokens.template import SAID, say_template
-
-    SAID.clear()
-    chat, plain = words_of("short"), SimpleNamespace(chat_template=None)
-    for name, words in (("a", chat), ("a", chat), ("b", plain)):
-        say_template(name, words)
-    first, second = capsys.readouterr().err.splitlines()
-    assert "a：用它自己的对话模板" in first
-    assert "b：用 Alpaca 的提示" in second

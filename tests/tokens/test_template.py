@@ -4,6 +4,7 @@ import pytest
 import vocabularies
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny_random import tokenizer_like
 
 from miniluotuo_utils.prompts import (
     ALPACA_TEMPLATE,
@@ -13,7 +14,9 @@ from miniluotuo_utils.prompts import (
     messages_of,
     row_prompt,
 )
+from miniluotuo_utils.students import ZOO
 from miniluotuo_utils.tokens import IGNORED, encode, end_of, prompt_ids, prompt_of, prompts_of
+from miniluotuo_utils.tokens.template import SAID, say_template, written_down
 
 KINDS = [*vocabularies.CHATS, "blanks"]
 text = st.text(st.sampled_from("骆驼 camel\n{}[]\":,1《》'"), max_size=12)
@@ -21,6 +24,10 @@ row = st.fixed_dictionaries(
     {"instruction": text, "input": text},
     optional={"history": st.lists(st.tuples(text, text), max_size=2)},
 )
+QUESTIONS = [
+    {"instruction": "译成英文。", "input": "骆驼"},
+    {"instruction": " a", "history": [["在吗", "在。"]]},
+]
 ANSWER = '{"人物":["李白"]}'
 
 
@@ -120,6 +127,22 @@ def test_alpacas_wrapper_as_a_chat_template(wrapped, row):
             tokenizer.chat_template = None
 
 
+@pytest.mark.parametrize(
+    "name", ["llama-7b", "ernie-4.5-0.3b", "glm-4-9b", "bloom-560m", "gpt2-124m"]
+)
+def test_alpacas_wrapper_has_the_ids_of_training_in_every_vocabulary(name):
+    """Behind `<s>` some vocabularies put no dummy space: the template's first token was another
+    than the trained one. A start token was doubled, or lost."""
+    tokenizer = tokenizer_like(ZOO[name])
+    trained = prompt_ids(tokenizer, [row_prompt(question) for question in QUESTIONS])
+    prompts = prompts_of(tokenizer, QUESTIONS)
+    tokenizer.chat_template = written_down(tokenizer)
+    assert not has_own_template(tokenizer)
+    for question, prompt, ids in zip(QUESTIONS, prompts, trained, strict=True):
+        assert asked(tokenizer, messages_of(question, wrapper=True)) == (prompt, ids)
+        assert prompt_ids(tokenizer, [prompt]) == [ids]
+
+
 def test_alpacas_wrapper_ends_an_answer(wrapped):
     """What `apply_chat_template` gives for a row with its answer is what was trained."""
     tokenizer = wrapped["byte-level"]
@@ -158,3 +181,19 @@ def test_what_is_no_student_is_asked_in_alpacas_wrapper():
     prompts."""
     question = {"instruction": "找出人物", "input": "李白"}
     assert prompt_of("学生", question) == prompt_of(None, question) == row_prompt(question)
+
+
+def test_which_template_is_in_use_is_said_once(chats, wrapped, capsys):
+    """Chat models were asked in Alpaca's wrapper, and nothing said so; nor does a cell that was
+    copied from an earlier version say that it still does."""
+    SAID.clear()
+    chat, plain = chats["short"], wrapped["byte-level"]
+    for name, words in (("a", chat), ("a", chat), ("b", plain), ("b", plain)):
+        say_template(name, words, [prompt_of(words, QUESTIONS[0])])
+    first, second = capsys.readouterr().err.splitlines()
+    assert "a：用它自己的对话模板" in first
+    assert "b：用 Alpaca 的提示" in second
+    for _ in range(2):
+        say_template("a", chat, [row_prompt(QUESTIONS[0])])
+    (only,) = capsys.readouterr().err.splitlines()
+    assert "prompt_of(student, row)" in only
