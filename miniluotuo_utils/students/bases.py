@@ -7,7 +7,7 @@ base's name and is compared when the adapter is loaded. Used by `load_student` a
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -92,24 +92,27 @@ def write_base(folder: Path, name: str, revision: str | None, weights: str) -> N
         (folder / NOTE).write_text(json.dumps(note, indent=1), encoding="utf-8")
 
 
-def check_base(folder: Path, name: str, revision: str | None, weights: str) -> None:
+def base_note(folder: Path) -> dict[str, Any]:
+    """Return what an adapter folder notes about its base; {} where it notes nothing."""
+    path = folder / NOTE
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def check_base(folder: Path, note: Mapping[str, Any], name: str, weights: str) -> None:
     """Raise ValueError for an adapter folder that belongs to another base than the one loaded.
 
     `weights` is the loaded base's fingerprint. An adapter that names none (others' tools write
     none) is taken as it is, but for a base that ships with this package: what ships changes.
     """
-    path = folder / NOTE
-    note: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     noted, advice = note.get("weights"), "train the adapter again on this base"
     if noted == weights or not weights:
         return
     if noted:
-        at = f" (revision {note['revision']})" if note.get("revision") else ""
-        here = f" (revision {revision})" if revision else ""
+        at = f" of revision {note['revision']}" if note.get("revision") else ""
         raise ValueError(
-            f"{folder.name}/{NOTE}, field weights: found {noted[:12]}…{at}, {name} here has "
-            f"{weights[:12]}…{here}: the adapter was trained on another base. Load that base, "
-            f"in a folder beside the adapter or by its revision, or {advice}"
+            f"{folder.name}/{NOTE}, field weights: found {noted[:12]}…, {name} here has "
+            f"{weights[:12]}…: the adapter was trained on another base. Put that base{at} in a "
+            f"folder beside the adapter and name it ./FOLDER in adapter_config.json, or {advice}"
         )
     if name in ZOO and not ZOO[name].hub:
         raise ValueError(

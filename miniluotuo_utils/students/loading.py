@@ -14,7 +14,7 @@ from hashlib import sha256
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
-from miniluotuo_utils.students.bases import check_base, weights_fingerprint
+from miniluotuo_utils.students.bases import base_note, check_base, weights_fingerprint
 from miniluotuo_utils.students.devices import quiet
 from miniluotuo_utils.students.zoo import ZOO
 from miniluotuo_utils.tokens.template import say_template
@@ -94,7 +94,11 @@ def fingerprint(student: Student) -> str:
 
 
 def load_student(
-    name: str | Path, device: str | None = None, dtype: str = "float32", bits: int | None = None
+    name: str | Path,
+    device: str | None = None,
+    dtype: str = "float32",
+    bits: int | None = None,
+    revision: str | None = None,
 ) -> Student:
     """Load a student by zoo name, folder (whole model or adapter) or hub id, ready to generate.
 
@@ -105,14 +109,16 @@ def load_student(
     downloaded. A mirror site is given as `HF_ENDPOINT`, since huggingface_hub asks it for headers
     that a plain file server does not send.
 
-    `bits=4` loads in 4-bit NF4, `bits=8` in 8 bits (both need bitsandbytes). Raises
+    `bits=4` loads in 4-bit NF4, `bits=8` in 8 bits (both need bitsandbytes). `revision` is a
+    commit of a hub model, by default the one that the zoo pins, else the newest; an adapter's base
+    is loaded by the revision that its folder notes. Raises
     FileNotFoundError for what is not there or cannot be had, ValueError for an architecture that
     transformers does not know.
     """
     folder = Path(name)
     if (folder / "adapter_config.json").is_file():
         return load_adapter(folder, device, dtype, bits)
-    source, revision = located(name)
+    source, revision = located(name, revision)
     tokenizer, model = loaded(source, revision, dtype, placement(device, dtype, bits))
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     if device and bits is None:
@@ -122,13 +128,9 @@ def load_student(
     local = folder.is_dir() and str(name) not in ZOO
     called = f"./{folder.resolve().name}" if local else str(name)
     say_template(called, tokenizer)
-    return Student(
-        called,
-        model.eval(),
-        tokenizer,
-        weights_fingerprint(folder_of(source, revision)),
-        getattr(model.config, "_commit_hash", None) or revision_of(name),
-    )
+    read = folder_of(source, revision)
+    commit = revision_of(name, read)
+    return Student(called, model.eval(), tokenizer, weights_fingerprint(read), commit)
 
 
 def folder_of(source: str, revision: str | None) -> Path:
@@ -140,13 +142,22 @@ def folder_of(source: str, revision: str | None) -> Path:
     return Path(cached_file(source, "config.json", revision=revision)).parent
 
 
-def revision_of(name: str | Path) -> str | None:
-    """Return the commit that the zoo pins for a student, None where it pins none."""
-    return ZOO[str(name)].revision if str(name) in ZOO else None
+def revision_of(name: str | Path, read: Path) -> str | None:
+    """Return the commit of a hub model that was read from a folder, None where nothing says it.
+
+    The zoo pins it, or the hub's cache calls the folder by it.
+
+    >>> revision_of("somebody/model", Path("models--somebody--model/snapshots/0123abcd"))
+    '0123abcd'
+    """
+    cached = read.name if read.parent.name == "snapshots" else None
+    return cached or (ZOO[str(name)].revision if str(name) in ZOO else None)
 
 
-def located(name: str | Path) -> tuple[str, str | None]:
+def located(name: str | Path, revision: str | None = None) -> tuple[str, str | None]:
     """Return what transformers is to load, a folder or a hub id, and the revision of a hub id.
+
+    A mirror folder without the `revision` asked for gives what it has.
 
     Raises FileNotFoundError for a folder that is not there or is no student.
     """
@@ -154,9 +165,10 @@ def located(name: str | Path) -> tuple[str, str | None]:
     if spec and not spec.hub:
         return spec.source, None
     if spec or (HUB_ID.fullmatch(str(name)) and not folder.is_dir()):
-        hub, revision = (spec.hub, spec.revision) if spec else (str(name), None)
-        mirrored = mirror_folder(hub, revision)
-        return (str(mirrored), None) if mirrored else (hub, revision)
+        hub, pinned = (spec.hub, spec.revision) if spec else (str(name), None)
+        wanted = revision or pinned
+        mirrored = mirror_folder(hub, wanted) or mirror_folder(hub, pinned)
+        return (str(mirrored), None) if mirrored else (hub, wanted)
     if (folder / "config.json").is_file():
         return str(folder), None
     if not folder.is_dir():
@@ -275,14 +287,15 @@ def load_adapter(folder: Path, device: str | None, dtype: str, bits: int | None)
     # "./name" is a folder even where the zoo has that name.
     plain = name not in ZOO and "/" not in name and beside.is_dir()
     base_name = beside if plain or name.startswith("./") else name
+    note = base_note(folder)
     try:
-        base = load_student(base_name, device, dtype, bits)
+        base = load_student(base_name, device, dtype, bits, note.get("revision"))
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"{folder.name}/adapter_config.json, field base_model_name_or_path: "
             f"{name!r} cannot be loaded: {error}"
         ) from error
-    check_base(folder, name, base.revision, base.weights)
+    check_base(folder, note, name, base.weights)
     # It is asked in the template that it was trained in, whatever its base's is.
     base.tokenizer.chat_template = template_in(folder) or base.tokenizer.chat_template
     say_template(name, base.tokenizer)

@@ -90,7 +90,7 @@ def written(
     """
     if not talks:
         return []
-    if tokenizer.chat_template == SHORT_TEMPLATE:
+    if str(tokenizer.chat_template).rstrip() == SHORT_TEMPLATE:
         ending = SHORT_TOKENS[1] if ask else ""
         return [in_short_template(talk) + ending for talk in talks]
     return tokenizer.apply_chat_template(

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from os.path import commonprefix
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from miniluotuo_utils.prompts import WITH_INPUT, WITHOUT_INPUT, Prompt, has_own_template
@@ -32,6 +33,8 @@ round-trip check see the same thing.
 """
 JSON_FRAME = '{"":["",""],"":[]}'  # what every extraction answer consists of besides its words
 SAMPLE = 256  # answers on which a vocabulary is judged as a whole
+# How special tokens are read is set on the tokenizer, which a server's threads share.
+ONE_AT_A_TIME = Lock()
 CONTINUES = "##"  # a WordPiece that goes on with the word before it
 
 
@@ -60,11 +63,13 @@ def tokenised(
     inner = getattr(tokenizer, "backend_tokenizer", None)
     if inner is None:
         return tokenizer(list(texts), add_special_tokens=False)["input_ids"] if texts else []
-    inner.no_truncation()
-    inner.no_padding()
-    # "<|endoftext|>" in somebody's text is text, not the end.
-    inner.encode_special_tokens = not special
-    return [found.ids for found in inner.encode_batch_fast(list(texts), add_special_tokens=False)]
+    with ONE_AT_A_TIME:
+        inner.no_truncation()
+        inner.no_padding()
+        # "<|endoftext|>" in somebody's text is text, not the end.
+        inner.encode_special_tokens = not special
+        found = inner.encode_batch_fast(list(texts), add_special_tokens=False)
+    return [one.ids for one in found]
 
 
 def prompt_ids(
