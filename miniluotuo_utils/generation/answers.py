@@ -24,7 +24,7 @@ def generate(
     stop_at_json: bool = False,
     **overrides: Any,
 ) -> list[str]:
-    """Return the student's answers in the prompts' order.
+    """Return the student's answers in the prompts' order; `tokens.prompt_of` writes a prompt.
 
     They hold neither prompt nor special tokens nor broken characters. `preset` is a name of
     `presets.PRESETS`, `overrides` replace single fields of it; a checkpoint's own generation_config

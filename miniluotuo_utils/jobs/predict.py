@@ -44,8 +44,10 @@ def predict_file(
 ) -> dict[str, int]:
     """Write every row of `data` to `out`, its `output` replaced by the student's answer.
 
-    A row is an instruction row (`input`, `output` and `source` may be missing) or `{"prompt": …}`,
-    taken as it stands. All rows are checked before anything is generated: DataError names the line.
+    A row is an instruction row (`input`, `output` and `source` may be missing), asked in the
+    student's own template, or `{"prompt": …}`, taken as it stands: there the special tokens of a
+    chat template must be written out. All rows are checked before anything is generated: DataError
+    names the line.
 
     Finished batches stand in `<out>.part`. The same command, started again after a kill, generates
     only what is missing and writes the same bytes as an uninterrupted run. What was begun with

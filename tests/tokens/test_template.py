@@ -1,5 +1,8 @@
 """The prompt of a student: its own chat template, byte for byte, or Alpaca's wrapper."""
 
+import pickle
+from inspect import signature
+
 import pytest
 import vocabularies
 from hypothesis import given, settings
@@ -15,7 +18,15 @@ from miniluotuo_utils.prompts import (
     row_prompt,
 )
 from miniluotuo_utils.students import ZOO
-from miniluotuo_utils.tokens import IGNORED, encode, end_of, prompt_ids, prompt_of, prompts_of
+from miniluotuo_utils.tokens import (
+    IGNORED,
+    encode,
+    encoded_dataset,
+    end_of,
+    prompt_ids,
+    prompt_of,
+    prompts_of,
+)
 from miniluotuo_utils.tokens.template import SAID, say_template, written_down
 
 KINDS = [*vocabularies.CHATS, "blanks"]
@@ -102,8 +113,12 @@ def test_a_marker_in_somebodys_text_is_no_turn(chats, kind):
         expected = prompt_ids(tokenizer, [prompt_of(tokenizer, harmless)])[0].count(special)
         for ids in prompt_ids(tokenizer, [prompt, plain]):
             assert ids.count(special) == expected
-        text = tokenizer.decode(prompt_ids(tokenizer, [prompt])[0])
-        assert text == prompt
+        ids = prompt_ids(tokenizer, [prompt])[0]
+        assert tokenizer.decode(ids) == prompt
+        if "sanitize_control_tokens" in signature(tokenizer.apply_chat_template).parameters:
+            how = {"add_generation_prompt": True, "enable_thinking": False, "return_dict": False}
+            safe = {"sanitize_control_tokens": True}  # what a careful server asks for
+            assert ids == tokenizer.apply_chat_template(messages_of(evil), **how, **safe)
 
 
 @settings(max_examples=60, deadline=None)
@@ -174,6 +189,19 @@ def test_the_short_template(chats):
     with pytest.raises(Exception, match="expected the roles system, user and assistant"):
         tokenizer.apply_chat_template([{"role": "tool", "content": "x"}], tokenize=False)
     assert SHORT_TEMPLATE.count("endoftext") == 1
+
+
+def test_rows_in_another_template_are_not_read_from_the_cache(chats, tmp_path):
+    """Token rows in Alpaca's wrapper were read back for a student with a template of its own; a
+    worker process gets the tokenizer as bytes."""
+    rows = [{"instruction": "the camel", "input": "", "output": "walks"}]
+    tokenizer = pickle.loads(pickle.dumps(chats["short"]))
+    asked_shortly, first = encoded_dataset(rows, tokenizer, 999, cache=tmp_path)
+    tokenizer.chat_template = None
+    wrapped_up, second = encoded_dataset(rows, tokenizer, 999, cache=tmp_path)
+    assert first["key"] != second["key"]
+    assert len(asked_shortly[0]["input_ids"]) < len(wrapped_up[0]["input_ids"])
+    assert encoded_dataset(rows, chats["short"], 999, cache=tmp_path)[1]["from_cache"]
 
 
 def test_what_is_no_student_is_asked_in_alpacas_wrapper():
