@@ -1,0 +1,289 @@
+"""Make the rows that the shipped base is pre-trained on, without end.
+
+In: sentences with the teacher's labels, paragraphs, the project's own instructions. Out: dialogues,
+`[[question, answer], ...]`; bare text has the question "". Which kinds there are, and how many of
+each at the start and later, stands in `SHARES`; why, in `embedded/student/README.md`.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from silver_labels import (
+    CALLED,
+    COARSER,
+    EVENTS,
+    NAMES,
+    RELATIONS,
+    Event,
+    Relation,
+    Span,
+    events,
+    named,
+    relations,
+)
+
+from miniluotuo_utils.files import read_jsonl
+from miniluotuo_utils.ie.templates import schema_text, templates_of
+from miniluotuo_utils.prompts import joined
+
+Dialogue = list[list[str]]
+NAMED = '"]]]'  # how a line ends whose sentence holds a name
+
+# Share of the rows at the start of a training, and from `SETTLED` tokens on. Copying comes first and
+# extraction with it: where long text makes most of the loss, a small model learns no copying.
+SHARES = {
+    "copying": (0.40, 0.08),
+    "entities": (0.45, 0.45),
+    "relations": (0.05, 0.12),
+    "events": (0.04, 0.10),
+    "text": (0.04, 0.19),
+    "instructions": (0.02, 0.06),
+}
+WITHOUT_LABELS = {"copying": (0.80, 0.30), "text": (0.20, 0.70)}  # the branch that no teacher taught
+SETTLED = 5_000_000
+LONGEST_TEXT = 160  # characters of a paragraph
+FOLLOW_UPS = (
+    "其中的{schema}有哪些？用JSON回答。",
+    "再找出其中的{schema}。",
+    "同一段话，类型换成：{schema}。",
+    "那么{schema}呢？",
+)
+SHORT = ("抽取{schema}。", "找出句子里的{schema}。用JSON回答。", "下面的文字里有哪些{schema}？")
+
+
+class Material:
+    """Rows from labelled sentences, paragraphs and instructions, drawn by one seed.
+
+    `labelled` is a file of `[source, sentence, [[start, end, type], ...]]`, one a line;
+    `paragraphs` of rows with `text`; `instructions` are instruction rows.
+    """
+
+    def __init__(
+        self, labelled: Path, paragraphs: Path, instructions: Sequence[dict], seed: int
+    ) -> None:
+        self.rng = random.Random(seed)
+        lines = labelled.read_text(encoding="utf-8").splitlines()
+        # Most sentences of a novel name nobody: a few of them are enough.
+        self.labelled = [line for line in lines if NAMED in line or self.rng.random() < 0.1]
+        self.paragraphs = [row["text"] for row in read_jsonl(paragraphs)]
+        self.own = list(instructions)
+        # Sentences with relations or events are rare: those that were met are kept for later.
+        self.met: dict[str, list] = {"relations": [], "events": []}
+
+    def rows(self, settled: Callable[[], float], shares: dict = SHARES) -> Iterator[Dialogue]:
+        """Yield dialogues without end; `settled` tells how far the shares have moved, 0 to 1."""
+        while True:
+            moved = settled()
+            weights = [start + (end - start) * moved for start, end in shares.values()]
+            (kind,) = self.rng.choices(list(shares), weights)
+            if row := getattr(self, kind)():
+                yield row
+
+    # ---- sentences
+
+    def sentence(self) -> str:
+        """Return a sentence of the corpus."""
+        return json.loads(self.rng.choice(self.labelled))[1]
+
+    def labelled_text(self, most: int = 3) -> tuple[str, list[Span]]:
+        """Return one to `most` sentences as one text, with all spans."""
+        text, spans = "", []
+        for _ in range(self.rng.choice([1, 1, 1, *range(1, most + 1)])):
+            _, sentence, labels = json.loads(self.rng.choice(self.labelled))
+            found = [Span(start, end, kind) for start, end, kind in labels]
+            shift = len(text)
+            spans += [Span(s.start + shift, s.end + shift, s.kind) for s in named(sentence, found)]
+            text += sentence
+        return text, spans
+
+    # ---- kinds of rows
+
+    def text(self) -> Dialogue:
+        """Return the beginning of a paragraph as bare text."""
+        return [["", self.rng.choice(self.paragraphs)[:LONGEST_TEXT]]]
+
+    def copying(self) -> Dialogue:
+        """Return a task whose answer stands in the text, for which nothing must be understood."""
+        draw, text = self.rng, self.sentence()
+        kind = draw.randrange(7)
+        if kind == 0 or kind == 1:
+            return [[joined(draw.choice(REPEAT), text), text]]
+        if kind == 2:  # nothing but copying helps: no word is one
+            letters = draw.sample(text, min(len(text), draw.randrange(4, 24)))
+            return [[joined(draw.choice(REPEAT), "".join(letters)), "".join(letters)]]
+        if kind == 3:
+            start = draw.randrange(max(1, len(text) - 3))
+            end = min(len(text), start + draw.randrange(2, 12))
+            marked = f"{text[:start]}【{text[start:end]}】{text[end:]}"
+            return [[joined("写出方括号里的话。", marked), text[start:end]]]
+        if kind == 4:
+            start = draw.randrange(max(1, len(text) // 2))
+            cue = text[start : start + 3]
+            return [[joined(f"从“{cue}”起抄到末尾。", text), text[text.index(cue) :]]]
+        if kind == 5:
+            return [[joined("抄下第一个标点之前的话。", text), re.split("[，。！？；：、]", text)[0]]]
+        parts = [part for part in re.split("[，。！？；：]", text) if part]
+        return [[joined("按标点把句子拆开，写成JSON列表。", text), dumped(parts)]]
+
+    def entities(self) -> Dialogue:
+        """Return questions for named spans: some types that are there, some that are not."""
+        draw, (text, spans) = self.rng, self.labelled_text()
+        dialogue: Dialogue = []
+        for turn in range(draw.choice([1, 1, 2, 3])):
+            present = list(dict.fromkeys(span.kind for span in spans))
+            kinds = self.asked(present)
+            names = {kind: self.called(NAMES[kind], kind) for kind in kinds}
+            answer: dict[str, list[str]] = {}
+            for kind in kinds:
+                found = [text[s.start : s.end] for s in spans if s.kind == kind]
+                if found:
+                    answer[names[kind]] = list(dict.fromkeys(found))
+            schema = schema_text(list(names.values()), "NER", list(names.values()))
+            if turn == 0:
+                question = joined(self.question("NER", schema, SHORT), text)
+            else:
+                question = draw.choice(FOLLOW_UPS).format(schema=schema)
+            dialogue.append([question, dumped(answer)])
+        return dialogue
+
+    def asked(self, present: list[str]) -> list[str]:
+        """Return the types of one question: most that are there, a few others, never a type beside
+        its coarser one."""
+        draw = self.rng
+        some = draw.sample(present, min(len(present), draw.choice([0, 1, 1, 2, 2, 3, 4, 6, 9])))
+        absent = [kind for kind in NAMES if kind not in present]
+        some += draw.sample(absent, draw.choice([0, 1, 1, 2, 3, 4]) if some else 2)
+        draw.shuffle(some)
+        chosen: list[str] = []
+        for kind in some[:9]:
+            above = {COARSER.get(other, other) for other in chosen}
+            beside = COARSER.get(kind) in chosen or kind in above
+            if kind not in chosen and not beside:
+                chosen.append(kind)
+        return chosen
+
+    def called(self, names: Sequence[str], kind: str) -> str:
+        """Return a name of a type: its own in half of the rows."""
+        return names[0] if self.rng.random() < 0.5 else self.rng.choice(names)
+
+    def question(self, task: str, schema: str, short: Sequence[str]) -> str:
+        """Return the instruction of an extraction: one of the package's templates, or a short one."""
+        if self.rng.random() < 0.25:
+            return self.rng.choice(short).format(schema=schema)
+        template = self.rng.choice(templates_of(task))
+        return template.replace("{schema}", schema).replace("{notes}", "")
+
+    def found(self, kind: str, find: Callable) -> tuple[str, list[Span], list] | None:
+        """Return a sentence in which `find` finds something: a new one, or one met before."""
+        draw, met = self.rng, self.met[kind]
+        for _ in range(6):
+            _, sentence, labels = json.loads(draw.choice(self.labelled))
+            spans = named(sentence, [Span(*label) for label in labels])
+            if there := list(find(sentence, spans)):
+                met.append((sentence, spans, there))
+                return met[-1]
+        return draw.choice(met) if met else None
+
+    def relations(self) -> Dialogue | None:
+        """Return a question for relations, or one about a single relation in words."""
+        draw, there = self.rng, self.found("relations", relations)
+        if there is None:
+            return None
+        sentence, _, found = there
+        if draw.random() < 0.2:
+            if asked := in_words(sentence, draw.choice(found)):
+                return [asked]
+        present = list(dict.fromkeys(relation.kind for relation in found))
+        others = [kind for kind in CALLED if kind not in present]
+        kinds = present + draw.sample(others, draw.choice([0, 1, 2, 3, 4, 6]))
+        draw.shuffle(kinds)
+        names = {kind: self.called(CALLED[kind], kind) for kind in kinds}
+        answer: dict[str, list] = {}
+        for kind in kinds:
+            pairs = [pair_of(sentence, relation) for relation in found if relation.kind == kind]
+            if pairs:
+                answer.setdefault(names[kind], []).extend(pairs)
+        schema = "、".join(dict.fromkeys(names.values()))
+        question = self.question("RE", schema, ("抽取关系：{schema}。",))
+        return [[joined(question, sentence), dumped(answer)]]
+
+    def events(self) -> Dialogue | None:
+        """Return a question for events."""
+        draw, there = self.rng, self.found("events", events)
+        if there is None:
+            return None
+        sentence, _, found = there
+        present = [event.kind for event in found]
+        others = [kind for kind in EVENTS if kind not in present]
+        kinds = present[:3] + draw.sample(others, draw.choice([0, 1, 2, 3, 5]))
+        draw.shuffle(kinds)
+        roles = {kind: [role for role, *_ in EVENTS[kind][1]] for kind in kinds}
+        for names in roles.values():
+            draw.shuffle(names)
+        question = self.question("EE", schema_text(kinds, "EE", roles), ("抽取事件：{schema}。",))
+        answer = {}
+        for kind in kinds:
+            told = [event_of(sentence, event, roles[kind]) for event in found if event.kind == kind]
+            if told:
+                answer[kind] = told
+        return [[joined(question, sentence), dumped(answer)]]
+
+    def instructions(self) -> Dialogue:
+        """Return one of the project's own instruction rows."""
+        row = self.rng.choice(self.own)
+        return [[joined(row["instruction"], row.get("input", "")), row["output"]]]
+
+
+REPEAT = ("重复下面的话。", "照抄这句话。", "把下面的文字原样写一遍。", "复述：")
+
+
+def dumped(value: object) -> str:
+    """Return an answer as the package writes it: JSON without spaces."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def pair_of(sentence: str, relation: Relation) -> list[str]:
+    """Return head and tail of a relation as text."""
+    return [sentence[s.start : s.end] for s in (relation.head, relation.tail)]
+
+
+def event_of(sentence: str, event: Event, roles: Sequence[str]) -> dict:
+    """Return an event as an answer gives it, its roles in the order of the question."""
+    arguments: dict[str, list[str]] = {}
+    for role in roles:
+        found = [sentence[s.start : s.end] for name, s in event.arguments if name == role]
+        if found:
+            arguments[role] = found
+    trigger = sentence[event.trigger.start : event.trigger.end]
+    return {"trigger": trigger, "arguments": arguments}
+
+
+# A relation asked for in words, answered in a sentence.
+WORDS = {
+    "出生地": ("{head}出生在哪里？", "{head}出生于{tail}。"),
+    "出生日期": ("{head}是什么时候出生的？", "{head}生于{tail}。"),
+    "位于": ("{head}在哪里？", "{head}位于{tail}。"),
+    "毕业院校": ("{head}在哪里读过书？", "{head}就读于{tail}。"),
+    "成立时间": ("{head}是什么时候成立的？", "{head}成立于{tail}。"),
+    "创始人": ("谁创办了{head}？", "{head}的创办人是{tail}。"),
+    "作者": ("《{head}》是谁写的？", "《{head}》的作者是{tail}。"),
+    "导演": ("《{head}》是谁导演的？", "《{head}》的导演是{tail}。"),
+    "职务": ("{head}是做什么的？", "{head}是{tail}。"),
+    "说的话": ("{head}说了什么？", "{head}说：“{tail}”"),
+    "首都": ("{head}的首都是哪里？", "{head}的首都是{tail}。"),
+}
+
+
+def in_words(sentence: str, relation: Relation) -> list[str] | None:
+    """Return a question about one relation and its answer, both as sentences."""
+    if relation.kind not in WORDS:
+        return None
+    head, tail = pair_of(sentence, relation)
+    question, answer = WORDS[relation.kind]
+    asked = joined(question.format(head=head), sentence)
+    return [asked, answer.format(head=head, tail=tail)]
