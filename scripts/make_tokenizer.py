@@ -1,4 +1,4 @@
-"""Make the shipped base's tokenizer: a token per Chinese character, a few merges, bytes for the rest.
+"""Make the shipped base's tokenizer: characters, a few merges, bytes for the rest.
 
     python scripts/make_tokenizer.py PARAGRAPHS OUT     (JSON Lines of `scripts/corpus.py`)
 
@@ -23,9 +23,11 @@ from transformers import PreTrainedTokenizerFast
 from miniluotuo_utils.data import available, load
 from miniluotuo_utils.files import read_jsonl
 from miniluotuo_utils.ie import build_instructions, schema_of
+from miniluotuo_utils.prompts import SHORT_TEMPLATE, SHORT_TOKENS
 from miniluotuo_utils.runtime import EMBEDDED
 
-END, PAD, USER, ASSISTANT = "<|endoftext|>", "<|pad|>", "<|user|>", "<|assistant|>"
+USER, ASSISTANT, END = SHORT_TOKENS
+PAD = "<|pad|>"
 BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
 SIZE = 6144  # a multiple of 128; what is left after the rest goes to the corpus's characters
 WORD_MERGES, SYNTAX_MERGES = 256, 60
@@ -34,7 +36,7 @@ TASKS = ("NER", "RE", "EE")
 
 
 def common_characters() -> list[str]:
-    """Return ASCII, the punctuation of Chinese text, and the 3,755 characters of GB 2312 level 1."""
+    """Return ASCII, Chinese punctuation, and the 3,755 characters of GB 2312 level 1."""
     pairs = [bytes([0xB0 + row, 0xA1 + cell]) for row in range(40) for cell in range(94)]
     level_1 = [pair.decode("gb2312", "ignore") for pair in pairs]
     ascii_ = [chr(code) for code in range(32, 127)] + ["\n"]
@@ -73,7 +75,7 @@ NAMES = r'(?<=")(?!trigger|arguments)[^"{}\[\]:,]+(?=")'
 
 
 def learned_merges(texts: Iterable[str], split: str, size: int, least: int) -> list[str]:
-    """Return the pieces that byte-pair encoding learns from the parts of `texts` that fit `split`."""
+    """Return the pieces that byte-pair encoding learns from what fits `split` in `texts`."""
     learner = Tokenizer(models.BPE())
     learner.pre_tokenizer = pre_tokenizers.Split(Regex(split), "removed", invert=True)
     trainer = trainers.BpeTrainer(
@@ -121,7 +123,9 @@ def make(paragraphs: list[str]) -> PreTrainedTokenizerFast:
     merges = pairs_of(pieces, {token for token in tokens if len(token) == 1})
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges, byte_fallback=True))
     tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()])
-    special = [AddedToken(token, special=True, normalized=False) for token in (END, PAD, USER, ASSISTANT)]
+    special = [
+        AddedToken(token, special=True, normalized=False) for token in (END, PAD, USER, ASSISTANT)
+    ]
     tokenizer.add_special_tokens(special)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
@@ -131,6 +135,7 @@ def make(paragraphs: list[str]) -> PreTrainedTokenizerFast:
         clean_up_tokenization_spaces=False,
         model_max_length=1024,
         padding_side="left",
+        chat_template=SHORT_TEMPLATE,
     )
 
 

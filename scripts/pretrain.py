@@ -1,13 +1,13 @@
-"""Pre-train the shipped base: a small Qwen3-shaped decoder that first of all copies and extracts.
+"""Pre-train the shipped base: a small Qwen3-shaped decoder that copies and extracts.
 
     python scripts/pretrain.py LABELS PARAGRAPHS TOKENIZER OUT --minutes 90
     python scripts/pretrain.py … --minutes 40 --decay      then let the learning rate fall to nought
 
 In: labelled sentences and paragraphs (`scripts/corpus.py`, `annotate`), a tokenizer. Out: a student
-folder, and beside the weights `training.jsonl`, `state.pt` to go on from, and `curves.png`.
+folder, and beside it `training.jsonl` and `state.pt` to go on from.
 Warm-up, a stable stretch, a decay: each call goes on from what the last one left, so a training can
-be killed and lengthened. One process trains, another makes the rows. `--branch text` trains the same
-on text and copying alone.
+be killed and lengthened. One process trains, another makes the rows. `--branch text` trains the
+same on text and copying alone.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from transformers import AutoTokenizer, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from miniluotuo_utils.files import json_line, read_jsonl, written_whole
+from miniluotuo_utils.prompts import SHORT_TOKENS
 from miniluotuo_utils.runtime import EMBEDDED
 from miniluotuo_utils.tokens import IGNORED
 
@@ -77,9 +78,9 @@ def own_rows() -> list[dict]:
 def encoded(dialogue: Dialogue, tokenizer: PreTrainedTokenizerFast) -> tuple[list[int], list[int]]:
     """Return ids and labels of a dialogue: every answer is learned, no question is.
 
-    The ids are those of the tokenizer's chat template. Bare text, the answer to "", is learned whole.
+    The ids are those of the chat template. Bare text, the answer to "", is learned whole.
     """
-    user, assistant = tokenizer.convert_tokens_to_ids(["<|user|>", "<|assistant|>"])
+    user, assistant = tokenizer.convert_tokens_to_ids(list(SHORT_TOKENS[:2]))
     ids: list[int] = []
     labels: list[int] = []
     for question, answer in dialogue:
@@ -174,7 +175,8 @@ class Run:
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.tokenizer = AutoTokenizer.from_pretrained(options.tokenizer)
         self.model = new_model(self.tokenizer, options).to(self.device).train()
-        self.body = torch.compile(self.model.model, dynamic=True)
+        body = self.model.model
+        self.body = torch.compile(body, dynamic=True) if options.compile else body
         self.optimizers = optimizers_of(self.model)
         self.step = self.tokens = self.supervised = 0
         self.seconds = 0.0
@@ -324,7 +326,9 @@ class Run:
         for at in range(0, len(order), 40):
             chosen = order[at : at + 40]
             texts = [f"<|user|>{questions[i]}<|assistant|>" for i in chosen]
-            batch = self.tokenizer(texts, return_tensors="pt", padding=True, add_special_tokens=False)
+            batch = self.tokenizer(
+                texts, return_tensors="pt", padding=True, add_special_tokens=False
+            )
             ids, mask = (batch[name].to(self.device) for name in ("input_ids", "attention_mask"))
             with torch.autocast(self.device, torch.bfloat16):
                 out = self.model.generate(
@@ -348,8 +352,8 @@ def pairs_in(answer: str) -> set[tuple[str, str]]:
     return {(kind, name) for kind, names in lists for name in names if isinstance(name, str)}
 
 
-def main() -> None:
-    """Read the command line and train."""
+def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     for name in ("labels", "paragraphs", "tokenizer", "out"):
         parser.add_argument(name, type=Path)
@@ -358,13 +362,19 @@ def main() -> None:
     parser.add_argument("--every", type=float, default=10, help="minutes between two evaluations")
     parser.add_argument("--branch", choices=("labels", "text"), default="labels")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--compile", action="store_true", help="two minutes more at the start")
     parser.add_argument("--layers", type=int, default=LAYERS)
     parser.add_argument("--width", type=int, default=WIDTH)
     parser.add_argument("--heads", type=int, default=HEADS)
     parser.add_argument("--key-heads", type=int, default=KEY_HEADS)
     parser.add_argument("--head-size", type=int, default=64)
     parser.add_argument("--inner", type=int, default=INNER)
-    options = parser.parse_args()
+    return parser.parse_args(arguments)
+
+
+def main() -> None:
+    """Train as the command line says."""
+    options = parsed()
     torch.set_num_threads(options.threads)
     options.out.mkdir(parents=True, exist_ok=True)
     Run(options).train()

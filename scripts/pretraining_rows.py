@@ -18,7 +18,6 @@ from silver_labels import (
     COARSER,
     EVENTS,
     NAMES,
-    RELATIONS,
     Event,
     Relation,
     Span,
@@ -34,8 +33,8 @@ from miniluotuo_utils.prompts import joined
 Dialogue = list[list[str]]
 NAMED = '"]]]'  # how a line ends whose sentence holds a name
 
-# Share of the rows at the start of a training, and from `SETTLED` tokens on. Copying comes first and
-# extraction with it: where long text makes most of the loss, a small model learns no copying.
+# Share of the rows at the start of a training, and from `SETTLED` tokens on. Copying comes first
+# and extraction with it: where long text makes most of the loss, a small model learns no copying.
 SHARES = {
     "copying": (0.40, 0.08),
     "entities": (0.45, 0.45),
@@ -44,7 +43,10 @@ SHARES = {
     "text": (0.04, 0.19),
     "instructions": (0.02, 0.06),
 }
-WITHOUT_LABELS = {"copying": (0.80, 0.30), "text": (0.20, 0.70)}  # the branch that no teacher taught
+WITHOUT_LABELS = {
+    "copying": (0.80, 0.30),
+    "text": (0.20, 0.70),
+}  # the branch that no teacher taught
 SETTLED = 5_000_000
 LONGEST_TEXT = 160  # characters of a paragraph
 FOLLOW_UPS = (
@@ -109,26 +111,9 @@ class Material:
 
     def copying(self) -> Dialogue:
         """Return a task whose answer stands in the text, for which nothing must be understood."""
-        draw, text = self.rng, self.sentence()
-        kind = draw.randrange(7)
-        if kind == 0 or kind == 1:
-            return [[joined(draw.choice(REPEAT), text), text]]
-        if kind == 2:  # nothing but copying helps: no word is one
-            letters = draw.sample(text, min(len(text), draw.randrange(4, 24)))
-            return [[joined(draw.choice(REPEAT), "".join(letters)), "".join(letters)]]
-        if kind == 3:
-            start = draw.randrange(max(1, len(text) - 3))
-            end = min(len(text), start + draw.randrange(2, 12))
-            marked = f"{text[:start]}【{text[start:end]}】{text[end:]}"
-            return [[joined("写出方括号里的话。", marked), text[start:end]]]
-        if kind == 4:
-            start = draw.randrange(max(1, len(text) // 2))
-            cue = text[start : start + 3]
-            return [[joined(f"从“{cue}”起抄到末尾。", text), text[text.index(cue) :]]]
-        if kind == 5:
-            return [[joined("抄下第一个标点之前的话。", text), re.split("[，。！？；：、]", text)[0]]]
-        parts = [part for part in re.split("[，。！？；：]", text) if part]
-        return [[joined("按标点把句子拆开，写成JSON列表。", text), dumped(parts)]]
+        task = self.rng.choice(COPYING)
+        question, text, answer = task(self.sentence(), self.rng)
+        return [[joined(question, text), answer]]
 
     def entities(self) -> Dialogue:
         """Return questions for named spans: some types that are there, some that are not."""
@@ -157,7 +142,8 @@ class Material:
         draw = self.rng
         some = draw.sample(present, min(len(present), draw.choice([0, 1, 1, 2, 2, 3, 4, 6, 9])))
         absent = [kind for kind in NAMES if kind not in present]
-        some += draw.sample(absent, draw.choice([0, 1, 1, 2, 3, 4]) if some else 2)
+        more = draw.choice([0, 1, 1, 2, 3, 4]) if some else 2
+        some += draw.sample(absent, min(len(absent), more))
         draw.shuffle(some)
         chosen: list[str] = []
         for kind in some[:9]:
@@ -172,7 +158,7 @@ class Material:
         return names[0] if self.rng.random() < 0.5 else self.rng.choice(names)
 
     def question(self, task: str, schema: str, short: Sequence[str]) -> str:
-        """Return the instruction of an extraction: one of the package's templates, or a short one."""
+        """Return an instruction: one of the package's templates, or a short one."""
         if self.rng.random() < 0.25:
             return self.rng.choice(short).format(schema=schema)
         template = self.rng.choice(templates_of(task))
@@ -195,9 +181,10 @@ class Material:
         if there is None:
             return None
         sentence, _, found = there
-        if draw.random() < 0.2:
-            if asked := in_words(sentence, draw.choice(found)):
-                return [asked]
+        asked = in_words(sentence, draw.choice(found))
+        if asked and draw.random() < 0.2:
+            return [asked]
+
         present = list(dict.fromkeys(relation.kind for relation in found))
         others = [kind for kind in CALLED if kind not in present]
         kinds = present + draw.sample(others, draw.choice([0, 1, 2, 3, 4, 6]))
@@ -239,7 +226,52 @@ class Material:
         return [[joined(row["instruction"], row.get("input", "")), row["output"]]]
 
 
+# ---- copying: a sentence → a question, its text, the answer
+
 REPEAT = ("重复下面的话。", "照抄这句话。", "把下面的文字原样写一遍。", "复述：")
+Copying = tuple[str, str, str]
+
+
+def repeat(text: str, draw: random.Random) -> Copying:
+    """Ask for the whole sentence."""
+    return draw.choice(REPEAT), text, text
+
+
+def repeat_letters(text: str, draw: random.Random) -> Copying:
+    """Ask for characters in disorder: no knowledge of words helps."""
+    letters = "".join(draw.sample(text, min(len(text), draw.randrange(4, 24))))
+    return draw.choice(REPEAT), letters, letters
+
+
+def bracketed(text: str, draw: random.Random) -> Copying:
+    """Ask for what stands in brackets."""
+    start = draw.randrange(max(1, len(text) - 3))
+    end = min(len(text), start + draw.randrange(2, 12))
+    marked = f"{text[:start]}【{text[start:end]}】{text[end:]}"
+    return "写出方括号里的话。", marked, text[start:end]
+
+
+def from_cue(text: str, draw: random.Random) -> Copying:
+    """Ask for the rest of the sentence from three characters on."""
+    start = draw.randrange(max(1, len(text) // 2))
+    cue = text[start : start + 3]
+    return f"从“{cue}”起抄到末尾。", text, text[text.index(cue) :]
+
+
+def first_part(text: str, draw: random.Random) -> Copying:
+    """Ask for what stands before the first mark."""
+    return "抄下第一个标点之前的话。", text, re.split("[，。！？；：、]", text)[0]
+
+
+def parts(text: str, draw: random.Random) -> Copying:
+    """Ask for all parts of the sentence, as JSON."""
+    found = [part for part in re.split("[，。！？；：]", text) if part]
+    return "按标点把句子拆开，写成JSON列表。", text, dumped(found)
+
+
+COPYING = (repeat, repeat, repeat_letters, bracketed, from_cue, first_part, parts)
+
+# ---- answers
 
 
 def dumped(value: object) -> str:

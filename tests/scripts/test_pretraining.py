@@ -1,0 +1,203 @@
+"""The base's pre-training: its rows are what a student is asked, its labels are the answers."""
+
+import json
+
+import pretrain
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from make_tokenizer import END, PAD, pairs_of
+from pretraining_rows import SHARES, Material
+from silver_labels import COARSER, EVENTS, NAMES, RELATIONS, Span, events, named, relations
+from tokenizers import Tokenizer, decoders, models
+from transformers import PreTrainedTokenizerFast
+
+from miniluotuo_utils.files import read_jsonl, write_jsonl
+from miniluotuo_utils.ie import parse
+from miniluotuo_utils.prompts import SHORT_TEMPLATE, SHORT_TOKENS
+from miniluotuo_utils.tokens import IGNORED
+
+SENTENCES = [
+    ("鲁迅出生于绍兴，写了《呐喊》。", [[0, 2, "人物"], [5, 7, "地点"]]),
+    ("1998年，王选在北京大学当选院士。", [[0, 5, "时间"], [6, 8, "人物"], [9, 13, "机构"]]),
+    ("董事长马云说：“今天很好。”", [[3, 5, "人物"]]),
+    ("雨下了一夜，早上才停。", []),
+    ("长江、黄河、珠江等河流各有特点。", [[0, 2, "地点"], [3, 5, "地点"], [6, 8, "地点"]]),
+]
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    """A tokenizer of the base's form: characters, one merge, bytes."""
+    texts = [text for text, _ in SENTENCES] + list(map(chr, range(32, 127)))
+    letters = sorted({letter for text in texts for letter in text})
+    byte_tokens = [f"<0x{byte:02X}>" for byte in range(256)]
+    tokens = [*SHORT_TOKENS, PAD, *byte_tokens, *letters, '{"', '"]}']
+    merges = pairs_of(['{"', '"]}'], set(letters))
+    core = Tokenizer(
+        models.BPE(vocab={t: i for i, t in enumerate(tokens)}, merges=merges, byte_fallback=True)
+    )
+    core.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()])
+    core.add_special_tokens([*SHORT_TOKENS, PAD])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=core, eos_token=END, pad_token=PAD, chat_template=SHORT_TEMPLATE
+    )
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory):
+    """Rows from a handful of sentences."""
+    folder = tmp_path_factory.mktemp("material")
+    lines = [json.dumps(["ours", *row], ensure_ascii=False) + "\n" for row in SENTENCES]
+    (folder / "labels.jsonl").write_text("".join(lines), encoding="utf-8")
+    write_jsonl(folder / "paragraphs.jsonl", [{"text": text} for text, _ in SENTENCES])
+    own = [{"instruction": "骆驼吃什么？", "input": "", "output": "骆驼吃草。"}]
+    return Material(folder / "labels.jsonl", folder / "paragraphs.jsonl", own, seed=3)
+
+
+def test_ids_are_those_of_the_chat_template(tokenizer):
+    """A base trained in one form and asked in another answers badly."""
+    dialogue = [["你好", "好。"], ["再问{", '{"人物":["鲁迅"]}']]
+    roles = ("user", "assistant")
+    messages = [
+        {"role": role, "content": text}
+        for turn in dialogue
+        for role, text in zip(roles, turn, strict=True)
+    ]
+    ids, labels = pretrain.encoded(dialogue, tokenizer)
+    assert ids == tokenizer.apply_chat_template(messages)["input_ids"]
+    learned = tokenizer.decode([label for label in labels if label != IGNORED])
+    assert learned == '好。<|endoftext|>{"人物":["鲁迅"]}<|endoftext|>'
+
+
+def test_bare_text_is_learned_from_its_first_character(tokenizer):
+    """Else the base never learns how a text begins."""
+    ids, labels = pretrain.encoded([["", "雨"]], tokenizer)
+    assert ids[0] == tokenizer.eos_token_id
+    assert labels == [IGNORED, *ids[1:]]
+
+
+@given(st.lists(st.integers(1, 500), min_size=1, max_size=60))
+def test_batches_hold_every_row_and_no_more_tokens_than_a_step_has(lengths):
+    """A row that falls out of a batch is data that nobody trains on."""
+    rows = [(list(range(length)), [IGNORED] * length) for length in sorted(lengths)]
+    batches = list(pretrain.cut(rows))
+    assert [row for batch in batches for row in batch] == rows
+    for batch in batches:
+        inputs, labels = pretrain.tensors(batch, pad=-1)
+        assert inputs.numel() <= pretrain.BATCH
+        assert inputs.shape[1] % 16 == 0
+        assert [row[row != -1].tolist() for row in inputs] == [ids for ids, _ in batch]
+        assert torch.all(labels[inputs == -1] == IGNORED)
+
+
+@pytest.mark.parametrize("kind", list(SHARES))
+def test_answers_stand_in_the_text(material, kind):
+    """What is learned from silver labels must at least be true to the letter."""
+    for _ in range(60):
+        dialogue = getattr(material, kind)()
+        if kind in ("text", "instructions") or dialogue is None:
+            continue
+        text = dialogue[0][0]
+        for _, answer in dialogue:
+            for name in strings_in(answer):
+                assert name in text
+
+
+def strings_in(answer):
+    """Return all names of an answer, in whatever shape."""
+    try:
+        todo, found = [json.loads(answer)], []
+    except ValueError:
+        return []
+    while todo:
+        value = todo.pop()
+        if isinstance(value, str):
+            found.append(value)
+        else:
+            todo += value.values() if isinstance(value, dict) else value
+    return found
+
+
+@pytest.mark.parametrize(
+    ("kind", "task"), [("entities", "NER"), ("relations", "RE"), ("events", "EE")]
+)
+def test_answers_are_what_the_package_reads(material, kind, task):
+    """The base would learn a form that the parser has to repair."""
+    answers = [turn[1] for _ in range(80) for turn in getattr(material, kind)() or []]
+    read = [parse(answer, task) for answer in answers if answer.startswith("{")]
+    assert len(read) > 40
+    assert all(one.ok and not one.repairs for one in read)
+
+
+def test_a_type_is_never_asked_beside_its_coarser_one(material):
+    """A company would be right as 公司 and wrong as 机构 in the same answer."""
+    for _ in range(300):
+        kinds = material.asked(list(NAMES)[:20])
+        assert 1 <= len(kinds) <= 9
+        assert not {COARSER.get(kind) for kind in kinds} & set(kinds)
+
+
+def test_shares_are_shares():
+    """Rows are drawn by weight: a share that is left out would go unnoticed."""
+    for column in (0, 1):
+        assert sum(pair[column] for pair in SHARES.values()) == pytest.approx(1)
+
+
+def test_rules_name_types_that_can_be_asked_for():
+    """A span of a type without a name is never asked for."""
+    for _, _, first, _, second, _ in RELATIONS:
+        assert {*first, *second} <= set(NAMES)
+    for _, roles in EVENTS.values():
+        assert {role[1] for role in roles} <= set(NAMES)
+
+
+def test_rules_find_what_they_say():
+    """One sentence for each kind of rule."""
+    text = "董事长马云说：“今天很好。”"
+    spans = named(text, [Span(3, 5, "人物")])
+    assert {(text[a:b], kind) for a, b, kind in spans} == {
+        ("董事长", "职位"),
+        ("马云", "人物"),
+        ("今天很好。", "引语"),
+    }
+    assert {(r.kind, text[slice(*r.tail[:2])]) for r in relations(text, spans)} == {
+        ("职务", "董事长"),
+        ("说的话", "今天很好。"),
+    }
+    assert list(events("一场地震。", [])) == []
+
+
+def test_pieces_without_merges_give_the_same_tokens():
+    """llama.cpp is given pieces and finds the merges itself: every way to a piece must be known."""
+    pairs = pairs_of(["ab", "bc", "abc"], set("abc"))
+    assert pairs == [("a", "b"), ("b", "c"), ("a", "bc"), ("ab", "c")]
+
+
+def test_a_training_goes_on_from_its_state(tokenizer, tmp_path):
+    """A killed training that begins anew pays for everything twice."""
+    rows = [
+        ["ours", f"{number}号的{text * 3}"[:40], []]
+        for number in range(120)
+        for text, _ in SENTENCES
+    ]
+    write_jsonl(tmp_path / "paragraphs.jsonl", [{"text": row[1]} for row in rows])
+    write_jsonl(tmp_path / "heldout.jsonl", [{"text": row[1]} for row in rows[:3]])
+    lines = [json.dumps([*row[:2], [[0, 2, "数量"]]], ensure_ascii=False) + "\n" for row in rows]
+    (tmp_path / "labels.jsonl").write_text("".join(lines), encoding="utf-8")
+    tokenizer.save_pretrained(tmp_path / "tokenizer")
+    files = [tmp_path / name for name in ("labels.jsonl", "paragraphs.jsonl", "tokenizer", "out")]
+    shape = "--minutes 0.02 --layers 1 --width 16 --heads 1 --key-heads 1 --head-size 16 --inner 16"
+    options = pretrain.parsed([*map(str, files), *shape.split()])
+    files[-1].mkdir()
+    first = pretrain.Run(options)
+    first.train()
+    second = pretrain.Run(options)
+    assert second.step == first.step > 0
+    weights = first.model.state_dict()
+    for name, weight in second.model.state_dict().items():
+        assert torch.equal(weight, weights[name])
+    second.train()
+    steps = [line["step"] for line in read_jsonl(files[-1] / "training.jsonl")]
+    assert steps == sorted(steps) and steps[-1] > first.step
