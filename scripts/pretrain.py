@@ -61,7 +61,7 @@ class Batches(IterableDataset):
         shares = WITHOUT_LABELS if self.options.branch == "text" else SHARES
         stream = material.rows(lambda: min(1.0, float(self.progress) / SETTLED), shares)
         while True:
-            rows = [encoded(next(stream), tokenizer) for _ in range(800)]
+            rows = [encoded(next(stream), tokenizer) for _ in range(3200)]
             rows = sorted((row for row in rows if len(row[0]) <= LONGEST), key=lambda r: len(r[0]))
             batches = list(cut(rows))
             material.rng.shuffle(batches)
