@@ -13,6 +13,9 @@ torch = pytest.importorskip("torch")
 from bilstm_crf import BiLstmCrf, Crf, f1_of, trainer_of
 from extractors import Task, bought, row, table
 from kneser_ney import FALLBACK, KneserNey, discounts
+from tiny_base import student_bits, unseen
+
+from miniluotuo_utils.files import write_jsonl
 
 # ---- CRF
 
@@ -210,3 +213,22 @@ def test_an_arm_without_a_file_is_not_measured_yet():
     assert "| cluener | 词典 dictionary | 1.000 |" in table(found)
     assert table(found).count("not measured yet") == 13
     assert bought(found) == ""
+
+
+# ---- the base
+
+
+def test_bits_of_a_text_do_not_depend_on_its_neighbours(tiny):
+    """Padding that counts as text makes a batch of unlike lengths cheap or dear."""
+    short, long = "骆驼。", "骆驼走过沙漠，风停了。"
+    alone = [student_bits(tiny, [text]) * len(text) for text in (short, long)]
+    both = student_bits(tiny, [long, short]) * (len(short) + len(long))
+    assert both == pytest.approx(sum(alone), rel=1e-4)
+
+
+def test_a_sentence_that_was_trained_on_is_no_new_one(tmp_path):
+    """Repeating what was learned by heart looks like copying."""
+    known, new = "甲" * 39 + "。", "乙" * 39 + "。"
+    write_jsonl(tmp_path / "sentences.jsonl", [{"sentence": known, "source": ""}])
+    found = unseen([known + new + "短。"], [tmp_path / "sentences.jsonl"])
+    assert found == [new]
