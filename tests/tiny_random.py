@@ -34,7 +34,7 @@ from transformers import (
 from miniluotuo_utils.prompts import WITH_INPUT, WITHOUT_INPUT, turn
 from miniluotuo_utils.runtime import EMBEDDED
 from miniluotuo_utils.students import ZOO, Student
-from miniluotuo_utils.students.zoo import Spec
+from miniluotuo_utils.students.zoo import SIZES, Spec
 from miniluotuo_utils.tokens import byte_level_bpe
 
 WIDTH, LAYERS, HEADS, CONTEXT = 64, 2, 4, 512
@@ -87,8 +87,10 @@ def tiny_random(name: str, seed: int = 0) -> Student:
     """
     facts = ZOO[name]
     tokenizer = tokenizer_like(facts)
-    # `tiny` itself is a folder of the package; its like is made from settings as the others are.
-    small = replace(facts, hub=facts.hub or "tiny-random", sizes=settings(facts, tokenizer))
+    # `tiny` itself is a folder of the package, whose sizes stand in its configuration.
+    if not facts.hub:
+        facts = replace(facts, hub="tiny-random", sizes=own_sizes(facts))
+    small = replace(facts, sizes=settings(facts, tokenizer))
     config = small.config()
     auto = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
     with torch.random.fork_rng(devices=[]):
@@ -107,6 +109,13 @@ def saved(student: Student, folder: Path) -> Path:
     student.model.save_pretrained(folder)
     student.tokenizer.save_pretrained(folder)
     return folder
+
+
+def own_sizes(facts: Spec) -> dict[str, Any]:
+    """Return what the zoo's table would hold of a student whose configuration says it."""
+    config = facts.config()
+    found = {name: getattr(config, name, None) for name in (*SIZES, "tie_word_embeddings")}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def settings(facts: Spec, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:

@@ -6,8 +6,8 @@ import pytest
 
 from miniluotuo_utils.evaluation.perplexity import chrf, held_out
 from miniluotuo_utils.files import read_jsonl
-from miniluotuo_utils.prompts import row_prompt
 from miniluotuo_utils.runtime import EMBEDDED
+from miniluotuo_utils.tokens import prompt_ids, prompt_of
 
 ROWS = read_jsonl(EMBEDDED / "bank.jsonl")[:7]
 
@@ -18,7 +18,7 @@ def test_the_loss_is_what_one_row_at_a_time_gives(tiny):
 
     total, tokens = 0.0, 0
     for row in ROWS:
-        before = tiny.tokenizer(row_prompt(row), add_special_tokens=False)["input_ids"]
+        before = prompt_ids(tiny.tokenizer, [prompt_of(tiny, row)])[0]
         answer = [
             *tiny.tokenizer(row["output"], add_special_tokens=False)["input_ids"],
             tiny.tokenizer.eos_token_id,
@@ -116,14 +116,8 @@ def test_an_encoder_decoder_is_measured_too():
     )
     student = Student("t5", T5ForConditionalGeneration(config).eval(), tokenizer)
     measured, one = held_out(student, ROWS, batch_size=3), held_out(student, ROWS[:1])
-    ids = torch.tensor(
-        [
-            [
-                *tokenizer(row_prompt(ROWS[0]), add_special_tokens=False)["input_ids"],
-                tokenizer.eos_token_id,
-            ]
-        ]
-    )
+    ids = torch.tensor(prompt_ids(tokenizer, [prompt_of(tokenizer, ROWS[0])], True))
+    assert ids[0, -1] == tokenizer.eos_token_id
     labels = torch.tensor(
         [
             [

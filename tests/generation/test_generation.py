@@ -12,9 +12,8 @@ from miniluotuo_utils.generation import engine, generate, stream, streaming, who
 from miniluotuo_utils.generation.batching import batches_of, checked_ids, end_ids
 from miniluotuo_utils.generation.presets import PRESETS, preset_of, preset_table
 from miniluotuo_utils.generation.streaming import BROKEN, whole_text
-from miniluotuo_utils.prompts import prompt
 from miniluotuo_utils.students import Student
-from miniluotuo_utils.tokens import text_of
+from miniluotuo_utils.tokens import prompts_of, text_of
 
 PROMPTS = [
     "骆驼走",
@@ -355,11 +354,12 @@ def test_decoding_a_stream_costs_the_same_per_token_to_its_end(tokenizer, monkey
 
 def test_the_embedded_student_answers_the_same_in_a_batch(tiny):
     """What notebooks 00 and 05 rely on, with the real template."""
-    prompts = [
-        prompt("你好"),
-        prompt("把下面的词译成英文。", "骆驼"),
-        prompt("重复下面这句话。", "火车从北京开往张家口。"),
+    rows = [
+        {"instruction": "你好"},
+        {"instruction": "把下面的词译成英文。", "input": "骆驼"},
+        {"instruction": "重复下面这句话。", "input": "火车从北京开往张家口。"},
     ]
+    prompts = prompts_of(tiny, rows)
     together = generate(tiny, prompts, max_new_tokens=12)
     assert together == [generate(tiny, [p], max_new_tokens=12)[0] for p in prompts]
     assert (

@@ -440,7 +440,7 @@ def test_a_name_that_a_cut_runs_through_gives_way_to_the_whole_one():
 def test_a_document_longer_than_the_context_is_read_to_its_end():
     """Notices of many pages would otherwise end in an error, or be cut without a word."""
     student = load_student("tiny")
-    text = "李白住在长安。天气很好，大家都在街上走。" * 40 + "杜甫住在成都。"
+    text = "李白住在长安。天气很好，大家都在街上走。" * 60 + "杜甫住在成都。"
     made = extract(student, [text, "苏轼在黄州。"], ["人物", "地点"], "NER", max_new_tokens=40)
     assert len(text) > student.context
     assert len(made.records) == 2
@@ -458,7 +458,7 @@ def test_a_document_longer_than_the_context_is_read_to_its_end():
             answer.get("杜甫" * ("杜甫" in p), "{}") for p in prompts
         ],
     )
-    assert [e["pos"][0] for e in check_record(found.records[0])["entities"]] == [800, 804]
+    assert [e["pos"][0] for e in check_record(found.records[0])["entities"]] == [1200, 1204]
     by_characters = extract(student, [text], ["人物", "地点"], "NER", window=100, max_new_tokens=20)
     assert len(by_characters.answers) == len(windows(text, 100, 30))
     uneven = (
@@ -475,12 +475,12 @@ def test_a_document_longer_than_the_context_is_read_to_its_end():
         extract(
             student,
             [text],
-            [f"第{number}类长长的名字" for number in range(40)],
+            [f"第{number}类长长的名字" for number in range(100)],
             "NER",
             slice_size=None,
         )
-    # 280 characters and a prompt of about 100 leave room for a shorter answer: no reason to cut.
-    fits = "李白住在长安。" * 40
+    # Text and prompt leave room for a shorter answer than the longest: no reason to cut.
+    fits = "李白住在长安。" * ((student.context - 230) // 7)
     assert len(extract(student, [fits], ["人物", "地点"], "NER", max_new_tokens=256).answers) == 1
 
 

@@ -13,6 +13,7 @@ from transformers import (
     AutoModelForSeq2SeqLM,
     GPT2Config,
     LlamaConfig,
+    Qwen3Config,
     T5Config,
 )
 
@@ -54,6 +55,20 @@ def llama(layers: int = 2) -> LlamaConfig:
     )
 
 
+def qwen3(layers: int = 2) -> Qwen3Config:
+    """Heads together wider than the model, two of them to one key, norms on queries and keys."""
+    return Qwen3Config(
+        num_hidden_layers=layers,
+        hidden_size=64,
+        intermediate_size=160,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=32,
+        vocab_size=101,
+        tie_word_embeddings=True,
+    )
+
+
 def t5(layers: int = 2) -> T5Config:
     return T5Config(
         num_layers=layers,
@@ -69,7 +84,7 @@ def t5(layers: int = 2) -> T5Config:
     )
 
 
-CONFIGS = {"gpt2": gpt2, "llama": llama, "t5": t5}
+CONFIGS = {"gpt2": gpt2, "llama": llama, "qwen3": qwen3, "t5": t5}
 
 
 def build(config, attention: str = "sdpa"):
@@ -116,7 +131,7 @@ def counted_flops(model, inputs) -> int:
     return counter.get_total_flops()
 
 
-@pytest.mark.parametrize("kind", ["gpt2", "llama"])
+@pytest.mark.parametrize("kind", ["gpt2", "llama", "qwen3"])
 def test_flops_are_those_that_torch_counts(kind):
     """A matrix forgotten or counted twice (GQA, gated MLP, tied output layer): equal to the last
     FLOP, with eager attention.

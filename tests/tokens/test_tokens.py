@@ -1,6 +1,7 @@
 """Tokens: the mask covers the prompt and nothing else, every vocabulary kind says what it loses,
 packing loses nothing and leaks nothing."""
 
+import copy
 import gc
 import json
 from types import SimpleNamespace
@@ -11,7 +12,6 @@ from hypothesis import strategies as st
 
 from miniluotuo_utils.data import available
 from miniluotuo_utils.files import write_jsonl
-from miniluotuo_utils.prompts import row_prompt
 from miniluotuo_utils.runtime import EMBEDDED
 from miniluotuo_utils.tokens import (
     IGNORED,
@@ -24,6 +24,7 @@ from miniluotuo_utils.tokens import (
     pack_stream,
     packing_efficiency,
     prompt_ids,
+    prompt_of,
     refuse_lossy,
     text_of,
     tokens_per_character,
@@ -184,7 +185,7 @@ def test_the_prompt_of_training_is_the_prompt_of_generation(kinds, kind, encoder
     assert len(encoded.rows) + sum(encoded.dropped.values()) == len(rows)
     assert set(encoded.dropped) <= {"no supervised token"} or not any_text
     for row, number in zip(encoded.rows, encoded.kept, strict=True):
-        asked = prompt_ids(tokenizer, [row_prompt(rows[number])], encoder_decoder)[0]
+        asked = prompt_ids(tokenizer, [prompt_of(tokenizer, rows[number])], encoder_decoder)[0]
         size = 0 if encoder_decoder else len(asked)
         assert row["input_ids"][: len(asked)] == asked
         assert row["labels"][:size] == [IGNORED] * size
@@ -250,9 +251,13 @@ def test_a_cut_input_leaves_answer_and_template_whole(kinds, kind, encoder_decod
     half a character in the prompt."""
     tokenizer = kinds[kind][0]
     row = {"instruction": "走", "input": "骆驼 a1，😀里" * 30, "output": "日出", "source": "x"}
-    least = (
-        len(prompt_ids(tokenizer, [row_prompt({**row, "input": "骆"})], encoder_decoder)[0]) + 12
-    )
+    answer = len(tokenizer("日出", add_special_tokens=False)["input_ids"]) + 1
+
+    def asked_with(text):
+        prompt = prompt_of(tokenizer, {**row, "input": text})
+        return prompt_ids(tokenizer, [prompt], encoder_decoder)[0]
+
+    least = len(asked_with("骆")) + 12
     for limit in range(least, least + 9):
         encoded = encode(
             [row],
@@ -264,28 +269,22 @@ def test_a_cut_input_leaves_answer_and_template_whole(kinds, kind, encoder_decod
         )
         ids = encoded.rows[0]["input_ids"]
         asked = ids if encoder_decoder else ids[: encoded.rows[0]["labels"].count(IGNORED)]
-        wanted = [
-            prompt_ids(
-                tokenizer, [row_prompt({**row, "input": row["input"][:n]})], encoder_decoder
-            )[0]
-            for n in range(1, 60)
-        ]
+        wanted = [asked_with(row["input"][:n]) for n in range(1, 60)]
         assert encoded.cut == 1
         assert asked in wanted
         assert limit - 8 < len(ids) <= limit
-        assert (
-            encoded.supervised == len(tokenizer("日出", add_special_tokens=False)["input_ids"]) + 1
-        )
+        assert encoded.supervised == answer
+    tight = len(asked_with("")) - 1 + (0 if encoder_decoder else answer)
     short = encode(
         [row, {**row, "input": ""}],
         tokenizer,
-        20,
+        tight,
         encoder_decoder=encoder_decoder,
         too_long="cut_input",
         lossy="keep",
     )
     assert short.rows == []
-    assert short.dropped == {"over 20 tokens": 2}
+    assert short.dropped == {f"over {tight} tokens": 2}
 
 
 def test_a_lossy_vocabulary_is_refused_with_the_reason(kinds):
@@ -421,11 +420,11 @@ def test_packing_refuses_a_row_that_does_not_fit():
         pack([{"input_ids": [1], "labels": [1]}, {"input_ids": [1] * 9, "labels": [1] * 9}], 8)
 
 
-@pytest.mark.parametrize("family", ["gpt2", "llama"])
+@pytest.mark.parametrize("family", ["tiny", "gpt2", "llama"])
 def test_packed_rows_do_not_see_each_other(tiny, family):
     """With use_cache=True, the model's default, packed rows leak into each other by 0.26."""
     import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
     rows = encode(
         [
@@ -435,12 +434,15 @@ def test_packed_rows_do_not_see_each_other(tiny, family):
         tiny.tokenizer,
     ).rows
     batch = collate(pack(rows, 256), tiny.tokenizer.pad_token_id)
-    model = tiny.model
+    model, size = tiny.model, len(tiny.tokenizer)
+    torch.manual_seed(0)
+    if family == "gpt2":
+        config = GPT2Config(vocab_size=size, n_embd=64, n_layer=3, n_head=4)
+        model = GPT2LMHeadModel(config).eval()
     if family == "llama":
-        torch.manual_seed(0)
         model = LlamaForCausalLM(
             LlamaConfig(
-                vocab_size=len(tiny.tokenizer),
+                vocab_size=size,
                 hidden_size=64,
                 intermediate_size=128,
                 num_hidden_layers=3,
@@ -530,7 +532,10 @@ def test_equal_content_is_read_again_and_one_character_misses(tiny, tmp_path, mo
         encoded_dataset(ROWS, tiny.tokenizer, 128, encoder_decoder=True),
     ]
     monkeypatch.setattr("miniluotuo_utils.prompts.WITHOUT_INPUT", "另一套模板。\n\n")
-    misses.append(encoded_dataset(ROWS, tiny.tokenizer, 128))
+    other = copy.deepcopy(tiny.tokenizer)
+    other.chat_template = "{% for m in messages %}问：{{ m['content'] }}\n{% endfor %}答："
+    misses.append(encoded_dataset(ROWS, other, 128))
+    misses.append(encoded_dataset(ROWS, gpt2_tokenizer(available("gpt2-tokenizer"))[0], 128))
     keys = [report["key"], *(found[1]["key"] for found in misses)]
     assert len(set(keys)) == len(keys)
     assert [p.name for p in (tmp_path / "c").iterdir()] == [report["key"]]
