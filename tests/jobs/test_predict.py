@@ -2,12 +2,12 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 
 import pytest
 from filelock import FileLock
+from killed import run_until_killed
 from vocabularies import student_of
 
 from miniluotuo_utils import __main__ as cli
@@ -162,25 +162,6 @@ def test_bad_lines_are_named_before_anything_is_generated(gpt2, tmp_path, monkey
     assert not list(tmp_path.glob("out*"))
 
 
-# The run kills itself: from outside, a busy machine would be too late or too early.
-KILLED_AT_THE_THIRD = """
-import os, signal, sys
-from miniluotuo_utils.__main__ import main
-from miniluotuo_utils.files import Journal
-
-append, batches = Journal.append, []
-
-def counted(journal, *lines):
-    append(journal, *lines)
-    batches.append(lines)
-    if len(batches) == 3:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-Journal.append = counted
-main(sys.argv[1:])
-"""
-
-
 def test_kill_9_in_the_shell_and_again(tmp_path):
     """The file of a killed run looked finished, or the next run began at its first row."""
     rows = [{**ROWS[n % 11], "instruction": f"数到{n}"} for n in range(64)]
@@ -189,8 +170,7 @@ def test_kill_9_in_the_shell_and_again(tmp_path):
     options = ["--max-new-tokens", "24", "--batch-size", "4"]
     command = ["predict", "--student", "tiny", "--data", str(data), *options, "--out"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    killed = [sys.executable, "-c", KILLED_AT_THE_THIRD, *command, str(out)]
-    assert subprocess.run(killed, env=environment, check=False).returncode == -signal.SIGKILL
+    run_until_killed([*command, str(out)], environment)
     whole = [json.loads(line) for line in part.read_bytes().split(b"\n")[1:-1]]
     kept = sum(len(line["answers"]) for line in whole)
     assert not out.exists()
