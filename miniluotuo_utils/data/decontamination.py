@@ -81,6 +81,48 @@ class Leaks:
         return found
 
 
+class Overlaps:
+    """The 13-grams of evaluation sentences, and the search for texts that hold any one of them.
+
+    Stricter than `Leaks`, for texts of which there are plenty: what a student is pretrained on.
+    A sentence too short for a 13-gram is found where it is the whole text.
+
+    >>> overlaps = Overlaps({"测试集": ["研究院在甘肃省敦煌市，离莫高窟不远。", "西湖在杭州。"]})
+    >>> overlaps.found_in(["在甘肃省敦煌市，离莫高窟不算近。", "西湖在杭州！", "西湖在杭州西。"])
+    ['测试集', '测试集', None]
+    """
+
+    def __init__(self, sets: Mapping[str, Iterable[str]]) -> None:
+        import numpy as np
+
+        keys, names = [], []
+        for name, texts in sets.items():
+            keys += map(folded, texts)
+            names += [name] * (len(keys) - len(names))
+        self.names = names  # of each sentence, that of its set
+        self.short = {
+            key: name for key, name in zip(keys, names, strict=True) if 0 < len(key) < GRAM
+        }
+        hashes, owners = grams(keys)
+        # The first sentence of each 13-gram; sorted, so that a binary search finds it.
+        self.hashes, first = np.unique(hashes, return_index=True)
+        self.owners = owners[first]
+
+    def found_in(self, texts: Sequence[str]) -> list[str | None]:
+        """Return for each text the name of a set that it shares a 13-gram with, or None."""
+        import numpy as np
+
+        keys = [folded(text) for text in texts]
+        found = [self.short.get(key) for key in keys]
+        if len(self.hashes):
+            hashes, numbers = grams(keys)
+            at = np.searchsorted(self.hashes, hashes).clip(max=len(self.hashes) - 1)
+            hit = self.hashes[at] == hashes
+            for number, owner in zip(numbers[hit], self.owners[at[hit]], strict=True):
+                found[number] = self.names[owner]
+        return found
+
+
 def grams(keys: Sequence[str]) -> tuple[Any, Any]:
     """Return the hash of every different 13-gram of each text, and the text's number: (n,) each."""
     import numpy as np
