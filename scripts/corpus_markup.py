@@ -57,7 +57,7 @@ def joined(lines: Iterable[str]) -> str:
 
 FRONT_MATTER = re.compile(r"\A\s*---\n.*?\n(?:---|\.\.\.)\s*\n", re.DOTALL)
 # {% include x %}, {#anchor}, {: .class}, :::moniker, [!NOTE]
-TEMPLATE = re.compile(r"\{%.*?%\}|\{[#:][^}\n]*\}|^\s*:{3,}.*$|\[![A-Z]+\]", re.M)
+TEMPLATE = re.compile(r"\{%.*?%\}|\{[#:][^}\n]*\}|^\s*:{3,}.*$|\[![A-Za-z]+\]", re.M)
 MATHS = re.compile(r"\$\$.*?\$\$", re.DOTALL)
 
 
@@ -111,7 +111,7 @@ BULLET = re.compile(r"\s*(?:[-*+•]|\d{1,3}[.)]|#\.)\s+")
 DIRECTIVE = re.compile(r"\s*\.\.(?:\s+([\w:-]+)::|\s|$)")
 # Directives whose body is prose; of all others the body goes with them.
 PROSE = {"note", "warning", "important", "tip", "attention", "hint", "caution", "only", "seealso"}
-RULE = re.compile(r"\s*([=\-~^\"'*+#.`])\1{2,}\s*")
+RULE = re.compile(r"\s*([=\-~^\"'*+#.`:])\1+\s*")
 FIELD = re.compile(r"\s*:[^:`]+:(?!`)")
 ROLES = (
     (re.compile(r":[\w:+-]+:`([^`<]*?)\s*(?:<[^`]*>)?`"), r"\1"),
@@ -136,12 +136,13 @@ def rst(text: str) -> list[str]:
         if deeper_than is not None and (not line.strip() or indent > deeper_than):
             continue
         opened = DIRECTIVE.match(line)
-        literal = line.rstrip().endswith("::")
+        rule = RULE.fullmatch(line)
+        literal = line.rstrip().endswith("::") and not rule
         skips = literal or (opened and opened[1] not in PROSE)
         deeper_than = indent if skips else None
 
         # What ends a paragraph, and what begins one.
-        ends = not line.strip() or opened or RULE.fullmatch(line) or is_grid(line)
+        ends = not line.strip() or opened or rule or is_grid(line)
         if ends or BULLET.match(line) or FIELD.match(line):
             paragraphs.append([])
         if not ends:
@@ -233,7 +234,7 @@ def docbook(text: str) -> list[str]:
 # ---- plain text of books and laws
 
 NOTE = re.compile(
-    r"\s*(?:[〔\[［【（(]\s*[\d０-９①-⑳]{1,3}\s*[〕\]］】）)]|[⑴-⒇①-⑳]|※|注释|注：|【注】|校注)"
+    r"\s*(?:[〔\[［【（(]\s*[\d０-９①-⑳]{1,3}\s*[〕\]］】）)]|[⑴-⒇①-⑳㈠-㈩]|※|注释|注：|【注】|校注)"
 )
 MARK = re.compile(r"[〔\[［][\d０-９①-⑳]{1,3}[〕\]］]|[⑴-⒇①-⑳]")
 COMPLETE = '。！？”…：；」』—）)!?."~～'
@@ -245,8 +246,9 @@ def book(text: str) -> list[str]:
 
     Lines that break in the middle of sentences are joined up to the next indented one.
 
-    >>> book("　　骆驼〔1〕走了很久，\\n终于到了。\\n　　它要\\n喝水。\\n〔1〕骆驼：动物。")
-    ['骆驼走了很久，终于到了。', '它要喝水。']
+    >>> day = "沙漠里的路很长" * 4
+    >>> book(f"　　骆驼〔1〕走了很久，{day}，\\n终于到了。\\n　　它喝水。\\n〔1〕骆驼：动物。")[1:]
+    ['它喝水。']
     """
     lines = [line.rstrip() for line in text.split("\n")]
     wrapped = is_wrapped([line for line in lines if line])
@@ -262,12 +264,15 @@ def book(text: str) -> list[str]:
 
 
 def is_wrapped(lines: list[str]) -> bool:
-    """Return whether paragraphs are broken into lines: many end open, and some are indented."""
+    """Return whether paragraphs are broken into lines: many long ones end open, some are indented.
+
+    Short ones that end open are titles and verses.
+    """
     if not lines:
         return False
     indented = sum(line[0] in INDENT for line in lines) / len(lines)
-    broken = sum(line[-1] not in COMPLETE for line in lines) / len(lines)
-    return broken > 0.3 and 0.05 < indented < 0.9
+    broken = sum(len(line) > 25 and line[-1] not in COMPLETE for line in lines) / len(lines)
+    return broken > 0.1 and 0.05 < indented < 0.9
 
 
 def law(text: str) -> list[str]:

@@ -41,8 +41,9 @@ def normal(text: str, script: Script = "simplified") -> str:
     >>> normal("駱駝 「走著」\\u200b", "traditional"), normal("乾隆  年间", "mixed")
     ('骆驼“走着”', '乾隆年间')
     """
-    text = INVISIBLE.sub("", unicodedata.normalize("NFC", re.sub(r"\s+", " ", text))).strip()
-    text = ARTICLE.sub(r"\1 ", BETWEEN_WIDE.sub("", text))
+    visible = unicodedata.normalize("NFC", INVISIBLE.sub("", re.sub(r"\s+", " ", text)))
+    text = BETWEEN_WIDE.sub("", re.sub(" +", " ", visible)).strip()
+    text = ARTICLE.sub(r"\1 ", text)
     if script == "simplified" or (script == "mixed" and not is_traditional(text)):
         return text
     return PARTICLE.sub("着", simplified(text).translate(QUOTES))
