@@ -280,6 +280,7 @@ def without(overlaps: Overlaps, paragraphs: Sequence[str], gone: Counter) -> Ite
     `gone` counts the sentences left out, by set. What stood on both sides of a sentence is not put
     together: that would make a new sentence, which nobody wrote.
     """
+    # All sentences at once: one search for each took most of the time.
     cut = [sentences(paragraph) for paragraph in paragraphs]
     found = iter(overlaps.found_in([sentence for parts in cut for sentence in parts]))
     left: list[list[str]] = []
@@ -319,15 +320,18 @@ def build(
     sentences to leave out is not made again. An earlier source keeps a paragraph that two have.
     """
     out.mkdir(parents=True, exist_ok=True)
+    cache_folder = cache_folder or out / "cache"
     overlaps, report, seen = Overlaps(sets), read_report(out), set()
     for source in sources:
+        # What an earlier run wrote counts as seen, too.
         made_by = fingerprint(source, sets, have)
         text = out / f"{source.name}.txt"
         if report.get(source.name, {}).get("made_by") == made_by and text.is_file():
             seen |= set(map(key_of, lines_of(text)))
             print(f"{source.name}: there already")
             continue
-        cache_folder = cache_folder or out / "cache"
+
+        # The report is written after each source: it is what a later run trusts.
         found = from_folder(source, have) if have else from_git(source, cache_folder, host)
         counts = write_text(text, found, source.script, overlaps, seen)
         report[source.name] = {**asdict(source), **counts, "made_by": made_by}
@@ -437,6 +441,7 @@ def mix(out: Path, characters: int, kind: str, seed: int = 42) -> tuple[list[dic
     # A sentence that is held out may stand in another paragraph, too.
     kept_out = (sentences(row["text"]) for row in held_out(out))
     seen = {key_of(sentence) for parts in kept_out for sentence in parts}
+    # The smallest source first: what it cannot give is shared out among the larger ones.
     rows, given = [], {}
     for group, share in MIX.items():
         names = [name for name, counts in report.items() if counts["group"] == group]
@@ -522,20 +527,23 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
+    # Every command works on one folder.
     about = __doc__.partition("\n")[0]
     top = argparse.ArgumentParser(prog="python scripts/corpus.py", description=about)
     commands = top.add_subparsers(required=True, dest="command")
-    for name in COMMANDS:
-        one = commands.add_parser(name)
+    added = {name: commands.add_parser(name) for name in COMMANDS}
+    for one in added.values():
         one.add_argument("out", type=Path, help="the folder of the corpus")
-        if name == "build":
-            one.add_argument("--have", type=Path, help="take texts that are at hand from here")
-            one.add_argument("--cache", type=Path, help="for the repositories; else OUT/cache")
-            one.add_argument("--only", nargs="+", metavar="NAME", help="these sources alone")
-            one.add_argument("--host", default=HOST, help=f"instead of {HOST}")
-        if name in ("sentences", "paragraphs"):
-            one.add_argument("--characters", type=int, default=25_000_000)
-            one.add_argument("--seed", type=int, default=42)
+
+    # What decides the text, and what decides a mix of it.
+    building = added["build"].add_argument
+    building("--have", type=Path, help="take texts that are at hand from here")
+    building("--cache", type=Path, help="for the repositories; else OUT/cache")
+    building("--only", nargs="+", metavar="NAME", help="these sources alone")
+    building("--host", default=HOST, help=f"instead of {HOST}")
+    for name in ("sentences", "paragraphs"):
+        added[name].add_argument("--characters", type=int, default=25_000_000)
+        added[name].add_argument("--seed", type=int, default=42)
     return top
 
 
