@@ -144,13 +144,17 @@ def cut(text: str, nested: bool) -> list[str]:
     """Return a text cut after each end of a sentence; `nested`: inside quotes and brackets, too."""
     parts, start, depth = [], 0, 0
     for mark in MARKS.finditer(text):
-        opened, closed = (sum(c in kind for c in mark[0]) for kind in (OPENING, CLOSING))
-        depth = max(0, depth + opened - closed)
+        depth = max(0, depth + count_in(mark[0], OPENING) - count_in(mark[0], CLOSING))
         after = text[mark.end() : mark.end() + 1]
         if mark[0][0] in ENDING and (nested or not depth) and after not in GOES_ON:
             parts.append(text[start : mark.end()])
             start = mark.end()
     return parts + [text[start:]] if start < len(text) else parts
+
+
+def count_in(marks: str, kind: str) -> int:
+    """Return how many of some marks are of a kind."""
+    return sum(mark in kind for mark in marks)
 
 
 def pieces(text: str, longest: int = LONGEST) -> Iterator[str]:
