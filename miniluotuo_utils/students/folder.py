@@ -122,10 +122,12 @@ ids = tokenizer.apply_chat_template(messages, add_generation_prompt=True)
 WRAPPER = """## 怎样提问 · How it is asked
 
 用 Alpaca 的提示，训练时也是这样；它作为对话模板写在 `chat_template.jinja` 里。
-一行的输入放在消息的 `input` 里，得到的就是训练时的字节；只有 `content` 的消息按没有输入的格式提问。
+一行的输入放在消息的 `input` 里，得到的就是训练时的字节；只有 `content` 的消息按没有输入的格式提问，
+经过只转交 `role` 和 `content` 的服务器（如 llama.cpp 的）也是这样。
 *In Alpaca's wrapper, as in training; it stands in `chat_template.jinja` as a chat template.
 A row's input is the message's `input`, which gives the trained bytes;
-a message with `content` alone is asked in the form without input.*
+a message with `content` alone is asked in the form without input,
+and so is any message behind a server that hands on `role` and `content` only (llama.cpp's).*
 
 ```python
 messages = [{"role": "user", "content": "找出人物。", "input": "李白生于碎叶。"}]
