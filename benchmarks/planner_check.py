@@ -46,6 +46,19 @@ def gpt2(layers: int, width: int, heads: int, vocabulary: int) -> dict[str, Any]
 
 
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    "qwen3 5.3 M": (
+        "qwen3",
+        {
+            "num_hidden_layers": 5,
+            "hidden_size": 256,
+            "intermediate_size": 704,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "head_dim": 64,
+            "vocab_size": 6144,
+            "tie_word_embeddings": True,
+        },
+    ),
     "gpt2 4.5 M": ("gpt2", gpt2(layers=4, width=256, heads=4, vocabulary=4864)),
     "gpt2 29 M": ("gpt2", gpt2(layers=8, width=512, heads=8, vocabulary=8000)),
     "gpt2 102 M": ("gpt2", gpt2(layers=12, width=768, heads=12, vocabulary=21128)),
@@ -77,6 +90,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 DEPTH_AND_WIDTH = {
     "gpt2": ("n_layer", "n_embd"),
     "llama": ("num_hidden_layers", "hidden_size"),
+    "qwen3": ("num_hidden_layers", "hidden_size"),
     "t5": ("num_layers", "d_model"),
 }
 METHODS = ("full", "lora")

@@ -36,7 +36,7 @@ def bert_like(student: Student, seed: int) -> SimpleNamespace:
         pad_token_id=own.pad_token_id,
         num_attention_heads=own.num_attention_heads,
         intermediate_size=4 * own.hidden_size,
-        max_position_embeddings=own.n_positions,
+        max_position_embeddings=own.max_position_embeddings,
     )
     return SimpleNamespace(model=BertForMaskedLM(config), tokenizer=student.tokenizer)
 

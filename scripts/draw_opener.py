@@ -112,12 +112,13 @@ def main(target: Path) -> None:
     for y, (title, record) in zip((3, 2, 1), lines.items(), strict=True):
         draw_line(axes, y, title, record)
     counts = f"{right[0]} → {right[1]} / {len(gold)}"
+    size = student.parameters / 1e6
     axes.text(
         0,
         -0.3,
         f"测试集 test set：F1 {rates[0]:.2f} → {rates[1]:.2f} · 整句全对 wholly right {counts}\n"
-        "450 万参数，两类有标志的名字，2 核 CPU。 "
-        "4.5 M parameters, two types with surface cues, 2 CPU cores.",
+        f"{100 * size:.0f} 万参数，两类有标志的名字，2 核 CPU。 "
+        f"{size:.1f} M parameters, two types with surface cues, 2 CPU cores.",
         fontsize=9.5,
         color=GREY,
         va="center",

@@ -59,7 +59,8 @@ def test_a_model_is_asked_in_its_own_template(module, tmp_path):
     first = module.questions_of("NER", pretrained=str(tmp_path), dtype="float32")["test"][0]
     assert first["prompt"].startswith("<|user|>")
     assert first["prompt"].endswith("<|assistant|>")
-    plain = module.questions_of("NER", pretrained=str(EMBEDDED / "student"))["test"][0]
+    vocabularies.bytewise().save_pretrained(tmp_path / "plain")
+    plain = module.questions_of("NER", pretrained=str(tmp_path / "plain"))["test"][0]
     assert plain == module.questions_of("NER")["test"][0]
 
 
