@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from results import hardware
 
@@ -41,7 +42,11 @@ from miniluotuo_utils.ie import (
     train_tagger,
 )
 from miniluotuo_utils.runtime import chinese_font, commit, repository, runs_root
+from miniluotuo_utils.show.plots import COLOURS
 from miniluotuo_utils.students import Student, finetune, load_student
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 SPLITS = {"cluener": "dev", "resume": "test"}  # what is judged: CLUENER's test has no labels
 # Which of LAC's types a set's types are; what LAC does not know is left out of that comparison.
@@ -65,11 +70,13 @@ CALLED = {
     "before": "生成，训练前 generating, before",
     "generate": "生成，训练后 generating, after",
     "grammar": "生成，加语法 generating, grammar",
+    "published": "已发表的 BiLSTM-CRF, as published",
 }
 MOMENTS = (1, 2, 4, 7, 10, 15)  # minutes at which a training is judged on its way
 MINUTES = 20
 ANSWER = 256  # tokens: answers on Resume need up to 220
 GAIN = 0.003  # F1 on the tenth kept out; less of it ends the doubling of the tagger's epochs
+TICKS = (0.5, 1, 2, 5, 10, 20, 50, 100)  # core-minutes
 PUBLISHED = 0.675  # BiLSTM-CRF on CLUENER dev, github.com/hemingkx/CLUENER2020
 
 
@@ -327,7 +334,7 @@ def measure(arm: str, options: argparse.Namespace) -> None:
         "commit": commit(),
         "hardware": hardware() if options.device == "cpu" else options.device,
         "threads": threads(),
-        "student": options.student if arm in ("tagger", "before", "generate") else None,
+        "student": Path(options.student).name if arm in ("tagger", "before", "generate") else None,
         "seed": options.seed,
         "rows": rows,
         "curves": curves,
@@ -390,7 +397,7 @@ def sources(found: Sequence[Mapping]) -> str:
     told = {}
     for arm in found:
         where = (
-            f"{arm['date']}, commit {arm['commit']}, {arm['hardware']}, {arm['threads']} threads"
+            f"{arm['date']}, commit {arm['commit']}, {arm['hardware']}, threads: {arm['threads']}"
         )
         told.setdefault(where, []).append(arm["arm"])
     return "; ".join(f"{', '.join(arms)}: {where}" for where, arms in told.items())
@@ -411,7 +418,7 @@ def bought(found: Sequence[Mapping]) -> str:
         chinese.append(
             f"{name}：生成的 F1 比同样主干的标注器{more(own['f1'] - tag['f1'])}，"
             f"比 BiLSTM-CRF {more(own['f1'] - lstm['f1'])}，回答慢到 {slower:.0f} 分之一；"
-            f"加语法再{more(held['f1'] - own['f1'])}；没有训练过就有 {first['f1']:.3f}"
+            f"加语法后{more(held['f1'] - own['f1'])}；没有训练过就有 {first['f1']:.3f}"
         )
         english.append(
             f"on {name} generation scores {own['f1'] - tag['f1']:+.3f} F1 against the same body as "
@@ -442,35 +449,42 @@ def draw(found: Sequence[Mapping], target: Path) -> None:
     """Draw F1 against core-minutes, one panel a set; what is not trained is a level line."""
     import matplotlib.pyplot as plt
 
-    from miniluotuo_utils.show.plots import COLOURS
-
     chinese_font()
-    _, axes = plt.subplots(1, len(SPLITS), figsize=(11, 4), dpi=110, sharey=True)
-    colour = dict(zip(CALLED, COLOURS, strict=False))
+    figure, axes = plt.subplots(1, len(SPLITS), figsize=(11, 4.6), dpi=110, sharey=True)
     for panel, (name, split) in zip(axes, SPLITS.items(), strict=True):
+        panel.set_prop_cycle(color=COLOURS)
         for arm in found:
-            if curve := arm["curves"].get(name):
-                xs, ys = [point[0] for point in curve], [point[2] for point in curve]
-                label = CALLED[arm["arm"]]
-                panel.plot(xs, ys, marker="o", ms=3, color=colour[arm["arm"]], label=label)
-            for own in arm["rows"]:
-                level = own["set"] == name and not arm["curves"] and own.get("f1")
-                if level:
-                    panel.axhline(
-                        level, ls="--", color=colour[arm["arm"]], label=CALLED[arm["arm"]]
-                    )
-        if name == "cluener":
-            published = f"已发表的 BiLSTM-CRF as published {PUBLISHED}"
-            panel.axhline(PUBLISHED, ls=":", color="#555555", label=published)
+            draw_arm(panel, arm, name)
+        panel.set_xscale("log")
+        panel.set_xticks(TICKS, [f"{tick:g}" for tick in TICKS])
         panel.set(title=f"{name} {split}", xlabel="训练的核分钟 core-minutes of training")
-        panel.set(xscale="symlog", ylim=(0, 1))
+        panel.set(xlim=(TICKS[0], TICKS[-1]), ylim=(0, 1))
         panel.spines[["top", "right"]].set_visible(False)
-        panel.legend(fontsize=7, loc="lower right")
+    axes[0].axhline(PUBLISHED, ls=":", color="#555555", label=CALLED["published"])
     axes[0].set_ylabel("F1（span，micro）")
-    plt.tight_layout()
+
+    # Below both panels: no curve is hidden.
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="lower center", ncols=4, fontsize=8, frameon=False)
+    figure.tight_layout(rect=(0, 0.1, 1, 1))
     target.parent.mkdir(parents=True, exist_ok=True)
-    plt.savefig(target)
+    figure.savefig(target)
     plt.close("all")
+
+
+def draw_arm(panel: Axes, arm: Mapping, name: str) -> None:
+    """Draw an arm's curve, or its levels where nothing was trained; a grammar is one star."""
+    colour = COLOURS[ORDER.index(arm["arm"])]
+    curve = arm["curves"].get(name, [])
+    if curve:
+        xs, ys = [point[0] for point in curve], [point[2] for point in curve]
+        panel.plot(xs, ys, marker="o", ms=3, color=colour, label=CALLED[arm["arm"]])
+    for row in arm["rows"]:
+        label, there = CALLED[row["system"]], row["set"] == name and "f1" in row
+        if there and row["system"] == "grammar":
+            panel.plot(row["core_minutes"], row["f1"], "*", ms=9, color=colour, label=label)
+        elif there and not curve:
+            panel.axhline(row["f1"], ls="--", color=colour, label=label)
 
 
 def parser() -> argparse.ArgumentParser:
