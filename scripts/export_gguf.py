@@ -74,7 +74,7 @@ def scores_of(vocabulary: list[str], merges: list) -> list[float]:
     order: dict[str, int] = {}
     for left, right in merges:
         order.setdefault(left + right, len(order))
-    return [-float(order[token]) if token in order else UNMERGED for token in vocabulary]
+    return [float(-order[token]) if token in order else UNMERGED for token in vocabulary]
 
 
 def add_tokenizer(writer, tokenizer: PreTrainedTokenizerFast) -> None:

@@ -79,6 +79,7 @@ def export(student: Path) -> Path:
         input_names=[*names, *cache_names("past_key_values", layers)],
         output_names=["logits", *cache_names("present", layers)],
         external_data=False,
+        verbose=False,
     )
     path = student / "onnx" / "model.onnx"
     with written_whole(path) as partial:
