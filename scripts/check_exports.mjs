@@ -19,7 +19,8 @@ const tokenizer = await AutoTokenizer.from_pretrained(name);
 const ids = question.texts.map((text) => tokenizer.encode(text, plain));
 // It refuses to decode nothing.
 const decoded = ids.map((row) => (row.length ? tokenizer.decode(row) : ""));
-const asked = { tokenize: false, add_generation_prompt: true };
+// It reads no chat_template.jinja by itself.
+const asked = { chat_template: question.template, tokenize: false, add_generation_prompt: true };
 const prompts = question.messages.map((talk) => tokenizer.apply_chat_template(talk, asked));
 
 const settings = { dtype: "fp32", device: "cpu", session_options: { intraOpNumThreads: 1 } };

@@ -306,6 +306,7 @@ def check_js(student: Path, told: Expected, modules: Path) -> Iterator[tuple[boo
         "texts": told.texts,
         "messages": told.messages,
         "prompts": told.prompts,
+        "template": AutoTokenizer.from_pretrained(student).chat_template,
         "tokens": told.most,
     }
     program = Path(__file__).with_name("check_exports.mjs")
