@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from pretraining_rows import SETTLED, SHARES, WITHOUT_LABELS, Dialogue, Material
+from pretraining_rows import SETTLED, SHARES, WITHOUT_LABELS, Dialogue, Material, labels_of
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, IterableDataset
 from transformers import AutoTokenizer, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
@@ -284,7 +284,7 @@ class Run:
         """
         self.model.eval()
         lines = self.options.labels.read_text(encoding="utf-8").splitlines()[-KEPT_OUT:]
-        rows = [json.loads(line)[1:] for line in lines]
+        rows = [labels_of(line) for line in lines]
         some = [text for text, _ in rows if 30 <= len(text) <= 45][:60]
         told = self.answers([f"重复下面的话。\n{text}" for text in some], 64)
         repeated = sum(map(str.__eq__, told, some)) / len(some)

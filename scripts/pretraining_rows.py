@@ -31,7 +31,7 @@ from miniluotuo_utils.ie.templates import schema_text, templates_of
 from miniluotuo_utils.prompts import joined
 
 Dialogue = list[list[str]]
-NAMED = '"]]]'  # how a line ends whose sentence holds a name
+NAMELESS = '"entities": []}'  # how a record's line ends whose sentence names nobody
 
 # Share of the rows at the start of a training, and from `SETTLED` tokens on. Copying comes first
 # and extraction with it: where long text makes most of the loss, a small model learns no copying.
@@ -58,11 +58,21 @@ FOLLOW_UPS = (
 SHORT = ("抽取{schema}。", "找出句子里的{schema}。用JSON回答。", "下面的文字里有哪些{schema}？")
 
 
+def labels_of(line: str) -> tuple[str, list[Span]]:
+    """Return the sentence of a record's line and the teacher's spans.
+
+    >>> labels_of('{"sentence": "鲁迅", "entities": [{"type": "人物", "pos": [0, 2]}]}')
+    ('鲁迅', [Span(start=0, end=2, kind='人物')])
+    """
+    record = json.loads(line)
+    return record["sentence"], [Span(*e["pos"], e["type"]) for e in record["entities"]]
+
+
 class Material:
     """Rows from labelled sentences, paragraphs and instructions, drawn by one seed.
 
-    `labelled` is a file of `[source, sentence, [[start, end, type], ...]]`, one a line;
-    `paragraphs` of rows with `text`; `instructions` are instruction rows.
+    `labelled` is a file of IE records that `annotate` wrote; `paragraphs` of rows with `text`;
+    `instructions` are instruction rows.
     """
 
     def __init__(
@@ -71,7 +81,8 @@ class Material:
         self.rng = random.Random(seed)
         lines = labelled.read_text(encoding="utf-8").splitlines()
         # Most sentences of a novel name nobody: a few of them are enough.
-        self.labelled = [line for line in lines if NAMED in line or self.rng.random() < 0.1]
+        draw = self.rng.random
+        self.labelled = [x for x in lines if not x.endswith(NAMELESS) or draw() < 0.1]
         self.paragraphs = [row["text"] for row in read_jsonl(paragraphs)]
         self.own = list(instructions)
         # Sentences with relations or events are rare: those that were met are kept for later.
@@ -90,16 +101,19 @@ class Material:
 
     def sentence(self) -> str:
         """Return a sentence of the corpus."""
-        return json.loads(self.rng.choice(self.labelled))[1]
+        return labels_of(self.rng.choice(self.labelled))[0]
 
-    def labelled_text(self, most: int = 3) -> tuple[str, list[Span]]:
-        """Return one to `most` sentences as one text, with all spans."""
+    def labelled_text(self) -> tuple[str, list[Span]]:
+        """Return one to three sentences as one text, with all spans.
+
+        Of two sentences the one with more names is taken: the rest of a row costs the same.
+        """
         text, spans = "", []
-        for _ in range(self.rng.choice([1, 1, 1, *range(1, most + 1)])):
-            _, sentence, labels = json.loads(self.rng.choice(self.labelled))
-            found = [Span(start, end, kind) for start, end, kind in labels]
+        for _ in range(self.rng.choice([1, 1, 2, 2, 3])):
+            line = max(self.rng.choices(self.labelled, k=2), key=lambda one: one.count('"pos"'))
+            sentence, labels = labels_of(line)
             shift = len(text)
-            spans += [Span(s.start + shift, s.end + shift, s.kind) for s in named(sentence, found)]
+            spans += [Span(s.start + shift, s.end + shift, s.kind) for s in named(sentence, labels)]
             text += sentence
         return text, spans
 
@@ -119,7 +133,7 @@ class Material:
         """Return questions for named spans: some types that are there, some that are not."""
         draw, (text, spans) = self.rng, self.labelled_text()
         dialogue: Dialogue = []
-        for turn in range(draw.choice([1, 1, 2, 3])):
+        for turn in range(draw.choice([1, 2, 2, 3, 4])):
             present = list(dict.fromkeys(span.kind for span in spans))
             kinds = self.asked(present)
             names = {kind: self.called(NAMES[kind], kind) for kind in kinds}
@@ -159,7 +173,7 @@ class Material:
 
     def question(self, task: str, schema: str, short: Sequence[str]) -> str:
         """Return an instruction: one of the package's templates, or a short one."""
-        if self.rng.random() < 0.25:
+        if self.rng.random() < 0.35:
             return self.rng.choice(short).format(schema=schema)
         template = self.rng.choice(templates_of(task))
         return template.replace("{schema}", schema).replace("{notes}", "")
@@ -168,8 +182,8 @@ class Material:
         """Return a sentence in which `find` finds something: a new one, or one met before."""
         draw, met = self.rng, self.met[kind]
         for _ in range(6):
-            _, sentence, labels = json.loads(draw.choice(self.labelled))
-            spans = named(sentence, [Span(*label) for label in labels])
+            sentence, labels = labels_of(draw.choice(self.labelled))
+            spans = named(sentence, labels)
             if there := list(find(sentence, spans)):
                 met.append((sentence, spans, there))
                 return met[-1]

@@ -27,6 +27,12 @@ SENTENCES = [
 ]
 
 
+def record_of(sentence, labels):
+    """Return a record as the annotator writes it."""
+    entities = [{"name": sentence[a:b], "type": kind, "pos": [a, b]} for a, b, kind in labels]
+    return {"sentence": sentence, "source": "", "annotation": "silver", "entities": entities}
+
+
 @pytest.fixture(scope="module")
 def tokenizer():
     """A tokenizer of the base's form: characters, one merge, bytes."""
@@ -49,8 +55,7 @@ def tokenizer():
 def material(tmp_path_factory):
     """Rows from a handful of sentences."""
     folder = tmp_path_factory.mktemp("material")
-    lines = [json.dumps(["ours", *row], ensure_ascii=False) + "\n" for row in SENTENCES]
-    (folder / "labels.jsonl").write_text("".join(lines), encoding="utf-8")
+    write_jsonl(folder / "labels.jsonl", [record_of(*row) for row in SENTENCES])
     write_jsonl(folder / "paragraphs.jsonl", [{"text": text} for text, _ in SENTENCES])
     own = [{"instruction": "骆驼吃什么？", "input": "", "output": "骆驼吃草。"}]
     return Material(folder / "labels.jsonl", folder / "paragraphs.jsonl", own, seed=3)
@@ -177,15 +182,10 @@ def test_pieces_without_merges_give_the_same_tokens():
 
 def test_a_training_goes_on_from_its_state(tokenizer, tmp_path):
     """A killed training that begins anew pays for everything twice."""
-    rows = [
-        ["ours", f"{number}号的{text * 3}"[:40], []]
-        for number in range(120)
-        for text, _ in SENTENCES
-    ]
-    write_jsonl(tmp_path / "paragraphs.jsonl", [{"text": row[1]} for row in rows])
-    write_jsonl(tmp_path / "heldout.jsonl", [{"text": row[1]} for row in rows[:3]])
-    lines = [json.dumps([*row[:2], [[0, 2, "数量"]]], ensure_ascii=False) + "\n" for row in rows]
-    (tmp_path / "labels.jsonl").write_text("".join(lines), encoding="utf-8")
+    texts = [f"{number}号的{text * 3}"[:40] for number in range(120) for text, _ in SENTENCES]
+    write_jsonl(tmp_path / "paragraphs.jsonl", [{"text": text} for text in texts])
+    write_jsonl(tmp_path / "heldout.jsonl", [{"text": text} for text in texts[:3]])
+    write_jsonl(tmp_path / "labels.jsonl", [record_of(text, [[0, 2, "数量"]]) for text in texts])
     tokenizer.save_pretrained(tmp_path / "tokenizer")
     files = [tmp_path / name for name in ("labels.jsonl", "paragraphs.jsonl", "tokenizer", "out")]
     shape = "--minutes 0.02 --layers 1 --width 16 --heads 1 --key-heads 1 --head-size 16 --inner 16"
