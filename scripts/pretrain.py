@@ -32,7 +32,7 @@ from miniluotuo_utils.tokens import IGNORED
 
 LAYERS, WIDTH, HEADS, KEY_HEADS, INNER = 5, 256, 4, 2, 704
 CONTEXT = 1024
-BATCH = 6144  # tokens of a step, padding included
+BATCH = 4096  # tokens of a step, padding included
 LONGEST = 512  # tokens of a row
 MUON, ADAM = 0.02, 4e-3  # peak learning rates: matrices inside the layers; embedding and norms
 WARM_UP = 100  # steps
