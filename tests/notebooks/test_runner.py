@@ -165,9 +165,9 @@ def test_every_public_name_is_used_by_a_notebook_or_the_command_line():
         for c in nbformat.read(p, as_version=4).cells
         if c.cell_type == "code"
     ]
-    text = "\n".join(sources) + (ROOT / "miniluotuo_utils" / "__main__.py").read_text(
-        encoding="utf-8"
-    )
+    package = ROOT / "miniluotuo_utils"
+    commands = [package / "__main__.py", *sorted((package / "jobs").glob("*.py"))]
+    text = "\n".join([*sources, *(path.read_text(encoding="utf-8") for path in commands)])
     for module in ("", ".data", ".teacher", ".students", ".ie"):
         for name in importlib.import_module(f"miniluotuo_utils{module}").__all__:
             assert re.search(rf"\b{name}\b", text) or name in ANNOTATIONS, (
