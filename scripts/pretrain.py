@@ -47,7 +47,7 @@ class Batches(IterableDataset):
     """Batches without end, of rows of about one length; made in a process of their own.
 
     Rows of one length need no mask: the attention is causal, and padding stands behind the rows.
-    Measured against packed rows with a mask, see `benchmarks/README.md`.
+    Packed rows with a mask take a quarter longer (`benchmarks/row_shapes.py`).
     """
 
     def __init__(self, options: argparse.Namespace, progress: torch.Tensor, seed: int) -> None:
