@@ -311,10 +311,13 @@ def check_js(student: Path, told: Expected, modules: Path) -> Iterator[tuple[boo
     }
     program = Path(__file__).with_name("check_exports.mjs")
     command = ["node", str(program), str(modules.resolve())]
-    done = subprocess.run(command, input=json.dumps(question), capture_output=True, text=True)
+    done = subprocess.run(
+        command, input=json.dumps(question), capture_output=True, encoding="utf-8"
+    )
     if done.returncode:
         raise DataError(f"{' '.join(command)} failed:\n{done.stderr[-1500:]}")
-    found = json.loads(done.stdout.splitlines()[-1])
+    # JSON keeps U+2028 and U+0085 as they are, where `splitlines` would cut it.
+    found = json.loads(done.stdout.strip("\n").rpartition("\n")[2])
     yield compared("ids", found["ids"], told.ids)
     # It loses U+FEFF where that is written in bytes: its decoder takes it for a byte order mark.
     texts = [text.replace("\ufeff", "") for text in told.texts]
