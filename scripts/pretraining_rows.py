@@ -40,14 +40,15 @@ SHARES = {
     "entities": (0.45, 0.45),
     "relations": (0.05, 0.12),
     "events": (0.04, 0.10),
-    "text": (0.04, 0.19),
-    "instructions": (0.02, 0.06),
+    "text": (0.04, 0.23),
+    "instructions": (0.02, 0.02),
 }
 WITHOUT_LABELS = {
     "copying": (0.80, 0.30),
     "text": (0.20, 0.70),
 }  # the branch that no teacher taught
 SETTLED = 5_000_000
+MET = 5_000  # sentences with relations, and with events, that are kept to be asked about again
 LONGEST_TEXT = 160  # characters of a paragraph
 FOLLOW_UPS = (
     "其中的{schema}有哪些？用JSON回答。",
@@ -185,6 +186,8 @@ class Material:
             sentence, labels = labels_of(draw.choice(self.labelled))
             spans = named(sentence, labels)
             if there := list(find(sentence, spans)):
+                if len(met) == MET:
+                    del met[draw.randrange(MET)]
                 met.append((sentence, spans, there))
                 return met[-1]
         return draw.choice(met) if met else None
