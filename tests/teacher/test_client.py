@@ -373,10 +373,15 @@ def test_the_stop_button_stops_paying(httpserver):
     async def cell():
         ask(teacher_at(httpserver, concurrency=2), map(str, range(1000)))
 
-    # Not asyncio.run, which handles an interrupt itself: Jupyter's loop does not.
+    # Not asyncio.run, which handles an interrupt itself: Jupyter's loop does not. Where the tests
+    # run in the background of a shell, interrupts are ignored unless one asks for them.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     loop = asyncio.new_event_loop()
-    with pytest.raises(KeyboardInterrupt):
-        loop.run_until_complete(cell())
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_until_complete(cell())
+    finally:
+        signal.signal(signal.SIGINT, before)
     loop.close()
     assert 10 <= len(asked) < 1000
     at_the_stop = len(asked)
