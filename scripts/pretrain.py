@@ -207,20 +207,20 @@ class Run:
             torch.save(state, path)
         half = {name: w.to(torch.bfloat16) for name, w in self.model.state_dict().items()}
         half.pop("lm_head.weight")  # the embedding once more
-        self.model.save_pretrained(self.out / "student", state_dict=half)
-        self.tokenizer.save_pretrained(self.out / "student")
+        with written_whole(self.out / "student") as folder:
+            self.model.save_pretrained(folder, state_dict=half)
+            self.tokenizer.save_pretrained(folder)
 
     def train(self) -> None:
         """Train for the minutes asked for; log, evaluate and save on the way."""
         batches = Batches(self.options, self.progress, SEED + self.step)
         loader = iter(DataLoader(batches, batch_size=None, num_workers=1, prefetch_factor=16))
-        peaks = [MUON, ADAM]
         start = last = saved = time.time()
         losses: list[float] = []
         away = 0.0  # seconds of evaluations
         while (part := (time.time() - start - away) / 60 / self.options.minutes) < 1:
             rate = factor(self.step, part, self.options.decay)
-            for (group, _), peak in zip(self.groups(), peaks, strict=True):
+            for group, peak in self.groups():
                 group["lr"] = peak * rate
             losses.append(self.one_step(*next(loader)))
             if self.step % 50 == 0:
@@ -231,10 +231,12 @@ class Run:
                 losses.clear()
             if time.time() - saved > 60 * self.options.every:
                 began = time.time()
+                self.seconds += began - last
                 self.save()
                 self.note(self.evaluate())
                 saved = last = time.time()
                 away += saved - began
+        self.seconds += time.time() - last
         self.save()
         self.note(self.evaluate())
 

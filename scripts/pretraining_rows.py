@@ -2,7 +2,7 @@
 
 In: sentences with the teacher's labels, paragraphs, the project's own instructions. Out: dialogues,
 `[[question, answer], ...]`; bare text has the question "". Which kinds there are, and how many of
-each at the start and later, stands in `SHARES`; why, in `embedded/student/README.md`.
+each at the start and later, stands in `SHARES`.
 """
 
 from __future__ import annotations
