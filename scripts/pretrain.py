@@ -26,9 +26,11 @@ from torch.utils.data import DataLoader, IterableDataset
 from transformers import AutoTokenizer, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from miniluotuo_utils.files import json_line, read_jsonl, written_whole
+from miniluotuo_utils.generation import generate
 from miniluotuo_utils.prompts import SHORT_TOKENS
 from miniluotuo_utils.runtime import EMBEDDED
-from miniluotuo_utils.tokens import IGNORED
+from miniluotuo_utils.students import Student
+from miniluotuo_utils.tokens import IGNORED, prompts_of
 
 LAYERS, WIDTH, HEADS, KEY_HEADS, INNER = 5, 256, 4, 2, 704
 CONTEXT = 1024
@@ -322,24 +324,10 @@ class Run:
 
     def answers(self, questions: list[str], most: int) -> list[str]:
         """Return greedy answers of at most `most` tokens, in order."""
-        self.tokenizer.padding_side = "left"
-        told = [""] * len(questions)
-        order = sorted(range(len(questions)), key=lambda i: len(questions[i]))
-        for at in range(0, len(order), 40):
-            chosen = order[at : at + 40]
-            texts = [f"<|user|>{questions[i]}<|assistant|>" for i in chosen]
-            batch = self.tokenizer(
-                texts, return_tensors="pt", padding=True, add_special_tokens=False
-            )
-            ids, mask = (batch[name].to(self.device) for name in ("input_ids", "attention_mask"))
-            with torch.autocast(self.device, torch.bfloat16):
-                out = self.model.generate(
-                    input_ids=ids, attention_mask=mask, max_new_tokens=most, do_sample=False
-                )
-            out = self.tokenizer.batch_decode(out[:, ids.shape[1] :], skip_special_tokens=True)
-            for number, text in zip(chosen, out, strict=True):
-                told[number] = text
-        return told
+        student = Student("pretraining", self.model, self.tokenizer)
+        asked = prompts_of(student, [{"instruction": text, "input": ""} for text in questions])
+        with torch.autocast(self.device, torch.bfloat16):
+            return generate(student, asked, max_new_tokens=most, batch_size=40)
 
 
 def pairs_in(answer: str) -> set[tuple[str, str]]:
