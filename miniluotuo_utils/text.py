@@ -1,4 +1,4 @@
-"""Compare texts and judge them: folding, near-duplicates, refusals; and draw Markdown tables.
+"""Compare texts and judge them: folding, near-duplicates, refusals, thoughts; Markdown tables.
 
 In: texts. Out: verdicts and numbers. Ground floor, shown in notebooks 01 and 02.
 """
@@ -306,6 +306,167 @@ def names_itself(answer: str) -> bool:
     False
     """
     return bool(SELF.search(answer))
+
+
+# ---- thoughts
+
+# How models mark what they think before they answer: opening and closing marks, and whose they are.
+NAMED = r"(?:seed:)?think(?:ing)?|thoughts?|reason(?:ing)?|思考(?:过程)?|推理(?:过程)?"
+THOUGHTS = (
+    # DeepSeek-R1, Qwen3, GLM, MiniMax; <thought> of EXAONE Deep and Gemini; Seed-OSS
+    (rf"[<＜]\s*(?:{NAMED})(?:\s[^<>]{{0,80}})?[>＞]", rf"[<＜]\s*[/／]\s*(?:{NAMED})\s*[>＞]"),
+    ("◁think▷", "◁/think▷"),  # Kimi-VL
+    (r"(?-i:\[THINK\])", r"(?-i:\[/THINK\])"),  # Magistral
+    (r"<\|begin_of_thought\|>", r"<\|end_of_thought\|>"),  # Sky-T1, OpenThinker
+    (r"<\|START_THINKING\|>", r"<\|END_THINKING\|>"),  # Command A
+    (r"<\|inner_prefix\|>", r"<\|inner_suffix\|>"),  # Apertus
+    (r"<\|channel>thought\b", r"<channel\|>"),  # Gemma 4
+    (r"<unused94>(?:thought)?", "<unused95>"),  # MedGemma
+    # One of these means something only with the other.
+    (r"\A\s*<details\s[^<>]*reasoning[^<>]*>", "</details>"),  # Open WebUI
+    (r"\A\s*Here is my thought process:(?=(?s:.)*?\nHere is my r)", r"\nHere is my response:"),
+    (r"\A\s*## Thinking\n(?=(?s:.)*?\n## Final R)", r"\n## Final Response\n"),
+)
+OPENS = re.compile("|".join(opening for opening, _ in THOUGHTS), re.IGNORECASE)
+CLOSES = re.compile("|".join(closing for _, closing in THOUGHTS[:-3]), re.IGNORECASE)
+ANY_CLOSES = re.compile("|".join(closing for _, closing in THOUGHTS), re.IGNORECASE)
+MARK = re.compile(f"{OPENS.pattern}|{CLOSES.pattern}", re.IGNORECASE)
+# In an answer about such marks they stand as code or in quotes.
+CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
+QUOTED = re.compile(rf"[“\"'‘「『](?:{OPENS.pattern}|{CLOSES.pattern})[”\"'’」』]", re.IGNORECASE)
+SHORTEST = 8  # characters: 用 <think> 和 </think> 标出思考 holds no thought
+
+# gpt-oss writes in channels. Where a server has dropped the marks, only their words are left.
+CHANNEL = re.compile(
+    r"(?:<\|start\|>)?(?:assistant)?<\|channel\|>\s*(\w*)[^<]*(?:<\|constrain\|>[^<]*)?"
+    r"(?:<\|message\|>(.*?)(?=<\|(?:end|return|call|start|channel)\|>|\Z)|\Z)",
+    re.DOTALL,
+)
+CONTROL = re.compile(r"<\|(?:start\|>(?:assistant)?|end\|>|return\|>|call\|>)")
+UNMARKED = re.compile(r"(?:\A|(?<=\S)|(?<=\n))assistantfinal(?: ?json(?=\s*[{\[]))?")
+UNMARKED_BEGIN = re.compile(r"\Aanalysis(?=(?:We|The|User|I|Need|Let|This|Just|Okay)\b)")
+
+# What some wrap the answer in behind their thoughts, and half a mark at the end of a stream.
+WRAPPED = re.compile(
+    r"\A\s*(?:<(answer|response|output|final)>(.*?)(?:</\1>|\Z)"
+    r"|<\|(?:begin_of_solution|START_RESPONSE)\|>(.*?)(?:<\|(?:end_of_solution|END_RESPONSE)\|>|\Z))",
+    re.DOTALL | re.IGNORECASE,
+)
+HALF = re.compile(r"(?:<\|start\|>[a-z]*|[<＜◁][^>＞▷\n]{0,24}|\[/?[A-Z]{0,5})\Z")
+
+
+def split_thoughts(text: str, whole: bool = True) -> tuple[str, str]:
+    """Return what a model thought and what it answered: (thoughts, answer). Never raises.
+
+    Knows the marks of `THOUGHTS` and gpt-oss's channels. Thoughts that never close reach to the
+    end, and all that stands before a closing mark alone is thoughts: DeepSeek-R1's template has the
+    opening one in the prompt. Marks in code or quotes belong to the answer, which stays as it is
+    where there are no thoughts. For a text that still grows, `whole=False` keeps half a mark at the
+    end back.
+
+    >>> split_thoughts("<think>\\n东湖在哪？\\n</think>\\n\\n在武汉。")
+    ('东湖在哪？', '在武汉。')
+    >>> split_thoughts("东湖在武汉吧。</think>武汉。"), split_thoughts("<think>好，我先想")
+    (('东湖在武汉吧。', '武汉。'), ('好，我先想', ''))
+    >>> split_thoughts("<|channel|>analysis<|message|>想<|end|><|channel|>final<|message|>答")
+    ('想', '答')
+    >>> split_thoughts("把思考写在 `<think>` 里。")
+    ('', '把思考写在 `<think>` 里。')
+    """
+    text = text if whole else HALF.sub("", text)
+    thoughts, answer = by_channel(text)
+    inner, answer = by_marks(answer)
+    thoughts = [thought.strip() for thought in thoughts + inner if thought.strip()]
+    if answer == text:
+        return "", text
+    found = WRAPPED.match(answer) if thoughts else None
+    if found and not answer[found.end() :].strip():
+        answer = found[2] or found[3] or ""
+    return "\n".join(thoughts), answer.lstrip()
+
+
+def by_marks(text: str) -> tuple[list[str], str]:
+    """Return the thoughts between marks, and the rest; see `split_thoughts`."""
+    thoughts, answer, done, at = [], "", 0, 0
+    last = max((found.start() for found in ANY_CLOSES.finditer(text)), default=-1)
+    while mark := next_mark(text, at):
+        at = mark.end()
+        if CLOSES.fullmatch(mark[0]):
+            before = answer + text[done : mark.start()]
+            # A second closing mark behind the answer closes nothing.
+            if thoughts and before.strip() and not text[at:].strip():
+                return thoughts, before
+            thoughts, answer, done = [*thoughts, before], "", at
+            continue
+
+        # In the middle of a line only a pair that holds something is no mere mention.
+        closing = closing_of(mark, text) if at <= last else None
+        body = text[at : closing.start() if closing else len(text)]
+        line = (answer + text[done : mark.start()]).rpartition("\n")[2]
+        if line.strip() and (closing is None or len(body.strip()) < SHORTEST):
+            at = closing.end() if closing else at
+            continue
+        thoughts.append(body)
+        answer += text[done : mark.start()]
+        done = at = closing.end() if closing else len(text)
+    return thoughts, answer + text[done:]
+
+
+def next_mark(text: str, at: int) -> re.Match | None:
+    """Return the next mark from a place on that stands neither in code nor in quotes."""
+    while mark := MARK.search(text, at):
+        quoted = QUOTED.match(text, max(mark.start() - 1, 0))
+        end = quoted.end() if quoted else end_of_code(text, at, mark.start())
+        if end is None:
+            return mark
+        at = end
+    return None
+
+
+def end_of_code(text: str, at: int, place: int) -> int | None:
+    """Return where the code round a place ends, looking from `at` on; None where none is."""
+    # Nearly every mark stands outside of code: no search to the end of the text for it.
+    for code in CODE.finditer(text, at) if "`" in text[at:place] else ():
+        if code.start() > place:
+            return None
+        # A fence that was left open in the thoughts ends in the answer only: it guards nothing.
+        broken = code[0].startswith("```") and CLOSES.search(code[0]) and not OPENS.search(code[0])
+        if code.end() > place and not broken:
+            return code.end()
+    return None
+
+
+def closing_of(mark: re.Match, text: str) -> re.Match | None:
+    """Return the closing of an opening mark: of its own kind, else any."""
+    kinds = (c for o, c in THOUGHTS if re.compile(o, re.IGNORECASE).match(text, mark.start()))
+    own = re.compile(next(kinds), re.IGNORECASE)
+    # One that the thoughts only mention, as code, counts where there is no other.
+    free = (m for m in own.finditer(text, mark.end()) if not in_code(text, mark.end(), m.start()))
+    return next(free, None) or own.search(text, mark.end()) or CLOSES.search(text, mark.end())
+
+
+def in_code(text: str, at: int, place: int) -> bool:
+    """Return whether a place stands in code, looking from `at` on."""
+    return end_of_code(text, at, place) is not None
+
+
+def by_channel(text: str) -> tuple[list[str], str]:
+    """Return what stands in gpt-oss's channels but the final one, and the rest."""
+    start = text.lstrip()
+    if CHANNEL.match(start) or re.search(r"<\|end\|>\s*<\|start\|>assistant<\|channel\|>", text):
+        pieces, answers, at = [], [], 0
+        for found in CHANNEL.finditer(text):
+            outside = CONTROL.sub("", text[at : found.start()])
+            # What stands before the first channel was begun by the prompt.
+            (answers if at else pieces).append(outside)
+            (answers if found[1].lower() == "final" else pieces).append(found[2] or "")
+            at = found.end()
+        return pieces, "".join(answers) + CONTROL.sub("", text[at:])
+    finals = list(UNMARKED.finditer(text))
+    if finals:
+        return [text[: finals[-1].start()].removeprefix("analysis")], text[finals[-1].end() :]
+    begun = UNMARKED_BEGIN.match(text)
+    return ([text[begun.end() :]], "") if begun else ([], text)
 
 
 # ---- tables
