@@ -37,11 +37,11 @@ NAMELESS = '"entities": []}'  # how a record's line ends whose sentence names no
 # and extraction with it: where long text makes most of the loss, a small model learns no copying.
 SHARES = {
     "copying": (0.40, 0.08),
-    "entities": (0.45, 0.45),
-    "relations": (0.05, 0.12),
-    "events": (0.04, 0.10),
-    "text": (0.04, 0.23),
-    "instructions": (0.02, 0.02),
+    "entities": (0.45, 0.56),
+    "relations": (0.05, 0.10),
+    "events": (0.04, 0.08),
+    "text": (0.04, 0.17),
+    "instructions": (0.02, 0.01),
 }
 WITHOUT_LABELS = {
     "copying": (0.80, 0.30),
@@ -107,12 +107,13 @@ class Material:
     def labelled_text(self) -> tuple[str, list[Span]]:
         """Return one to three sentences as one text, with all spans.
 
-        Of two sentences the one with more names is taken: the rest of a row costs the same.
+        In half of the draws the one with more names of two sentences is taken: the rest of a row
+        costs the same.
         """
         text, spans = "", []
-        for _ in range(self.rng.choice([1, 1, 2, 2, 3])):
-            line = max(self.rng.choices(self.labelled, k=2), key=lambda one: one.count('"pos"'))
-            sentence, labels = labels_of(line)
+        for _ in range(self.rng.choice([1, 1, 1, 2, 2, 3])):
+            drawn = self.rng.choices(self.labelled, k=self.rng.choice([1, 2]))
+            sentence, labels = labels_of(max(drawn, key=lambda line: line.count('"pos"')))
             shift = len(text)
             spans += [Span(s.start + shift, s.end + shift, s.kind) for s in named(sentence, labels)]
             text += sentence
@@ -131,40 +132,62 @@ class Material:
         return [[joined(question, text), answer]]
 
     def entities(self) -> Dialogue:
-        """Return questions for named spans: some types that are there, some that are not."""
+        """Return questions about one text: for the names of some types, for the type of a name."""
         draw, (text, spans) = self.rng, self.labelled_text()
-        dialogue: Dialogue = []
-        for turn in range(draw.choice([1, 2, 2, 3, 4])):
-            present = list(dict.fromkeys(span.kind for span in spans))
-            kinds = self.asked(present)
-            names = {kind: self.called(NAMES[kind], kind) for kind in kinds}
-            answer: dict[str, list[str]] = {}
-            for kind in kinds:
-                found = [text[s.start : s.end] for s in spans if s.kind == kind]
-                if found:
-                    answer[names[kind]] = list(dict.fromkeys(found))
-            schema = schema_text(list(names.values()), "NER", list(names.values()))
-            if turn == 0:
-                question = joined(self.question("NER", schema, SHORT), text)
+        schema, answer = self.names(text, spans)
+        dialogue = [[joined(self.question("NER", schema, SHORT), text), answer]]
+        for _ in range(draw.choice([0, 1, 1, 2, 3])):
+            if spans and draw.random() < 0.5:
+                dialogue.append(self.type_of(text, draw.choice(spans)))
             else:
-                question = draw.choice(FOLLOW_UPS).format(schema=schema)
-            dialogue.append([question, dumped(answer)])
+                schema, answer = self.names(text, spans)
+                dialogue.append([draw.choice(FOLLOW_UPS).format(schema=schema), answer])
         return dialogue
 
+    def names(self, text: str, spans: list[Span]) -> tuple[str, str]:
+        """Return the types of a question as its template lists them, and the answer."""
+        kinds = self.asked(list(dict.fromkeys(span.kind for span in spans)))
+        names = {kind: self.called(NAMES[kind], kind) for kind in kinds}
+        answer: dict[str, list[str]] = {}
+        for kind in kinds:
+            found = [text[s.start : s.end] for s in spans if s.kind == kind]
+            if found:
+                answer[names[kind]] = list(dict.fromkeys(found))
+        listed = list(names.values())
+        return schema_text(listed, "NER", listed), dumped(answer)
+
+    def type_of(self, text: str, span: Span) -> list[str]:
+        """Return which of some types a name is of: what it takes to leave a type out."""
+        others = self.apart([span.kind, *self.rng.sample(list(NAMES), 4)])[1:]
+        told = self.called(NAMES[span.kind], span.kind)
+        listed = [self.called(NAMES[kind], kind) for kind in others]
+        if self.rng.random() < 0.2:
+            told = "都不是"
+        else:
+            listed.insert(self.rng.randrange(len(listed) + 1), told)
+        name = text[span.start : span.end]
+        return [f"“{name}”是哪一类：{'、'.join(listed)}？", told]
+
     def asked(self, present: list[str]) -> list[str]:
-        """Return the types of one question: most that are there, a few others, never a type beside
-        its coarser one."""
+        """Return the types of one question: all that are there or some, and others.
+
+        Many are not there: a base that always meets what it is asked for makes up the rest.
+        """
         draw = self.rng
-        some = draw.sample(present, min(len(present), draw.choice([0, 1, 1, 2, 2, 3, 4, 6, 9])))
+        some = (
+            present if draw.random() < 0.5 else draw.sample(present, draw.randint(0, len(present)))
+        )
         absent = [kind for kind in NAMES if kind not in present]
-        more = draw.choice([0, 1, 1, 2, 3, 4]) if some else 2
-        some += draw.sample(absent, min(len(absent), more))
-        draw.shuffle(some)
+        chosen = some[:9] + draw.sample(absent, draw.choice([0, 1, 2, 3, 5, 7]))
+        draw.shuffle(chosen)
+        return self.apart(chosen or draw.sample(absent, 2))[:10]
+
+    def apart(self, kinds: Sequence[str]) -> list[str]:
+        """Return types in order, without those that stand beside their coarser one, or again."""
         chosen: list[str] = []
-        for kind in some[:9]:
+        for kind in kinds:
             above = {COARSER.get(other, other) for other in chosen}
-            beside = COARSER.get(kind) in chosen or kind in above
-            if kind not in chosen and not beside:
+            if kind not in chosen and COARSER.get(kind) not in chosen and kind not in above:
                 chosen.append(kind)
         return chosen
 

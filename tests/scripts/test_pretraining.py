@@ -140,8 +140,27 @@ def test_a_type_is_never_asked_beside_its_coarser_one(material):
     """A company would be right as 公司 and wrong as 机构 in the same answer."""
     for _ in range(300):
         kinds = material.asked(list(NAMES)[:20])
-        assert 1 <= len(kinds) <= 9
+        assert 1 <= len(kinds) <= 10
         assert not {COARSER.get(kind) for kind in kinds} & set(kinds)
+
+
+def test_what_is_asked_is_often_absent(material):
+    """A base that always meets what it is asked for answers with names where there are none."""
+    present = list(NAMES)[:3]
+    asked = [kind for _ in range(300) for kind in material.asked(present)]
+    assert 0.4 < sum(kind not in present for kind in asked) / len(asked) < 0.8
+
+
+def test_the_type_of_a_name_is_one_of_those_listed(material):
+    """A right type that is not listed cannot be learned; one called absent must be so."""
+    text, span = "鲁迅", Span(0, 2, "人物")
+    absent = 0
+    for _ in range(200):
+        question, told = material.type_of(text, span)
+        listed = question.partition("：")[2].removesuffix("？").split("、")
+        absent += told == "都不是"
+        assert (set(NAMES["人物"]) & set(listed) or {"都不是"}) == {told}
+    assert 0 < absent < 100
 
 
 def test_shares_are_shares():
