@@ -92,9 +92,34 @@ ESCAPE = re.compile(r"\\u[dD]")
 
 
 def parsed(text: str) -> Any:
-    """Return the JSON value of a text; ValueError or RecursionError where it has none."""
-    value = json.loads(text)
+    """Return the JSON value of a text; ValueError or RecursionError where it has none.
+
+    A key that stands twice in one object and `NaN`, which `json` alone lets pass, are a DataError.
+
+    >>> parsed('{"output": "甲", "output": "乙"}')
+    Traceback (most recent call last):
+    miniluotuo_utils.files.DataError: the key 'output' stands twice in one object: keep one of them
+    """
+    value = STRICT.decode(text)
     return whole_characters(value) if ESCAPE.search(text) else value
+
+
+def once_each(pairs: list[tuple[str, Any]]) -> dict:
+    """Return the pairs of a JSON object as a dict; DataError for a key that stands twice."""
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise DataError(f"the key {twice!r} stands twice in one object: keep one of them")
+    return value
+
+
+def no_number(name: str) -> Any:
+    """Raise a DataError for `NaN` and `Infinity`, which Python writes and JSON does not have."""
+    raise DataError(f"found {name}, which is no JSON: write null, or leave the row out")
+
+
+STRICT = json.JSONDecoder(object_pairs_hook=once_each, parse_constant=no_number)
 
 
 def whole_characters(value: Any) -> Any:

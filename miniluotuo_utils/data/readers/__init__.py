@@ -5,13 +5,22 @@ is an error that names file, place and reason, or is collected beside the others
 Shown in notebook 01.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from miniluotuo_utils.data.readers import events, instructions, native, ner, relations
+from miniluotuo_utils.data.readers import (
+    annotated,
+    dialogues,
+    events,
+    instructions,
+    native,
+    ner,
+    relations,
+    tokens,
+)
 from miniluotuo_utils.files import DataError, reason
 from miniluotuo_utils.records import check_record, check_row
 from miniluotuo_utils.runtime import EMBEDDED
@@ -76,7 +85,31 @@ READERS: dict[str, Reader] = {
     "duee": records(events.duee),
     "duee_fin": records(events.duee),
     "iepile": records(events.iepile, events.iepile_rows),
+    # what people bring, which no card of the catalog has
+    "own_rows": rows(dialogues.asked_and_answered),
+    "prompt_response": rows(dialogues.asked_and_answered),
+    "question_answer": rows(dialogues.asked_and_answered),
+    "input_output": rows(dialogues.asked_and_answered),
+    "sharegpt": rows(dialogues.conversation),
+    "messages": rows(dialogues.conversation),
+    "conversation": rows(dialogues.conversation),
+    "doccano": records(annotated.doccano),
+    "label_studio": records(annotated.label_studio),
+    "label_studio_min": records(annotated.label_studio_min),
+    "spans": records(annotated.spans),
+    "spacy_pair": records(annotated.spacy_pair),
+    "uie": records(annotated.uie, annotated.uie_contents),
+    "brat": records(annotated.brat, annotated.brat_texts),
+    "casrel": records(annotated.casrel),
+    "tplinker": records(annotated.tplinker),
+    "persons": records(annotated.persons, native.lines),
+    "cec": records(annotated.cec, annotated.xml_texts),
+    "tag_lists": records(tokens.tag_lists),
+    "w2ner": records(tokens.w2ner),
+    "columns": records(tokens.column_pairs, tokens.column_units),
 }
+# The readers of the catalog's cards; the others are for people's own files.
+OWN = [*READERS][[*READERS].index("own_rows") :]
 
 
 def examples() -> dict[str, Path]:
@@ -96,21 +129,38 @@ def read_file(
     A malformed unit raises DataError with file, place and reason; with a list `faults` it is put
     there and reading goes on.
     """
-    for place, unit in reader.units(path):
+    rest = '`load(…, errors="collect")` reads the rest and returns the faults beside it'
+    finish = partial(finished, reader=reader, source=source)
+    yield from read_units(reader.units(path), reader.convert, finish, path.name, rest, faults)
+
+
+def read_units(
+    units: Iterable[native.Unit],
+    convert: Callable[[Any], Iterable[dict]],
+    finish: Callable[[dict], dict | None],
+    file: str,
+    rest: str,
+    faults: list[Fault] | None = None,
+) -> Iterator[dict]:
+    """Yield what `convert` makes of units and `finish` of that; None is nothing.
+
+    A malformed unit raises DataError with file, place and reason, and with how the `rest` is read;
+    with a list `faults` it is put there and reading goes on.
+    """
+    for place, unit in units:
         try:
             if isinstance(unit, DataError):
                 raise unit
             # All of a unit before any of it: half of a dialogue is no row.
-            found = [finished(one, reader, source) for one in reader.convert(unit)]
+            found = [finish(one) for one in convert(unit)]
         except native.UNREADABLE as error:
             shown = "" if isinstance(unit, DataError) else str(unit)[:200]
-            fault = Fault(path.name, place, reason(error), shown)
+            fault = Fault(file, place, reason(error), shown)
             if faults is None:
-                rest = '`load(…, errors="collect")` reads the rest and returns the faults beside it'
                 raise DataError(f"{fault}. {rest}") from None
             faults.append(fault)
         else:
-            yield from found
+            yield from (one for one in found if one is not None)
 
 
 def finished(one: dict, reader: Reader, source: str) -> dict:

@@ -1,23 +1,28 @@
 """Cut native files into units: a JSON object, a line, a block of tagged tokens, a row of a table.
 
-In: a path. Out: `(place, value)`, where the value is a `DataError` if that unit cannot be read, so
-that the units after it still can. Used by every reader.
+In: a path, or what else has `name`, `stem` and `open("rb")`. Out: `(place, value)`, where the value
+is a `DataError` if that unit cannot be read, so that the units after it still can. Used by every
+reader.
 """
 
+import codecs
 import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from miniluotuo_utils.files import ESCAPE, DataError, parsed, reason, whole_characters
+from miniluotuo_utils.files import ESCAPE, STRICT, DataError, parsed, reason, whole_characters
 
 Unit = tuple[str, Any]
 LONGEST_LINE = 64 << 20  # bytes; a longer line is a damaged or hostile file
+PIECE = 1 << 20  # bytes of a JSON list that are decoded at a time
+NEAR = 32  # characters: a number, a word or an escape that a piece's end cuts in two is shorter
+LENIENT = json.JSONDecoder()
 # What a malformed unit raises, whoever reads it.
 UNREADABLE = (
     DataError,
@@ -46,7 +51,7 @@ def attempt(function: Callable, value: Any) -> Any:
 
 def text_lines(path: Path) -> Iterator[tuple[int, str | DataError]]:
     """Yield (line number, text) of every line, without its end and without a byte order mark."""
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         for number, line in enumerate(iter(partial(file.readline, LONGEST_LINE + 1), b""), 1):
             if len(line) > LONGEST_LINE:
                 yield (
@@ -63,71 +68,183 @@ def text_lines(path: Path) -> Iterator[tuple[int, str | DataError]]:
 
 def whole_text(path: Path) -> str:
     """Return the text of a file with its line ends as they are, without a byte order mark."""
-    return path.read_bytes().decode("utf-8-sig")
+    with path.open("rb") as file:
+        return file.read().decode("utf-8-sig")
 
 
 def json_objects(path: Path) -> Iterator[Unit]:
-    """Yield the items of one JSON list, the one object that stands over all lines, or JSON Lines.
+    """Yield the items of one JSON list, JSON Lines, or objects that stand over several lines.
 
     The beginning tells them apart, because endings lie (`zh_seed_tasks.json`).
     """
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         start = file.read(1 << 16).removeprefix(b"\xef\xbb\xbf").lstrip()
-    if start[:1] == b"[":
-        yield from json_list(path)
+    if start[:1] == b"[" and not is_line_of_json(start):
+        yield from json_values(path, "item", list_items)
     elif start.partition(b"\n")[0].strip() == b"{":
-        yield "line 1", attempt(parsed, attempt(whole_text, path))
+        yield from json_values(path, "object", values)
     else:
         yield from ((place, attempt(parsed, line)) for place, line in lines(path))
 
 
-def json_list(path: Path) -> Iterator[Unit]:
-    """Yield the items of a file that is one JSON list.
+def is_line_of_json(start: bytes) -> bool:
+    """Return whether a file that begins with `[` has one list a line, as some chat data has.
 
-    Of a broken list the items before the break come, then the fault.
+    >>> is_line_of_json(b'[{"a": 1}]\\n[{"a": 2}]\\n'), is_line_of_json(b'[{"a": 1},\\n{"a": 2}]')
+    (True, False)
     """
-    text, number = attempt(whole_text, path), 0
-    if isinstance(text, DataError):
-        yield "file", text
-        return
-    # All at once costs two thirds of one by one, which only a broken list needs.
+    first, _, rest = start.partition(b"\n")
     try:
-        items = json.loads(text)
+        return rest.lstrip()[:1] == b"[" and isinstance(LENIENT.decode(first.decode()), list)
     except (ValueError, RecursionError):
-        items = list_items(text)
-    check = whole_characters if ESCAPE.search(text) else None
-    try:
-        for number, item in enumerate(items, 1):
-            yield f"item {number}", attempt(check, item) if check else item
-    except json.JSONDecodeError as error:
-        yield (
-            f"line {error.lineno}",
-            DataError(
-                f"{error.msg.removesuffix(' at')} at column {error.colno}: "
-                "the list cannot be read from here on"
-            ),
-        )
-    except (ValueError, RecursionError) as error:
-        yield f"item {number + 1}", DataError(reason(error))
+        return False
 
 
-def list_items(text: str) -> Iterator[Any]:
+class Window:
+    """The text of a file from some place on: what was read is let go, more is read when asked for.
+
+    `text[at:]` is what is left of the piece in memory, `line` the number of the line of `at`.
+    """
+
+    def __init__(self, file: io.BufferedIOBase) -> None:
+        self.file, self.text, self.at, self.line = file, "", 0, 1
+        self.read, self.ended = 0, False
+        self.decoder = codecs.getincrementaldecoder("utf-8-sig")()
+
+    def more(self) -> bool:
+        """Read more of the file, twice as much each time; False at its end.
+
+        Raises DataError with the place in the file of a byte that is not UTF-8.
+        """
+        if self.ended:
+            return False
+        piece = self.file.read(max(PIECE, len(self.text) - self.at))
+        begun = self.read - len(self.decoder.getstate()[0])
+        self.ended, self.read = not piece, self.read + len(piece)
+        try:
+            new = self.decoder.decode(piece, final=self.ended)
+        except UnicodeDecodeError as error:
+            place = f"not UTF-8 at byte {begun + error.start:,} ({error.reason})"
+            raise DataError(f"{place}; save the file as UTF-8") from None
+        self.text, self.at = self.text[self.at :] + new, 0
+        return True
+
+    def next(self) -> str:
+        """Return the next character, "" at the end of the file."""
+        while self.at == len(self.text) and self.more():
+            pass
+        return self.text[self.at : self.at + 1]
+
+    def skip(self, characters: str) -> None:
+        """Let go of the next characters as long as they are among `characters`."""
+        while self.next() and self.next() in characters:
+            self.go(self.at + 1)
+
+    def go(self, end: int) -> None:
+        """Let go of the text up to `end`."""
+        self.line += self.text.count("\n", self.at, end)
+        self.at = end
+
+    def line_of(self, place: int) -> int:
+        """Return the number of the line of a place in `text` that is still ahead."""
+        return self.line + self.text.count("\n", self.at, place)
+
+    def value(self) -> Any:
+        """Return the JSON value that stands next, and let it go.
+
+        One that could be read but must not be (a key twice, NaN, half a character) comes as a
+        DataError. Raises JSONDecodeError or RecursionError where no value stands there.
+        """
+        while True:
+            try:
+                value, end = self.decoded()
+            except json.JSONDecodeError as error:
+                # Cut off by the end of what was read so far, or broken?
+                near = len(self.text) - error.pos < NEAR or "Unterminated" in error.msg
+                if near and self.more():
+                    continue
+                raise
+            # A number at the very end may go on.
+            if end < len(self.text) or not self.more():
+                value = whole(value, self.text, self.at, end)
+                self.go(end)
+                return value
+
+    def decoded(self) -> tuple[Any, int]:
+        """Return the value that stands at `at`, or the DataError about it, and where it ends."""
+        try:
+            return STRICT.raw_decode(self.text, self.at)
+        except DataError as error:
+            # What may not stand in a value must not hide where it ends.
+            return error, LENIENT.raw_decode(self.text, self.at)[1]
+
+
+def whole(value: Any, text: str, start: int, end: int) -> Any:
+    """Return a value, or the DataError for one that holds half of a surrogate pair."""
+    return attempt(whole_characters, value) if ESCAPE.search(text, start, end) else value
+
+
+BLANK = " \t\r\n"
+
+def json_values(path: Path, word: str, cut: Callable[[Window], Iterator]) -> Iterator[Unit]:
+    """Yield the values that `cut` finds in a file; where it breaks, those before, then the fault.
+
+    `word` and a number name their places.
+    """
+    number = 0
+    with path.open("rb") as file:
+        window = Window(file)
+        try:
+            for number, item in enumerate(cut(window), 1):
+                yield f"{word} {number}", item
+        except DataError as error:
+            yield "file" if word == "item" and not number else f"line {window.line}", error
+        except json.JSONDecodeError as error:
+            yield (
+                f"line {window.line_of(error.pos)}",
+                DataError(
+                    f"{error.msg.removesuffix(' at')} at column {error.colno}: "
+                    f"the {'list' if word == 'item' else 'file'} cannot be read from here on"
+                ),
+            )
+        except (ValueError, RecursionError) as error:
+            yield f"{word} {number + 1}", DataError(reason(error))
+
+
+def list_items(window: Window) -> Iterator[Any]:
     """Yield the items of a JSON list one by one, and raise JSONDecodeError where it breaks.
 
-    >>> list(list_items('[{"a": 1}, 2]'))
+    >>> list(list_items(Window(io.BytesIO(b'[{"a": 1}, 2]'))))
     [{'a': 1}, 2]
     """
-    decode, comma = json.JSONDecoder().raw_decode, re.compile(r"[ \t\r\n]*,[ \t\r\n]*")
-    at = re.match(r"\s*\[[ \t\r\n]*", text).end()
-    more = text[at : at + 1] != "]"
+    window.skip(BLANK)
+    window.go(window.at + 1)
+    window.skip(BLANK)
+    more = window.next() != "]"
     while more:
-        item, at = decode(text, at)
-        yield item
-        more = comma.match(text, at)
-        at = more.end() if more else at
-    rest = text[at:].lstrip(" \t\r\n")
-    if rest.rstrip(" \t\r\n") != "]":
-        raise json.JSONDecodeError("Expecting ',' delimiter", text, len(text) - len(rest))
+        yield window.value()
+        window.skip(BLANK)
+        more = window.next() == ","
+        window.go(window.at + more)
+        window.skip(BLANK)
+    if window.next() != "]":
+        raise json.JSONDecodeError("Expecting ',' delimiter", window.text, window.at)
+    window.go(window.at + 1)
+    window.skip(BLANK)
+    if window.next():
+        raise json.JSONDecodeError("Extra data", window.text, window.at)
+
+
+def values(window: Window) -> Iterator[Any]:
+    """Yield JSON values that follow one another, each over as many lines as it likes.
+
+    >>> list(values(Window(io.BytesIO(b'{"a":\\n1}\\n{"a":\\n2}\\n'))))
+    [{'a': 1}, {'a': 2}]
+    """
+    window.skip(BLANK)
+    while window.next():
+        yield window.value()
+        window.skip(BLANK)
 
 
 def lines(path: Path) -> Iterator[Unit]:
@@ -170,24 +287,26 @@ def blocks(path: Path) -> Iterator[Unit]:
         yield f"line {number}", value
 
 
-def csv_rows(path: Path) -> Iterator[Unit]:
-    """Yield the rows of a CSV file with a header, as dicts."""
-    text = attempt(whole_text, path)
-    if isinstance(text, DataError):
-        yield "file", text
-        return
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        header = next(reader, [])
-        for row in filter(None, reader):
-            fault = DataError(
-                f"found {len(row)} fields, expected {len(header)} as in the header; "
-                "is a comma or a quote astray?"
-            )
-            whole = len(row) == len(header)
-            yield f"line {reader.line_num}", dict(zip(header, row, strict=True)) if whole else fault
-    except csv.Error as error:
-        yield f"line {reader.line_num}", DataError(f"{error}: the file cannot be read from here on")
+def csv_rows(path: Path, delimiter: str = ",") -> Iterator[Unit]:
+    """Yield the rows of a table with a header, comma-separated or otherwise, as dicts."""
+    csv.field_size_limit(LONGEST_LINE)  # the answers of a large model are longer than 128 KiB
+    with path.open("rb") as binary, io.TextIOWrapper(binary, "utf-8-sig", newline="") as text:
+        reader = csv.reader(text, delimiter=delimiter, strict=True)
+        try:
+            header = [name.strip() for name in next(reader, [])]
+            for row in filter(None, reader):
+                fault = DataError(
+                    f"found {len(row)} fields, expected {len(header)} as in the header; "
+                    "is a comma or a quote astray?"
+                )
+                good = len(row) == len(header)
+                one = dict(zip(header, row, strict=True)) if good else fault
+                yield f"line {reader.line_num}", one
+        except csv.Error as error:
+            fault = DataError(f"{error}: the file cannot be read from here on")
+            yield f"line {reader.line_num}", fault
+        except UnicodeDecodeError as error:
+            yield "file", DataError(reason(error))
 
 
 def parquet_rows(path: Path) -> Iterator[Unit]:
@@ -196,9 +315,61 @@ def parquet_rows(path: Path) -> Iterator[Unit]:
     import pyarrow.parquet
 
     try:
-        with pyarrow.parquet.ParquetFile(path) as file:
-            rows = (row for batch in file.iter_batches() for row in batch.to_pylist())
-            for number, row in enumerate(rows, 1):
-                yield f"row {number}", row
+        with path.open("rb") as binary, pyarrow.parquet.ParquetFile(binary) as file:
+            yield from numbered(file.iter_batches(1000))
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         yield "file", DataError(f"not a whole Parquet file ({str(error)[:80]})")
+
+
+def arrow_rows(path: Path) -> Iterator[Unit]:
+    """Yield the rows of an Arrow file or stream (`datasets` saves streams), a batch at a time."""
+    import pyarrow as pa
+
+    try:
+        with path.open("rb") as binary, arrow_reader(binary) as reader:
+            count = getattr(reader, "num_record_batches", None)
+            batches = reader if count is None else map(reader.get_batch, range(count))
+            yield from numbered(batches)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        yield "file", DataError(f"not a whole Arrow file ({str(error)[:80]})")
+
+
+def arrow_reader(binary: io.BufferedIOBase) -> Any:
+    """Return a reader of an open Arrow file or stream."""
+    import pyarrow as pa
+
+    as_file = binary.read(6) == b"ARROW1"
+    binary.seek(0)
+    return pa.ipc.open_file(binary) if as_file else pa.ipc.open_stream(binary)
+
+
+def numbered(batches: Iterator) -> Iterator[Unit]:
+    """Yield the rows of Arrow record batches as dicts, with their numbers."""
+    rows = (row for batch in batches for row in batch.to_pylist())
+    yield from ((f"row {number}", row) for number, row in enumerate(rows, 1))
+
+
+def label_names(path: Path) -> dict[str, list[str]]:
+    """Return the names of the labels of each column that a Parquet or Arrow file describes so.
+
+    Hugging Face `datasets` writes them into the schema (`ClassLabel`).
+    """
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    with path.open("rb") as binary:
+        parquet = binary.read(4) == b"PAR1"
+        binary.seek(0)
+        try:
+            opened = pa.parquet.ParquetFile(binary) if parquet else arrow_reader(binary)
+            schema = opened.schema_arrow if parquet else opened.schema
+        except (pa.ArrowException, OSError, ValueError):
+            return {}
+    told = parsed((schema.metadata or {}).get(b"huggingface", b"{}").decode())
+    found = {}
+    for column, feature in told.get("info", {}).get("features", {}).items():
+        inner = feature.get("feature", feature) if isinstance(feature, Mapping) else {}
+        inner = inner[0] if isinstance(inner, Sequence) and inner else inner
+        if isinstance(inner, Mapping) and inner.get("names"):
+            found[column] = list(inner["names"])
+    return found

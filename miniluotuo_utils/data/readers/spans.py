@@ -76,8 +76,7 @@ def tagged(sentence: str, spans: Sequence[tuple[int, int]], tags: Sequence[str])
     >>> [(e["name"], e["type"]) for e in tagged("高勇男汉", spans, tags)]
     [('高勇', 'NAME'), ('汉', 'RACE')]
     """
-    found: list[list] = []  # [start, end, type]
-    open_kind = None
+    marks = []
     for (start, end), tag in zip(spans, tags, strict=True):
         mark, _, kind = tag.partition("-")
         if mark not in tuple("OBIMES") or (mark == "O") == bool(kind):
@@ -85,6 +84,22 @@ def tagged(sentence: str, spans: Sequence[tuple[int, int]], tags: Sequence[str])
                 f"found the tag {tag!r} at {sentence[start:end]!r}, "
                 "expected O or B-, I-, M-, E-, S- and a type"
             )
+        marks.append((mark, kind))
+    return chunks(sentence, spans, marks)
+
+
+def chunks(
+    sentence: str, spans: Sequence[tuple[int, int]], marks: Sequence[tuple[str, str]]
+) -> list[dict]:
+    """Return the entities of tokens that are marked (O, B, I, M, E or S; type), as `tagged` says.
+
+    >>> marks = [("B", ""), ("I", ""), ("O", "")]
+    >>> [one["name"] for one in chunks("甲乙丙", [(0, 1), (1, 2), (2, 3)], marks)]
+    ['甲乙']
+    """
+    found: list[list] = []  # [start, end, type]
+    open_kind = None
+    for (start, end), (mark, kind) in zip(spans, marks, strict=True):
         if mark in "MIE" and kind == open_kind:
             found[-1][1] = end
         elif mark != "O":

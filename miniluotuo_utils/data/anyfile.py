@@ -1,0 +1,310 @@
+"""Read people's own files through one door, whatever they are. Shown in data/README.md.
+
+In: a path, or the name of a source or a recipe. Out: instruction rows or IE records, checked, with
+what the file was taken for and how sure that is.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from functools import cached_property, partial
+from hashlib import sha256
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from miniluotuo_utils.data.catalog import CATALOG
+from miniluotuo_utils.data.loading import loadable, read
+from miniluotuo_utils.data.mixture import RECIPES, mix, recipe
+from miniluotuo_utils.data.offsets import ASTRAL_BYTES, Counted, Unit, count_of, placed
+from miniluotuo_utils.data.opening import AnyFile, opened
+from miniluotuo_utils.data.readers import Fault, Reader, native, read_units
+from miniluotuo_utils.data.recognition import SAMPLE, Found, reader_of, recognised
+from miniluotuo_utils.files import DataError, file_sha256
+from miniluotuo_utils.records import TASKS, check_record, check_row
+
+Say = Callable[[str], object]
+REST = (
+    "`validate FILE` names every such place; `convert FILE OUT --to records --skip` writes the rest"
+)
+
+
+@dataclass
+class Reading:
+    """A file of rows or records, read anew each time one goes through it.
+
+    `kind` is rows or records, `task` NER, RE or EE for records. `format` is the reader that the
+    file was taken for, `said` tells a person so. `notes` counts, after a reading, what a row or a
+    record could not hold.
+    """
+
+    name: str
+    kind: str
+    format: str
+    said: str
+    make: Callable[[Reading], Iterator[dict]]
+    files: Sequence[Path] = ()
+    task: str | None = None
+    faults: list[Fault] | None = None
+    notes: Counter[str] = field(default_factory=Counter)
+
+    def __iter__(self) -> Iterator[dict]:
+        self.notes.clear()
+        return self.make(self)
+
+    @property
+    def noted(self) -> list[str]:
+        """What the last reading left out or changed, a line each."""
+        return [f"{self.name}: {count:,} × {what}" for what, count in self.notes.items()]
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the files; of a source or recipe, of its name."""
+        if len(self.files) == 1:
+            return file_sha256(self.files[0])
+        found = [f"{path.name} {file_sha256(path)}" for path in self.files] or [self.name]
+        return sha256("\n".join(found).encode()).hexdigest()
+
+
+def read_any(
+    path: Path | str,
+    format: str | None = None,
+    *,
+    task: str | None = None,
+    offsets: Unit | None = None,
+    labels: Sequence[str] | None = None,
+    faults: list[Fault] | None = None,
+    say: Say | None = print,
+) -> Reading:
+    """Return the rows or records of a file, whatever its format, to be gone through once or often.
+
+    JSON, JSON Lines, CSV, TSV, Parquet, Arrow, columns, brat's folders, also packed (.gz, .xz) or
+    in GBK or UTF-16, of every format in data/README.md. The first units decide; `say` is told what
+    the file was taken for and how sure that is. `format` names it instead.
+
+    task: NER, RE or EE, for a file that holds several; else relations or events where there are
+      some. offsets: "characters" or "utf16", else what stands there decides. labels: the names of
+      numbered tags. faults: a list for malformed units, which otherwise are a DataError that names
+      file, place, field, what was found and expected, and the next step.
+
+    Raises FileNotFoundError, and DataError with what was seen and the way out for a file that no
+    format fits: an empty one, a web page, a Git LFS pointer, an archive.
+    """
+    path = Path(path)
+    special = path.is_dir() or path.suffix in (".ann", ".xml")
+    file = AnyFile(path) if special and path.exists() else opened(path)
+    found = recognised(file, format)
+    reader = reader_of(found.reader)
+    if reader.check not in (check_row, check_record):
+        raise ValueError(f"the format {found.reader} holds neither rows nor records")
+    if labels is None and found.reader == "tag_lists":
+        labels = names_of_tags(file)
+    if labels is not None:
+        reader = replace(reader, convert=partial(reader.convert, names=list(labels)))
+    documents = Documents(file, found, reader, offsets)
+    kind = "rows" if reader.check is check_row else "records"
+    if kind == "records":
+        task = task or documents.task
+    said = [taken_for(file, found, kind, task), *documents.said]
+    if say:
+        for line in said:
+            say(line)
+    return Reading(
+        path.name,
+        kind,
+        found.reader,
+        "\n".join(said),
+        partial(checked, documents),
+        files_of(path),
+        task,
+        faults,
+    )
+
+
+def taken_for(file: AnyFile, found: Found, kind: str, task: str | None) -> str:
+    """Return what a file was taken for, and how sure that is, in Chinese and English."""
+    how = ", ".join([*file.said, *found.said])
+    fit = f"{found.fit} of the first {found.seen}" if found.seen > 1 else "by its shape"
+    chinese = {"rows": "指令", "records": f"抽取记录（{task}）"}[kind]
+    english = {"rows": "instruction rows", "records": f"IE records ({task})"}[kind]
+    shape = f"{found.shape.title}{f' ({how})' if how else ''}"
+    return f"{file.name}：当作 {shape} 来读，{chinese}。 Read as {shape}: {english}, {fit} fit."
+
+
+def names_of_tags(file: AnyFile) -> list[str] | None:
+    """Return the names of the tags that a table's schema tells."""
+    path = file.path
+    if path.is_dir():
+        path = (sorted(path.glob("data-*.arrow")) or sorted(path.glob("*.parquet")))[0]
+        names = native.label_names(path)
+    else:
+        names = native.label_names(file) if file.table else {}
+    return next(iter(names.values()), None)
+
+
+def files_of(path: Path) -> list[Path]:
+    """Return the files that a path stands for: itself, both of brat's pair, all of a folder."""
+    if path.is_dir():
+        return sorted(one for one in path.rglob("*") if one.is_file())
+    pair = [path.with_suffix(".txt"), path.with_suffix(".ann")]
+    return pair if path in pair and all(one.is_file() for one in pair) else [path]
+
+
+@dataclass
+class Documents:
+    """The documents of a file: sentences with entities, relations and events side by side.
+
+    Their places are in characters, whatever their tool counts in.
+    """
+
+    file: AnyFile
+    found: Found
+    reader: Reader
+    offsets: Unit | None = None
+
+    def raw(self, faults: list[Fault] | None) -> Iterator[dict]:
+        """Yield documents and rows as their tool counts."""
+        how = self.found.units(), self.reader.convert, dict, self.file.name, REST, faults
+        return read_units(*how)
+
+    @cached_property
+    def counted(self) -> Counted:
+        """How the file counts its places; it is read once more only where that can matter."""
+        prior = self.found.shape.offsets
+        if self.offsets or not prior:
+            return Counted(self.offsets or "characters")
+        if not self.file.path.is_dir() and not self.file.table and not self.has_astral():
+            return Counted()
+        documents = (one for one in self.raw([]) if "sentence" in one)
+        return count_of(documents, prior)
+
+    def has_astral(self) -> bool:
+        """Return whether a character that counts as two stands in the file's text."""
+        with self.file.open() as raw:
+            last = b""
+            for piece in iter(partial(raw.read, 1 << 20), b""):
+                if ASTRAL_BYTES.search(last[-8:] + piece):
+                    return True
+                last = piece
+        return self.file.path.suffix == ".ann"
+
+    @cached_property
+    def task(self) -> str:
+        """What the first documents hold: EE where there are events, RE where there are relations,
+        else NER."""
+        sample = [*islice(self.raw([]), SAMPLE)]
+        held = [task for task, name in TASKS.items() if any(one.get(name) for one in sample)]
+        fields = [task for task, name in TASKS.items() if any(name in one for one in sample)]
+        return [*(held or fields or ["NER"])][-1]
+
+    @property
+    def said(self) -> list[str]:
+        """What a person should know about how places are counted."""
+        counted, name = self.counted, self.file.name
+        if not counted.places:
+            return []
+        sure = "" if counted.sure else ", which the file cannot prove"
+        other = "characters" if counted.unit == "utf16" else "utf16"
+        if counted.unit == "utf16":
+            english = (
+                f"an emoji counts as two in it (UTF-16): {counted.places:,} places converted{sure}"
+            )
+            chinese = f"位置按 UTF-16 计数（表情符号算两个），已换算 {counted.places:,} 处"
+        elif not counted.sure:
+            english = f"{counted.places:,} places behind an emoji are read in characters{sure}"
+            chinese = f"有 {counted.places:,} 处在表情符号之后，按字符计数"
+        else:
+            return []
+        hint = "" if counted.sure else f"；若不对：--offsets {other}"
+        return [f"{name}：{chinese}{hint}。 {english}; --offsets {other} reads it otherwise."]
+
+    def finish(self, reading: Reading, one: dict) -> dict | None:
+        """Return a row or a document, whole; None where only a note is left of it."""
+        reading.notes.update(one.pop("notes", []))
+        if not one:
+            return None
+        one["source"] = one.get("source") or self.file.stem
+        return placed(one, self.counted.unit) if "sentence" in one else one
+
+
+def checked(documents: Documents, reading: Reading) -> Iterator[dict]:
+    """Yield the rows, or the records of the reading's task, each checked."""
+
+    def finish(one: dict) -> dict | None:
+        whole = documents.finish(reading, one)
+        if whole is None:
+            return None
+        if reading.kind == "rows":
+            return check_row(whole)
+        return check_record(of_task(whole, reading.task, reading.notes))
+
+    return read_units(
+        documents.found.units(),
+        documents.reader.convert,
+        finish,
+        documents.file.name,
+        REST,
+        reading.faults,
+    )
+
+
+def of_task(document: Mapping, task: str, notes: Counter) -> dict:
+    """Return the record of one task of a document; what it leaves out is counted.
+
+    A document with nothing of the task is a record with an empty list: nothing was found there.
+    """
+    kept = TASKS[task]
+    for other, name in TASKS.items():
+        lost = document.get(name) or []
+        if other == "NER" and task == "RE":
+            lost = unrelated(document)
+        if name != kept and lost:
+            hint = f"--task {other} reads them"
+            notes[f"{name} beside what the task {task} asks for, left out ({hint})"] += len(lost)
+    rest = {key: value for key, value in document.items() if key not in TASKS.values()}
+    return {**rest, kept: document.get(kept) or []}
+
+
+def unrelated(document: Mapping) -> list[Mapping]:
+    """Return the entities of a document that stand in no relation."""
+    sides = [r[side] for r in document.get("relations") or [] for side in ("head", "tail")]
+    related = {(str(side["pos"]), side["type"]) for side in sides}
+    return [e for e in document.get("entities") or [] if (str(e["pos"]), e["type"]) not in related]
+
+
+# ---- names of the catalog
+
+
+def open_data(
+    name: Path | str, split: str = "train", say: Say | None = print, **options: Any
+) -> Reading:
+    """Return the rows or records of a file as `read_any`, of a source of the catalog, or a recipe.
+
+    A file of that name comes first. FileNotFoundError names the nearest sources and recipes.
+    """
+    path, word = Path(name), str(name)
+    if path.exists():
+        return read_any(path, say=say, **options)
+    recipes = {one.stem: one for one in RECIPES.glob("*.tsv")}
+    if word in CATALOG:
+        if split not in loadable(word).splits:
+            split = next(iter(CATALOG[word].splits))
+        rows, what = partial(read, word, split, progress=False), f"{split} of the catalog's {word}"
+    elif word in recipes:
+        rows, what = partial(lambda parts: iter(mix(parts)), recipe(word)), f"the recipe {word}"
+    else:
+        near = get_close_matches(word, [*CATALOG, *recipes], 3, 0.5)
+        hint = f" Near it: {', '.join(near)}." if near else ""
+        raise FileNotFoundError(
+            f"{word}: no file of this name, and neither a source of the catalog nor a recipe.{hint}"
+        )
+    tasks = [task for task in CATALOG[word].tasks if task in TASKS] if word in CATALOG else []
+    if say:
+        say(f"{word}：取自目录。 Read {what}.")
+    files = [recipes[word]] if word in recipes else []
+    kind = "records" if tasks else "rows"
+    make = partial(lambda make, _: make(), rows)
+    return Reading(word, kind, "catalog", what, make, files, tasks[0] if tasks else None)

@@ -1,0 +1,500 @@
+"""Read what annotation tools and other projects write: entities, relations and events of a text.
+
+In: a unit. Out: documents: a sentence with entities, relations and events side by side, of which
+`read_any` makes records of one task. A name that a format does not hold is "", for `read_any` cuts
+it out; what a record cannot hold is named in `notes`. Shown in data/README.md.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from miniluotuo_utils.data.readers.native import Unit, attempt, json_objects, lines, whole_text
+from miniluotuo_utils.data.readers.relations import relation
+from miniluotuo_utils.data.readers.spans import named, record
+from miniluotuo_utils.files import DataError, parsed
+
+TEXT = ("text", "content", "sentence", "originalText", "raw_text", "文本", "data")
+START = ("start", "start_offset", "start_pos", "start_idx", "start_index", "begin", "开始")
+END = ("end", "end_offset", "end_pos", "end_idx", "end_index", "stop", "结束")
+KIND = ("label", "type", "label_type", "entity_type", "labels", "tag", "category", "类型")
+NAME = ("text", "name", "entity", "word", "mention", "span")
+LISTS = ("entities", "spans", "ents", "label", "labels", "annotations", "entity_list", "ner", "实体")
+
+
+def thing(start: int, end: int, kind: str = "", name: str | None = None) -> dict:
+    """Return an entity by its place; the caller cuts its name out where it has none."""
+    return {"name": name or "", "type": kind, "pos": [start, end]}
+
+
+def first(native: Mapping, names: Sequence[str]) -> Any:
+    """Return the value of the first of these fields that a record has; KeyError without one."""
+    return native[next((name for name in names if name in native), names[0])]
+
+
+def carried(native: Mapping) -> dict:
+    """Return the id and source that a native record has."""
+    kept = {name: native[name] for name in ("id", "source") if name in native}
+    return {name: value for name, value in kept.items() if isinstance(value, str | int)}
+
+
+def document(text: str, notes: Sequence[str] = (), **found: Any) -> dict:
+    """Return a document; what is None is no field of it."""
+    fields = {name: value for name, value in found.items() if value is not None}
+    return record(text, **fields) | ({"notes": list(notes)} if notes else {})
+
+
+# ---- doccano, Label Studio
+
+
+def doccano(native: Mapping) -> Iterator[dict]:
+    """Read doccano, of both kinds of project; ends exclusive.
+
+    `text, label[[start, end, type]]`, or with relations
+    `text, entities[{id, start_offset, end_offset, label}], relations[{from_id, to_id, type}]`.
+    """
+    text = first(native, TEXT)
+    told = first(native, ("entities", "label", "labels", "annotations"))
+    found = {}
+    for number, one in enumerate(told):
+        if isinstance(one, Mapping):
+            place = one["start_offset"], one["end_offset"]
+            found[one.get("id", f"number {number}")] = thing(*place, str(one["label"]))
+        else:
+            start, end, kind = one
+            found[f"number {number}"] = thing(start, end, kind)
+    relations = None
+    if "relations" in native:
+        relations = [linked(found, r["from_id"], r["type"], r["to_id"]) for r in native["relations"]]
+    unit = {"offsets": native["offset_unit"]} if "offset_unit" in native else {}
+    yield document(text, entities=[*found.values()], relations=relations) | carried(native) | unit
+
+
+def linked(things: Mapping, head: Any, kind: str, tail: Any) -> dict:
+    """Return a relation between two things by their ids."""
+    for id_ in (head, tail):
+        if id_ not in things:
+            raise DataError(f"relation {kind}: found no entity with the id {id_!r}")
+    return {"head": things[head], "type": kind, "tail": things[tail]}
+
+
+def label_studio(native: Mapping) -> Iterator[dict]:
+    """Read a task of Label Studio's JSON export: `data{text}, annotations[{result[…]}]`.
+
+    Of several annotations the first that was not cancelled counts. A task with predictions alone
+    is a silver record, one with nothing is left out.
+    """
+    done = native.get("annotations") or native.get("completions") or []
+    done = [one for one in done if not (one.get("was_cancelled") or one.get("skipped"))]
+    guessed = [] if done else native.get("predictions") or []
+    if not done + guessed:
+        yield {"notes": ["a task without an annotation, left out"]}
+        return
+    results, *others = [one["result"] for one in done + guessed]
+    notes = ["a further annotation of the same task, left out"] * len(others)
+
+    # A region with several labels is as many entities; relations name it by its id.
+    found, kinds = defaultdict(list), ("labels", "hypertextlabels", "paragraphlabels")
+    for one in results:
+        if one["type"] in kinds:
+            value = one["value"]
+            place = value.get("globalOffsets", value)
+            for kind in value.get(one["type"]) or [""]:
+                span = thing(place["start"], place["end"], kind, value.get("text"))
+                found[one.get("id")].append(span)
+        elif one["type"] != "relation":
+            notes.append(f"an item of the type {one['type']}, left out")
+
+    regions = {id_: things[0] for id_, things in found.items()}
+    links = [one for one in results if one["type"] == "relation"]
+    relations = [
+        linked(regions, head, kind, tail)
+        for one in links
+        for head, tail in directed(one)
+        for kind in one.get("labels") or [""]
+    ]
+    entities = [one for things in found.values() for one in things]
+    text = text_of(native["data"], entities)
+    silver = {"annotation": "silver"} if guessed else {}
+    carry = carried(native["data"]) or carried(native)
+    yield document(text, notes, entities=entities, relations=relations or None) | carry | silver
+
+
+def directed(one: Mapping) -> list[tuple[str, str]]:
+    """Return the (head, tail) ids of a relation of Label Studio: an arrow may point both ways."""
+    ends = one["from_id"], one["to_id"]
+    back = ends[::-1]
+    return {"left": [back], "bi": [ends, back]}.get(one.get("direction", "right"), [ends])
+
+
+def text_of(data: Mapping, entities: Sequence[Mapping]) -> str:
+    """Return the text that a task is about: the field `text`, else the one with the entities."""
+    texts = {key: value for key, value in data.items() if isinstance(value, str)}
+    if not texts:
+        raise DataError(f"field data: found {list(data)}, expected a text among them")
+
+    def held(text: str) -> tuple[int, int]:
+        return sum(e["name"] in text for e in entities), len(text)
+
+    return texts["text"] if "text" in texts else max(texts.values(), key=held)
+
+
+def label_studio_min(native: Mapping) -> Iterator[dict]:
+    """Read Label Studio's JSON_MIN and CSV: `text, label[{start, end, text, labels[]}]`."""
+    opened = {key: opened_list(value) for key, value in native.items()}
+    field = next((key for key, value in opened.items() if is_regions(value)), None)
+    texts = {key: value for key, value in native.items() if isinstance(value, str)}
+    texts.pop(field, None)
+    found = [
+        thing(one["start"], one["end"], kind, one.get("text"))
+        for one in (opened[field] if field else [])
+        for kind in one["labels"]
+    ]
+    yield document(text_of(texts, found), entities=found) | carried(native)
+
+
+def opened_list(value: Any) -> Any:
+    """Return a list that stands as JSON in a cell of a table; other values as they are."""
+    return attempt(parsed, value) if isinstance(value, str) and value[:2] == "[{" else value
+
+
+def is_regions(value: Any) -> bool:
+    """Return whether a value is a list of regions with start, end and labels."""
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(one, Mapping) and {"start", "end", "labels"} <= set(one) for one in value)
+    )
+
+
+# ---- lists of spans: CCKS, spaCy, Prodigy, and whoever writes start, end and type
+
+
+def spans(native: Mapping) -> Iterator[dict]:
+    """Read a text with a list of places, whatever the fields are called.
+
+    CCKS: `originalText, entities[{label_type, start_pos, end_pos}]`; Prodigy: `text, spans[{start,
+    end, label}]`; spaCy's `Doc.to_json`: `text, ents[…]`. Ends are exclusive, unless the names that
+    stand beside them say otherwise.
+    """
+    text, found = first(native, TEXT), []
+    for one in first(native, LISTS):
+        start, end, kind = first(one, START), first(one, END), first(one, KIND)
+        name = next((one[key] for key in NAME if isinstance(one.get(key), str)), None)
+        inclusive = name is not None and name == text[start : end + 1] != text[start:end]
+        kinds = kind if isinstance(kind, list) else [kind]
+        found += [thing(start, end + inclusive, str(one), name) for one in kinds]
+    if native.get("answer", "accept") != "accept":
+        yield {"notes": ["a text that Prodigy's user did not accept, left out"]}
+    else:
+        yield document(text, entities=found) | carried(native)
+
+
+def spacy_pair(native: Sequence) -> Iterator[dict]:
+    """Read spaCy 2's training pairs: `[text, {"entities": [[start, end, type], …]}]`."""
+    text, told = native
+    yield document(text, entities=[thing(*one) for one in told["entities"]])
+
+
+# ---- UIE
+
+
+def uie_contents(path: Path) -> Iterator[Unit]:
+    """Yield UIE's rows by their text: a row is one question, and its rows may stand anywhere."""
+    texts: dict[str, list] = {}
+    for place, row in json_objects(path):
+        if isinstance(row, DataError):
+            yield place, row
+            continue
+        told = attempt(lambda r: (r["content"], (r["prompt"], r["result_list"])), row)
+        if isinstance(told, DataError):
+            yield place, told
+        else:
+            texts.setdefault(told[0], [place]).append(told[1])
+    yield from ((place, (text, asked)) for text, (place, *asked) in texts.items())
+
+
+def uie(native: tuple[str, Sequence[tuple[str, Sequence[Mapping]]]]) -> Iterator[dict]:
+    """Read UIE (PaddleNLP): `content, prompt, result_list[{text, start, end}]`; ends exclusive.
+
+    A prompt is a type; `X的Y` (`Y of X`) asks for the Y of a name X that another prompt found; a
+    type that ends in 触发词 asks for triggers, whose `X的Y` are arguments.
+    """
+    text, asked = native
+    subjects = {one["text"] for _, results in asked for one in results if "start" in one}
+    entities, relations, events = [], [], []
+    for prompt, results in asked:
+        found = [thing(one["start"], one["end"], prompt, one["text"]) for one in results]
+        if prompt.endswith(TRIGGER) and len(prompt) > len(TRIGGER):
+            kind = prompt.removesuffix(TRIGGER)
+            events += [
+                {"type": kind, "trigger": t["name"], "pos": t["pos"], "arguments": []} for t in found
+            ]
+        elif asks_about(prompt, subjects) is None:
+            entities += found
+    for prompt, results in asked:
+        pair = asks_about(prompt, subjects)
+        if pair:
+            found = [thing(one["start"], one["end"], "", one["text"]) for one in results]
+            attach(text, pair, found, entities, events, relations)
+    more = {"relations": relations or None, "events": events or None}
+    yield document(text, entities=entities, **more)
+
+
+TRIGGER = "触发词"
+
+
+def asks_about(prompt: str, subjects: set[str]) -> tuple[str, str] | None:
+    """Return the name and the relation that a prompt asks for; None where it asks for a type.
+
+    >>> asks_about("李白的出生地", {"李白"}), asks_about("比赛的名称", {"李白"})
+    (('李白', '出生地'), None)
+    """
+    for found in re.finditer("的", prompt):
+        subject, kind = prompt[: found.start()], prompt[found.end() :]
+        if subject in subjects and kind:
+            return subject, kind
+    kind, of, subject = prompt.partition(" of ")
+    return (subject, kind) if of and subject in subjects else None
+
+
+def attach(
+    text: str,
+    pair: tuple[str, str],
+    found: Sequence[dict],
+    entities: Sequence[dict],
+    events: Sequence[dict],
+    relations: list[dict],
+) -> None:
+    """Put what was found about a name where it belongs: arguments of an event, or relations."""
+    subject, kind = pair
+    triggers = [event for event in events if event["trigger"] == subject]
+    for event in triggers:
+        event["arguments"] += [{"name": f["name"], "role": kind, "pos": f["pos"]} for f in found]
+    if triggers:
+        return
+    heads = {tuple(e["pos"]): e for e in entities if e["name"] == subject}
+    head = next(iter(heads.values())) if len(heads) == 1 else named(text, subject)
+    kinds = {tuple(e["pos"]): e["type"] for e in entities}
+    for tail in found:
+        tail["type"] = kinds.get(tuple(tail["pos"]), "")
+        relations.append({"head": head, "type": kind, "tail": tail})
+
+
+# ---- brat
+
+
+def brat_texts(path: Path) -> Iterator[Unit]:
+    """Yield the text, the annotations and the name of every .txt with an .ann beside it.
+
+    `path` is a folder, or one of the two.
+    """
+    folder = path.is_dir()
+    notes = sorted(path.rglob("*.ann")) if folder else [path.with_suffix(".ann")]
+    for note in notes:
+        name = note.relative_to(path).as_posix() if folder else note.name
+        text = note.with_suffix(".txt")
+        if not text.is_file() or not note.is_file():
+            lost = note if text.is_file() else text
+            yield name, DataError(f"found no {lost.name} beside it, expected text and annotations")
+            continue
+        told = attempt(whole_text, text), attempt(whole_text, note)
+        faults = [one for one in told if isinstance(one, DataError)]
+        yield name, faults[0] if faults else (*told, name.removesuffix(".ann"))
+
+
+def brat(native: tuple[str, str, str]) -> Iterator[dict]:
+    """Read brat's standoff format: T (text-bound), R (relations), E (events); ends exclusive.
+
+    Attributes, normalisations, notes and equivalences are left out, entities in pieces too.
+    """
+    text, notes, id_ = native
+    told: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for line in filter(str.strip, notes.splitlines()):
+        mark, _, body = line.partition("\t")
+        told[mark[0]].append((mark, body))
+    left_out = [
+        f"a line {mark} of brat, left out" for mark in told if mark not in "TRE" for _ in told[mark]
+    ]
+    found, pieces = {}, set()
+    for mark, body in told["T"]:
+        head, _, name = body.partition("\t")
+        kind, _, place = head.partition(" ")
+        if ";" in place:
+            pieces.add(mark)
+            left_out.append("an entity in several pieces, left out")
+        else:
+            start, end = map(int, place.split())
+            found[mark] = thing(start, end, kind, name)
+    # brat counts the text as it stands; files that went through Windows count a line end as one.
+    if "\r\n" in text and not all(fits(text, one) for one in found.values()):
+        text = text.replace("\r\n", "\n")
+    events, triggers = brat_events(told["E"], found, left_out)
+    relations = [
+        linked(found, ends[0], kind, ends[1])
+        for kind, ends in map(brat_relation, told["R"])
+        if not pieces & set(ends)
+    ]
+    left_out += ["a relation of an entity in pieces, left out"] * (len(told["R"]) - len(relations))
+    entities = [one for mark, one in found.items() if mark not in triggers]
+    more = {"relations": relations or None, "events": events or None}
+    yield document(text, left_out, entities=entities, **more) | {"id": id_}
+
+
+def fits(text: str, one: Mapping) -> bool:
+    """Return whether a thing's place cuts its name out; brat writes a line end in it as a space."""
+    start, end = one["pos"]
+    return text[start:end].split() == one["name"].split()
+
+
+def brat_relation(line: tuple[str, str]) -> tuple[str, list[str]]:
+    """Return the type and the two ids of `R1<TAB>type Arg1:T1 Arg2:T2`."""
+    kind, *ends = line[1].split()
+    if len(ends) != 2:
+        raise DataError(f"{line[0]}: found {line[1]!r:.60}, expected a type and two arguments")
+    return kind, [end.partition(":")[2] for end in ends]
+
+
+def brat_events(
+    told: Sequence[tuple[str, str]], found: Mapping[str, dict], notes: list[str]
+) -> tuple[list[dict], set[str]]:
+    """Return the events of `E1<TAB>type:T1 role:T2 …`, and the ids of their triggers."""
+    trigger_of = {mark: body.split()[0].partition(":")[2] for mark, body in told}
+    events = []
+    for _, body in told:
+        (kind, trigger), *ends = [part.rsplit(":", 1) for part in body.split()]
+        roles, arguments = {role for role, _ in ends}, []
+        for role, id_ in ends:
+            # Theme, Theme2, …: the number only tells them apart.
+            base = re.sub(r"\d+$", "", role)
+            if id_ in trigger_of:
+                notes.append("an event as an argument, kept as its trigger")
+            one = found.get(trigger_of.get(id_, id_))
+            if one is None:
+                notes.append("an argument in pieces or without an entity, left out")
+                continue
+            name = base if base in roles else role
+            arguments.append({"name": one["name"], "role": name, "pos": one["pos"]})
+        if trigger not in found:
+            raise DataError(f"event {kind}: found no trigger {trigger}")
+        place = found[trigger]
+        event = {"type": kind, "trigger": place["name"], "pos": place["pos"]}
+        events.append(event | {"arguments": arguments})
+    return events, set(trigger_of.values())
+
+
+# ---- relations of other projects
+
+
+def casrel(native: Mapping) -> Iterator[dict]:
+    """Read CasRel: `text, triple_list[[subject, relation, object]]`; no offsets."""
+    text = first(native, TEXT)
+    yield document(text, relations=[relation(text, *one) for one in native["triple_list"]])
+
+
+def tplinker(native: Mapping) -> Iterator[dict]:
+    """Read TPLinker: `text, relation_list[{subject, subj_char_span, predicate, …}], entity_list`."""
+    text = native["text"]
+    entities = [thing(*e["char_span"], e["type"], e["text"]) for e in native.get("entity_list", [])]
+    kinds = {tuple(one["pos"]): one["type"] for one in entities}
+    relations = []
+    for one in native["relation_list"]:
+        sides = []
+        for name, span in (("subject", "subj_char_span"), ("object", "obj_char_span")):
+            place = one.get(span)
+            kind = kinds.get(tuple(place or ()), "")
+            side = thing(*place, kind, one[name]) if place else named(text, one[name], kind)
+            sides.append(side)
+        relations.append({"head": sides[0], "type": one["predicate"], "tail": sides[1]})
+    yield document(text, entities=entities or None, relations=relations) | carried(native)
+
+
+PERSONS = re.compile(r"(?P<kind>\S+)\s+(?P<head>[^$]+)\$(?P<tail>[^$]+)\$(?P<text>.+)")
+
+
+def persons(native: str) -> Iterator[dict]:
+    """Read the set of relations of people: `2 甲$乙$text`, one pair a line, relations by number."""
+    found = PERSONS.fullmatch(native.strip())
+    if not found:
+        raise DataError(f"found {native[:40]!r}, expected a number, two names and a text between $")
+    text = found["text"].strip()
+    pair = relation(text, found["head"].strip(), found["kind"], found["tail"].strip())
+    yield record(text, "one-pair", relations=[pair])
+
+
+def pair_lines(path: Path) -> Iterator[Unit]:
+    """Yield lines of head, tail, relation and text with tabs between, whatever blanks there were."""
+    for place, line in lines(path):
+        if isinstance(line, DataError) or line.count("\t") == 3:
+            yield place, line
+        else:
+            yield place, "\t".join(line.split(None, 3))
+
+
+# ---- CEC
+
+ROLES = ("Time", "Location", "Participant", "Object", "Means")
+
+
+def xml_texts(path: Path) -> Iterator[Unit]:
+    """Yield the sentences of CEC's XML: of one file, or of every .xml in a folder."""
+    files = sorted(path.rglob("*.xml")) if path.is_dir() else [path]
+    for file in files:
+        text = attempt(whole_text, file)
+        if isinstance(text, DataError):
+            yield file.name, text
+            continue
+        if "<!ENTITY" in text:
+            yield file.name, DataError("declares entities of its own, which are not opened")
+            continue
+        try:
+            root = ElementTree.fromstring(re.sub(r"^\s*<\?xml[^>]*\?>", "", text))
+        except ElementTree.ParseError as error:
+            yield file.name, DataError(f"no whole XML ({error})")
+            continue
+        found = [one for one in root.iter() if one.tag in ("Sentence", "Title")]
+        yield from ((f"{file.name}, sentence {n}", one) for n, one in enumerate(found, 1))
+
+
+def cec(native: ElementTree.Element) -> Iterator[dict]:
+    """Read a sentence of CEC: `<Event><Time>…</Time><Denoter type="…">…</Denoter>…</Event>`.
+
+    The Denoter is the trigger, the other marked words are arguments, their tag is the role. Blanks
+    and line ends between marks are the file's, not the text's.
+    """
+    text, open_events, events = "", [], []
+
+    def say(words: str | None) -> None:
+        nonlocal text
+        text += re.sub(r"\s+", "", words or "")
+
+    def walk(element: ElementTree.Element) -> None:
+        start, event = len(text), None
+        if element.tag == "Event":
+            event = {"type": element.get("type") or "", "trigger": "", "pos": None, "arguments": []}
+            open_events.append(event)
+        say(element.text)
+        for child in element:
+            walk(child)
+            say(child.tail)
+        name = text[start:]
+        if event:
+            open_events.pop()
+            events.append(event)
+        elif open_events and element.tag == "Denoter" and name:
+            kind = element.get("type") or open_events[-1]["type"]
+            open_events[-1] |= {"type": kind, "trigger": name, "pos": [start, len(text)]}
+        elif open_events and element.tag in ROLES and name:
+            argument = {"name": name, "role": element.tag, "pos": [start, len(text)]}
+            open_events[-1]["arguments"].append(argument)
+
+    walk(native)
+    if not text:
+        yield {"notes": ["an empty sentence, left out"]}
+        return
+    lost = [event for event in events if not event["trigger"]]
+    kept = [event for event in events if event["trigger"]]
+    yield document(text, ["an event without a trigger, left out"] * len(lost), events=kept)

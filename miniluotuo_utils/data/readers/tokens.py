@@ -1,0 +1,191 @@
+"""Read tokens and their tags: columns of any kind, Hugging Face's lists, W2NER's indices.
+
+In: a unit. Out: records, whose source the caller adds. Shown in data/README.md.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from itertools import groupby, islice
+from pathlib import Path
+
+from miniluotuo_utils.data.readers.native import Unit, text_lines
+from miniluotuo_utils.data.readers.spans import chunks, entity, joined, record
+from miniluotuo_utils.files import DataError
+
+TAG = re.compile(r"[OBIMESLUW]|[BIMESLUW][-_].+")
+SAME = {"L": "E", "U": "S", "W": "S"}  # BILOU and BMEWO call the last and the only token so
+IDEOGRAPH = re.compile("[\u3400-\u9fff\U00020000-\U0003ffff]")
+SAMPLE = 400  # lines that decide what the columns are
+# Lines that hold no token: CoNLL-2003's documents, MultiCoNER's numbers.
+HEADING = re.compile(r"-DOCSTART-.*|# id .*")
+SEPARATORS = ("\t", None, ",", "|", "/")  # None: any white space
+BROKEN = "a tag that continues nothing, read as the beginning of an entity"
+
+
+def between(tokens: Sequence[str]) -> str:
+    """Return what stands between the tokens of a sentence: nothing in Chinese, else a space.
+
+    >>> between(["李", "白"]), between(["New", "York"]), between(["N", "B", "A"])
+    ('', ' ', '')
+    """
+    characters = all(len(token) <= 1 for token in tokens)
+    return "" if characters or IDEOGRAPH.search("".join(tokens)) else " "
+
+
+def mark_of(tag: str) -> tuple[str, str]:
+    """Return the mark and the type of a tag of BIO, BMES, BIOES, BILOU or BMEWO.
+
+    >>> mark_of("B_PER"), mark_of("U-LOC "), mark_of("I")
+    (('B', 'PER'), ('S', 'LOC'), ('I', ''))
+    """
+    tag = tag.strip()
+    if not TAG.fullmatch(tag):
+        raise DataError(f"found the tag {tag!r}, expected O or B-, I-, M-, E-, S-, L-, U- and a type")
+    return SAME.get(tag[0], tag[0]), tag[2:]
+
+
+def token_tags(tokens: Sequence[str], tags: Sequence[str]) -> dict:
+    """Return the record of a sentence of tokens with one tag each."""
+    if len(tokens) != len(tags) or not tokens:
+        raise DataError(f"found {len(tokens)} tokens and {len(tags)} tags, expected as many, not 0")
+    sentence, spans = joined(tokens, between(tokens))
+    marks = [mark_of(tag) for tag in tags]
+    before = [("O", ""), *marks]
+    broken = sum(
+        mark in "MIE" and (last in "OES" or kind != old)
+        for (mark, kind), (last, old) in zip(marks, before, strict=False)
+    )
+    found = record(sentence, entities=chunks(sentence, spans, marks))
+    return found | ({"notes": [BROKEN] * broken} if broken else {})
+
+
+def tag_lists(native: Mapping, names: Sequence[str] | None = None) -> Iterator[dict]:
+    """Read Hugging Face's `tokens, ner_tags`: tags by name, or by number with their `names`."""
+    tokens, field = native["tokens"], tag_field(native)
+    tags = native[field]
+    if any(isinstance(tag, int) for tag in tags):
+        if not names:
+            raise DataError(
+                f"field {field}: found numbers, and nothing says which tags they are; "
+                "give the names in their order: --labels O B-PER I-PER ... "
+                '(labels=["O", "B-PER", ...])'
+            )
+        tags = [numbered(tag, names) for tag in tags]
+    id_ = {"id": native["id"]} if "id" in native else {}
+    yield token_tags(tokens, tags) | id_
+
+
+def tag_field(native: Mapping) -> str:
+    """Return the field of the tags."""
+    fields = ("ner_tags", "tags", "labels", "ner", "bio", "label")
+    return next(field for field in fields if isinstance(native.get(field), list))
+
+
+def numbered(tag: int, names: Sequence[str]) -> str:
+    """Return the name of a numbered tag."""
+    if not 0 <= tag < len(names):
+        raise DataError(f"found tag {tag}, but there are {len(names)} names of tags")
+    return names[tag]
+
+
+def w2ner(native: Mapping) -> Iterator[dict]:
+    """Read W2NER: `sentence[token], ner[{index[], type}]`; an entity in pieces is left out."""
+    tokens = native["sentence"]
+    sentence, spans = joined(tokens, between(tokens))
+    found, notes = [], []
+    for one in native["ner"]:
+        index = one["index"]
+        if index == list(range(index[0], index[0] + len(index))):
+            place = spans[index[0]][0], spans[index[-1]][1]
+            found.append(entity(sentence, *place, one["type"]))
+        else:
+            notes.append("an entity in several pieces, left out")
+    yield record(sentence, entities=found) | ({"notes": notes} if notes else {})
+
+
+# ---- columns
+
+
+def columns_of(path: Path) -> tuple[str | None, int, int] | None:
+    """Return how a file of columns is cut: separator, column of tokens, column of tags.
+
+    None for a file that is none. The column of tags is the last that holds only tags; the column of
+    tokens is the first that holds neither tags nor running numbers.
+    """
+    lines = (line for _, line in text_lines(path) if isinstance(line, str))
+    sample = [line for line in islice(lines, SAMPLE) if line.strip() and not HEADING.match(line)]
+    for separator in SEPARATORS:
+        cut = [cells(line, separator) for line in sample]
+        count, often = Counter(map(len, cut)).most_common(1)[0] if cut else (0, 0)
+        if count < 2 or count > 10 or often < 0.8 * len(cut):
+            continue
+        columns = list(zip(*[line for line in cut if len(line) == count], strict=True))
+        tags = [n for n in range(count) if all(map(is_tag, columns[n])) and "O" in columns[n]]
+        others = [n for n in range(count) if n not in tags[-1:] and not numbers(columns[n])]
+        if tags and others:
+            return separator, others[0], tags[-1]
+    return None
+
+
+def cells(line: str, separator: str | None) -> list[str]:
+    """Return the cells of a line; a blank in front, where blanks part cells, is a token itself.
+
+    >>> cells("李 B-PER", None), cells("  O", None), cells("李\\\\tB-PER ", "\\\\t")
+    (['李', 'B-PER'], [' ', 'O'], ['李', 'B-PER'])
+    """
+    found = line.split(separator)
+    if separator is None:
+        return [line[0], *found] if line[:1].isspace() else found
+    return [found[0], *map(str.strip, found[1:])]
+
+
+def is_tag(cell: str) -> bool:
+    """Return whether a cell may be a tag."""
+    return TAG.fullmatch(cell.strip()) is not None
+
+
+def numbers(cells: Sequence[str]) -> bool:
+    """Return whether a column counts the tokens of its sentences."""
+    return all(map(str.isdecimal, cells)) and len(cells) > 1 and cells[:2] in (("0", "1"), ("1", "2"))
+
+
+def column_blocks(path: Path, separator: str | None, token: int, tag: int) -> Iterator[Unit]:
+    """Yield the tokens and the tags of each sentence: the lines between empty ones."""
+
+    def parts(pair: tuple[int, str | DataError]) -> bool:
+        line = pair[1]
+        return isinstance(line, str) and (not line.strip() or HEADING.match(line) is not None)
+
+    for empty, group in groupby(text_lines(path), parts):
+        if empty:
+            continue
+        run = list(group)
+        faults = [pair for pair in run if isinstance(pair[1], DataError)]
+        if faults:
+            yield f"line {faults[0][0]}", faults[0][1]
+            continue
+        cut = [(number, cells(line, separator)) for number, line in run]
+        short = [(n, found) for n, found in cut if len(found) <= max(token, tag)]
+        if short:
+            number, found = short[0]
+            fault = f"found {found!r:.60}, expected a token and a tag; is an empty line missing?"
+            yield f"line {number}", DataError(fault)
+        else:
+            yield f"line {run[0][0]}", [(found[token], found[tag]) for _, found in cut]
+
+
+def column_pairs(native: Sequence[tuple[str, str]]) -> Iterator[dict]:
+    """Read the tokens and tags of one sentence."""
+    tokens, tags = zip(*native, strict=True)
+    yield token_tags(tokens, tags)
+
+
+def column_units(path: Path) -> Iterator[Unit]:
+    """Yield the sentences of a file of columns, cut as it asks for itself."""
+    found = columns_of(path)
+    if found is None:
+        yield "file", DataError("found no columns of tokens and tags")
+    else:
+        yield from partial(column_blocks, path)(*found)

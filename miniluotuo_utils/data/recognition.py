@@ -1,0 +1,540 @@
+"""Recognise what a file holds by looking at its first units.
+
+In: a file. Out: the format that fits best, or a DataError that shows the shape seen and the way
+out. Used by `read_any`; data/README.md lists the formats.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from miniluotuo_utils.data.opening import AnyFile
+from miniluotuo_utils.data.readers import READERS, Reader, annotated, dialogues, native, tokens
+from miniluotuo_utils.data.readers.native import Unit
+from miniluotuo_utils.files import DataError
+from miniluotuo_utils.records import TASKS
+
+SAMPLE = 200  # units that are looked at
+ENOUGH = 0.5  # of them must have the shape
+Units = Callable[[], Iterator[Unit]]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How a format is recognised: what people call it, and a test of one unit.
+
+    `offsets` is how its tool counts places beyond the basic plane where the file does not show it;
+    "" where a place needs no conversion.
+    """
+
+    title: str
+    looks: Callable[[Any], bool]
+    offsets: str = ""
+
+
+def has(**fields: type | tuple[type, ...]) -> Callable[[Any], bool]:
+    """Return a test for a JSON object with these fields, of these types.
+
+    >>> has(text=str, label=list)({"text": "a", "label": [], "id": 1})
+    True
+    """
+
+    def looks(unit: Any) -> bool:
+        return isinstance(unit, Mapping) and all(
+            isinstance(unit.get(name), kind) for name, kind in fields.items()
+        )
+
+    return looks
+
+
+def both(*tests: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """Return the test that all tests hold."""
+    return lambda unit: all(test(unit) for test in tests)
+
+
+def listing(field: str, *needed: str) -> Callable[[Any], bool]:
+    """Return a test for a list, perhaps empty, of objects that have these fields."""
+    return lambda unit: isinstance(unit.get(field), list) and all(
+        isinstance(one, Mapping) and set(needed) <= set(one) for one in unit[field]
+    )
+
+
+def any_of(*fields: str) -> Callable[[Any], bool]:
+    """Return a test for at least one of the fields."""
+    return lambda unit: any(field in unit for field in fields)
+
+
+def triples(unit: Mapping) -> bool:
+    """Return whether doccano's labels are there: [start, end, type], or objects with offsets."""
+    told = next((unit[name] for name in ("label", "labels", "entities") if name in unit), None)
+    if not isinstance(told, list) or "text" not in unit:
+        return False
+    return all(
+        isinstance(one, list) and [*map(type, one)] == [int, int, str] for one in told
+    ) and isinstance(unit["text"], str)
+
+
+def offsets(unit: Mapping) -> bool:
+    """Return whether the entities are doccano's: with start_offset and end_offset."""
+    told = next((unit[name] for name in ("entities", "annotations") if name in unit), None)
+    return isinstance(told, list) and all(
+        isinstance(one, Mapping) and {"start_offset", "end_offset", "label"} <= set(one)
+        for one in told
+    )
+
+
+def span_list(unit: Mapping) -> bool:
+    """Return whether a text and a list of places are there, whatever they are called."""
+    text = next((unit[name] for name in annotated.TEXT if name in unit), None)
+    told = next((unit[name] for name in annotated.LISTS if name in unit), None)
+    return (
+        isinstance(text, str)
+        and isinstance(told, list)
+        and all(
+            isinstance(one, Mapping)
+            and any(name in one for name in annotated.START)
+            and any(name in one for name in annotated.END)
+            and any(name in one for name in annotated.KIND)
+            for one in told
+        )
+    )
+
+
+def spacy_like(unit: Any) -> bool:
+    """Return whether a unit is spaCy's pair of a text and {"entities": …}."""
+    return (
+        isinstance(unit, Sequence)
+        and len(unit) == 2
+        and isinstance(unit[0], str)
+        and isinstance(unit[1], Mapping)
+        and isinstance(unit[1].get("entities"), list)
+    )
+
+
+def tagged(unit: Mapping) -> bool:
+    """Return whether tokens and as many tags are there."""
+    tags = next(
+        (unit[f] for f in ("ner_tags", "tags", "labels", "ner", "bio", "label") if f in unit), None
+    )
+    words = unit.get("tokens")
+    return isinstance(words, list) and isinstance(tags, list) and len(words) == len(tags)
+
+
+def talks(*keys: str) -> Callable[[Any], bool]:
+    """Return a test for a conversation whose turns are objects with these fields."""
+
+    def looks(unit: Any) -> bool:
+        unit = {"messages": unit} if isinstance(unit, list) else unit
+        field = dialogues.named_field(unit, dialogues.TURNS)
+        turns = unit[field] if field else None
+        return (
+            isinstance(turns, list)
+            and bool(turns)
+            and all(isinstance(turn, Mapping) and set(keys) <= set(turn) for turn in turns)
+        )
+
+    return looks
+
+
+def conversing(unit: Any) -> bool:
+    """Return whether a conversation is there at all: pairs, or texts that take turns."""
+    field = dialogues.named_field(unit, dialogues.TURNS)
+    turns = unit[field] if field else None
+    return isinstance(turns, list) and bool(turns) and all(isinstance(t, dict | str) for t in turns)
+
+
+def asks(names: Sequence[str]) -> Callable[[Any], bool]:
+    """Return a test for something asked, by one of these names, and something answered."""
+    return lambda unit: (
+        dialogues.named_field(unit, names) is not None
+        and dialogues.named_field(unit, dialogues.OUTPUT) is not None
+    )
+
+
+def mapping(test: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """Return a test that is asked of JSON objects alone."""
+    return lambda unit: isinstance(unit, Mapping) and test(unit)
+
+
+def in_json(unit: Mapping) -> bool:
+    """Return whether IEPile's instruction is there: JSON with a schema."""
+    return str(unit.get("instruction", "")).startswith("{") and '"schema"' in unit["instruction"]
+
+
+def on_line(pattern: str) -> Callable[[Any], bool]:
+    """Return a test for a line of text."""
+    return lambda unit: isinstance(unit, str) and re.fullmatch(pattern, unit) is not None
+
+
+def pair_line(unit: Any) -> bool:
+    """Return whether a line has a head, a tail, a relation and a text that holds both names."""
+    parts = unit.split("\t") if isinstance(unit, str) else []
+    return len(parts) == 4 and all(part.strip() in parts[3] for part in parts[:2])
+
+
+OURS = mapping(lambda unit: isinstance(unit.get("sentence"), str) and any_of(*TASKS.values())(unit))
+ROW = has(instruction=str, input=str, output=str, source=str)
+
+# reader -> shape; what fits a more special one is not asked about those below
+OBJECTS: dict[str, Shape] = {
+    "unified_records": Shape("our IE records", OURS),
+    "own_rows": Shape("our instruction rows", ROW),
+    "iepile": Shape("IEPile", both(has(instruction=str), in_json)),
+    "label_studio": Shape(
+        "Label Studio (JSON)",
+        both(has(data=dict), any_of("annotations", "completions", "predictions")),
+        "characters",
+    ),
+    "label_studio_min": Shape(
+        "Label Studio (JSON_MIN or CSV)",
+        mapping(lambda u: any(annotated.is_regions(annotated.opened_list(v)) for v in u.values())),
+        "characters",
+    ),
+    "duee": Shape("DuEE", has(text=str, event_list=list)),
+    "fewfc": Shape("FewFC", both(has(content=str), listing("events", "type", "mentions"))),
+    "spo_list": Shape("DuIE or CMeIE (spo_list)", has(text=str, spo_list=list)),
+    "tplinker": Shape("TPLinker (relation_list)", has(text=str, relation_list=list), "characters"),
+    "casrel": Shape("CasRel (triple_list)", mapping(lambda u: isinstance(u.get("triple_list"), list))),
+    "uie": Shape("UIE (PaddleNLP)", has(content=str, prompt=str, result_list=list), "characters"),
+    "cmeee_json": Shape(
+        "CMeEE", both(has(text=str), listing("entities", "start_idx", "end_idx", "entity"))
+    ),
+    "doccano": Shape(
+        "doccano", mapping(lambda u: triples(u) or ("text" in u and offsets(u))), "utf16"
+    ),
+    "cluener": Shape("CLUENER", has(text=str, label=dict)),
+    "entity_list": Shape(
+        "Boson (entity_list)", both(has(text=str), listing("entity_list", "entity_index"))
+    ),
+    "w2ner": Shape("W2NER", both(has(sentence=list, ner=list), listing("ner", "index"))),
+    "tag_lists": Shape("tokens and tags (Hugging Face)", mapping(tagged)),
+    "spacy_pair": Shape("spaCy's pairs", spacy_like, "characters"),
+    "spans": Shape("a text and a list of places", mapping(span_list), "characters"),
+    "deepke_csv": Shape("DeepKE", has(sentence=str, relation=str, head=str, tail=str)),
+    "alpaca_parallel": Shape("alpaca-chinese v3", has(zh_instruction=str, zh_output=str)),
+    "seeds": Shape("seed tasks", both(has(instruction=str), listing("instances", "output"))),
+    "coig": Shape("COIG", mapping(any_of("textbox_question", "trans_instruction", "round_1"))),
+    "webtext": Shape("webtext2019zh", has(title=str, desc=str, content=str)),
+    "baike": Shape("baike2018qa", has(title=str, desc=str, answer=str)),
+    "lamini": Shape("LaMini-instruction", has(instruction=str, response=str, instruction_source=str)),
+    "sharegpt": Shape("ShareGPT", talks("from", "value")),
+    "messages": Shape("OpenAI's messages", talks("role", "content")),
+    "conversation": Shape("conversations", mapping(conversing)),
+    "alpaca": Shape("Alpaca", mapping(asks(dialogues.INSTRUCTION[:2]))),
+    "prompt_response": Shape("prompt and response", mapping(asks(dialogues.INSTRUCTION[2:5]))),
+    "question_answer": Shape("questions and answers", mapping(asks(dialogues.INSTRUCTION[5:]))),
+    "input_output": Shape("input and output", mapping(asks(dialogues.INPUT))),
+}
+LINES: dict[str, Shape] = {
+    "cmeee": Shape("CMeEE (text|||…)", on_line(r".+\|\|\|(\s*\d+\s+\d+\s+\S+\s*\|\|\|)*")),
+    "persons": Shape("relations of people", on_line(r"\d+\s+[^$]+\$[^$]+\$.+")),
+    "semeval": Shape("SemEval-2010 task 8", on_line(r".+\t.+\t.+\t.*<e1>.*</e1>.*")),
+    "finre": Shape("head, tail, relation, text", pair_line),
+}
+OTHERS: dict[str, Shape] = {
+    "conll04": Shape("CoNLL04", on_line(r"\d+\t.+\t(O|[BI]-\S+)\t\[.*\]\t\[.*\]")),
+    "weibo_columns": Shape("golden-horse (Weibo)", on_line(r"\S\d\t(O|[BI]-\S+\.(NAM|NOM))")),
+    "columns": Shape("columns of tokens and tags (BIO, BMES, BILOU)", lambda _: False),
+    "brat": Shape("brat (.txt and .ann)", lambda _: False, "characters"),
+    "cec": Shape("CEC (XML)", lambda _: False),
+}
+SHAPES = {**OBJECTS, **LINES, **OTHERS}
+# Other names that people give a format on the command line.
+ALIASES = {
+    "records": "unified_records",
+    "rows": "own_rows",
+    "label-studio": "label_studio",
+    "ccks": "spans",
+    "prodigy": "spans",
+    "spacy": "spacy_pair",
+    "huggingface": "tag_lists",
+    "bio": "columns",
+    "bmes": "columns",
+    "bilou": "columns",
+    "conll": "columns",
+}
+
+
+def reader_of(name: str) -> Reader:
+    """Return the reader of a format; Alpaca's rows may have other names than a card's."""
+    return READERS["own_rows" if name == "alpaca" else name]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a file was taken for: the reader, its units, and how many of the first ones fit.
+
+    `said` tells what was done before: an object was opened, a table cut.
+    """
+
+    reader: str
+    units: Units
+    fit: int = 1
+    seen: int = 1
+    said: tuple[str, ...] = ()
+
+    @property
+    def shape(self) -> Shape:
+        """What the format is called, and more."""
+        return SHAPES[self.reader]
+
+
+def recognised(file: AnyFile, wanted: str | None = None) -> Found:
+    """Return what a file holds; `wanted` names the reader where a person knows it.
+
+    Raises DataError with the shape that was seen where no format fits, ValueError for an unknown
+    reader.
+    """
+    if wanted is not None and ALIASES.get(wanted, wanted) not in SHAPES:
+        near = get_close_matches(wanted, [*SHAPES, *ALIASES], 3, 0.5)
+        raise ValueError(
+            f"no format {wanted!r}; near it: {', '.join(near)}. There are: {', '.join(SHAPES)}"
+        )
+    wanted = ALIASES.get(wanted, wanted)
+    if file.path.is_dir() or file.path.suffix in (".ann", ".xml"):
+        return wanted_or(wanted, special(file), file)
+    if file.path.suffix == ".txt" and file.path.with_suffix(".ann").is_file():
+        return wanted_or(wanted, Found("brat", partial(annotated.brat_texts, file.path)), file)
+    units, said = objects(file)
+    if units is None:
+        return wanted_or(wanted, None, file) if wanted else lines_of(file)
+    if wanted is not None:
+        own = reader_of(wanted).units
+        reads = units if own is native.json_objects else partial(own, file)
+        return Found(wanted, reads, said=said)
+    return fitting(file, units, OBJECTS, said)
+
+
+def wanted_or(wanted: str | None, found: Found | None, file: AnyFile) -> Found:
+    """Return what was found, or what a person wants it read as."""
+    if wanted is None or (found and found.reader == wanted):
+        return found
+    return Found(wanted, partial(reader_of(wanted).units, file))
+
+
+def fitting(file: AnyFile, units: Units, shapes: Mapping[str, Shape], said: tuple = ()) -> Found:
+    """Return the format that most of the first units have; the more special of two that fit alike."""
+    sample = list(islice(units(), SAMPLE))
+    good = [unit for _, unit in sample if not isinstance(unit, DataError)]
+    fits = {name: sum(fit(shape.looks, unit) for unit in good) for name, shape in shapes.items()}
+    best = max(fits, key=fits.get)
+    if not good or fits[best] < ENOUGH * len(good):
+        faults = [f"{place}: {unit}" for place, unit in sample if isinstance(unit, DataError)]
+        raise DataError(f"{file.name}: {unknown(good, faults)}")
+    own = reader_of(best).units
+    # Formats whose units are more than one object cut the file themselves.
+    reads = units if own in (native.json_objects, native.parquet_rows, native.csv_rows) else None
+    if shapes is LINES:
+        reads = None
+    return Found(best, reads or partial(own, file), fits[best], len(sample), said)
+
+
+def fit(looks: Callable[[Any], bool], unit: Any) -> bool:
+    """Return whether a unit has a shape; hostile ones have none."""
+    try:
+        return bool(looks(unit))
+    except (TypeError, AttributeError, KeyError, ValueError, RecursionError):
+        return False
+
+
+# ---- what a file is cut into
+
+
+def objects(file: AnyFile) -> tuple[Units | None, tuple[str, ...]]:
+    """Return what gives the objects of a file, and what was done; None for a file of lines."""
+    if file.table:
+        cut = {"parquet": native.parquet_rows, "arrow": native.arrow_rows}[file.table]
+        return partial(cut, file), (file.table,)
+    with file.open() as raw:
+        head = raw.read(1 << 16).decode("utf-8-sig", "replace").lstrip()
+    if head[:1] in ("{", "["):
+        return inner(file)
+    delimiter = delimiter_of(file, head)
+    if delimiter is None:
+        return None, ()
+    name = {"\t": "TSV", ",": "CSV"}.get(delimiter, f"a table cut at {delimiter!r}")
+    return partial(native.csv_rows, file, delimiter), (name,)
+
+
+def inner(file: AnyFile) -> tuple[Units, tuple[str, ...]]:
+    """Return what gives the objects of a JSON file: its own, or those in a list that it holds.
+
+    {"data": [{…}, …]}, {"instruction": ["…", …], "output": ["…", …]}, and pandas' columns.
+    """
+    units = partial(native.json_objects, file)
+    first = list(islice(units(), 2))
+    if len(first) != 1 or not isinstance(first[0][1], Mapping):
+        return units, ("JSON",)
+    lists = {key: value for key, value in first[0][1].items() if rows_like(value)}
+    if len(lists) == 1 and not fit_any(first[0][1]):
+        [(key, rows)] = lists.items()
+        return partial(items_of, rows), (f"the list under {key!r}",)
+    columns = columns_of(first[0][1])
+    if columns:
+        return partial(items_of, columns), ("columns of a table as JSON",)
+    return units, ("JSON",)
+
+
+def rows_like(value: Any) -> bool:
+    """Return whether a value is a list of objects, or of lists as spaCy has them."""
+    return isinstance(value, list) and bool(value) and all(isinstance(v, dict | list) for v in value)
+
+
+def fit_any(unit: Any) -> bool:
+    """Return whether an object is a row or a record itself."""
+    return any(fit(shape.looks, unit) for shape in OBJECTS.values())
+
+
+def items_of(rows: Sequence) -> Iterator[Unit]:
+    """Yield the items of a list with their numbers."""
+    yield from ((f"item {number}", row) for number, row in enumerate(rows, 1))
+
+
+def columns_of(value: Mapping) -> list[dict] | None:
+    """Return the rows of a table that stands as one object of columns; None for another object.
+
+    >>> columns_of({"question": {"0": "1+1=?"}, "answer": {"0": "2"}})
+    [{'question': '1+1=?', 'answer': '2'}]
+    """
+    columns = {
+        key: list(cells.values()) if isinstance(cells, Mapping) else cells
+        for key, cells in value.items()
+    }
+    if not all(isinstance(cells, list) for cells in columns.values()) or not asks(
+        (*dialogues.INSTRUCTION, *dialogues.INPUT)
+    )(columns):
+        return None
+    if len({len(cells) for cells in columns.values()}) != 1:
+        return None
+    return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
+
+
+def delimiter_of(file: AnyFile, head: str) -> str | None:
+    """Return what parts the cells of a table with a header; None for a file that is no table.
+
+    The names in its first line tell: a table of people's data says what is asked or annotated.
+    """
+    first = head.partition("\n")[0].strip("\r\n")
+    for delimiter in ("\t", ",", ";", "|"):
+        names = {name.strip().strip('"').lower() for name in first.split(delimiter)}
+        known = {*dialogues.INSTRUCTION[:9], *dialogues.INPUT, *dialogues.OUTPUT[:9]}
+        known |= {"text", "sentence", "label", "labels", "relation", "head", "tail", "title"}
+        known |= {"desc", "content", "tokens", "ner_tags", "source"}
+        if len(names) > 1 and len(names & known) > 1:
+            return delimiter
+    return None
+
+
+def lines_of(file: AnyFile) -> Found:
+    """Return what a file of lines holds: tags in columns, or a format of one line a record."""
+    sample = islice(native.lines(file), SAMPLE)
+    good = [line for _, line in sample if isinstance(line, str)]
+    for name in ("conll04", "weibo_columns"):
+        hits = sum(fit(SHAPES[name].looks, line) for line in good)
+        if good and hits > 0.9 * sum(not line.startswith("#doc") for line in good):
+            return Found(name, partial(reader_of(name).units, file), hits, len(good))
+    found = tokens.columns_of(file)
+    if found:
+        return Found("columns", partial(tokens.column_blocks, file, *found), len(good), len(good))
+    units = partial(annotated.pair_lines, file)
+    pairs = [unit for _, unit in islice(units(), SAMPLE) if isinstance(unit, str)]
+    if good and sum(map(pair_line, pairs)) > 0.9 * len(pairs):
+        if not any("<e1>" in line for line in good):
+            return Found("finre", units, sum(map(pair_line, pairs)), len(pairs))
+    return fitting(file, partial(native.lines, file), LINES)
+
+
+def special(file: AnyFile) -> Found:
+    """Return what a folder holds, or a file that its name alone tells."""
+    path = file.path
+    if path.suffix == ".xml" or (path.is_dir() and any(path.rglob("*.xml"))):
+        return Found("cec", partial(annotated.xml_texts, path))
+    if path.suffix == ".ann" or any(path.rglob("*.ann")):
+        return Found("brat", partial(annotated.brat_texts, path))
+    tables = sorted(path.glob("data-*.arrow")) or sorted(path.glob("*.parquet"))
+    if not tables:
+        inside = ", ".join(sorted(one.name for one in path.iterdir())[:5]) or "nothing"
+        raise DataError(
+            f"{path.name}: a folder with {inside}; expected brat's .txt and .ann, CEC's .xml, or "
+            "one split of a data set that `datasets` saved. Name a file in it"
+        )
+    kind = "arrow" if tables[0].suffix == ".arrow" else "parquet"
+    cut = {"parquet": native.parquet_rows, "arrow": native.arrow_rows}[kind]
+
+    def units() -> Iterator[Unit]:
+        for table in tables:
+            yield from ((f"{table.name}, {place}", unit) for place, unit in cut(table))
+
+    return fitting(file, units, OBJECTS, (f"{len(tables)} tables",))
+
+
+# ---- what was seen
+
+
+def unknown(units: Sequence[Any], faults: Sequence[str]) -> str:
+    """Return what a file without a known format looks like, and what to do."""
+    seen = shown(units[0]) if units else (faults or ["nothing"])[0]
+    way = (
+        "expected instruction rows (instruction and output, prompt and response, conversations, "
+        "messages) or annotated text (doccano, Label Studio, brat, UIE, CCKS, tokens and tags, "
+        "columns). Rename its fields so, or name its format: --from FORMAT (format=...)"
+    )
+    hints = {
+        "text alone": (
+            "text without questions or annotations: there is nothing to learn or to score; "
+            "`annotate` marks names in it"
+        ),
+        "class": "a label for each text is classification: rename it to output, the text to input",
+    }
+    kind = unlabelled(units[0]) if units else ""
+    return f"no format that we know; it holds {seen}; {hints.get(kind, way)}"
+
+
+def unlabelled(unit: Any) -> str:
+    """Return what is the matter with a text: it stands alone, or has a class."""
+    if not isinstance(unit, Mapping) or not any(
+        isinstance(unit.get(name), str) for name in annotated.TEXT
+    ):
+        return ""
+    labels = unit.get("label", unit.get("labels"))
+    if labels is None:
+        return "text alone" if len(unit) < 4 else ""
+    texts = labels if isinstance(labels, list) else [labels]
+    return "class" if all(isinstance(one, str | int) for one in texts) else ""
+
+
+def shown(unit: Any) -> str:
+    """Return the shape of a unit in words.
+
+    >>> shown({"a": "x", "b": [{"c": 1}]})
+    'objects with a (text), b (list of objects with c)'
+    """
+    if isinstance(unit, Mapping):
+        fields = ", ".join(f"{key} ({kind_of(value)})" for key, value in [*unit.items()][:8])
+        return f"objects with {fields or 'no fields'}"
+    return f"lines such as {unit[:60]!r}" if isinstance(unit, str) else kind_of(unit)
+
+
+def kind_of(value: Any) -> str:
+    """Return what a value is, in words."""
+    match value:
+        case str():
+            return "text"
+        case bool() | None:
+            return "true, false or null"
+        case int() | float():
+            return "number"
+        case []:
+            return "empty list"
+        case [dict() as first, *_]:
+            return f"list of objects with {', '.join(map(str, [*first][:6]))}"
+        case [first, *_]:
+            return f"list of {kind_of(first)}s"
+        case dict():
+            return f"object with {', '.join(map(str, [*value][:6]))}"
+    return type(value).__name__
