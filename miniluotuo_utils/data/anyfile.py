@@ -24,7 +24,7 @@ from miniluotuo_utils.data.opening import AnyFile, opened
 from miniluotuo_utils.data.readers import Fault, Reader, native, read_units
 from miniluotuo_utils.data.recognition import SAMPLE, Found, reader_of, recognised
 from miniluotuo_utils.files import DataError, file_sha256
-from miniluotuo_utils.records import TASKS, check_record, check_row
+from miniluotuo_utils.records import TASKS, check_record, check_row, mentions
 
 Say = Callable[[str], object]
 REST = (
@@ -45,7 +45,7 @@ class Reading:
     kind: str
     format: str
     said: str
-    make: Callable[[Reading], Iterator[dict]]
+    make: Callable[[Reading, bool], Iterator[dict]]
     files: Sequence[Path] = ()
     task: str | None = None
     faults: list[Fault] | None = None
@@ -53,7 +53,12 @@ class Reading:
 
     def __iter__(self) -> Iterator[dict]:
         self.notes.clear()
-        return self.make(self)
+        return self.make(self, False)
+
+    def documents(self) -> Iterator[dict]:
+        """Return the documents: sentences with all that stands side by side, of every task."""
+        self.notes.clear()
+        return self.make(self, True)
 
     @property
     def noted(self) -> list[str]:
@@ -127,11 +132,11 @@ def read_any(
 def taken_for(file: AnyFile, found: Found, kind: str, task: str | None) -> str:
     """Return what a file was taken for, and how sure that is, in Chinese and English."""
     how = ", ".join([*file.said, *found.said])
-    fit = f"{found.fit} of the first {found.seen}" if found.seen > 1 else "by its shape"
+    fit = f"{found.fit} of the first {found.seen} fit" if found.seen else "as was asked"
     chinese = {"rows": "指令", "records": f"抽取记录（{task}）"}[kind]
     english = {"rows": "instruction rows", "records": f"IE records ({task})"}[kind]
     shape = f"{found.shape.title}{f' ({how})' if how else ''}"
-    return f"{file.name}：当作 {shape} 来读，{chinese}。 Read as {shape}: {english}, {fit} fit."
+    return f"{file.name}：当作 {shape} 来读，{chinese}。 Read as {shape}: {english}, {fit}."
 
 
 def names_of_tags(file: AnyFile) -> list[str] | None:
@@ -227,11 +232,12 @@ class Documents:
         if not one:
             return None
         one["source"] = one.get("source") or self.file.stem
-        return placed(one, self.counted.unit) if "sentence" in one else one
+        ours = self.found.reader == "own_records" and self.counted.unit == "characters"
+        return one if ours or not self.found.shape.offsets else placed(one, self.counted.unit)
 
 
-def checked(documents: Documents, reading: Reading) -> Iterator[dict]:
-    """Yield the rows, or the records of the reading's task, each checked."""
+def checked(documents: Documents, reading: Reading, side_by_side: bool) -> Iterator[dict]:
+    """Yield the rows, or the records of the reading's task, each checked; or whole documents."""
 
     def finish(one: dict) -> dict | None:
         whole = documents.finish(reading, one)
@@ -239,7 +245,13 @@ def checked(documents: Documents, reading: Reading) -> Iterator[dict]:
             return None
         if reading.kind == "rows":
             return check_row(whole)
-        return check_record(of_task(whole, reading.task, reading.notes))
+        if not side_by_side:
+            return check_record(of_task(whole, reading.task, reading.notes))
+        # A document is as many records as it has tasks, and each must hold.
+        for task, name in TASKS.items():
+            if name in whole:
+                check_record(of_task(whole, task, Counter()))
+        return whole
 
     return read_units(
         documents.found.units(),
@@ -259,8 +271,8 @@ def of_task(document: Mapping, task: str, notes: Counter) -> dict:
     kept = TASKS[task]
     for other, name in TASKS.items():
         lost = document.get(name) or []
-        if other == "NER" and task == "RE":
-            lost = unrelated(document)
+        if other == "NER" and task != "NER":
+            lost = unrelated(document, kept)
         if name != kept and lost:
             hint = f"--task {other} reads them"
             notes[f"{name} beside what the task {task} asks for, left out ({hint})"] += len(lost)
@@ -268,11 +280,11 @@ def of_task(document: Mapping, task: str, notes: Counter) -> dict:
     return {**rest, kept: document.get(kept) or []}
 
 
-def unrelated(document: Mapping) -> list[Mapping]:
-    """Return the entities of a document that stand in no relation."""
-    sides = [r[side] for r in document.get("relations") or [] for side in ("head", "tail")]
-    related = {(str(side["pos"]), side["type"]) for side in sides}
-    return [e for e in document.get("entities") or [] if (str(e["pos"]), e["type"]) not in related]
+def unrelated(document: Mapping, field: str) -> list[Mapping]:
+    """Return the entities of a document that stand in none of its relations or events."""
+    rest = {"sentence": "", field: document.get(field) or []}
+    used = {str(thing.get("pos")) for thing, _ in mentions(rest)}
+    return [one for one in document.get("entities") or [] if str(one.get("pos")) not in used]
 
 
 # ---- names of the catalog
@@ -306,5 +318,5 @@ def open_data(
         say(f"{word}：取自目录。 Read {what}.")
     files = [recipes[word]] if word in recipes else []
     kind = "records" if tasks else "rows"
-    make = partial(lambda make, _: make(), rows)
+    make = partial(lambda make, *_: make(), rows)
     return Reading(word, kind, "catalog", what, make, files, tasks[0] if tasks else None)

@@ -120,11 +120,14 @@ def count_of(documents: Iterable[Mapping], prior: Unit = "characters") -> Counte
 def places(documents: Iterable[Mapping]) -> Iterator[tuple[str, str, Sequence[int], str]]:
     """Yield (text, type, place, name) of what documents name, unless they say how they count."""
     for document in documents:
-        if "offsets" in document:
+        # A document that is malformed is named when it is read, and proves nothing.
+        try:
+            named = [] if "offsets" in document else [thing for thing, _ in mentions(document)]
+        except DataError:
             continue
-        for thing, _ in mentions(document):
+        for thing in named:
             pos = thing.get("pos") if isinstance(thing, Mapping) else None
-            if pos and [*map(type, pos)] == [int, int]:
+            if isinstance(pos, list) and [*map(type, pos)] == [int, int]:
                 kind = thing.get("type") or thing.get("role") or ""
                 yield document["sentence"], kind, pos, thing.get("name") or ""
 

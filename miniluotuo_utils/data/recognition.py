@@ -182,16 +182,16 @@ ROW = has(instruction=str, input=str, output=str, source=str)
 
 # reader -> shape; what fits a more special one is not asked about those below
 OBJECTS: dict[str, Shape] = {
-    "unified_records": Shape("our IE records", OURS),
+    "own_records": Shape("our IE records", OURS, "characters"),
     "own_rows": Shape("our instruction rows", ROW),
     "iepile": Shape("IEPile", both(has(instruction=str), in_json)),
     "label_studio": Shape(
-        "Label Studio (JSON)",
+        "Label Studio's tasks",
         both(has(data=dict), any_of("annotations", "completions", "predictions")),
         "characters",
     ),
     "label_studio_min": Shape(
-        "Label Studio (JSON_MIN or CSV)",
+        "Label Studio's short form (JSON_MIN, CSV)",
         mapping(lambda u: any(annotated.is_regions(annotated.opened_list(v)) for v in u.values())),
         "characters",
     ),
@@ -246,7 +246,9 @@ OTHERS: dict[str, Shape] = {
 SHAPES = {**OBJECTS, **LINES, **OTHERS}
 # Other names that people give a format on the command line.
 ALIASES = {
-    "records": "unified_records",
+    "records": "own_records",
+    "unified_records": "own_records",
+    "unified_rows": "own_rows",
     "rows": "own_rows",
     "label-studio": "label_studio",
     "ccks": "spans",
@@ -274,8 +276,8 @@ class Found:
 
     reader: str
     units: Units
-    fit: int = 1
-    seen: int = 1
+    fit: int = 0
+    seen: int = 0
     said: tuple[str, ...] = ()
 
     @property
@@ -299,7 +301,7 @@ def recognised(file: AnyFile, wanted: str | None = None) -> Found:
     if file.path.is_dir() or file.path.suffix in (".ann", ".xml"):
         return wanted_or(wanted, special(file), file)
     if file.path.suffix == ".txt" and file.path.with_suffix(".ann").is_file():
-        return wanted_or(wanted, Found("brat", partial(annotated.brat_texts, file.path)), file)
+        return wanted_or(wanted, Found("brat", partial(annotated.brat_texts, file.path), 1, 1), file)
     units, said = objects(file)
     if units is None:
         return wanted_or(wanted, None, file) if wanted else lines_of(file)
@@ -323,9 +325,11 @@ def fitting(file: AnyFile, units: Units, shapes: Mapping[str, Shape], said: tupl
     good = [unit for _, unit in sample if not isinstance(unit, DataError)]
     fits = {name: sum(fit(shape.looks, unit) for unit in good) for name, shape in shapes.items()}
     best = max(fits, key=fits.get)
-    if not good or fits[best] < ENOUGH * len(good):
-        faults = [f"{place}: {unit}" for place, unit in sample if isinstance(unit, DataError)]
-        raise DataError(f"{file.name}: {unknown(good, faults)}")
+    if not good:
+        place, fault = sample[0] if sample else ("file", "it holds no rows, expected at least one")
+        raise DataError(f"{file.name}, {place}: {fault}")
+    if fits[best] < ENOUGH * len(good):
+        raise DataError(f"{file.name}: {unknown(good[0])}")
     own = reader_of(best).units
     # Formats whose units are more than one object cut the file themselves.
     reads = units if own in (native.json_objects, native.parquet_rows, native.csv_rows) else None
@@ -453,9 +457,9 @@ def special(file: AnyFile) -> Found:
     """Return what a folder holds, or a file that its name alone tells."""
     path = file.path
     if path.suffix == ".xml" or (path.is_dir() and any(path.rglob("*.xml"))):
-        return Found("cec", partial(annotated.xml_texts, path))
+        return Found("cec", partial(annotated.xml_texts, path), 1, 1)
     if path.suffix == ".ann" or any(path.rglob("*.ann")):
-        return Found("brat", partial(annotated.brat_texts, path))
+        return Found("brat", partial(annotated.brat_texts, path), 1, 1)
     tables = sorted(path.glob("data-*.arrow")) or sorted(path.glob("*.parquet"))
     if not tables:
         inside = ", ".join(sorted(one.name for one in path.iterdir())[:5]) or "nothing"
@@ -476,9 +480,8 @@ def special(file: AnyFile) -> Found:
 # ---- what was seen
 
 
-def unknown(units: Sequence[Any], faults: Sequence[str]) -> str:
+def unknown(unit: Any) -> str:
     """Return what a file without a known format looks like, and what to do."""
-    seen = shown(units[0]) if units else (faults or ["nothing"])[0]
     way = (
         "expected instruction rows (instruction and output, prompt and response, conversations, "
         "messages) or annotated text (doccano, Label Studio, brat, UIE, CCKS, tokens and tags, "
@@ -491,8 +494,7 @@ def unknown(units: Sequence[Any], faults: Sequence[str]) -> str:
         ),
         "class": "a label for each text is classification: rename it to output, the text to input",
     }
-    kind = unlabelled(units[0]) if units else ""
-    return f"no format that we know; it holds {seen}; {hints.get(kind, way)}"
+    return f"no format that we know; it holds {shown(unit)}; {hints.get(unlabelled(unit), way)}"
 
 
 def unlabelled(unit: Any) -> str:

@@ -87,6 +87,7 @@ READERS: dict[str, Reader] = {
     "iepile": records(events.iepile, events.iepile_rows),
     # what people bring, which no card of the catalog has
     "own_rows": rows(dialogues.asked_and_answered),
+    "own_records": records(ner.own_records),
     "prompt_response": rows(dialogues.asked_and_answered),
     "question_answer": rows(dialogues.asked_and_answered),
     "input_output": rows(dialogues.asked_and_answered),

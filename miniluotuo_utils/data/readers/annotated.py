@@ -8,6 +8,7 @@ it out; what a record cannot hold is named in `notes`. Shown in data/README.md.
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -241,7 +242,7 @@ def uie(native: tuple[str, Sequence[tuple[str, Sequence[Mapping]]]]) -> Iterator
             found = [thing(one["start"], one["end"], "", one["text"]) for one in results]
             attach(text, pair, found, entities, events, relations)
     more = {"relations": relations or None, "events": events or None}
-    yield document(text, entities=entities, **more)
+    yield document(text, entities=sorted(entities, key=itemgetter("pos")), **more)
 
 
 TRIGGER = "触发词"
@@ -313,7 +314,7 @@ def brat(native: tuple[str, str, str]) -> Iterator[dict]:
     """
     text, notes, id_ = native
     told: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    for line in filter(str.strip, notes.splitlines()):
+    for line in filter(str.strip, notes.split("\n")):
         mark, _, body = line.partition("\t")
         told[mark[0]].append((mark, body))
     left_out = [

@@ -16,6 +16,11 @@ def unified_records(native: dict) -> Iterator[dict]:
     yield native | {"source": ""}
 
 
+def own_records(native: dict) -> Iterator[dict]:
+    """Read a person's records in our shape, with the sources that they name."""
+    yield dict(native)
+
+
 def cluener(native: dict) -> Iterator[dict]:
     """Read CLUENER2020: `{"text", "label": {type: {name: [[start, end], …]}}}`.
 

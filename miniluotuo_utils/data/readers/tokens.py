@@ -122,8 +122,9 @@ def columns_of(path: Path) -> tuple[str | None, int, int] | None:
         if count < 2 or count > 10 or often < 0.8 * len(cut):
             continue
         columns = list(zip(*[line for line in cut if len(line) == count], strict=True))
-        tags = [n for n in range(count) if all(map(is_tag, columns[n])) and "O" in columns[n]]
-        others = [n for n in range(count) if n not in tags[-1:] and not numbers(columns[n])]
+        tags = [n for n in range(count) if are_tags(columns[n])]
+        counted = count > 2 and numbers(columns[0])
+        others = [n for n in range(counted, count) if n not in tags[-1:]]
         if tags and others:
             return separator, others[0], tags[-1]
     return None
@@ -141,9 +142,10 @@ def cells(line: str, separator: str | None) -> list[str]:
     return [found[0], *map(str.strip, found[1:])]
 
 
-def is_tag(cell: str) -> bool:
-    """Return whether a cell may be a tag."""
-    return TAG.fullmatch(cell.strip()) is not None
+def are_tags(cells: Sequence[str]) -> bool:
+    """Return whether a column holds nothing but tags, and O or a type among them."""
+    kinds = set(cells)
+    return all(map(TAG.fullmatch, kinds)) and any(kind == "O" or len(kind) > 1 for kind in kinds)
 
 
 def numbers(cells: Sequence[str]) -> bool:
