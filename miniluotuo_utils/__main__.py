@@ -15,6 +15,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
+from miniluotuo_utils.data.writers import WRITERS
 from miniluotuo_utils.jobs.instructions import Options, instruction_set
 from miniluotuo_utils.jobs.respond import grow_file, respond_file
 from miniluotuo_utils.students import load_student, merge, save, zoo_table
@@ -67,16 +68,17 @@ class Download:
 
 @dataclass
 class Validate:
-    """Check a JSON Lines file of instruction rows or IE records, and name line, field and fault
-    of each bad one."""
+    """Check a file of instruction rows or IE records in any format, and name place, field and
+    fault of each bad one."""
 
     file: Path = place()
     most: int = option("how many faults to print", 20)
+    format: str | None = option("of the file, where its shape does not tell")
 
     def run(self) -> int:
         from miniluotuo_utils.jobs.validate import validated
 
-        kinds, faults = validated(self.file)
+        kinds, faults = validated(self.file, self.format, print)
         for fault in faults[: self.most]:
             print(fault)
         if faults[self.most :]:
@@ -84,6 +86,28 @@ class Validate:
         good = ", ".join(f"{count:,} {kind}" for kind, count in kinds.items()) or "nothing"
         print(f"{self.file.name}: {good} well-formed, {len(faults):,} faults")
         return 1 if faults or not kinds else 0
+
+
+@dataclass
+class Convert:
+    """Write a file of any format in another: doccano, Label Studio, brat, columns of tags, UIE,
+    Alpaca, ShareGPT, OpenAI's messages."""
+
+    source: Path = place("a file, or a folder of brat", metavar="IN")
+    out: Path = place(metavar="OUT")
+    to: Literal[tuple(WRITERS)] = needed("records: our own rows or records")  # type: ignore
+    from_: str | None = option("else the file's shape tells", flag="--from", metavar="FORMAT")
+    task: Literal["NER", "RE", "EE"] | None = option("of a file that holds several")
+    offsets: Literal["characters", "utf16"] | None = option(
+        "how places are counted in OUT; else utf16 for doccano, characters for the others"
+    )
+    labels: list[str] | None = option("names of numbered tags, in order", nargs="+")
+    skip: bool = option("leave malformed units out, and count them")
+
+    def run(self) -> None:
+        from miniluotuo_utils.data import convert
+
+        convert(**given(self))
 
 
 @dataclass(frozen=True)
@@ -258,7 +282,7 @@ class Train:
     under `accelerate launch -m`."""
 
     student: str = needed("zoo name, folder or hub id")
-    data: list[Path] = needed(nargs="+")
+    data: list[Path] = needed("files of any format, names of the catalog or of recipes", nargs="+")
     out: Path = needed()
     method: Method = option(default="full")
     bits: int | None = option(choices=(4,))
@@ -281,7 +305,8 @@ class Train:
         from miniluotuo_utils.jobs.train import train_files
 
         how = given(self, "student", "data", "out")
-        training = train_files(self.student, self.data, self.out, **how)
+        say = partial(print, file=sys.stderr, flush=True) if first_process() else None
+        training = train_files(self.student, self.data, self.out, say=say, **how)
         if first_process():
             print(as_json(training.metrics()))
 
@@ -354,7 +379,7 @@ class Score:
         "types, for EE {event type: [roles]}: counts what is outside it", metavar="FILE.json"
     )
     format: str | None = option(
-        "native files instead of IE records, e.g. spo_list", metavar="READER"
+        "of both files, where their shape does not tell, e.g. spo_list", metavar="FORMAT"
     )
     interval: bool = option("bootstrap")
     against: Path | None = option("is it better than PRED?", metavar="OTHER_PRED")
@@ -382,6 +407,7 @@ COMMANDS = (
     Catalog,
     Download,
     Validate,
+    Convert,
     Respond,
     Instruct,
     Annotate,
@@ -437,7 +463,7 @@ def argument(
     how, left_open = {"default": default, **how}, NoneType in get_args(kind)
     if left_open:
         [kind] = [part for part in get_args(kind) if part is not NoneType]
-    positional = how.pop("positional", False)
+    positional, flag = how.pop("positional", False), how.pop("flag", None)
 
     # A switch that may also be left open has a --no- form.
     if kind is bool:
@@ -449,7 +475,9 @@ def argument(
     # argparse reads a list one value at a time, and texts as they are.
     elif kind is not str:
         how["type"] = get_args(kind)[0] if get_origin(kind) is list else kind
-    return name if positional else "--" + name.replace("_", "-"), how
+    if flag:
+        how["dest"] = name
+    return name if positional else flag or "--" + name.replace("_", "-"), how
 
 
 def parser() -> argparse.ArgumentParser:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cached_property, partial
 from hashlib import sha256
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from miniluotuo_utils.data.offsets import ASTRAL_BYTES, Counted, Unit, count_of,
 from miniluotuo_utils.data.opening import AnyFile, opened
 from miniluotuo_utils.data.readers import Fault, Reader, native, read_units
 from miniluotuo_utils.data.recognition import SAMPLE, Found, reader_of, recognised
-from miniluotuo_utils.files import DataError, file_sha256
+from miniluotuo_utils.files import file_sha256
 from miniluotuo_utils.records import TASKS, check_record, check_row, mentions
 
 Say = Callable[[str], object]
@@ -74,6 +74,16 @@ class Reading:
         return sha256("\n".join(found).encode()).hexdigest()
 
 
+class Together:
+    """Several readings as one, from the first on each time one goes through it."""
+
+    def __init__(self, readings: Sequence[Reading]) -> None:
+        self.readings = readings
+
+    def __iter__(self) -> Iterator[dict]:
+        return chain.from_iterable(self.readings)
+
+
 def read_any(
     path: Path | str,
     format: str | None = None,
@@ -98,6 +108,7 @@ def read_any(
     Raises FileNotFoundError, and DataError with what was seen and the way out for a file that no
     format fits: an empty one, a web page, a Git LFS pointer, an archive.
     """
+    # A folder, a pair of files and XML are opened by their readers.
     path = Path(path)
     special = path.is_dir() or path.suffix in (".ann", ".xml")
     file = AnyFile(path) if special and path.exists() else opened(path)
@@ -109,6 +120,8 @@ def read_any(
         labels = names_of_tags(file)
     if labels is not None:
         reader = replace(reader, convert=partial(reader.convert, names=list(labels)))
+
+    # What a file is said to be is decided before its first row is asked for.
     documents = Documents(file, found, reader, offsets)
     kind = "rows" if reader.check is check_row else "records"
     if kind == "records":
@@ -200,10 +213,11 @@ class Documents:
     def task(self) -> str:
         """What the first documents hold: EE where there are events, RE where there are relations,
         else NER."""
-        sample = [*islice(self.raw([]), SAMPLE)]
-        held = [task for task, name in TASKS.items() if any(one.get(name) for one in sample)]
-        fields = [task for task, name in TASKS.items() if any(name in one for one in sample)]
-        return [*(held or fields or ["NER"])][-1]
+        held, fields = set(), set()
+        for one in islice(self.raw([]), SAMPLE):
+            held |= {task for task, name in TASKS.items() if one.get(name)}
+            fields |= {task for task, name in TASKS.items() if name in one}
+        return max(held or fields or {"NER"}, key=[*TASKS].index)
 
     @property
     def said(self) -> list[str]:
@@ -300,6 +314,8 @@ def open_data(
     path, word = Path(name), str(name)
     if path.exists():
         return read_any(path, say=say, **options)
+
+    # The rows of a source are read anew each time, those of a recipe are mixed anew.
     recipes = {one.stem: one for one in RECIPES.glob("*.tsv")}
     if word in CATALOG:
         if split not in loadable(word).splits:
@@ -313,6 +329,8 @@ def open_data(
         raise FileNotFoundError(
             f"{word}: no file of this name, and neither a source of the catalog nor a recipe.{hint}"
         )
+
+    # Sources of several tasks are read as the first of them.
     tasks = [task for task in CATALOG[word].tasks if task in TASKS] if word in CATALOG else []
     if say:
         say(f"{word}：取自目录。 Read {what}.")

@@ -52,6 +52,7 @@ def convert(
 
     Returns `items` (documents or rows read), `written`, `faults`, `notes`.
     """
+    # Nothing is written before it is known that it can be.
     source, out = Path(source), Path(out)
     if to not in WRITERS:
         raise ValueError(f"cannot write {to!r}; expected one of {', '.join(WRITERS)}")

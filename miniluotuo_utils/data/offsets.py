@@ -11,6 +11,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from miniluotuo_utils.files import DataError
@@ -61,25 +62,26 @@ def placed(document: Mapping, unit: Unit) -> dict:
     DataError for a place outside the text.
     """
     text = document["sentence"]
-    unit = document.get("offsets", unit)
-
-    def put(thing: dict) -> dict:
-        pos, name = thing["pos"], thing["name"]
-        if pos is None:
-            return thing
-        if [*map(type, pos)] != [int, int]:
-            raise DataError(f"found the place {pos!r:.60}, expected two whole numbers")
-        now = in_characters(text, pos) if unit == "utf16" and ASTRAL.search(text) else list(pos)
-        if now is None or not 0 <= now[0] < now[1] <= len(text):
-            raise DataError(
-                f"found the place [{pos[0]}, {pos[1]}) of {name or thing.get('type')!r}, expected "
-                f"one inside the text, which has {len(text)} characters"
-            )
-        cut = text[now[0] : now[1]]
-        return thing | {"name": cut if same(cut, name) else name, "pos": now}
-
-    found = map_mentions(document, put)
+    units = document.get("offsets", unit) == "utf16" and ASTRAL.search(text)
+    found = map_mentions(document, partial(put, text, bool(units)))
     return {key: value for key, value in found.items() if key != "offsets"}
+
+
+def put(text: str, utf16: bool, thing: dict) -> dict:
+    """Return a thing with its place in characters and the name that stands there."""
+    pos, name = thing["pos"], thing["name"]
+    if pos is None:
+        return thing
+    if [*map(type, pos)] != [int, int]:
+        raise DataError(f"found the place {pos!r:.60}, expected two whole numbers")
+    now = in_characters(text, pos) if utf16 else list(pos)
+    if now is None or not 0 <= now[0] < now[1] <= len(text):
+        raise DataError(
+            f"found the place [{pos[0]}, {pos[1]}) of {name or thing.get('type')!r}, expected one "
+            f"inside the text, which has {len(text)} characters"
+        )
+    cut = text[now[0] : now[1]]
+    return thing | {"name": cut if same(cut, name) else name, "pos": now}
 
 
 def same(cut: str, name: str) -> bool:
@@ -94,6 +96,7 @@ def count_of(documents: Iterable[Mapping], prior: Unit = "characters") -> Counte
     reading whose names begin and end with punctuation less often, or stand elsewhere in the file
     with the same type, is likely. `prior` counts where nothing tells, which is not `sure`.
     """
+    # Before the first such character both units are alike: those places show what names there are.
     known, doubtful, proof = set(), [], Counter()
     for text, kind, pos, name in places(documents):
         if not ASTRAL.search(text[: pos[1]]):
@@ -106,6 +109,8 @@ def count_of(documents: Iterable[Mapping], prior: Unit = "characters") -> Counte
             proof.update(good.keys())
         elif len(good) == 2:
             doubtful.append((kind, good))
+
+    # Proof outweighs likeness, and likeness what a tool is known to do.
     total = proof.total() + len(doubtful)
     if proof["utf16"] != proof["characters"]:
         return Counted(max(proof, key=proof.get), True, total)

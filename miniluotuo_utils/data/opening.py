@@ -86,7 +86,7 @@ class AnyFile:
         if self.pack:
             raw: BinaryIO = io.BufferedReader(Guarded(self.pack(self.path, mode), self.name))
         else:
-            raw = open(self.path, mode)
+            raw = self.path.open(mode)
         if self.encoding == "utf-8":
             return raw
         return io.BufferedReader(Recoded(raw, self.encoding, self.name))
@@ -162,6 +162,7 @@ def opened(path: Path | str) -> AnyFile:
     Packed files (.gz, .xz, .bz2) are known by their bytes, whatever their name, and so are Parquet,
     Arrow, UTF-16 and UTF-32. Chinese text in GBK (GB 18030) or Big5 is read too, and that is said.
     """
+    # First what it is packed in, by its bytes: names lie.
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"no file {path}: is the name right, and the folder?")
@@ -177,6 +178,7 @@ def opened(path: Path | str) -> AnyFile:
             break
     refuse(path.name, head)
 
+    # Then what it holds, and what its text is written in.
     table = next((kind for mark, kind in TABLES.items() if head.startswith(mark)), "")
     encoding = "utf-8" if table else encoding_of(path.name, head)
     if encoding != "utf-8":

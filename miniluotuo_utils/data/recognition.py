@@ -10,11 +10,18 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from miniluotuo_utils.data.opening import AnyFile
-from miniluotuo_utils.data.readers import READERS, Reader, annotated, dialogues, native, tokens
+from miniluotuo_utils.data.readers import (
+    READERS,
+    Reader,
+    annotated,
+    dialogues,
+    native,
+    standoff,
+    tokens,
+)
 from miniluotuo_utils.data.readers.native import Unit
 from miniluotuo_utils.files import DataError
 from miniluotuo_utils.records import TASKS
@@ -59,8 +66,9 @@ def both(*tests: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
 def listing(field: str, *needed: str) -> Callable[[Any], bool]:
     """Return a test for a list, perhaps empty, of objects that have these fields."""
-    return lambda unit: isinstance(unit.get(field), list) and all(
-        isinstance(one, Mapping) and set(needed) <= set(one) for one in unit[field]
+    return lambda unit: (
+        isinstance(unit.get(field), list)
+        and all(isinstance(one, Mapping) and set(needed) <= set(one) for one in unit[field])
     )
 
 
@@ -92,17 +100,13 @@ def span_list(unit: Mapping) -> bool:
     """Return whether a text and a list of places are there, whatever they are called."""
     text = next((unit[name] for name in annotated.TEXT if name in unit), None)
     told = next((unit[name] for name in annotated.LISTS if name in unit), None)
-    return (
-        isinstance(text, str)
-        and isinstance(told, list)
-        and all(
-            isinstance(one, Mapping)
-            and any(name in one for name in annotated.START)
-            and any(name in one for name in annotated.END)
-            and any(name in one for name in annotated.KIND)
-            for one in told
-        )
-    )
+    return isinstance(text, str) and isinstance(told, list) and all(map(is_place, told))
+
+
+def is_place(one: Any) -> bool:
+    """Return whether an object says start, end and type, by any of their names."""
+    wanted = (annotated.START, annotated.END, annotated.KIND)
+    return isinstance(one, Mapping) and all(not set(names).isdisjoint(one) for names in wanted)
 
 
 def spacy_like(unit: Any) -> bool:
@@ -199,7 +203,9 @@ OBJECTS: dict[str, Shape] = {
     "fewfc": Shape("FewFC", both(has(content=str), listing("events", "type", "mentions"))),
     "spo_list": Shape("DuIE or CMeIE (spo_list)", has(text=str, spo_list=list)),
     "tplinker": Shape("TPLinker (relation_list)", has(text=str, relation_list=list), "characters"),
-    "casrel": Shape("CasRel (triple_list)", mapping(lambda u: isinstance(u.get("triple_list"), list))),
+    "casrel": Shape(
+        "CasRel (triple_list)", mapping(lambda u: isinstance(u.get("triple_list"), list))
+    ),
     "uie": Shape("UIE (PaddleNLP)", has(content=str, prompt=str, result_list=list), "characters"),
     "cmeee_json": Shape(
         "CMeEE", both(has(text=str), listing("entities", "start_idx", "end_idx", "entity"))
@@ -221,7 +227,9 @@ OBJECTS: dict[str, Shape] = {
     "coig": Shape("COIG", mapping(any_of("textbox_question", "trans_instruction", "round_1"))),
     "webtext": Shape("webtext2019zh", has(title=str, desc=str, content=str)),
     "baike": Shape("baike2018qa", has(title=str, desc=str, answer=str)),
-    "lamini": Shape("LaMini-instruction", has(instruction=str, response=str, instruction_source=str)),
+    "lamini": Shape(
+        "LaMini-instruction", has(instruction=str, response=str, instruction_source=str)
+    ),
     "sharegpt": Shape("ShareGPT", talks("from", "value")),
     "messages": Shape("OpenAI's messages", talks("role", "content")),
     "conversation": Shape("conversations", mapping(conversing)),
@@ -298,10 +306,14 @@ def recognised(file: AnyFile, wanted: str | None = None) -> Found:
             f"no format {wanted!r}; near it: {', '.join(near)}. There are: {', '.join(SHAPES)}"
         )
     wanted = ALIASES.get(wanted, wanted)
+
+    # What no first byte tells: folders, pairs of files, XML.
     if file.path.is_dir() or file.path.suffix in (".ann", ".xml"):
         return wanted_or(wanted, special(file), file)
     if file.path.suffix == ".txt" and file.path.with_suffix(".ann").is_file():
-        return wanted_or(wanted, Found("brat", partial(annotated.brat_texts, file.path), 1, 1), file)
+        return wanted_or(wanted, Found("brat", partial(standoff.brat_texts, file.path), 1, 1), file)
+
+    # What is cut into objects is told by their fields, lines by how they are cut.
     units, said = objects(file)
     if units is None:
         return wanted_or(wanted, None, file) if wanted else lines_of(file)
@@ -320,10 +332,10 @@ def wanted_or(wanted: str | None, found: Found | None, file: AnyFile) -> Found:
 
 
 def fitting(file: AnyFile, units: Units, shapes: Mapping[str, Shape], said: tuple = ()) -> Found:
-    """Return the format that most of the first units have; the more special of two that fit alike."""
+    """Return the format that most of the first units have; of two that fit alike the first."""
     sample = list(islice(units(), SAMPLE))
     good = [unit for _, unit in sample if not isinstance(unit, DataError)]
-    fits = {name: sum(fit(shape.looks, unit) for unit in good) for name, shape in shapes.items()}
+    fits = {name: fitted(shape, good) for name, shape in shapes.items()}
     best = max(fits, key=fits.get)
     if not good:
         place, fault = sample[0] if sample else ("file", "it holds no rows, expected at least one")
@@ -336,6 +348,11 @@ def fitting(file: AnyFile, units: Units, shapes: Mapping[str, Shape], said: tupl
     if shapes is LINES:
         reads = None
     return Found(best, reads or partial(own, file), fits[best], len(sample), said)
+
+
+def fitted(shape: Shape, units: Sequence[Any]) -> int:
+    """Return how many units have a shape."""
+    return sum(fit(shape.looks, unit) for unit in units)
 
 
 def fit(looks: Callable[[Any], bool], unit: Any) -> bool:
@@ -386,7 +403,9 @@ def inner(file: AnyFile) -> tuple[Units, tuple[str, ...]]:
 
 def rows_like(value: Any) -> bool:
     """Return whether a value is a list of objects, or of lists as spaCy has them."""
-    return isinstance(value, list) and bool(value) and all(isinstance(v, dict | list) for v in value)
+    return (
+        isinstance(value, list) and bool(value) and all(isinstance(v, dict | list) for v in value)
+    )
 
 
 def fit_any(unit: Any) -> bool:
@@ -436,20 +455,23 @@ def delimiter_of(file: AnyFile, head: str) -> str | None:
 
 def lines_of(file: AnyFile) -> Found:
     """Return what a file of lines holds: tags in columns, or a format of one line a record."""
+    # Two formats of columns have signs of their own.
     sample = islice(native.lines(file), SAMPLE)
     good = [line for _, line in sample if isinstance(line, str)]
     for name in ("conll04", "weibo_columns"):
         hits = sum(fit(SHAPES[name].looks, line) for line in good)
         if good and hits > 0.9 * sum(not line.startswith("#doc") for line in good):
             return Found(name, partial(reader_of(name).units, file), hits, len(good))
+
+    # A pair of names with its text has four columns too, but no tags.
     found = tokens.columns_of(file)
     if found:
         return Found("columns", partial(tokens.column_blocks, file, *found), len(good), len(good))
     units = partial(annotated.pair_lines, file)
     pairs = [unit for _, unit in islice(units(), SAMPLE) if isinstance(unit, str)]
-    if good and sum(map(pair_line, pairs)) > 0.9 * len(pairs):
-        if not any("<e1>" in line for line in good):
-            return Found("finre", units, sum(map(pair_line, pairs)), len(pairs))
+    marked = any("<e1>" in line for line in good)
+    if good and not marked and sum(map(pair_line, pairs)) > 0.9 * len(pairs):
+        return Found("finre", units, sum(map(pair_line, pairs)), len(pairs))
     return fitting(file, partial(native.lines, file), LINES)
 
 
@@ -457,9 +479,11 @@ def special(file: AnyFile) -> Found:
     """Return what a folder holds, or a file that its name alone tells."""
     path = file.path
     if path.suffix == ".xml" or (path.is_dir() and any(path.rglob("*.xml"))):
-        return Found("cec", partial(annotated.xml_texts, path), 1, 1)
+        return Found("cec", partial(standoff.xml_texts, path), 1, 1)
     if path.suffix == ".ann" or any(path.rglob("*.ann")):
-        return Found("brat", partial(annotated.brat_texts, path), 1, 1)
+        return Found("brat", partial(standoff.brat_texts, path), 1, 1)
+
+    # `datasets` saves a split in one or more tables of one shape.
     tables = sorted(path.glob("data-*.arrow")) or sorted(path.glob("*.parquet"))
     if not tables:
         inside = ", ".join(sorted(one.name for one in path.iterdir())[:5]) or "nothing"
@@ -470,6 +494,7 @@ def special(file: AnyFile) -> Found:
     kind = "arrow" if tables[0].suffix == ".arrow" else "parquet"
     cut = {"parquet": native.parquet_rows, "arrow": native.arrow_rows}[kind]
 
+    # Each table numbers its rows from 1.
     def units() -> Iterator[Unit]:
         for table in tables:
             yield from ((f"{table.name}, {place}", unit) for place, unit in cut(table))
@@ -492,13 +517,19 @@ def unknown(unit: Any) -> str:
             "text without questions or annotations: there is nothing to learn or to score; "
             "`annotate` marks names in it"
         ),
+        "unanswered": (
+            "questions without answers teach nothing: `respond` lets a teacher answer them, "
+            "`predict` a student"
+        ),
         "class": "a label for each text is classification: rename it to output, the text to input",
     }
     return f"no format that we know; it holds {shown(unit)}; {hints.get(unlabelled(unit), way)}"
 
 
 def unlabelled(unit: Any) -> str:
-    """Return what is the matter with a text: it stands alone, or has a class."""
+    """Return what is the matter with a text: it stands alone, has a class, or no answer."""
+    if isinstance(unit, Mapping) and dialogues.named_field(unit, dialogues.INSTRUCTION):
+        return "unanswered"
     if not isinstance(unit, Mapping) or not any(
         isinstance(unit.get(name), str) for name in annotated.TEXT
     ):

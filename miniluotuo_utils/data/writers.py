@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from miniluotuo_utils.data.offsets import ASTRAL, in_utf16
@@ -23,9 +24,9 @@ Notes = Counter[str]
 class Writer:
     """How a format is written.
 
-    kind: what it holds, rows or records. write: one document or row → one or more items. form: how
-    items stand in the file: list (one JSON list), lines (JSON Lines), text, or folder (brat). holds:
-    the fields of a document that it can hold. offsets: how its tool counts places.
+    kind: what it holds, rows or records. write: one document or row → one or more items.
+    form: how items stand in the file: list (one JSON list), lines (JSON Lines), text, or folder.
+    holds: the fields of a document that it can hold. offsets: how its tool counts places.
     """
 
     kind: str
@@ -137,30 +138,34 @@ def uie(document: Mapping, notes: Notes) -> Iterator[dict]:
     A sentence with nothing in it is one row with an empty list, so that it is not lost.
     """
     text, asked = document["sentence"], {}
-
-    def ask(prompt: str, one: Mapping) -> None:
+    for prompt, one in questions(document, notes):
         if one["pos"] is None:
             notes[UNPLACED] += 1
-            return
+            continue
         found = asked.setdefault(prompt, [])
         result = {"text": one["name"], **offsets_of(one["pos"])}
         if result not in found:
             found.append(result)
+    for prompt, found in (asked or {UNTYPED: []}).items():
+        yield {"content": text, "result_list": found, "prompt": prompt}
 
+
+def questions(document: Mapping, notes: Notes) -> Iterator[tuple[str, Mapping]]:
+    """Yield (prompt, what it finds) of everything that a document names."""
     for one in distinct(document, notes).values():
         if not one["type"]:
             notes[f"a name without a type, asked for as {UNTYPED}"] += 1
-        ask(one["type"] or UNTYPED, one)
+        yield one["type"] or UNTYPED, one
+
+    # A relation and an argument are asked for by the name that they belong to.
     for one in linkable(document, notes):
-        if text.count(one["head"]["name"]) > 1:
+        if document["sentence"].count(one["head"]["name"]) > 1:
             notes["a relation of a name that stands twice: UIE does not say which"] += 1
-        ask(f"{one['head']['name']}的{one['type']}", one["tail"])
+        yield f"{one['head']['name']}的{one['type']}", one["tail"]
     for event in document.get("events") or []:
-        ask(event["type"] + TRIGGER, {"name": event["trigger"], "pos": event["pos"]})
+        yield event["type"] + TRIGGER, {"name": event["trigger"], "pos": event["pos"]}
         for argument in event["arguments"]:
-            ask(f"{event['trigger']}的{argument['role']}", argument)
-    for prompt, found in (asked or {UNTYPED: []}).items():
-        yield {"content": text, "result_list": found, "prompt": prompt}
+            yield f"{event['trigger']}的{argument['role']}", argument
 
 
 def brat(document: Mapping, notes: Notes) -> Iterator[tuple[str, str]]:
@@ -168,36 +173,55 @@ def brat(document: Mapping, notes: Notes) -> Iterator[tuple[str, str]]:
 
     A type or a role holds no blank and no colon there; `_` takes their place.
     """
-    text, lines, number = document["sentence"], [], {}
-
-    def mark(kind: str, pos: Sequence[int]) -> str:
-        key = (kind, *pos)
-        if key not in number:
-            number[key] = f"T{len(number) + 1}"
-            name = " ".join(re.split(r"[\r\n]", text[pos[0] : pos[1]]))
-            lines.append(f"{number[key]}\t{word(kind, notes)} {pos[0]} {pos[1]}\t{name}")
-        return number[key]
-
+    marks = Marks(document["sentence"], notes)
     for one in distinct(document, notes).values():
-        mark(one["type"], one["pos"])
+        marks.of(one["type"], one["pos"])
     for count, one in enumerate(linkable(document, notes), 1):
-        ends = [mark(side["type"], side["pos"]) for side in (one["head"], one["tail"])]
-        lines.append(f"R{count}\t{word(one['type'], notes)} Arg1:{ends[0]} Arg2:{ends[1]}")
+        head, tail = (marks.of(side["type"], side["pos"]) for side in (one["head"], one["tail"]))
+        marks.lines.append(f"R{count}\t{word(one['type'], notes)} Arg1:{head} Arg2:{tail}")
     for count, event in enumerate(document.get("events") or [], 1):
         if event["pos"] is None:
             notes["an event whose trigger has no place, left out"] += 1
+        else:
+            marks.lines.append(f"E{count}\t{' '.join(brat_event(event, marks))}")
+    yield document["sentence"], "".join(f"{line}\n" for line in marks.lines)
+
+
+class Marks:
+    """The lines of an .ann file, and the T that stands for each type and place."""
+
+    def __init__(self, text: str, notes: Notes) -> None:
+        self.text, self.notes = text, notes
+        self.lines: list[str] = []
+        self.number: dict[tuple, str] = {}
+
+    def of(self, kind: str, pos: Sequence[int], own: bool = False) -> str:
+        """Return the T of a type at a place, one of its `own` where asked; a line the first time.
+
+        brat writes the text that stands there on one line.
+        """
+        key = (kind, *pos, len(self.lines) if own else None)
+        if key not in self.number:
+            self.number[key] = f"T{len(self.number) + 1}"
+            name = re.sub(r"[\r\n]", " ", self.text[pos[0] : pos[1]])
+            head = f"{self.number[key]}\t{word(kind, self.notes)} {pos[0]} {pos[1]}"
+            self.lines.append(f"{head}\t{name}")
+        return self.number[key]
+
+
+def brat_event(event: Mapping, marks: Marks) -> list[str]:
+    """Return the parts of an E line: type and trigger, then the roles, numbered from the second."""
+    kind = word(event["type"], marks.notes)
+    parts, seen = [f"{kind}:{marks.of(event['type'], event['pos'], own=True)}"], Counter()
+    for argument in event["arguments"]:
+        if argument["pos"] is None:
+            marks.notes[UNPLACED] += 1
             continue
-        parts, seen = [f"{word(event['type'], notes)}:{mark(event['type'], event['pos'])}"], Counter()
-        for argument in event["arguments"]:
-            if argument["pos"] is None:
-                notes[UNPLACED] += 1
-                continue
-            role = word(argument["role"], notes)
-            seen[role] += 1
-            suffix = seen[role] if seen[role] > 1 else ""
-            parts.append(f"{role}{suffix}:{mark(argument['role'], argument['pos'])}")
-        lines.append(f"E{count}\t{' '.join(parts)}")
-    yield text, "".join(f"{line}\n" for line in lines)
+        role = word(argument["role"], marks.notes)
+        seen[role] += 1
+        number = seen[role] if seen[role] > 1 else ""
+        parts.append(f"{role}{number}:{marks.of(argument['role'], argument['pos'])}")
+    return parts
 
 
 def word(kind: str, notes: Notes) -> str:
@@ -216,33 +240,43 @@ SCHEMES = {"bio": "BIIB", "bmes": "BMES", "bilou": "BILU"}
 
 def columns(scheme: str) -> Callable[[Mapping, Notes], Iterator[str]]:
     """Return what writes a sentence as `字<TAB>tag` lines, one character each, in a scheme."""
-    first, inner, last, alone = SCHEMES[scheme]
+    return partial(tag_lines, SCHEMES[scheme])
 
-    def write(document: Mapping, notes: Notes) -> Iterator[str]:
-        text = document["sentence"]
-        tags = ["O"] * len(text)
-        # The longest first: of two that overlap, the outer one stays.
-        found = sorted(document["entities"], key=length, reverse=True)
-        for one in found:
-            if one["pos"] is None:
-                notes[UNPLACED] += 1
-                continue
-            start, end = one["pos"]
-            if any(tag != "O" for tag in tags[start:end]):
-                notes["an entity inside or across another: columns hold one tag a character"] += 1
-                continue
-            check_tag(one["type"])
-            marks = [alone] if end - start == 1 else [first, *inner * (end - start - 2), last]
-            ending = f"-{one['type']}" if one["type"] else ""
-            tags[start:end] = [mark + ending for mark in marks]
-        lost = len(re.findall(r"[\n\t\r]", text))
-        if lost:
-            notes["a line end or a tab in a sentence, written as a space"] += lost
-        cells = re.sub(r"[\n\t\r]", " ", text)
-        lines = [f"{token}\t{tag}\n" for token, tag in zip(cells, tags, strict=True)]
-        yield "".join([*lines, "\n"])
 
-    return write
+def tag_lines(marks: str, document: Mapping, notes: Notes) -> Iterator[str]:
+    """Write a sentence as lines of a character and its tag, and an empty line."""
+    text = document["sentence"]
+    tags = ["O"] * len(text)
+    # The longest first: of two that overlap, the outer one stays.
+    for one in sorted(document["entities"], key=length, reverse=True):
+        start, end = one["pos"] or (0, 0)
+        if one["pos"] is None:
+            notes[UNPLACED] += 1
+        elif any(tag != "O" for tag in tags[start:end]):
+            notes["an entity inside or across another: columns hold one tag a character"] += 1
+        else:
+            tags[start:end] = tags_of(one["type"], end - start, marks)
+
+    # A line of the file is a character: one that ends lines or parts cells has no place in it.
+    lost = len(re.findall(r"[\n\t\r]", text))
+    if lost:
+        notes["a line end or a tab in a sentence, written as a space"] += lost
+    cells = re.sub(r"[\n\t\r]", " ", text)
+    lines = [f"{token}\t{tag}\n" for token, tag in zip(cells, tags, strict=True)]
+    yield "".join([*lines, "\n"])
+
+
+def tags_of(kind: str, size: int, marks: str) -> list[str]:
+    """Return the tags of an entity of so many characters.
+
+    >>> tags_of("PER", 3, SCHEMES["bmes"]), tags_of("", 1, SCHEMES["bilou"])
+    (['B-PER', 'M-PER', 'E-PER'], ['U'])
+    """
+    check_tag(kind)
+    first, inner, last, alone = marks
+    ending = f"-{kind}" if kind else ""
+    found = [alone] if size == 1 else [first, *inner * (size - 2), last]
+    return [mark + ending for mark in found]
 
 
 def length(one: Mapping) -> int:
@@ -253,7 +287,9 @@ def length(one: Mapping) -> int:
 def check_tag(kind: str) -> None:
     """Raise DataError for a type that no cell of a column can hold."""
     if re.search(r"[\t\n\r]", kind) or kind != kind.strip():
-        raise DataError(f"found the type {kind!r}, expected one without tabs, line ends, outer blanks")
+        raise DataError(
+            f"found the type {kind!r}, expected one without tabs, line ends, outer blanks"
+        )
 
 
 # ---- instruction rows

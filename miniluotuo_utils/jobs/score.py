@@ -9,10 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-from miniluotuo_utils.data.readers import READERS, read_file
-from miniluotuo_utils.files import iter_jsonl
+from miniluotuo_utils.data.anyfile import read_any
 from miniluotuo_utils.ie import compare, interval, micro, score_files, table
-from miniluotuo_utils.records import check_record
 
 Read = Callable[[Path], Iterator[dict]]
 
@@ -38,7 +36,7 @@ def scored(
     # Said before the files are read: large ones take minutes.
     if spread or against:
         check_numpy()
-    read, asked = reader_of(native), {"typed": typed, "aliases": json_file(aliases, dict)}
+    read, asked = reader_of(native, task), {"typed": typed, "aliases": json_file(aliases, dict)}
     result = score_files(gold, pred, task, mode, json_file(schema, list, dict), read=read, **asked)
     tables = [table(result)]
 
@@ -63,16 +61,9 @@ def check_numpy() -> None:
         ) from None
 
 
-def reader_of(name: str | None) -> Read:
-    """Return what reads IE records from a file: JSON Lines, or a native format by its reader."""
-    if name is None:
-        return partial(iter_jsonl, check=check_record)
-    of_records = [key for key, reader in READERS.items() if reader.check is check_record]
-    if name not in of_records:
-        raise ValueError(
-            f"--format is {name!r}; expected a reader of IE records: {', '.join(of_records)}"
-        )
-    return lambda path: read_file(path, READERS[name], path.stem)
+def reader_of(name: str | None, task: str) -> Read:
+    """Return what reads the IE records of a task from a file of any format; `name` says which."""
+    return partial(read_any, format=name, task=task, say=None)
 
 
 def json_file(path: Path | None, *kinds: type) -> object:

@@ -1,13 +1,18 @@
 """Train on files: rows in, a student folder out; also under `accelerate launch`.
 
-In: JSON Lines files. Out: a folder as `save` writes it. Shown in the README.
+In: files in any format that `read_any` knows, sources, recipes. Out: a folder as `save` writes it.
+Shown in the README.
 """
 
-import json
-from collections.abc import Sequence
-from pathlib import Path
+from __future__ import annotations
 
-from miniluotuo_utils.files import file_sha256, written_whole
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from miniluotuo_utils.data.anyfile import Reading, Together, open_data
+from miniluotuo_utils.files import written_whole
 from miniluotuo_utils.runtime import commit, installed_versions
 from miniluotuo_utils.students.checkpoints import discard
 from miniluotuo_utils.students.devices import first_process, half, own_device
@@ -16,17 +21,26 @@ from miniluotuo_utils.students.loading import load_student
 from miniluotuo_utils.students.training import Training
 from miniluotuo_utils.tokens import encoded_dataset
 
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from miniluotuo_utils.students import Student
+
 
 def train_files(
     name: str,
-    data: Sequence[Path],
+    data: Sequence[Path | str],
     out: Path,
     *,
     bits: int | None = None,
     processes: int = 1,
+    say: Callable[[str], object] | None = None,
     **options: object,
 ) -> Training:
-    """Train student `name` on the instruction rows of all `data` files and write it to `out`.
+    """Train student `name` on the instruction rows of all `data` and write it to `out`.
+
+    `data` are files of any format that `read_any` knows, and names of the catalog and of recipes.
+    `say` is told what each was taken for, and what is left out, before the training begins.
 
     The training in progress stands in `<out>.training` (log, checkpoints, encoded rows) until `out`
     is whole: the same command goes on where a killed one stopped. Under `accelerate launch` every
@@ -38,6 +52,11 @@ def train_files(
     if base.is_dir() and method != "full":
         check_beside(out, base)
 
+    # Files are looked at first: a large student takes minutes to load.
+    readings = [open_data(one, say=say) for one in data]
+    for reading in readings:
+        check_rows(reading)
+
     # What is trained is trained in float32; a frozen base on a GPU does with half the memory.
     bits = 4 if method == "qlora" else bits
     device = own_device()
@@ -45,28 +64,17 @@ def train_files(
     student = load_student(name, device, dtype=half(device) if frozen else "float32", bits=bits)
 
     progress = out.with_name(out.name + ".training")
-    rows, report = encoded_dataset(
-        data,
-        student.tokenizer,
-        row_length(student, method, options.get("max_length", 512)),
-        encoder_decoder=student.encoder_decoder,
-        processes=processes,
-        cache=progress / "tokens",
+    asked = options.get("max_length", 512)
+    rows, report = encoded_rows(
+        student, method, readings, asked, progress / "tokens", processes, say
     )
-    if not report["kept"]:
-        raise ValueError(
-            f"{', '.join(path.name for path in data)}: found no row to learn from "
-            f"(left out: {report['dropped'] or 'nothing'}), "
-            "expected instruction rows, one JSON object per line"
-        )
-
     training = finetune(student, rows.to_list(), folder=progress, **options)
     training.dropped = dict(report["dropped"])
     if first_process():
         save(training.student, out, training.log, training.state)
         facts = {
             "student": training.student.name,
-            "data": {path.name: file_sha256(path) for path in data},
+            "data": {reading.name: reading.digest for reading in readings},
             "versions": installed_versions(),
             "commit": commit(),
             **training.metrics(),
@@ -76,6 +84,79 @@ def train_files(
             partial.write_text(json.dumps(facts, ensure_ascii=False, indent=1), encoding="utf-8")
         discard(progress)
     return training
+
+
+def encoded_rows(
+    student: Student,
+    method: str,
+    readings: Sequence[Reading],
+    asked: int,
+    cache: Path,
+    processes: int,
+    say: Callable[[str], object] | None,
+) -> tuple[Dataset, dict]:
+    """Return the encoded rows of all readings and the report of `encoded_dataset`.
+
+    What is cut and left out is said now, before hours of training. ValueError where no row is left.
+    """
+    length = row_length(student, method, asked)
+    if say and length < asked:
+        say(
+            f"--max-length {asked:,} 减到 {length:,}：{student.name} 的上下文只有这么长。 "
+            f"Cut to {length:,} tokens, which is what the student's context has room for."
+        )
+    rows, report = encoded_dataset(
+        Together(readings),
+        student.tokenizer,
+        length,
+        encoder_decoder=student.encoder_decoder,
+        processes=processes,
+        cache=cache,
+    )
+    names = ", ".join(reading.name for reading in readings)
+    check_kept(names, report, length, student.context)
+    if say:
+        tell(readings, report, say)
+    return rows, report
+
+
+def check_rows(reading: Reading) -> None:
+    """Raise ValueError for a file of IE records: what is learned is made of them first."""
+    if reading.kind == "records":
+        raise ValueError(
+            f"{reading.name}: found IE records ({reading.task}), expected instruction rows. "
+            "`build_instructions(read_any(FILE), …)` of miniluotuo_utils.ie makes them "
+            "(notebook 05); `instructions` does so for sources of the catalog"
+        )
+
+
+def check_kept(names: str, report: Mapping, length: int, context: int) -> None:
+    """Raise ValueError, with the way for each reason, where no row can be learned from."""
+    if report["kept"]:
+        return
+    ways = {
+        "no supervised token": "their output is empty; `respond` lets a teacher fill it",
+        "loses text": "the student's vocabulary cannot write their output",
+        f"over {length} tokens": "shorten them"
+        + (f", or raise --max-length, up to {context:,}" if length < context else ""),
+    }
+    found = [f"{count:,} {why}: {ways[why]}" for why, count in report["dropped"].items()]
+    reasons = "; ".join(found) or "it is empty"
+    raise ValueError(f"{names}: found no row to learn from among {report['rows']:,}: {reasons}")
+
+
+def tell(readings: Sequence[Reading], report: Mapping, say: Callable[[str], object]) -> None:
+    """Say what the files could not give, and which rows are left out, before hours of training."""
+    for line in (line for reading in readings for line in reading.noted):
+        say(line)
+    lost = report["rows"] - report["kept"]
+    if lost:
+        why = ", ".join(f"{count:,} {what}" for what, count in report["dropped"].items())
+        warning = "注意 WARNING: " if lost > report["kept"] else ""
+        say(
+            f"{warning}{report['rows']:,} 行里有 {lost:,} 行（{lost / report['rows']:.0%}）没用上。"
+            f" {lost:,} of {report['rows']:,} rows are left out: {why}."
+        )
 
 
 def check_beside(out: Path, base: Path) -> None:

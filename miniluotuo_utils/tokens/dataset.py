@@ -39,7 +39,7 @@ BATCH = 1024  # rows or packed sequences per record batch
 
 
 def encoded_dataset(
-    rows: Sequence[Mapping] | Path | Sequence[Path],
+    rows: Iterable[Mapping] | Path | Sequence[Path],
     tokenizer: PreTrainedTokenizerBase,
     max_length: int = 512,
     *,
@@ -53,7 +53,8 @@ def encoded_dataset(
     """Return encoded rows as a `datasets.Dataset`, and a report of what happened to them.
 
     They are what `encode` returns and, where `packed` is a number of tokens, `pack_stream` makes of
-    it. `rows` are rows or JSON Lines files of rows. `cache` is a folder: an entry there is read
+    it. `rows` are rows, or what gives them anew each time one goes through it (`data.read_any`), or
+    JSON Lines files of rows. `cache` is a folder: an entry there is read
     when rows, vocabulary, options, prompt template and this package's code are the same, and
     written whole otherwise, in memory bounded by `CHUNK` rows. Without it the dataset is in memory.
     `processes` changes only the time.
@@ -73,7 +74,8 @@ def encoded_dataset(
 
     # Files are judged by their beginning: they may be too large to be read once more.
     options = Options(max_length, encoder_decoder, too_long, lossy)
-    sample = list(islice(each_row(rows), CHUNK)) if are_files(rows) else rows
+    in_memory = hasattr(rows, "__getitem__") and not are_files(rows)
+    sample = rows if in_memory else list(islice(each_row(rows), CHUNK))
     check_tokenizer(tokenizer, [row["output"] for row in spread(sample)], options)
 
     # What is there already is read, whoever wrote it.
@@ -105,16 +107,18 @@ def encoded_dataset(
     return Dataset(pa.Table.from_batches(made, schema(packed))), report | {"from_cache": False}
 
 
-def are_files(rows: Sequence) -> bool:
+def are_files(rows: object) -> bool:
     """Return whether `rows` is a file or a list of files.
 
     >>> are_files("rows.jsonl"), are_files([Path("a.jsonl")]), are_files([{}]), are_files([])
     (True, True, False, False)
     """
-    return isinstance(rows, str | Path) or (len(rows) > 0 and isinstance(rows[0], str | Path))
+    if isinstance(rows, str | Path):
+        return True
+    return isinstance(rows, list | tuple) and len(rows) > 0 and isinstance(rows[0], str | Path)
 
 
-def each_row(rows: Sequence[Mapping] | Path | Sequence[Path]) -> Iterator[Mapping]:
+def each_row(rows: Iterable[Mapping] | Path | Sequence[Path]) -> Iterator[Mapping]:
     """Return an iterator of all rows, from the first on each time."""
     if not are_files(rows):
         return iter(rows)

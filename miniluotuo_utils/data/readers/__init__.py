@@ -19,6 +19,7 @@ from miniluotuo_utils.data.readers import (
     native,
     ner,
     relations,
+    standoff,
     tokens,
 )
 from miniluotuo_utils.files import DataError, reason
@@ -100,11 +101,11 @@ READERS: dict[str, Reader] = {
     "spans": records(annotated.spans),
     "spacy_pair": records(annotated.spacy_pair),
     "uie": records(annotated.uie, annotated.uie_contents),
-    "brat": records(annotated.brat, annotated.brat_texts),
+    "brat": records(standoff.brat, standoff.brat_texts),
     "casrel": records(annotated.casrel),
     "tplinker": records(annotated.tplinker),
     "persons": records(annotated.persons, native.lines),
-    "cec": records(annotated.cec, annotated.xml_texts),
+    "cec": records(standoff.cec, standoff.xml_texts),
     "tag_lists": records(tokens.tag_lists),
     "w2ner": records(tokens.w2ner),
     "columns": records(tokens.column_pairs, tokens.column_units),

@@ -11,9 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
-from miniluotuo_utils.data.readers.native import Unit, attempt, json_objects, lines, whole_text
+from miniluotuo_utils.data.readers.native import Unit, attempt, json_objects, lines
 from miniluotuo_utils.data.readers.relations import relation
 from miniluotuo_utils.data.readers.spans import named, record
 from miniluotuo_utils.files import DataError, parsed
@@ -23,7 +22,17 @@ START = ("start", "start_offset", "start_pos", "start_idx", "start_index", "begi
 END = ("end", "end_offset", "end_pos", "end_idx", "end_index", "stop", "结束")
 KIND = ("label", "type", "label_type", "entity_type", "labels", "tag", "category", "类型")
 NAME = ("text", "name", "entity", "word", "mention", "span")
-LISTS = ("entities", "spans", "ents", "label", "labels", "annotations", "entity_list", "ner", "实体")
+LISTS = (
+    "entities",
+    "spans",
+    "ents",
+    "label",
+    "labels",
+    "annotations",
+    "entity_list",
+    "ner",
+    "实体",
+)
 
 
 def thing(start: int, end: int, kind: str = "", name: str | None = None) -> dict:
@@ -69,7 +78,9 @@ def doccano(native: Mapping) -> Iterator[dict]:
             found[f"number {number}"] = thing(start, end, kind)
     relations = None
     if "relations" in native:
-        relations = [linked(found, r["from_id"], r["type"], r["to_id"]) for r in native["relations"]]
+        relations = [
+            linked(found, r["from_id"], r["type"], r["to_id"]) for r in native["relations"]
+        ]
     unit = {"offsets": native["offset_unit"]} if "offset_unit" in native else {}
     yield document(text, entities=[*found.values()], relations=relations) | carried(native) | unit
 
@@ -88,6 +99,7 @@ def label_studio(native: Mapping) -> Iterator[dict]:
     Of several annotations the first that was not cancelled counts. A task with predictions alone
     is a silver record, one with nothing is left out.
     """
+    # What a person did comes before what a model guessed.
     done = native.get("annotations") or native.get("completions") or []
     done = [one for one in done if not (one.get("was_cancelled") or one.get("skipped"))]
     guessed = [] if done else native.get("predictions") or []
@@ -97,22 +109,12 @@ def label_studio(native: Mapping) -> Iterator[dict]:
     results, *others = [one["result"] for one in done + guessed]
     notes = ["a further annotation of the same task, left out"] * len(others)
 
-    # A region with several labels is as many entities; relations name it by its id.
-    found, kinds = defaultdict(list), ("labels", "hypertextlabels", "paragraphlabels")
-    for one in results:
-        if one["type"] in kinds:
-            value = one["value"]
-            place = value.get("globalOffsets", value)
-            for kind in value.get(one["type"]) or [""]:
-                span = thing(place["start"], place["end"], kind, value.get("text"))
-                found[one.get("id")].append(span)
-        elif one["type"] != "relation":
-            notes.append(f"an item of the type {one['type']}, left out")
-
-    regions = {id_: things[0] for id_, things in found.items()}
+    # Relations name their ends by the ids of regions, and a region with two labels is two entities.
+    found = regions(results, notes)
+    ends = {id_: things[0] for id_, things in found.items()}
     links = [one for one in results if one["type"] == "relation"]
     relations = [
-        linked(regions, head, kind, tail)
+        linked(ends, head, kind, tail)
         for one in links
         for head, tail in directed(one)
         for kind in one.get("labels") or [""]
@@ -122,6 +124,24 @@ def label_studio(native: Mapping) -> Iterator[dict]:
     silver = {"annotation": "silver"} if guessed else {}
     carry = carried(native["data"]) or carried(native)
     yield document(text, notes, entities=entities, relations=relations or None) | carry | silver
+
+
+REGIONS = ("labels", "hypertextlabels", "paragraphlabels")
+
+
+def regions(results: Sequence[Mapping], notes: list[str]) -> dict[Any, list[dict]]:
+    """Return the entities of Label Studio's results by the id of their region."""
+    found = defaultdict(list)
+    for one in results:
+        if one["type"] in REGIONS:
+            value = one["value"]
+            place = value.get("globalOffsets", value)
+            for kind in value.get(one["type"]) or [""]:
+                span = thing(place["start"], place["end"], kind, value.get("text"))
+                found[one.get("id")].append(span)
+        elif one["type"] != "relation":
+            notes.append(f"an item of the type {one['type']}, left out")
+    return found
 
 
 def directed(one: Mapping) -> list[tuple[str, str]]:
@@ -167,7 +187,9 @@ def is_regions(value: Any) -> bool:
     return (
         isinstance(value, list)
         and bool(value)
-        and all(isinstance(one, Mapping) and {"start", "end", "labels"} <= set(one) for one in value)
+        and all(
+            isinstance(one, Mapping) and {"start", "end", "labels"} <= set(one) for one in value
+        )
     )
 
 
@@ -225,6 +247,7 @@ def uie(native: tuple[str, Sequence[tuple[str, Sequence[Mapping]]]]) -> Iterator
     type that ends in 触发词 asks for triggers, whose `X的Y` are arguments.
     """
     text, asked = native
+    # What is asked about was found by another prompt, wherever that stands.
     subjects = {one["text"] for _, results in asked for one in results if "start" in one}
     entities, relations, events = [], [], []
     for prompt, results in asked:
@@ -232,10 +255,12 @@ def uie(native: tuple[str, Sequence[tuple[str, Sequence[Mapping]]]]) -> Iterator
         if prompt.endswith(TRIGGER) and len(prompt) > len(TRIGGER):
             kind = prompt.removesuffix(TRIGGER)
             events += [
-                {"type": kind, "trigger": t["name"], "pos": t["pos"], "arguments": []} for t in found
+                {"type": kind, "trigger": t["name"], "pos": t["pos"], "arguments": []}
+                for t in found
             ]
         elif asks_about(prompt, subjects) is None:
             entities += found
+    # Only now are all heads and triggers known.
     for prompt, results in asked:
         pair = asks_about(prompt, subjects)
         if pair:
@@ -285,108 +310,6 @@ def attach(
         relations.append({"head": head, "type": kind, "tail": tail})
 
 
-# ---- brat
-
-
-def brat_texts(path: Path) -> Iterator[Unit]:
-    """Yield the text, the annotations and the name of every .txt with an .ann beside it.
-
-    `path` is a folder, or one of the two.
-    """
-    folder = path.is_dir()
-    notes = sorted(path.rglob("*.ann")) if folder else [path.with_suffix(".ann")]
-    for note in notes:
-        name = note.relative_to(path).as_posix() if folder else note.name
-        text = note.with_suffix(".txt")
-        if not text.is_file() or not note.is_file():
-            lost = note if text.is_file() else text
-            yield name, DataError(f"found no {lost.name} beside it, expected text and annotations")
-            continue
-        told = attempt(whole_text, text), attempt(whole_text, note)
-        faults = [one for one in told if isinstance(one, DataError)]
-        yield name, faults[0] if faults else (*told, name.removesuffix(".ann"))
-
-
-def brat(native: tuple[str, str, str]) -> Iterator[dict]:
-    """Read brat's standoff format: T (text-bound), R (relations), E (events); ends exclusive.
-
-    Attributes, normalisations, notes and equivalences are left out, entities in pieces too.
-    """
-    text, notes, id_ = native
-    told: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    for line in filter(str.strip, notes.split("\n")):
-        mark, _, body = line.partition("\t")
-        told[mark[0]].append((mark, body))
-    left_out = [
-        f"a line {mark} of brat, left out" for mark in told if mark not in "TRE" for _ in told[mark]
-    ]
-    found, pieces = {}, set()
-    for mark, body in told["T"]:
-        head, _, name = body.partition("\t")
-        kind, _, place = head.partition(" ")
-        if ";" in place:
-            pieces.add(mark)
-            left_out.append("an entity in several pieces, left out")
-        else:
-            start, end = map(int, place.split())
-            found[mark] = thing(start, end, kind, name)
-    # brat counts the text as it stands; files that went through Windows count a line end as one.
-    if "\r\n" in text and not all(fits(text, one) for one in found.values()):
-        text = text.replace("\r\n", "\n")
-    events, triggers = brat_events(told["E"], found, left_out)
-    relations = [
-        linked(found, ends[0], kind, ends[1])
-        for kind, ends in map(brat_relation, told["R"])
-        if not pieces & set(ends)
-    ]
-    left_out += ["a relation of an entity in pieces, left out"] * (len(told["R"]) - len(relations))
-    entities = [one for mark, one in found.items() if mark not in triggers]
-    more = {"relations": relations or None, "events": events or None}
-    yield document(text, left_out, entities=entities, **more) | {"id": id_}
-
-
-def fits(text: str, one: Mapping) -> bool:
-    """Return whether a thing's place cuts its name out; brat writes a line end in it as a space."""
-    start, end = one["pos"]
-    return text[start:end].split() == one["name"].split()
-
-
-def brat_relation(line: tuple[str, str]) -> tuple[str, list[str]]:
-    """Return the type and the two ids of `R1<TAB>type Arg1:T1 Arg2:T2`."""
-    kind, *ends = line[1].split()
-    if len(ends) != 2:
-        raise DataError(f"{line[0]}: found {line[1]!r:.60}, expected a type and two arguments")
-    return kind, [end.partition(":")[2] for end in ends]
-
-
-def brat_events(
-    told: Sequence[tuple[str, str]], found: Mapping[str, dict], notes: list[str]
-) -> tuple[list[dict], set[str]]:
-    """Return the events of `E1<TAB>type:T1 role:T2 …`, and the ids of their triggers."""
-    trigger_of = {mark: body.split()[0].partition(":")[2] for mark, body in told}
-    events = []
-    for _, body in told:
-        (kind, trigger), *ends = [part.rsplit(":", 1) for part in body.split()]
-        roles, arguments = {role for role, _ in ends}, []
-        for role, id_ in ends:
-            # Theme, Theme2, …: the number only tells them apart.
-            base = re.sub(r"\d+$", "", role)
-            if id_ in trigger_of:
-                notes.append("an event as an argument, kept as its trigger")
-            one = found.get(trigger_of.get(id_, id_))
-            if one is None:
-                notes.append("an argument in pieces or without an entity, left out")
-                continue
-            name = base if base in roles else role
-            arguments.append({"name": one["name"], "role": name, "pos": one["pos"]})
-        if trigger not in found:
-            raise DataError(f"event {kind}: found no trigger {trigger}")
-        place = found[trigger]
-        event = {"type": kind, "trigger": place["name"], "pos": place["pos"]}
-        events.append(event | {"arguments": arguments})
-    return events, set(trigger_of.values())
-
-
 # ---- relations of other projects
 
 
@@ -397,7 +320,10 @@ def casrel(native: Mapping) -> Iterator[dict]:
 
 
 def tplinker(native: Mapping) -> Iterator[dict]:
-    """Read TPLinker: `text, relation_list[{subject, subj_char_span, predicate, …}], entity_list`."""
+    """Read TPLinker: `text, relation_list[{subject, subj_char_span, predicate, …}], entity_list`.
+
+    Ends are exclusive.
+    """
     text = native["text"]
     entities = [thing(*e["char_span"], e["type"], e["text"]) for e in native.get("entity_list", [])]
     kinds = {tuple(one["pos"]): one["type"] for one in entities}
@@ -427,75 +353,9 @@ def persons(native: str) -> Iterator[dict]:
 
 
 def pair_lines(path: Path) -> Iterator[Unit]:
-    """Yield lines of head, tail, relation and text with tabs between, whatever blanks there were."""
+    """Yield lines of head, tail, relation and text with tabs between, whatever stood there."""
     for place, line in lines(path):
         if isinstance(line, DataError) or line.count("\t") == 3:
             yield place, line
         else:
             yield place, "\t".join(line.split(None, 3))
-
-
-# ---- CEC
-
-ROLES = ("Time", "Location", "Participant", "Object", "Means")
-
-
-def xml_texts(path: Path) -> Iterator[Unit]:
-    """Yield the sentences of CEC's XML: of one file, or of every .xml in a folder."""
-    files = sorted(path.rglob("*.xml")) if path.is_dir() else [path]
-    for file in files:
-        text = attempt(whole_text, file)
-        if isinstance(text, DataError):
-            yield file.name, text
-            continue
-        if "<!ENTITY" in text:
-            yield file.name, DataError("declares entities of its own, which are not opened")
-            continue
-        try:
-            root = ElementTree.fromstring(re.sub(r"^\s*<\?xml[^>]*\?>", "", text))
-        except ElementTree.ParseError as error:
-            yield file.name, DataError(f"no whole XML ({error})")
-            continue
-        found = [one for one in root.iter() if one.tag in ("Sentence", "Title")]
-        yield from ((f"{file.name}, sentence {n}", one) for n, one in enumerate(found, 1))
-
-
-def cec(native: ElementTree.Element) -> Iterator[dict]:
-    """Read a sentence of CEC: `<Event><Time>…</Time><Denoter type="…">…</Denoter>…</Event>`.
-
-    The Denoter is the trigger, the other marked words are arguments, their tag is the role. Blanks
-    and line ends between marks are the file's, not the text's.
-    """
-    text, open_events, events = "", [], []
-
-    def say(words: str | None) -> None:
-        nonlocal text
-        text += re.sub(r"\s+", "", words or "")
-
-    def walk(element: ElementTree.Element) -> None:
-        start, event = len(text), None
-        if element.tag == "Event":
-            event = {"type": element.get("type") or "", "trigger": "", "pos": None, "arguments": []}
-            open_events.append(event)
-        say(element.text)
-        for child in element:
-            walk(child)
-            say(child.tail)
-        name = text[start:]
-        if event:
-            open_events.pop()
-            events.append(event)
-        elif open_events and element.tag == "Denoter" and name:
-            kind = element.get("type") or open_events[-1]["type"]
-            open_events[-1] |= {"type": kind, "trigger": name, "pos": [start, len(text)]}
-        elif open_events and element.tag in ROLES and name:
-            argument = {"name": name, "role": element.tag, "pos": [start, len(text)]}
-            open_events[-1]["arguments"].append(argument)
-
-    walk(native)
-    if not text:
-        yield {"notes": ["an empty sentence, left out"]}
-        return
-    lost = [event for event in events if not event["trigger"]]
-    kept = [event for event in events if event["trigger"]]
-    yield document(text, ["an event without a trigger, left out"] * len(lost), events=kept)

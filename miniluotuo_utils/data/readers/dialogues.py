@@ -69,15 +69,16 @@ def asked_and_answered(native: Mapping) -> Iterator[dict]:
     if given is None:
         rest = {key: value for key, value in native.items() if key not in (asked, answered)}
         given = named_field(rest, (*INSTRUCTION[5:9], *INPUT))
-    turns = earlier(native.get("history") or [])
-    system, source = native.get("system"), native.get("source")
-    more = {
-        "history": turns,
-        "source": source if isinstance(source, str) else "",
-        "notes": [REJECTED] * ("rejected" in native),
-    }
-    text = native[given] if given is not None else ""
-    one = row(native[asked], text, native[answered], **{k: v for k, v in more.items() if v})
+    one = row(native[asked], native[given] if given is not None else "", native[answered])
+
+    # What only some rows have.
+    if native.get("history"):
+        one["history"] = earlier(native["history"])
+    if isinstance(native.get("source"), str):
+        one["source"] = native["source"]
+    if "rejected" in native:
+        one["notes"] = [REJECTED]
+    system = native.get("system")
     yield with_system(one, system) if system else one
 
 
@@ -116,6 +117,7 @@ def conversation(native: Mapping | list) -> Iterator[dict]:
     >>> next(conversation({"conversations": turns}))
     {'instruction': '你好', 'input': '', 'output': '你好！'}
     """
+    # A line may be the list itself.
     native = {"messages": native} if isinstance(native, list) else native
     turns = native[named_field(native, TURNS)]
     said = [turn for item in turns for turn in turns_of(item)]
@@ -135,8 +137,9 @@ def conversation(native: Mapping | list) -> Iterator[dict]:
     if not pairs:
         raise DataError("found no question with an answer behind it, expected at least one")
     *before, (asked, answer) = pairs
+    one = row(asked, "", answer)
     more = {"history": before, "notes": notes, "source": native.get("source")}
-    one = row(asked, "", answer, **{key: value for key, value in more.items() if value})
+    one |= {key: value for key, value in more.items() if value}
     yield with_system(one, "\n".join(system)) if system else one
 
 

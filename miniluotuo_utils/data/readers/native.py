@@ -186,6 +186,7 @@ def whole(value: Any, text: str, start: int, end: int) -> Any:
 
 BLANK = " \t\r\n"
 
+
 def json_values(path: Path, word: str, cut: Callable[[Window], Iterator]) -> Iterator[Unit]:
     """Yield the values that `cut` finds in a file; where it breaks, those before, then the fault.
 
@@ -217,6 +218,7 @@ def list_items(window: Window) -> Iterator[Any]:
     >>> list(list_items(Window(io.BytesIO(b'[{"a": 1}, 2]'))))
     [{'a': 1}, 2]
     """
+    # The bracket was seen before; what stands behind it is an item or the other bracket.
     window.skip(BLANK)
     window.go(window.at + 1)
     window.skip(BLANK)
@@ -227,6 +229,8 @@ def list_items(window: Window) -> Iterator[Any]:
         more = window.next() == ","
         window.go(window.at + more)
         window.skip(BLANK)
+
+    # What comes behind the list is no part of it, and would be lost in silence.
     if window.next() != "]":
         raise json.JSONDecodeError("Expecting ',' delimiter", window.text, window.at)
     window.go(window.at + 1)
@@ -354,6 +358,17 @@ def label_names(path: Path) -> dict[str, list[str]]:
 
     Hugging Face `datasets` writes them into the schema (`ClassLabel`).
     """
+    found = {}
+    for column, feature in told_features(path).items():
+        inner = feature.get("feature", feature) if isinstance(feature, Mapping) else {}
+        inner = inner[0] if isinstance(inner, Sequence) and inner else inner
+        if isinstance(inner, Mapping) and inner.get("names"):
+            found[column] = list(inner["names"])
+    return found
+
+
+def told_features(path: Path) -> Mapping:
+    """Return what the schema of a Parquet or Arrow file says of its columns, {} where nothing."""
     import pyarrow as pa
     import pyarrow.parquet
 
@@ -366,10 +381,4 @@ def label_names(path: Path) -> dict[str, list[str]]:
         except (pa.ArrowException, OSError, ValueError):
             return {}
     told = parsed((schema.metadata or {}).get(b"huggingface", b"{}").decode())
-    found = {}
-    for column, feature in told.get("info", {}).get("features", {}).items():
-        inner = feature.get("feature", feature) if isinstance(feature, Mapping) else {}
-        inner = inner[0] if isinstance(inner, Sequence) and inner else inner
-        if isinstance(inner, Mapping) and inner.get("names"):
-            found[column] = list(inner["names"])
-    return found
+    return told.get("info", {}).get("features", {})

@@ -42,7 +42,9 @@ def mark_of(tag: str) -> tuple[str, str]:
     """
     tag = tag.strip()
     if not TAG.fullmatch(tag):
-        raise DataError(f"found the tag {tag!r}, expected O or B-, I-, M-, E-, S-, L-, U- and a type")
+        raise DataError(
+            f"found the tag {tag!r}, expected O or B-, I-, M-, E-, S-, L-, U- and a type"
+        )
     return SAME.get(tag[0], tag[0]), tag[2:]
 
 
@@ -150,7 +152,9 @@ def are_tags(cells: Sequence[str]) -> bool:
 
 def numbers(cells: Sequence[str]) -> bool:
     """Return whether a column counts the tokens of its sentences."""
-    return all(map(str.isdecimal, cells)) and len(cells) > 1 and cells[:2] in (("0", "1"), ("1", "2"))
+    return (
+        all(map(str.isdecimal, cells)) and len(cells) > 1 and cells[:2] in (("0", "1"), ("1", "2"))
+    )
 
 
 def column_blocks(path: Path, separator: str | None, token: int, tag: int) -> Iterator[Unit]:
@@ -163,11 +167,14 @@ def column_blocks(path: Path, separator: str | None, token: int, tag: int) -> It
     for empty, group in groupby(text_lines(path), parts):
         if empty:
             continue
+        # One line that cannot be read makes its whole sentence unsure.
         run = list(group)
         faults = [pair for pair in run if isinstance(pair[1], DataError)]
         if faults:
             yield f"line {faults[0][0]}", faults[0][1]
             continue
+
+        # A line with fewer cells than the others would shift what follows.
         cut = [(number, cells(line, separator)) for number, line in run]
         short = [(n, found) for n, found in cut if len(found) <= max(token, tag)]
         if short:
