@@ -47,6 +47,10 @@ def check_row(row: Mapping) -> dict:
     for number, pair in enumerate(history):
         two = isinstance(pair, list | tuple) and [type(text) for text in pair] == [str, str]
         expect(two, f"history[{number}]", pair, "a [user, assistant] pair of strings")
+        spoken = all(map(str.strip, pair))
+        expect(spoken, f"history[{number}]", pair, "two turns in which something is said")
+        new = not number or list(pair) != list(history[number - 1])
+        expect(new, f"history[{number}]", pair, "another turn than the one before; it stands twice")
     return dict(row)
 
 

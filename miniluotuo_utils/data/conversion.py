@@ -101,13 +101,17 @@ def written_items(
     for number, one in enumerate(whole, 1):
         counts["items"] += 1
         held = dict(one)
+        # UIE's rows belong together by their text alone.
         if to == "uie":
             key = hash(one["sentence"])
             if key in texts:
                 counts["notes"]["a text that stands twice: UIE's rows of both are one text's"] += 1
             texts.add(key)
+
+        # A document may hold more than the format; a row or a record of ours is written as it is.
         if writer.kind != "rows" and to != "records":
-            held = holdable(one, writer, to, counts["notes"], number) | {"offsets": unit}
+            held = holdable(one, writer, to, counts["notes"], number)
+            held |= {"offsets": unit, "number": number}
         for item in writer.write(held, counts["notes"]):
             counts["written"] += 1
             yield one, item

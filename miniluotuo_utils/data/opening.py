@@ -39,6 +39,7 @@ REFUSED = {
     b"7z\xbc\xaf": "a 7z archive: unpack it",
     b"Rar!": "a RAR archive: unpack it",
     b"(\xb5/\xfd": "packed with zstd: unpack it with `zstd -d`",
+    b"\x78\x9c": "packed with zlib, as spaCy's .spacy files are: write their `doc.to_json()`",
     b"\x80\x04": "a Python pickle, which can run code and is not opened: save it as JSON Lines",
     b"\x80\x05": "a Python pickle, which can run code and is not opened: save it as JSON Lines",
 }
@@ -214,8 +215,10 @@ def encoding_of(name: str, head: bytes) -> str:
     # UTF-16 without its mark: half of the bytes of punctuation, digits and line ends are 0.
     if b"\x00" in head:
         even, odd = head[0::2].count(0), head[1::2].count(0)
-        if max(even, odd) > 8 * min(even, odd):
-            return "utf-16-be" if even > odd else "utf-16-le"
+        likely = "utf-16-be" if even > odd else "utf-16-le"
+        most, least = max(even, odd), min(even, odd)
+        if most > 8 * least and 50 * most > len(head) and decodes(head, likely):
+            return likely
         raise DataError(f"{name}: binary, no text that we know: save the data as JSON Lines")
 
     # A file with a few damaged lines is still UTF-8: its lines are named one by one.

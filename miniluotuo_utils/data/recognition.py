@@ -109,6 +109,11 @@ def is_place(one: Any) -> bool:
     return isinstance(one, Mapping) and all(not set(names).isdisjoint(one) for names in wanted)
 
 
+def regions(value: Any) -> bool:
+    """Return whether a value is a list of Label Studio's regions, perhaps as JSON in a cell."""
+    return annotated.is_regions(annotated.opened_list(value))
+
+
 def spacy_like(unit: Any) -> bool:
     """Return whether a unit is spaCy's pair of a text and {"entities": …}."""
     return (
@@ -196,7 +201,7 @@ OBJECTS: dict[str, Shape] = {
     ),
     "label_studio_min": Shape(
         "Label Studio's short form (JSON_MIN, CSV)",
-        mapping(lambda u: any(annotated.is_regions(annotated.opened_list(v)) for v in u.values())),
+        mapping(lambda u: "annotation_id" in u or any(map(regions, u.values()))),
         "characters",
     ),
     "duee": Shape("DuEE", has(text=str, event_list=list)),
@@ -333,6 +338,7 @@ def wanted_or(wanted: str | None, found: Found | None, file: AnyFile) -> Found:
 
 def fitting(file: AnyFile, units: Units, shapes: Mapping[str, Shape], said: tuple = ()) -> Found:
     """Return the format that most of the first units have; of two that fit alike the first."""
+    # A damaged unit says nothing about the format.
     sample = list(islice(units(), SAMPLE))
     good = [unit for _, unit in sample if not isinstance(unit, DataError)]
     fits = {name: fitted(shape, good) for name, shape in shapes.items()}
@@ -341,9 +347,11 @@ def fitting(file: AnyFile, units: Units, shapes: Mapping[str, Shape], said: tupl
         place, fault = sample[0] if sample else ("file", "it holds no rows, expected at least one")
         raise DataError(f"{file.name}, {place}: {fault}")
     if fits[best] < ENOUGH * len(good):
-        raise DataError(f"{file.name}: {unknown(good[0])}")
-    own = reader_of(best).units
+        where = f" ({said[0]})" if said[0:1] != ("JSON",) and said else ""
+        raise DataError(f"{file.name}{where}: {unknown(good[0])}")
+
     # Formats whose units are more than one object cut the file themselves.
+    own = reader_of(best).units
     reads = units if own in (native.json_objects, native.parquet_rows, native.csv_rows) else None
     if shapes is LINES:
         reads = None
@@ -432,7 +440,10 @@ def columns_of(value: Mapping) -> list[dict] | None:
         (*dialogues.INSTRUCTION, *dialogues.INPUT)
     )(columns):
         return None
-    if len({len(cells) for cells in columns.values()}) != 1:
+    cells = [cell for cells in columns.values() for cell in cells]
+    if len({len(cells) for cells in columns.values()}) != 1 or any(
+        isinstance(cell, dict | list) for cell in cells
+    ):
         return None
     return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
 

@@ -115,7 +115,11 @@ def offsets_of(pos: Sequence[int], ending: str = "") -> dict[str, int]:
 
 
 def label_studio(document: Mapping, notes: Notes) -> Iterator[dict]:
-    """Write a task of Label Studio, for `<Labels name="label" toName="text">` on `$text`."""
+    """Write a task of Label Studio, for `<Labels name="label" toName="text">` on `$text`.
+
+    Its converter wants a number for every task and annotation.
+    """
+    # A region for every place and type, which relations name by its id.
     text, things = document["sentence"], distinct(document, notes)
     utf16 = document.get("offsets") == "utf16"
     number = {key: f"r{count}" for count, key in enumerate(things, 1)}
@@ -125,11 +129,15 @@ def label_studio(document: Mapping, notes: Notes) -> Iterator[dict]:
         pos = in_utf16(text, one["pos"]) if utf16 else one["pos"]
         value = offsets_of(pos) | {"text": one["name"], "labels": [one["type"]]}
         result.append({"id": number[key], **told, "value": value})
+
+    # A relation is a further item beside the regions.
     for one in linkable(document, notes):
         ends = {"from_id": number[key_of(one["head"])], "to_id": number[key_of(one["tail"])]}
         link = {"type": "relation", "direction": "right", "labels": [one["type"]]}
         result.append(ends | link)
-    yield {"data": {"text": text, **kept(document)}, "annotations": [{"result": result}]}
+    done = {"id": document["number"], "was_cancelled": False, "result": result}
+    data = {"text": text, **kept(document)}
+    yield {"id": document["number"], "data": data, "annotations": [done]}
 
 
 def uie(document: Mapping, notes: Notes) -> Iterator[dict]:
@@ -194,6 +202,7 @@ class Marks:
         self.text, self.notes = text, notes
         self.lines: list[str] = []
         self.number: dict[tuple, str] = {}
+        self.kinds: dict[tuple, str] = {}  # place -> the type of an entity there
 
     def of(self, kind: str, pos: Sequence[int], own: bool = False) -> str:
         """Return the T of a type at a place, one of its `own` where asked; a line the first time.
@@ -201,6 +210,8 @@ class Marks:
         brat writes the text that stands there on one line.
         """
         key = (kind, *pos, len(self.lines) if own else None)
+        if not own:
+            self.kinds.setdefault(tuple(pos), kind)
         if key not in self.number:
             self.number[key] = f"T{len(self.number) + 1}"
             name = re.sub(r"[\r\n]", " ", self.text[pos[0] : pos[1]])
@@ -220,7 +231,8 @@ def brat_event(event: Mapping, marks: Marks) -> list[str]:
         role = word(argument["role"], marks.notes)
         seen[role] += 1
         number = seen[role] if seen[role] > 1 else ""
-        parts.append(f"{role}{number}:{marks.of(argument['role'], argument['pos'])}")
+        kind = marks.kinds.get(tuple(argument["pos"]), argument["role"])
+        parts.append(f"{role}{number}:{marks.of(kind, argument['pos'])}")
     return parts
 
 

@@ -567,11 +567,10 @@ def test_validate_names_line_field_and_fault(tmp_path, capsys):
     assert main(["validate", str(path)]) == 1
     printed = capsys.readouterr().out
     for words in (
-        "line 2: field line: found ''",
         "line 3: Expecting ':'",
         "line 4: field entities[0].pos: found [3, 5] = '于碎'",
-        "line 5: field sentence: found None",
-        "1 IE records well-formed, 4 faults",
+        "line 5: the field 'sentence' is missing",
+        "1 IE records well-formed, 3 faults",
     ):
         assert words in printed, printed
     path.write_text(json.dumps(good) + "\n")

@@ -521,8 +521,9 @@ def test_train_from_a_shell_says_what_is_wrong(tmp_path):
         "--student", "tiny", "--data", tmp_path / "bad.jsonl", "--out", tmp_path / "x"
     )
     assert done.returncode == 2
-    assert "bad.jsonl, line 1, field input" in done.stderr
+    assert "bad.jsonl: no format that we know; it holds objects with instruction" in done.stderr
+    assert "`respond` lets a teacher answer" in done.stderr
     assert "Traceback" not in done.stderr
     (tmp_path / "empty.jsonl").write_text("")
-    with pytest.raises(ValueError, match="empty.jsonl: found no row to learn from"):
+    with pytest.raises(ValueError, match="empty.jsonl: the file is empty"):
         train_files("tiny", [tmp_path / "empty.jsonl"], tmp_path / "x")

@@ -64,7 +64,7 @@ READERS: dict[str, Reader] = {
     "alpaca_parallel": rows(instructions.alpaca_parallel),
     "alpaca_parallel_all": rows(partial(instructions.alpaca_parallel, least=0)),
     "seeds": rows(instructions.seeds),
-    "coig": rows(instructions.coig),
+    "coig": rows(instructions.coig, native.named_objects),
     "baike": rows(partial(instructions.web_question, answer="answer")),
     "webtext": rows(partial(instructions.web_question, answer="content")),
     "lamini": rows(instructions.lamini, native.parquet_rows),

@@ -91,12 +91,12 @@ def earlier(history: Any) -> list:
     """Return the earlier turns of a row as [user, assistant] pairs."""
     if not isinstance(history, list):
         raise DataError(f"field history: found {history!r:.60}, expected a list of pairs")
-    return [
-        [pair[key] for key in (named_field(pair, INSTRUCTION), named_field(pair, OUTPUT))]
-        if isinstance(pair, Mapping)
-        else pair
-        for pair in history
-    ]
+    return [pair_of(pair) if isinstance(pair, Mapping) else pair for pair in history]
+
+
+def pair_of(turn: Mapping) -> list:
+    """Return what was asked and answered in an earlier turn that stands as an object."""
+    return [turn[named_field(turn, names)] for names in (INSTRUCTION, OUTPUT)]
 
 
 def with_system(one: dict, system: str) -> dict:

@@ -44,23 +44,28 @@ def seeds(native: dict) -> Iterator[dict]:
         yield row(native["instruction"], given, instance["output"])
 
 
-def coig(native: dict) -> Iterator[dict]:
-    """Read COIG's five forms.
+def coig(native: tuple[str, dict]) -> Iterator[dict]:
+    """Read COIG's five forms; the row keeps which file it is from.
 
     They are exam and human values 2, human values 1 and leetcode, translated, and dialogues.
 
     >>> exam = {"textbox_q_instruction": "选出正确的一项。", "textbox_q_context": "",
     ...     "textbox_question": "1+1=?", "textbox_answer": "2", "textbox_answer_analysis": "略"}
-    >>> next(coig(exam))
-    {'instruction': '选出正确的一项。', 'input': '1+1=?', 'output': '2\\n略'}
+    >>> [(row["source"], row["output"]) for row in coig(("exam_instructions", exam))]
+    [('exam', '2\\n略')]
     """
+    name, native = native
+    part = {"source": name.replace("_instructions", "")}
+    # Exam and human values 2 have one form: a question with or without an instruction above it.
     if "textbox_question" in native:
         asked = native["textbox_q_instruction"]
         given = "\n".join(filter(None, (native["textbox_q_context"], native["textbox_question"])))
         answers = (native["textbox_answer"], native["textbox_answer_analysis"])
-        yield row(asked or given, given if asked else "", "\n".join(filter(None, answers)))
+        answer = "\n".join(filter(None, answers))
+        yield row(asked or given, given if asked else "", answer, **part)
     elif "trans_instruction" in native:
-        yield row(native["trans_instruction"], native["trans_input"], native["trans_output"])
+        told = native["trans_instruction"], native["trans_input"], native["trans_output"]
+        yield row(*told, **part)
     elif any(key.startswith("round_") for key in native):
         # round_10 comes after round_9.
         rounds = sorted(
@@ -68,9 +73,9 @@ def coig(native: dict) -> Iterator[dict]:
             key=lambda key: int(key.removeprefix("round_")),
         )
         *earlier, last = [[native[key]["prompt"], native[key]["response"]] for key in rounds]
-        yield row(last[0], "", last[1], **({"history": earlier} if earlier else {}))
+        yield row(last[0], "", last[1], **part, **({"history": earlier} if earlier else {}))
     else:
-        yield row(native["instruction"], native["input"], native["output"])
+        yield row(native["instruction"], native["input"], native["output"], **part)
 
 
 def plain(text: str) -> str:
@@ -85,10 +90,11 @@ def plain(text: str) -> str:
 def web_question(native: dict, answer: str) -> Iterator[dict]:
     """Read baike2018qa and webtext2019zh: `title, desc` and the answer, in the field named so.
 
-    A description that repeats the title is dropped.
+    A description that repeats the title is dropped. The row keeps its category, where it has one.
     """
     title, about = plain(native["title"]), plain(native["desc"])
-    yield row(title, "" if about == title else about, plain(native[answer]))
+    part = {"source": native["category"]} if native.get("category") else {}
+    yield row(title, "" if about == title else about, plain(native[answer]), **part)
 
 
 def lamini(native: dict) -> Iterator[dict]:

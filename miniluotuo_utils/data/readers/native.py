@@ -270,6 +270,12 @@ def named_lines(path: Path) -> Iterator[Unit]:
             yield from ((place, (path.stem, part)) for part in line.split("\r") if part.strip())
 
 
+def named_objects(path: Path) -> Iterator[Unit]:
+    """Yield objects as `(stem, object)` where the file's name says what part of a source it is."""
+    for place, value in json_objects(path):
+        yield place, value if isinstance(value, DataError) else (path.stem, value)
+
+
 def blocks(path: Path) -> Iterator[Unit]:
     """Yield runs of lines between empty lines, each line split at tabs or else at white space.
 

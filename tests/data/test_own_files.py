@@ -1,0 +1,581 @@
+"""People's own files: every format that is recognised, what is refused and with which words, how
+places are counted, names of the catalog."""
+
+import gzip
+import json
+import lzma
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from miniluotuo_utils.data import open_data, read_any
+from miniluotuo_utils.data.offsets import count_of
+from miniluotuo_utils.data.readers import OWN, READERS, native
+from miniluotuo_utils.files import DataError
+from miniluotuo_utils.records import TASKS, check_row
+
+FOLDER = Path(__file__).parent / "own"
+PEOPLE = [("茅以升", "人物", [0, 3]), ("杭州", "地点", [4, 6])]
+BRIDGE = ("钱塘江大桥", "建筑", [11, 16])
+BUILT = ("钱塘江大桥", "修建者", "茅以升")
+
+
+def later(found, by=1):
+    """The same names behind one more character, an emoji."""
+    return [(name, kind, [start + by, end + by]) for name, kind, (start, end) in found]
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Write text, bytes or objects (as JSON Lines) to a file, and return its path."""
+
+    def write(content, name="x.jsonl"):
+        if isinstance(content, list):
+            content = "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in content)
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return write
+
+
+def entities(record):
+    """(name, type, place) of a record's entities."""
+    return [(e["name"], e["type"], list(e["pos"])) for e in record["entities"]]
+
+
+def sides(record):
+    """(head, relation, tail) of a record's relations."""
+    return [(r["head"]["name"], r["type"], r["tail"]["name"]) for r in record["relations"]]
+
+
+# file -> format, what its first record holds
+ENTITIES = {
+    "own_records.jsonl": ("own_records", later([*PEOPLE, BRIDGE])),
+    "doccano.jsonl": ("doccano", later([*PEOPLE, BRIDGE])),
+    "label_studio_min.json": ("label_studio_min", PEOPLE),
+    "ccks.json": ("spans", [("胆囊切除术", "手术", [6, 11]), ("腹痛", "症状", [16, 18])]),
+    "tag_lists.jsonl": ("tag_lists", later([*PEOPLE, BRIDGE])),
+    "spacy_pair.json": ("spacy_pair", PEOPLE),
+    "spacy_doc.jsonl": ("spans", PEOPLE[:1]),
+    "w2ner.json": ("w2ner", PEOPLE),
+    "bio.txt": ("columns", [*PEOPLE, BRIDGE]),
+    "bilou_underscore.txt": ("columns", [*PEOPLE, BRIDGE]),
+    "conll.txt": ("columns", [("Lu Xun", "PER", [0, 6]), ("Xiamen", "LOC", [17, 23])]),
+}
+
+
+@pytest.mark.parametrize("name", ENTITIES)
+def test_annotated_files_are_recognised(name):
+    """doccano, Label Studio, CCKS and columns of three cells: refused, one and all."""
+    said = []
+    reading = read_any(FOLDER / name, say=said.append)
+    wanted, found = ENTITIES[name]
+    assert reading.format == wanted
+    assert (reading.kind, reading.task) == ("records", "NER")
+    records = list(reading)
+    assert entities(records[0]) == found
+    assert list(reading) == records, "a second time"
+    assert said[0].startswith(f"{name}：当作 ")
+    assert "Read as " in said[0]
+
+
+RELATIONS = {
+    "doccano_relations.jsonl": "doccano",
+    "label_studio.json": "label_studio",
+    "uie.txt": "uie",
+    "brat": "brat",
+    "casrel.json": "casrel",
+    "tplinker.json": "tplinker",
+}
+
+
+@pytest.mark.parametrize("name", RELATIONS)
+def test_relations_are_recognised(name):
+    """A file of entities and relations has more than one record can hold: none may vanish."""
+    task = "RE"
+    reading = read_any(FOLDER / name, task=task, say=None)
+    assert reading.format == RELATIONS[name]
+    first = next(iter(reading))
+    assert sides(first) == [BUILT]
+    [one] = first["relations"]
+    text = first["sentence"]
+    assert all(text[slice(*one[side]["pos"])] == one[side]["name"] for side in ("head", "tail"))
+
+
+def test_what_a_record_cannot_hold_is_counted():
+    """Entities beside relations, lines of brat that are notes, tasks that nobody annotated."""
+    reading = read_any(FOLDER / "brat", say=None)
+    assert reading.task == "EE"
+    [record] = reading
+    [event] = record["events"]
+    assert (event["type"], event["trigger"]) == ("建造", "修建")
+    assert {a["role"]: a["name"] for a in event["arguments"]} == {
+        "建造者": "茅以升",
+        "建造物": "钱塘江大桥",
+    }
+    told = "\n".join(reading.noted)
+    assert "1 × relations beside what the task EE asks for, left out (--task RE reads them)" in told
+    assert "1 × entities beside" in told
+    assert "1 × a line A of brat" in told
+    assert "1 × a line # of brat" in told
+    assert entities(next(iter(read_any(FOLDER / "brat", task="NER", say=None)))) == later(
+        [*PEOPLE, BRIDGE]
+    )
+
+    reading = read_any(FOLDER / "label_studio.json", say=None)
+    assert len(list(reading)) == 1
+    assert {*reading.notes} == {
+        "an item of the type choices, left out",
+        "a task without an annotation, left out",
+    }
+    reading = read_any(FOLDER / "w2ner.json", say=None)
+    list(reading)
+    assert reading.notes == {"an entity in several pieces, left out": 1}
+
+
+def test_persons_and_events_in_xml():
+    """Formats of one line a pair, and of marks inside the text."""
+    first, _ = read_any(FOLDER / "persons.txt", say=None)
+    assert sides(first) == [("梁思成", "2", "林徽因")]
+    assert first["annotation"] == "one-pair"
+    title, told = read_any(FOLDER / "cec.xml", say=None)
+    assert title["events"] == []
+    assert told["sentence"] == "昨天夜里，北沟村暴发山洪，村民转移到学校。"
+    assert [(e["type"], e["trigger"], e["pos"]) for e in told["events"]] == [
+        ("emergency", "暴发", [8, 10]),
+        ("movement", "转移", [15, 17]),
+    ]
+    assert [a["role"] for a in told["events"][1]["arguments"]] == ["Participant", "Location"]
+
+
+# file -> format, rows
+ROWS = {
+    "own_rows.jsonl": ("own_rows", 2),
+    "alpaca.json": ("alpaca", 2),
+    "prompt_response.jsonl": ("prompt_response", 2),
+    "question_answer.csv": ("question_answer", 2),
+    "input_output.jsonl": ("input_output", 1),
+    "sharegpt.json": ("sharegpt", 1),
+    "messages.jsonl": ("messages", 1),
+    "conversation.jsonl": ("conversation", 1),
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_instruction_rows_are_recognised(name):
+    """The first command of every newcomer failed: an Alpaca array, rows without a source, chats."""
+    reading = read_any(FOLDER / name, say=None)
+    rows = list(reading)
+    assert (reading.format, len(rows)) == ROWS[name]
+    assert reading.kind == "rows"
+    assert all(check_row(row) == row for row in rows)
+    assert {row["source"] for row in rows} == {
+        "自写" if name == "own_rows.jsonl" else reading.name.split(".")[0]
+    }
+    assert set(rows[0]) - {"history"} == {"instruction", "input", "output", "source"}
+
+
+def test_every_own_format_has_a_file():
+    """A reader that no file tries breaks unseen."""
+    tried = {name for name, _ in [*ENTITIES.values(), *ROWS.values()]} | {*RELATIONS.values()}
+    assert tried | {"persons", "cec"} == {*OWN} | {"alpaca"}
+    assert {*OWN} <= {*READERS}
+
+
+def test_dialogues_keep_their_turns(written):
+    """The last answer is learned, the turns before are its history; what teaches nothing is
+    counted."""
+    [row] = read_any(FOLDER / "sharegpt.json", say=None)
+    assert (row["instruction"], row["output"]) == ("冬天呢？", "盆土干透再浇。")
+    assert row["history"] == [["绿萝几天浇一次水？", "夏天三四天一次。"]]
+    reading = read_any(FOLDER / "messages.jsonl", say=None)
+    [row] = reading
+    assert row["instruction"] == "你说话简短。\n\n蜻蜓低飞说明什么？"
+    assert "a system message" in reading.noted[0]
+
+    def turn(role, text):
+        return {"role": role, "content": text}
+
+    talk = [
+        turn("assistant", "在吗"),
+        turn("user", "问"),
+        turn("assistant", "答"),
+        turn("user", "还问"),
+    ]
+    reading = read_any(written([{"messages": talk}]), say=None)
+    [row] = reading
+    assert (row["instruction"], row["output"]) == ("问", "答")
+    assert len(reading.noted) == 2
+    parts = [{"type": "text", "text": "看"}, {"type": "text", "text": "图"}]
+    [row] = read_any(
+        written([{"messages": [turn("user", parts), turn("assistant", "好")]}]), say=None
+    )
+    assert row["instruction"] == "看图"
+    for bad, word in (
+        ([turn("user", "问"), turn("tool", "{}")], "role 'tool'"),
+        (
+            [turn("user", "问"), turn("user", "又问"), turn("assistant", "答")],
+            "user twice in a row",
+        ),
+        ([turn("user", "问"), turn("assistant", None)], "content None"),
+        ([turn("user", "问")], "no question with an answer"),
+    ):
+        with pytest.raises(DataError, match=f"^x.jsonl, line 1: .*{word}.*validate FILE"):
+            list(read_any(written([{"messages": bad}]), say=None))
+
+
+ROW = {"instruction": "问好", "output": "你好。"}
+LINE = json.dumps(ROW, ensure_ascii=False)
+SHAPES = {
+    "no source and no input.jsonl": f"{LINE}\n",
+    "an empty last line.jsonl": f"{LINE}\n\n",
+    "an array.json": f"[{LINE}]",
+    "an array in lines.jsonl": f"[\n{LINE}\n]",
+    "a list under a name.json": f'{{"data": [{LINE}]}}',
+    "columns.json": '{"instruction": ["问好"], "output": ["你好。"]}',
+    "columns of pandas.json": '{"instruction": {"0": "问好"}, "output": {"0": "你好。"}}',
+    "over several lines.json": json.dumps(ROW, ensure_ascii=False, indent=2),
+    "a table.csv": "instruction,output\n问好,你好。\n",
+    "a table with Chinese names.csv": "指令,输入,输出\n问好,,你好。\n",
+    "tabs.tsv": "instruction\toutput\n问好\t你好。\n",
+    "semicolons.csv": "prompt;completion\n问好;你好。\n",
+    "capitals.jsonl": '{"Question": "问好", "Answer": "你好。"}',
+    "null input.jsonl": '{"instruction": "问好", "input": null, "output": "你好。"}',
+    "a mark.jsonl": f"\ufeff{LINE}\n",
+    "GBK.csv": "问题,答案\n问好,你好。\n".encode("gbk"),
+    "GBK.json": f"[{LINE}]".encode("gbk"),
+    "UTF-16.jsonl": f"{LINE}\n".encode("utf-16"),
+    "UTF-16 without a mark.jsonl": f"{LINE}\n".encode("utf-16-le"),
+    "packed.jsonl.gz": gzip.compress(f"{LINE}\n".encode()),
+    "packed, by another name.jsonl": gzip.compress(f"{LINE}\n".encode()),
+    "packed.json.xz": lzma.compress(f"[{LINE}]".encode()),
+    "windows.jsonl": f"{LINE}\r\n",
+    "a list a line.jsonl": (
+        '[{"role": "user", "content": "问好"}, {"role": "assistant", "content": "你好。"}]\n'
+    )
+    * 2,
+    "texts in turns.jsonl": '{"conversation": ["问好", "你好。"]}',
+    "preferences.jsonl": '{"prompt": "问好", "chosen": "你好。", "rejected": "滚。"}',
+    "TRL.jsonl": json.dumps(
+        {
+            "prompt": [{"role": "user", "content": "问好"}],
+            "completion": [{"role": "assistant", "content": "你好。"}],
+        }
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_row_is_the_same_in_every_shape(name, written):
+    """Each of these was refused, with words that led nowhere ("save the file as UTF-8")."""
+    rows = list(read_any(written(SHAPES[name], name), say=None))
+    assert {(r["instruction"], r["input"], r["output"]) for r in rows} == {("问好", "", "你好。")}
+
+
+REFUSED = {
+    "an empty file": (b"", "the file is empty"),
+    "blank lines": (b"\n \n", "the file is empty"),
+    "a pointer of Git LFS": (
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+        "git lfs pull",
+    ),
+    "a web page": (b"<!DOCTYPE html>\n<html><body>404</body></html>", "a web page"),
+    "a zip": (b"PK\x03\x04....", "unpack it, or save the table as CSV"),
+    "a pickle": (b"\x80\x04\x95....", "can run code"),
+    "zstd": (b"(\xb5/\xfd....", "zstd -d"),
+    "a tar": (b"a.jsonl".ljust(257, b"\0") + b"ustar  \0", "tar -xf"),
+    "packed and cut": (gzip.compress(LINE.encode() * 99)[:-9], "not a whole packed file"),
+    "Japanese": ("{'こんにちは': '世界、元気ですか'}".encode("shift-jis"), "save it as UTF-8"),
+    "bytes": (bytes(range(256)) * 4, "binary"),
+    "prose": ("从前有座山。\n山上有座庙。\n".encode(), "lines such as '从前有座山。'"),
+    "texts alone": ('{"text": "从前有座山。"}\n'.encode(), "nothing to learn"),
+    "classes": ('{"text": "真好吃", "label": "好评"}\n'.encode(), "classification"),
+    "questions alone": ('{"question": "几点了？"}\n'.encode(), "`respond` lets a teacher"),
+    "other fields": (
+        b'{"foo": 1, "bar": [{"x": 2}]}\n' * 2,
+        r"foo \(number\), bar \(list of objects with x\)",
+    ),
+    "numbers": (b"[1, 2, 3]", "it holds number"),
+    "an empty list": (b"[]", "it holds no rows"),
+    "a key twice": (
+        b'{"instruction": "a", "output": "b", "output": "c"}\n',
+        "line 1: the key 'output' stands twice",
+    ),
+    "NaN": (b'{"instruction": "a", "output": NaN}\n', "found NaN, which is no JSON"),
+    "a broken array": (b'[{"instruction": "a" "output": "b"}]', "line 1: Expecting ',' delimiter"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_is_no_data_is_refused_with_the_way_out(case, written):
+    """`line 1: Expecting value` says nothing to somebody who downloaded a web page."""
+    content, words = REFUSED[case]
+    with pytest.raises(DataError, match=rf"^mine\.jsonl[:,] .*{words}"):
+        list(read_any(written(content, "mine.jsonl"), say=None))
+
+
+def test_a_missing_file_and_an_unknown_format(tmp_path, written):
+    """The nearest names help where a name is mistyped."""
+    with pytest.raises(FileNotFoundError, match="no file .*none.json"):
+        read_any(tmp_path / "none.json")
+    with pytest.raises(ValueError, match="no format 'docanno'; near it: doccano"):
+        read_any(written([ROW]), "docanno")
+
+
+def test_a_fault_names_file_place_field_and_step_and_the_rest_is_read(written):
+    """One row in a thousand is damaged: which, and what now?"""
+    good = {"text": "李白生于碎叶", "label": [[0, 2, "人物"]]}
+    rows = [good, {**good, "label": [[4, 9, "地点"]]}, {**good, "label": [["a", 2, "地点"]]}, good]
+    path = written(rows)
+    with pytest.raises(
+        DataError,
+        match=r"^x.jsonl, line 2: found the place \[4, 9\) .*has 6 characters\. `validate",
+    ):
+        list(read_any(path, say=None))
+    faults = []
+    assert len(list(read_any(path, faults=faults, say=None))) == 2
+    assert [fault.place for fault in faults] == ["line 2", "line 3"]
+
+
+@pytest.mark.parametrize(
+    ("history", "words"),
+    [
+        ([["问", ""]], "something is said"),
+        ([[" ", "答"]], "something is said"),
+        ([["问", "答"], ["问", "答"]], "stands twice"),
+    ],
+)
+def test_a_history_with_empty_or_repeated_turns_is_named(history, words):
+    """minimind#746: a dialogue whose turns were written twice was trained on without a word."""
+    row = {"instruction": "再问", "input": "", "output": "好", "source": "s", "history": history}
+    with pytest.raises(DataError, match=rf"field history\[\d\]: .*{words}"):
+        check_row(row)
+
+
+# ---- places beyond the basic plane
+
+
+def test_places_in_utf16_are_recognised_by_proof(written):
+    """doccano#2290: behind an emoji every label was one character off, or outside the text."""
+    text, said = "👨🏻‍🚒李白生于碎叶", []
+    rows = [
+        {"text": text, "label": [[7, 9, "人物"], [11, 13, "地点"]]},
+        {"text": "杜甫", "label": []},
+    ]
+    records = list(read_any(written(rows), say=said.append))
+    assert entities(records[0]) == [("李白", "人物", [4, 6]), ("碎叶", "地点", [8, 10])]
+    assert "UTF-16" in said[1]
+    assert "2 places converted; --offsets characters reads it otherwise" in said[1]
+    assert "2 places converted, which" not in said[1]
+
+
+def test_places_in_characters_are_recognised_too(written):
+    """A script that counts in characters writes doccano's format as well."""
+    rows = [{"text": "😀李白生于碎叶", "label": [[1, 3, "人物"], [5, 7, "地点"]]}]
+    said = []
+    assert entities(*read_any(written(rows), say=said.append))[0] == ("李白", "人物", [1, 3])
+    assert len(said) == 1
+
+
+def test_names_and_edges_tell_where_nothing_proves(written):
+    """[2, 4) is 白生 in characters and 李白 in UTF-16: both are inside the text."""
+    doubtful = {"text": "😀李白生于碎叶，在蜀长大。", "label": [[2, 4, "人物"]]}
+    known = {"text": "李白好酒", "label": [[0, 2, "人物"]]}
+    said = []
+    first, _ = read_any(written([doubtful, known]), say=said.append)
+    assert entities(first) == [("李白", "人物", [1, 3])]
+    assert "which the file cannot prove" in said[1]
+    forced = read_any(written([doubtful, known]), offsets="characters", say=None)
+    assert entities(next(iter(forced))) == [("白生", "人物", [2, 4])]
+    documents = [
+        {"sentence": "😀甲乙丙丁戊", "entities": [{"name": "", "type": "x", "pos": [3, 5]}]}
+    ]
+    assert count_of(documents, "utf16").unit == "utf16"
+    assert count_of(documents).unit == "characters"
+    assert not count_of(documents).sure
+
+
+def test_names_in_the_file_prove_the_unit(written):
+    """label-studio#1347: start and end in UTF-16, and the text that was marked beside them."""
+    value = {"start": 13, "end": 23, "text": "annotation", "labels": ["X"]}
+    task = {
+        "data": {"text": "💩This is an annotation."},
+        "annotations": [{"result": [{"id": "a", "type": "labels", "value": value}]}],
+    }
+    assert entities(*read_any(written([task]), say=None)) == [("annotation", "X", [12, 22])]
+    inside = {"sentence": "😀李白来", "entities": [{"name": "李白", "type": "人", "pos": [2, 4]}]}
+    assert entities(*read_any(written([inside]), say=None)) == [("李白", "人", [1, 3])]
+
+
+texts = st.text(st.sampled_from("骆驼a1😀𠮷é，"), min_size=2, max_size=12)
+
+
+@given(texts, st.lists(st.tuples(st.integers(0, 11), st.integers(1, 12)), min_size=1, max_size=4))
+def test_utf16_places_with_their_names_always_come_back(text, drawn):
+    """Off by one behind the second emoji, or at one that begins a name."""
+    spans = [(s, e) for s, e in drawn if s < e <= len(text)]
+
+    def units(place):
+        return len(text[:place].encode("utf-16-le")) // 2
+
+    results = [
+        {
+            "id": str(n),
+            "type": "labels",
+            "value": {"start": units(s), "end": units(e), "text": text[s:e], "labels": ["x"]},
+        }
+        for n, (s, e) in enumerate(spans)
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "x.json"
+        task = {"data": {"text": text}, "annotations": [{"result": results}]}
+        path.write_text(json.dumps([task]), encoding="utf-8")
+        [record] = read_any(path, offsets="utf16", say=None)
+    assert [tuple(e["pos"]) for e in record["entities"]] == spans
+
+
+# ---- tags, tables, JSON in pieces
+
+
+@pytest.mark.parametrize("separator", ["\t", " ", "  ", ",", "|"])
+@pytest.mark.parametrize("columns", ["{0}{s}{1}", "{0}{s}n{s}{1}", "{2}{s}{0}{s}n{s}{1}"])
+def test_columns_of_any_number_and_separator(columns, separator, written):
+    """Three and four columns, a running number in front, another separator: all were refused."""
+    lines = [("李", "B-PER"), ("太", "I-PER"), ("白", "E-PER"), ("生", "O"), ("蜀", "S-LOC")]
+    told = [columns.format(*line, n, s=separator) for n, line in enumerate(lines, 1)]
+    [record] = read_any(written("\n".join(told) + "\n", "x.txt"), say=None)
+    assert entities(record) == [("李太白", "PER", [0, 3]), ("蜀", "LOC", [4, 5])]
+
+
+def test_tags_without_types_and_tags_that_continue_nothing(written):
+    """A broken sequence became an entity without a word."""
+    reading = read_any(written("李 I-PER\n白 I-PER\n生 O\n\n王 B\n维 I\n", "x.txt"), say=None)
+    first, second = reading
+    assert entities(first) == [("李白", "PER", [0, 2])]
+    assert entities(second) == [("王维", "", [0, 2])]
+    assert reading.notes == {"a tag that continues nothing, read as the beginning of an entity": 1}
+
+
+def test_numbered_tags_need_their_names(written, tmp_path):
+    """`ner_tags: [0, 3, 4]` means nothing by itself; a table that `datasets` wrote says it."""
+    rows = [{"tokens": ["李", "白", "来"], "ner_tags": [1, 2, 0]}]
+    names = ["O", "B-PER", "I-PER"]
+    with pytest.raises(DataError, match="--labels O B-PER"):
+        list(read_any(written(rows), say=None))
+    [record] = read_any(written(rows), labels=names, say=None)
+    assert entities(record) == [("李白", "PER", [0, 2])]
+
+    from datasets import ClassLabel, Dataset, Features, Sequence, Value
+
+    told = Features(
+        {"tokens": Sequence(Value("string")), "ner_tags": Sequence(ClassLabel(names=names))}
+    )
+    table = Dataset.from_list(rows, features=told)
+    table.to_parquet(str(tmp_path / "t.parquet"))
+    table.save_to_disk(str(tmp_path / "saved"))
+    arrow = next((tmp_path / "saved").glob("*.arrow"))
+    for path in (tmp_path / "t.parquet", tmp_path / "saved", arrow):
+        assert entities(*read_any(path, say=None)) == [("李白", "PER", [0, 2])], path
+
+
+def test_tables_of_rows(tmp_path):
+    """Parquet and Arrow hold the rows of most data sets of the hub."""
+    from datasets import Dataset
+
+    table = Dataset.from_list([ROW, {"instruction": "问好", "output": "您好"}])
+    table.to_parquet(str(tmp_path / "t.parquet"))
+    table.save_to_disk(str(tmp_path / "saved"))
+    for path in (tmp_path / "t.parquet", tmp_path / "saved"):
+        assert [row["output"] for row in read_any(path, say=None)] == ["你好。", "您好"]
+
+
+words = st.text(st.sampled_from('a"\\骆😀,]}\n'), max_size=9)
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-99, 99999) | words,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(deadline=None)
+@given(st.lists(values, max_size=6), st.integers(1, 40), st.booleans(), st.sampled_from([None, 1]))
+def test_a_list_read_in_pieces_is_the_list(items, piece, escaped, indent):
+    """A list of 700,000 rows does not fit into memory; a piece's end cuts numbers, escapes and
+    characters in two."""
+    text = json.dumps(items, ensure_ascii=escaped, indent=indent)
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(native, "PIECE", piece)
+        path = Path(folder) / "x.json"
+        path.write_text(text, encoding="utf-8")
+        assert [value for _, value in native.json_values(path, "item", native.list_items)] == items
+        path.write_text(text[:-1], encoding="utf-8")
+        told = list(native.json_values(path, "item", native.list_items))
+        assert isinstance(told[-1][1], DataError)
+
+
+# ---- names of the catalog
+
+
+def test_sources_and_recipes_by_name(tmp_path, monkeypatch, written):
+    """`--data cluener` looked for a file of that name and said only that there is none."""
+    rows = open_data("embedded-instructions", say=None)
+    assert sum(1 for _ in rows) == 400 == sum(1 for _ in rows)
+    said = []
+    assert sum(1 for _ in open_data("embedded", say=said.append)) == 400
+    assert "recipe embedded" in said[0]
+    reading = open_data("embedded-ner", say=None)
+    assert (reading.kind, reading.task) == ("records", "NER")
+    with pytest.raises(FileNotFoundError, match="embeded-ner: no file.*Near it: embedded-ner"):
+        open_data("embeded-ner")
+    written([ROW], "embedded")
+    monkeypatch.chdir(tmp_path)
+    assert sum(1 for _ in open_data("embedded", say=None)) == 1, "a file comes first"
+
+
+# ---- hostile files
+
+JUNK = st.sampled_from(
+    [
+        b'"',
+        b"[",
+        b"]",
+        b"{",
+        b"}",
+        b",",
+        b":",
+        b"\t",
+        b"\n",
+        b"null",
+        b"-1",
+        b"NaN",
+        b"\\ud800",
+        b"\xff",
+    ]
+)
+FILES = sorted(path for path in FOLDER.rglob("*") if path.is_file() and path.parent.name != "brat")
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.sampled_from(FILES),
+    st.binary(max_size=200) | st.tuples(st.floats(0, 1), st.integers(0, 20), JUNK),
+)
+def test_whatever_the_bytes_only_the_stated_errors(path, damage):
+    """A traceback for a file that a crash cut, or that was never data."""
+    if isinstance(damage, tuple):
+        where, cut, junk = damage
+        raw = path.read_bytes()
+        damage = raw[: int(where * len(raw))] + junk + raw[int(where * len(raw)) + cut :]
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / path.name
+        copy.write_bytes(damage)
+        faults = []
+        try:
+            for one in read_any(copy, faults=faults, say=None):
+                assert "instruction" in one or any(name in one for name in TASKS.values())
+        except DataError as error:
+            assert path.name in str(error)
