@@ -23,7 +23,7 @@ from miniluotuo_utils.data.offsets import ASTRAL_BYTES, Counted, Unit, count_of,
 from miniluotuo_utils.data.opening import AnyFile, opened
 from miniluotuo_utils.data.readers import Fault, Reader, native, read_units
 from miniluotuo_utils.data.recognition import SAMPLE, Found, reader_of, recognised
-from miniluotuo_utils.files import file_sha256
+from miniluotuo_utils.files import DataError, file_sha256
 from miniluotuo_utils.records import TASKS, check_record, check_row, mentions
 
 Say = Callable[[str], object]
@@ -125,7 +125,7 @@ def read_any(
     documents = Documents(file, found, reader, offsets)
     kind = "rows" if reader.check is check_row else "records"
     if kind == "records":
-        task = task or documents.task
+        task = documents.task_of(task)
     said = [taken_for(file, found, kind, task), *documents.said]
     if say:
         for line in said:
@@ -209,15 +209,20 @@ class Documents:
                 last = piece
         return self.file.path.suffix == ".ann"
 
-    @cached_property
-    def task(self) -> str:
-        """What the first documents hold: EE where there are events, RE where there are relations,
-        else NER."""
+    def task_of(self, asked: str | None) -> str:
+        """Return what the file is read for: the task that was asked for, else EE where there are
+        events, RE where there are relations, NER. DataError where it holds nothing of the task."""
         held, fields = set(), set()
         for one in islice(self.raw([]), SAMPLE):
             held |= {task for task, name in TASKS.items() if one.get(name)}
             fields |= {task for task, name in TASKS.items() if name in one}
-        return max(held or fields or {"NER"}, key=[*TASKS].index)
+        if asked and fields and asked not in fields:
+            found = " and ".join(TASKS[task] for task in TASKS if task in fields)
+            raise DataError(
+                f"{self.file.name}: found {found}, expected {TASKS[asked]} for the task {asked}; "
+                f"it can be read with --task {max(fields, key=[*TASKS].index)}"
+            )
+        return asked or max(held or fields or {"NER"}, key=[*TASKS].index)
 
     @property
     def said(self) -> list[str]:
@@ -259,6 +264,9 @@ def checked(documents: Documents, reading: Reading, side_by_side: bool) -> Itera
             return None
         if reading.kind == "rows":
             return check_row(whole)
+        # A record of ours is of one task; whoever reads it for another is told so by its line.
+        if documents.found.reader == "own_records":
+            return check_record(whole)
         if not side_by_side:
             return check_record(of_task(whole, reading.task, reading.notes))
         # A document is as many records as it has tasks, and each must hold.

@@ -5,14 +5,12 @@ Shown in jobs/README.md.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 
-from miniluotuo_utils.data.anyfile import read_any
+from miniluotuo_utils.data.anyfile import Reading, read_any
 from miniluotuo_utils.ie import compare, interval, micro, score_files, table
-
-Read = Callable[[Path], Iterator[dict]]
 
 
 def scored(
@@ -36,9 +34,10 @@ def scored(
     # Said before the files are read: large ones take minutes.
     if spread or against:
         check_numpy()
-    read, asked = reader_of(native, task), {"typed": typed, "aliases": json_file(aliases, dict)}
+    read, asked = Files(task, native), {"typed": typed, "aliases": json_file(aliases, dict)}
     result = score_files(gold, pred, task, mode, json_file(schema, list, dict), read=read, **asked)
     tables = [table(result)]
+    read.tell()
 
     if spread:
         result["interval"] = interval(read(gold), read(pred), task, mode, **asked)
@@ -61,9 +60,36 @@ def check_numpy() -> None:
         ) from None
 
 
-def reader_of(name: str | None, task: str) -> Read:
-    """Return what reads the IE records of a task from a file of any format; `name` says which."""
-    return partial(read_any, format=name, task=task, say=None)
+class Files:
+    """Read the IE records of a task from files of any format; `format` says which, where asked.
+
+    What a file was taken for, and what its records cannot hold, is said once, on stderr. Nothing is
+    said of records of ours, nor where a person named the format.
+    """
+
+    def __init__(self, task: str, format: str | None) -> None:
+        self.task, self.format = task, format
+        self.read: dict[Path, Reading] = {}
+
+    def __call__(self, path: Path) -> Reading:
+        """Return the records of a file; ValueError where it holds none."""
+        if path in self.read:
+            return self.read[path]
+        reading = read_any(path, self.format, task=self.task, say=None)
+        if reading.kind == "rows":
+            raise ValueError(
+                f"{path.name}: found instruction rows ({reading.format}), expected IE records in "
+                "our shape or another format: doccano, Label Studio, spo_list, columns"
+            )
+        if self.format is None and reading.format != "own_records":
+            print(reading.said, file=sys.stderr)
+        self.read[path] = reading
+        return reading
+
+    def tell(self) -> None:
+        """Say what the records of the files could not hold."""
+        for line in (line for reading in self.read.values() for line in reading.noted):
+            print(line, file=sys.stderr)
 
 
 def json_file(path: Path | None, *kinds: type) -> object:

@@ -1249,7 +1249,7 @@ def test_the_command_says_what_is_wrong_and_where(tmp_path, capsys):
         ((gold, gold, "--mode", "duie"), "defined for RE"),
         (
             (gold, gold, "--format", "alpaca"),
-            "--format is 'alpaca'; expected a reader of IE records: unified_records, cluener",
+            "gold.jsonl: found instruction rows (alpaca), expected IE records",
         ),
         ((gold, gold, "--schema", bad), "bad.json: not JSON"),
         ((gold, tmp_path / "no.jsonl"), "no.jsonl"),
@@ -1263,6 +1263,7 @@ def test_the_command_says_what_is_wrong_and_where(tmp_path, capsys):
             "there is no gold (1 gold, 2 predicted records)",
         ),
         ((gold, gold, "--format", "cluener"), "gold.jsonl, line 1"),
+        ((gold, gold, "--format", "clue"), "no format 'clue'; near it: cluener"),
     ):
         status, out = told(capsys, *words, "--task", "NER")
         assert status == 2
