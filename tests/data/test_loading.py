@@ -569,7 +569,7 @@ def test_validate_names_line_field_and_fault(tmp_path, capsys):
     for words in (
         "line 3: Expecting ':'",
         "line 4: field entities[0].pos: found [3, 5] = '于碎'",
-        "line 5: the field 'sentence' is missing",
+        "line 5: field sentence: found None",
         "1 IE records well-formed, 3 faults",
     ):
         assert words in printed, printed
