@@ -21,7 +21,7 @@ from miniluotuo_utils.data.loading import loadable, read
 from miniluotuo_utils.data.mixture import RECIPES, mix, recipe
 from miniluotuo_utils.data.offsets import ASTRAL_BYTES, Counted, Unit, count_of, placed
 from miniluotuo_utils.data.opening import AnyFile, opened
-from miniluotuo_utils.data.readers import Fault, Reader, native, read_units
+from miniluotuo_utils.data.readers import Fault, Reader, dialogues, native, read_units
 from miniluotuo_utils.data.recognition import SAMPLE, Found, reader_of, recognised
 from miniluotuo_utils.files import DataError, file_sha256
 from miniluotuo_utils.records import TASKS, check_record, check_row, mentions
@@ -30,6 +30,12 @@ Say = Callable[[str], object]
 REST = (
     "`validate FILE` names every such place; `convert FILE OUT --to records --skip` writes the rest"
 )
+
+
+# Formats whose fields people name freely, and the fields that rows are made of.
+FREE = ("own_rows", "alpaca", "prompt_response", "question_answer", "input_output")
+USED = {*dialogues.INSTRUCTION, *dialogues.INPUT, *dialogues.OUTPUT}
+USED |= {"history", "system", "source", "rejected"}
 
 
 @dataclass
@@ -126,7 +132,7 @@ def read_any(
     kind = "rows" if reader.check is check_row else "records"
     if kind == "records":
         task = documents.task_of(task)
-    said = [taken_for(file, found, kind, task), *documents.said]
+    said = [taken_for(file, found, kind, task), *documents.said, *documents.unused(kind)]
     if say:
         for line in said:
             say(line)
@@ -146,10 +152,11 @@ def taken_for(file: AnyFile, found: Found, kind: str, task: str | None) -> str:
     """Return what a file was taken for, and how sure that is, in Chinese and English."""
     how = ", ".join([*file.said, *found.said])
     fit = f"{found.fit} of the first {found.seen} fit" if found.seen else "as was asked"
+    sure = f"，前 {found.seen} 条里 {found.fit} 条符合" if found.seen else ""
     chinese = {"rows": "指令", "records": f"抽取记录（{task}）"}[kind]
     english = {"rows": "instruction rows", "records": f"IE records ({task})"}[kind]
     shape = f"{found.shape.title}{f' ({how})' if how else ''}"
-    return f"{file.name}：当作 {shape} 来读，{chinese}。 Read as {shape}: {english}, {fit}."
+    return f"{file.name}：当作 {shape} 来读，{chinese}{sure}。 Read as {shape}: {english}, {fit}."
 
 
 def names_of_tags(file: AnyFile) -> list[str] | None:
@@ -244,6 +251,15 @@ class Documents:
             return []
         hint = "" if counted.sure else f"；若不对：--offsets {other}"
         return [f"{name}：{chinese}{hint}。 {english}; --offsets {other} reads it otherwise."]
+
+    def unused(self, kind: str) -> list[str]:
+        """Return a line about the fields of the first unit that a row has no place for."""
+        _, unit = next(iter(self.found.units()), ("", None))
+        if kind != "rows" or not isinstance(unit, Mapping) or self.found.reader not in FREE:
+            return []
+        rest = [str(key) for key in unit if str(key).strip().lower() not in USED]
+        fields = ", ".join(rest[:8])
+        return [f"{self.file.name}：没有用到的字段 unused fields: {fields}"] if rest else []
 
     def finish(self, reading: Reading, one: dict) -> dict | None:
         """Return a row or a document, whole; None where only a note is left of it."""

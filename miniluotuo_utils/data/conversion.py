@@ -21,7 +21,7 @@ from miniluotuo_utils.data.offsets import Unit
 from miniluotuo_utils.data.readers import Fault
 from miniluotuo_utils.data.writers import WRITERS, Writer
 from miniluotuo_utils.files import DataError, json_line, written_whole
-from miniluotuo_utils.records import TASKS
+from miniluotuo_utils.records import TASKS, map_mentions
 
 PACKS = {".gz": gzip.open, ".xz": lzma.open}
 
@@ -54,6 +54,11 @@ def convert(
     """
     # Nothing is written before it is known that it can be.
     source, out = Path(source), Path(out)
+    if out.exists():
+        raise FileExistsError(
+            f"{out.name} is there already, and convert writes over nothing: delete it or choose "
+            "another OUT"
+        )
     if to not in WRITERS:
         raise ValueError(f"cannot write {to!r}; expected one of {', '.join(WRITERS)}")
     writer, faults = WRITERS[to], [] if skip else None
@@ -110,11 +115,18 @@ def written_items(
 
         # A document may hold more than the format; a row or a record of ours is written as it is.
         if writer.kind != "rows" and to != "records":
-            held = holdable(one, writer, to, counts["notes"], number)
+            held = map_mentions(one, with_type)
+            held = holdable(held, writer, to, counts["notes"], number)
             held |= {"offsets": unit, "number": number}
         for item in writer.write(held, counts["notes"]):
             counts["written"] += 1
             yield one, item
+
+
+def with_type(thing: Mapping) -> dict:
+    """Return a mention with a type, "" where it has none, and a place, null where it has none."""
+    kind = thing.get("type")
+    return {"pos": None, **thing, "type": kind if isinstance(kind, str) else ""}
 
 
 def holdable(one: Mapping, writer: Writer, to: str, notes: Counter, number: int) -> dict:

@@ -130,11 +130,13 @@ def places(documents: Iterable[Mapping]) -> Iterator[tuple[str, str, Sequence[in
             named = [] if "offsets" in document else [thing for thing, _ in mentions(document)]
         except DataError:
             continue
+        if not isinstance(document["sentence"], str):
+            continue
         for thing in named:
             pos = thing.get("pos") if isinstance(thing, Mapping) else None
             if isinstance(pos, list) and [*map(type, pos)] == [int, int]:
-                kind = thing.get("type") or thing.get("role") or ""
-                yield document["sentence"], kind, pos, thing.get("name") or ""
+                kind, name = thing.get("type") or thing.get("role") or "", thing.get("name")
+                yield document["sentence"], str(kind), pos, name if isinstance(name, str) else ""
 
 
 def cut(text: str, pos: Sequence[int] | None) -> str:

@@ -80,11 +80,10 @@ def any_of(*fields: str) -> Callable[[Any], bool]:
 def triples(unit: Mapping) -> bool:
     """Return whether doccano's labels are there: [start, end, type], or objects with offsets."""
     told = next((unit[name] for name in ("label", "labels", "entities") if name in unit), None)
-    if not isinstance(told, list) or "text" not in unit:
+    text = next((unit[name] for name in annotated.TEXT if name in unit), None)
+    if not isinstance(told, list) or not isinstance(text, str):
         return False
-    return all(
-        isinstance(one, list) and [*map(type, one)] == [int, int, str] for one in told
-    ) and isinstance(unit["text"], str)
+    return all(isinstance(one, list) and [*map(type, one)] == [int, int, str] for one in told)
 
 
 def offsets(unit: Mapping) -> bool:
@@ -400,6 +399,11 @@ def inner(file: AnyFile) -> tuple[Units, tuple[str, ...]]:
     if len(first) != 1 or not isinstance(first[0][1], Mapping):
         return units, ("JSON",)
     lists = {key: value for key, value in first[0][1].items() if rows_like(value)}
+    if len(lists) > 1 and not fit_any(first[0][1]):
+        raise DataError(
+            f"{file.name}: one object with the lists {', '.join(map(repr, lists))}; save the one "
+            "that you mean as a file of its own"
+        )
     if len(lists) == 1 and not fit_any(first[0][1]):
         [(key, rows)] = lists.items()
         return partial(items_of, rows), (f"the list under {key!r}",)
@@ -498,6 +502,8 @@ def special(file: AnyFile) -> Found:
     tables = sorted(path.glob("data-*.arrow")) or sorted(path.glob("*.parquet"))
     if not tables:
         inside = ", ".join(sorted(one.name for one in path.iterdir())[:5]) or "nothing"
+        if (path / "dataset_dict.json").is_file():
+            inside = f"the splits {inside}: name one of them, as {path.name}/train"
         raise DataError(
             f"{path.name}: a folder with {inside}; expected brat's .txt and .ann, CEC's .xml, or "
             "one split of a data set that `datasets` saved. Name a file in it"
@@ -518,6 +524,11 @@ def special(file: AnyFile) -> Found:
 
 def unknown(unit: Any) -> str:
     """Return what a file without a known format looks like, and what to do."""
+    if isinstance(unit, str) and re.search(r"[,\t;|]", unit):
+        return (
+            f"no format that we know; it holds lines such as {unit[:60]!r}. A table needs a first "
+            "line that names its columns, such as instruction,output; tags need O among them"
+        )
     way = (
         "expected instruction rows (instruction and output, prompt and response, conversations, "
         "messages) or annotated text (doccano, Label Studio, brat, UIE, CCKS, tokens and tags, "

@@ -177,8 +177,9 @@ def test_what_tools_expect(tmp_path):
     write_jsonl(tmp_path / "in.jsonl", [record])
 
     def made(to, **how):
-        convert(tmp_path / "in.jsonl", tmp_path / f"out.{to}", to=to, say=None, **how)
-        return tmp_path / f"out.{to}"
+        out = tmp_path / "-".join([to, *how.values()])
+        convert(tmp_path / "in.jsonl", out, to=to, say=None, **how)
+        return out
 
     [line] = read_jsonl(made("doccano"))
     assert line["label"] == [[2, 4, "人物"], [6, 8, "地点"]], "doccano counts UTF-16 units"
@@ -301,6 +302,15 @@ def test_bad_units_are_skipped_only_when_asked(tmp_path, capsys):
     assert "2 items written" in printed
     assert "skipped in.jsonl, line 2" in printed
     assert len(read_jsonl(tmp_path / "out.jsonl", check_record)) == 2
+
+
+def test_nothing_is_written_over(tmp_path):
+    """`--to brat` writes a folder: one of that name, with years of work in it, must not go."""
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.txt").write_text("years of work")
+    with pytest.raises(FileExistsError, match="thesis is there already"):
+        convert(FOLDER / "bio.txt", tmp_path / "thesis", to="brat", say=None)
+    assert (tmp_path / "thesis" / "chapter.txt").read_text() == "years of work"
 
 
 def test_every_target_is_offered():

@@ -318,6 +318,30 @@ def test_what_is_no_data_is_refused_with_the_way_out(case, written):
         list(read_any(written(content, "mine.jsonl"), say=None))
 
 
+def test_lists_splits_and_tables_without_names_are_named(written, tmp_path):
+    """One file with two splits, a folder of splits, a table whose first line is a row."""
+    from datasets import Dataset, DatasetDict
+
+    both = json.dumps({"train": [ROW], "test": [ROW]})
+    with pytest.raises(DataError, match="the lists 'train', 'test'; save the one"):
+        read_any(written(both, "both.json"))
+    DatasetDict({"train": Dataset.from_list([ROW])}).save_to_disk(str(tmp_path / "saved"))
+    with pytest.raises(DataError, match="name one of them, as saved/train"):
+        read_any(tmp_path / "saved")
+    assert sum(1 for _ in read_any(tmp_path / "saved" / "train", say=None)) == 1
+    with pytest.raises(DataError, match="A table needs a first line that names its columns"):
+        read_any(written("问好,你好。\n再见,再见。\n", "bare.csv"))
+
+
+def test_unused_fields_are_said(written):
+    """A column that nothing reads is not gone without a word."""
+    said = []
+    list(read_any(written([{**ROW, "category": "x", "id": 3}]), say=said.append))
+    assert said[-1].endswith("unused fields: category, id")
+    old = written([{"id": 1, "data": "李白", "label": [[0, 2, "人物"]]}])
+    assert entities(*read_any(old, say=None)) == [("李白", "人物", [0, 2])], "doccano 1.5"
+
+
 def test_a_missing_file_and_an_unknown_format(tmp_path, written):
     """The nearest names help where a name is mistyped."""
     with pytest.raises(FileNotFoundError, match="no file .*none.json"):

@@ -232,12 +232,20 @@ def uie_contents(path: Path) -> Iterator[Unit]:
         if isinstance(row, DataError):
             yield place, row
             continue
-        told = attempt(lambda r: (r["content"], (r["prompt"], r["result_list"])), row)
+        told = attempt(uie_row, row)
         if isinstance(told, DataError):
             yield place, told
         else:
             texts.setdefault(told[0], [place]).append(told[1])
     yield from ((place, (text, asked)) for text, (place, *asked) in texts.items())
+
+
+def uie_row(row: Mapping) -> tuple[str, tuple[str, list]]:
+    """Return the text of a row, and what is asked and found; DataError where one is no text."""
+    texts = row["content"], row["prompt"]
+    if not all(isinstance(text, str) for text in texts):
+        raise DataError(f"found content and prompt {texts!r:.60}, expected texts")
+    return row["content"], (row["prompt"], row["result_list"])
 
 
 def uie(native: tuple[str, Sequence[tuple[str, Sequence[Mapping]]]]) -> Iterator[dict]:

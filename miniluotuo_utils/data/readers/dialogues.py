@@ -40,6 +40,10 @@ def named_field(native: Mapping, names: Sequence[str]) -> str | None:
     >>> named_field({"Question ": "1+1?", "Answer": "2"}, INSTRUCTION)
     'Question '
     """
+    # Most files write the names as we do: nothing else is tried then.
+    exact = next((name for name in names if name in native), None)
+    if exact is not None:
+        return exact
     written = {str(key).strip().lower(): key for key in reversed(native)}
     return next((written[name] for name in names if name in written), None)
 
