@@ -104,7 +104,8 @@ def count_of(documents: Iterable[Mapping], prior: Unit = "characters") -> Counte
             continue
         readings = {"characters": list(pos), "utf16": in_characters(text, pos)}
         cuts = {unit: cut(text, place) for unit, place in readings.items()}
-        good = {unit: found for unit, found in cuts.items() if found and same(found, name)}
+        good = {unit: found for unit, found in cuts.items() if found and found == name}
+        good = good or {unit: found for unit, found in cuts.items() if found and same(found, name)}
         if len(good) == 1:
             proof.update(good.keys())
         elif len(good) == 2:

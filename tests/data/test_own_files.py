@@ -433,6 +433,9 @@ def test_names_in_the_file_prove_the_unit(written):
     assert entities(*read_any(written([task]), say=None)) == [("annotation", "X", [12, 22])]
     inside = {"sentence": "😀李白来", "entities": [{"name": "李白", "type": "人", "pos": [2, 4]}]}
     assert entities(*read_any(written([inside]), say=None)) == [("李白", "人", [1, 3])]
+    # A name that ends in a blank is another than the one without it.
+    blank = {"sentence": "1🏻 ", "entities": [{"name": "1🏻 ", "type": "x", "pos": [0, 3]}]}
+    assert entities(*read_any(written([blank]), say=None)) == [("1🏻 ", "x", [0, 3])]
 
 
 texts = st.text(st.sampled_from("骆驼a1😀𠮷é，"), min_size=2, max_size=12)
