@@ -1,4 +1,4 @@
-"""Write files that are whole or absent, JSON Lines and journals, and name faults in data.
+"""Read and write JSON Lines and journals, whole or not at all, and name faults in data.
 
 In: paths and rows. Out: the same rows, or a `DataError` that says file, line, field, what was
 found, what was expected. Ground floor, shown in notebook 01.
@@ -6,24 +6,21 @@ found, what was expected. Ground floor, shown in notebook 01.
 
 from __future__ import annotations
 
-import errno
 import gzip
 import json
 import lzma
 import os
 import re
-import shutil
-import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from hashlib import file_digest, sha256
+from contextlib import ExitStack, contextmanager
+from hashlib import file_digest
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from filelock import BaseFileLock
+from miniluotuo_utils.moved import names as moved_names
+from miniluotuo_utils.writing import Alone, Taken, written_whole
 
 
 class DataError(ValueError):
@@ -180,63 +177,17 @@ def json_line(value: object) -> str:
     return json.dumps(value, ensure_ascii=False) + "\n"
 
 
-def write_jsonl(path: Path | str, rows: Iterable[Mapping]) -> int:
-    """Write rows as JSON Lines, whole or not at all, and return how many."""
+def write_jsonl(path: Path | str, rows: Iterable[Mapping], overwrite: bool = True) -> int:
+    """Write rows as JSON Lines, whole or not at all, and return how many.
+
+    `overwrite=False` raises `Taken` where a file is there already.
+    """
     count = 0
-    with written_whole(path) as partial, open(partial, "w", encoding="utf-8") as file:
+    with written_whole(path, overwrite) as partial, open(partial, "w", encoding="utf-8") as file:
         for row in rows:
             file.write(json_line(row))
             count += 1
     return count
-
-
-@contextmanager
-def written_whole(path: Path | str) -> Iterator[Path]:
-    """Give a path beside `path` to write to; it takes the place of `path` if the block ends well.
-
-    So a killed run leaves `<name>.partial`, which nothing reads, and never a half-written `<name>`.
-    Works for files and folders. Raises OSError that names the file and the space left where the
-    disk is full.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    remove(partial)
-    try:
-        yield partial
-        put_in_place(partial, path)
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        free = shutil.disk_usage(path.parent).free >> 20
-        raise OSError(
-            errno.ENOSPC,
-            f"disk full while writing {path.name} ({free} MiB free in its folder). "
-            "Free some space or set MINILUOTUO_RUNS to another disk, then run again",
-        ) from error
-    finally:
-        remove(partial)
-
-
-def put_in_place(partial: Path, path: Path) -> None:
-    """Rename `partial` to `path`, in place of a file or folder that may stand there."""
-    if partial.is_dir() and path.exists():
-        # No system renames a folder over one with files in it: the old one steps aside first.
-        old = path.with_name(path.name + ".old.partial")
-        remove(old)
-        path.rename(old)
-        partial.rename(path)
-        remove(old)
-    else:
-        os.replace(partial, path)
-
-
-def remove(path: Path) -> None:
-    """Delete a file or a folder if it is there."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 class Journal:
@@ -250,7 +201,7 @@ class Journal:
     def __init__(self, path: Path | str, made_by: Mapping) -> None:
         self.path, self.made_by = Path(path), dict(made_by)
         self.begun = False  # whether this object has found or written the first line
-        self.lock = lock_of(self.path)
+        self.lock = Alone(self.path, 5)  # seconds: longer than any single append takes
 
     def lines(self) -> list[dict]:
         """Return the lines so far, without the first; [] where there is no file yet.
@@ -280,17 +231,15 @@ class Journal:
                 file.flush()
                 os.fsync(file.fileno())  # what only the system's cache holds is lost with the power
 
-    def alone(self) -> AbstractContextManager:
+    @contextmanager
+    def alone(self) -> Iterator[None]:
         """Keep other processes of this machine from the file; `DataError` while one holds it."""
-        from filelock import Timeout
-
-        try:
-            return self.lock.acquire(timeout=5)  # seconds: longer than any single append takes
-        except Timeout:
-            raise DataError(
-                f"another process is writing {self.path.name}: let it finish, or choose another "
-                "file"
-            ) from None
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(self.lock)
+            except Taken as error:
+                raise DataError(str(error)) from None
+            yield
 
     def _check(self) -> None:
         """Raise `DataError` unless the first line is this journal's; mend a torn last line."""
@@ -323,18 +272,6 @@ class Journal:
         end_with_a_line(self.path)
 
 
-def lock_of(path: Path) -> BaseFileLock:
-    """Return a lock on `path` for the processes of this machine.
-
-    The lock is a file in the temporary folder, so that none is left beside `path`. The system
-    opens it when its holder dies, even by kill -9.
-    """
-    from filelock import FileLock
-
-    name = sha256(str(path.resolve()).encode()).hexdigest()[:16]
-    return FileLock(Path(tempfile.gettempdir()) / f"miniluotuo-{name}.lock")
-
-
 def end_with_a_line(path: Path) -> None:
     """Cut off a last line that a kill or a full disk left half written, and say so.
 
@@ -357,9 +294,13 @@ def end_with_a_line(path: Path) -> None:
 def file_sha256(path: Path | str) -> str:
     """Return the SHA-256 of a file as hexadecimal text.
 
-    >>> file = Path(tempfile.mkdtemp()) / "a"
+    >>> from tempfile import mkdtemp
+    >>> file = Path(mkdtemp()) / "a"
     >>> file.write_bytes(b"abc"), file_sha256(file)[:8]
     (3, 'ba7816bf')
     """
     with open(path, "rb") as file:
         return file_digest(file, "sha256").hexdigest()
+
+
+__getattr__ = moved_names(__name__)

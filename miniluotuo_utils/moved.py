@@ -49,12 +49,17 @@ MOVED = {
     "data.catalog": ("data.loading", "files load loadable read renamed table_of"),
     "ie.instructions": ("ie.schema", "Schema distinct field_of labels schema_of"),
     "records": ("files", "DataError batches expect iter_jsonl read_jsonl write_jsonl"),
-    "runtime": ("files", "file_sha256 put_in_place remove written_whole"),
+    "runtime": ("files", "file_sha256"),
+    "files": ("writing", "put_in_place remove"),
     "students.zoo": ("students.loading", "Student fingerprint load_student trained_student"),
 }
 NAMES: dict[str, dict[str, str]] = {}
 for _module, (_new, _gone) in MOVED.items():
     NAMES[_module] = {name: f"{_new}.{name}" for name in _gone.split()}
+NAMES["runtime"] |= {
+    name: f"writing.{name}" for name in ("put_in_place", "remove", "written_whole")
+}
+NAMES["files"]["lock_of"] = "writing.Alone"
 NAMES[""] = {"plots": "show.plots", "widgets": "show"}
 NAMES["data"] = {"handed": "data.from_previous"}
 NAMES["tokens"] = {"fill": "tokens.packing_efficiency"}

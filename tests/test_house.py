@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "miniluotuo_utils"
 # from the ground up; rooms of one floor do not import each other
 FLOORS = (
     ("moved", "extras"),
+    ("writing",),
     ("files", "prompts", "text"),
     ("runtime", "records"),
     ("tokens", "data", "teacher"),

@@ -17,8 +17,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from miniluotuo_utils.files import DataError, file_sha256, lock_of, written_whole
+from miniluotuo_utils.files import DataError, file_sha256, written_whole
 from miniluotuo_utils.runtime import PACKAGE
+from miniluotuo_utils.writing import Alone
 
 AT_ONCE = 4  # files fetched side by side
 TRIES = 3  # per file, each going on where the last one broke off
@@ -210,7 +211,7 @@ def download(source: str, target: Path, pin: Mapping, bar: Any) -> Path:
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
-    with lock_of(target):
+    with Alone(target, wait=-1):
         # Another process may have fetched it while this one waited.
         if target.is_file() and pin.get("sha256") and file_sha256(target) == pin["sha256"]:
             return target

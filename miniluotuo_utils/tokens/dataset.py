@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from miniluotuo_utils.files import batches, iter_jsonl, remove, written_whole
+from miniluotuo_utils.files import batches, iter_jsonl, written_whole
 from miniluotuo_utils.records import check_row
 from miniluotuo_utils.tokens.encoding import (
     Encoded,
@@ -28,6 +28,7 @@ from miniluotuo_utils.tokens.encoding import (
 from miniluotuo_utils.tokens.packing import pack_stream
 from miniluotuo_utils.tokens.template import end_of, prompts_of
 from miniluotuo_utils.tokens.vocabulary import spread
+from miniluotuo_utils.writing import remove
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -11,12 +11,13 @@ from filelock import FileLock
 from killed import run_until_killed
 
 from miniluotuo_utils import __main__ as cli
-from miniluotuo_utils.files import DataError, json_line, lock_of, read_jsonl
+from miniluotuo_utils.files import DataError, json_line, read_jsonl
 from miniluotuo_utils.jobs import annotate
 from miniluotuo_utils.jobs.annotate import annotate_file
 from miniluotuo_utils.records import check_record
 from miniluotuo_utils.runtime import EMBEDDED
 from miniluotuo_utils.teacher import Annotator, annotator
+from miniluotuo_utils.writing import Alone
 
 SENTENCES = [row["sentence"] for row in read_jsonl(EMBEDDED / "ner_train.jsonl")][:200]
 
@@ -125,7 +126,7 @@ def test_no_file_is_replaced(text, tmp_path, monkeypatch):
 def test_two_runs_do_not_write_one_file(text, tmp_path):
     """Started twice by mistake, both would have written every record."""
     out = tmp_path / "out.jsonl"
-    lock = FileLock(lock_of(tmp_path / "out.jsonl.part").lock_file)
+    lock = FileLock(Alone(tmp_path / "out.jsonl.part").file)
     with lock, pytest.raises(DataError, match="another process is writing"):
         annotate_file(text, out)
 

@@ -1,0 +1,120 @@
+"""Let one process at a time write a path, and tell the others who it is.
+
+In: a path. Out: a lock beside it. Used by the commands, by journals and by downloads.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Self
+
+from miniluotuo_utils.writing.guard import Taken, cannot_write
+
+SHARED = 0o666  # whoever may write into the folder may open the lock
+
+
+class Alone:
+    """Keep other writers from a path, of this machine or of another that shares the folder.
+
+    `with Alone(path):` raises `Taken`, which says who writes it, after waiting `wait` seconds
+    (negative: for ever). The lock is a hidden file beside the path, which any user may open who may
+    write there, and the system frees it when its holder dies, even by kill -9. Entered again by the
+    same object, it stays locked until it is left as often.
+    """
+
+    def __init__(self, path: Path | str, wait: float = 0) -> None:
+        self.name, self.path, self.wait = Path(path).name, Path(os.path.realpath(path)), wait
+        self.note = self.path.with_name(f".{self.path.name}.lock.json")
+        self.put(self.path.with_name(f".{self.path.name}.lock"))
+        self.depth = 0
+
+    def put(self, file: Path) -> None:
+        """Choose the file that is locked."""
+        from filelock import FileLock
+
+        self.file = file
+        self.lock = FileLock(file, mode=SHARED, thread_local=False)
+
+    def __enter__(self) -> Self:
+        if not self.depth:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            end = time.monotonic() + self.wait
+            while not self.acquired(end):
+                pass
+            with suppress(OSError):
+                self.note.write_text(json.dumps(holder(), ensure_ascii=False), encoding="utf-8")
+        self.depth += 1
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.depth -= 1
+        if not self.depth:
+            # Deleted while it is held; who has waited for it sees that in `acquired`.
+            with suppress(OSError):
+                self.note.unlink(missing_ok=True)
+                self.file.unlink(missing_ok=True)
+            self.lock.release()
+
+    def acquired(self, end: float) -> bool:
+        """Lock the file, and return whether it is the one that stands at its path."""
+        from filelock import Timeout
+
+        left = -1 if self.wait < 0 else max(0, end - time.monotonic())
+        try:
+            self.begin()
+            found = self.file.stat()
+            self.lock.acquire(timeout=left)
+            if os.path.samestat(found, self.file.stat()):
+                return True
+        except FileNotFoundError:
+            pass  # deleted by who held it
+        except Timeout:
+            raise Taken(self.told()) from None
+        except NotImplementedError:
+            self.put(self.elsewhere())
+        except OSError as error:
+            raise cannot_write(error, self.name) from None
+        self.lock.release()
+        return False
+
+    def elsewhere(self) -> Path:
+        """Return the place of the lock where the disk has none: for one user and machine."""
+        name = sha256(str(self.path).encode()).hexdigest()[:16]
+        user = os.getuid() if hasattr(os, "getuid") else ""
+        return Path(tempfile.gettempdir()) / f"miniluotuo-{user}-{name}.lock"
+
+    def begin(self) -> None:
+        """Make the lock's file, if need be, so that any user may open it."""
+        with suppress(FileExistsError):
+            os.close(os.open(self.file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, SHARED))
+            with suppress(OSError):
+                self.file.chmod(SHARED)  # what the user's mask took away
+
+    def told(self) -> str:
+        """Say who writes the path, as far as it is known."""
+        who = ""
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            note = json.loads(self.note.read_text(encoding="utf-8"))
+            who = " (process {pid} on {host} since {since}: {command})".format(**note)
+        return f"another process is writing {self.name}: let it finish, or choose another file{who}"
+
+
+def holder() -> dict[str, object]:
+    """Return who this process is, for those that it keeps waiting."""
+    program, *arguments = sys.argv or [""]
+    name = "miniluotuo_utils" if program.endswith("__main__.py") else Path(program).name
+    return {
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "since": f"{datetime.now():%Y-%m-%d %H:%M:%S}",
+        "command": " ".join([name, *arguments])[:200],
+    }

@@ -1,0 +1,95 @@
+"""Write files and folders that are whole or absent.
+
+In: a path. Out: a path beside it to write to, which takes its place in the end. Used wherever the
+package writes; shown in notebook 01.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from miniluotuo_utils.writing.guard import FULL, check_file, check_folder
+from miniluotuo_utils.writing.ours import sign
+from miniluotuo_utils.writing.temporary import remove, remove_left, temporary
+
+
+@contextmanager
+def written_whole(path: Path | str, overwrite: bool = True) -> Iterator[Path]:
+    """Give a path beside `path` to write to; it takes the place of `path` if the block ends well.
+
+    So a killed run leaves `<name>.….partial`, which nothing reads and the next writer removes, and
+    never a half-written `<name>`. Works for files and folders, and through links. Each writer has a
+    name of its own: of two, both write whole files and the last one stays.
+
+    `overwrite=False` raises `Taken` where something is there in the end. A folder is replaced only
+    by a folder, and only if we wrote it (`foreign`), else `Taken`. Raises OSError that names the
+    file and the space left where the disk is full.
+    """
+    name, path = Path(path).name, Path(os.path.realpath(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    remove_left(path)
+    # Said before the work, and looked at again after it.
+    check_replaced(path, path.is_dir(), overwrite)
+    partial = temporary(path, "partial")
+    try:
+        yield partial
+        put_in_place(partial, path, overwrite)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise disk_full(error, path, name) from error
+    finally:
+        remove(partial)
+
+
+def disk_full(error: OSError, path: Path, name: str, more: str = "") -> OSError:
+    """Return the error of a full disk: what was written, the room that is left, the way out."""
+    free = shutil.disk_usage(path.parent).free >> 20
+    return OSError(
+        error.errno,
+        f"disk full while writing {name} ({free} MiB free in its folder{more}). "
+        "Free some space or set MINILUOTUO_RUNS to another disk, then run again",
+    )
+
+
+def check_replaced(path: Path, by_folder: bool, overwrite: bool) -> None:
+    """Raise `Taken` for what must not be replaced by a file, or by a folder."""
+    if by_folder:
+        check_folder(path, path.name, overwrite)
+    elif path.exists() and not (overwrite and path.is_file()):
+        check_file(path, path.name, overwrite)
+
+
+def put_in_place(partial: Path, path: Path, overwrite: bool = True) -> None:
+    """Rename `partial` to `path`, in place of a file or of a folder of ours that may stand there.
+
+    Raises `Taken` for anything else that is there, though it came while the work went on.
+    """
+    check_replaced(path, partial.is_dir(), overwrite)
+    if partial.is_dir():
+        sign(partial)
+        replace_folder(partial, path)
+    else:
+        os.replace(partial, path)
+
+
+def replace_folder(partial: Path, path: Path) -> None:
+    """Rename a folder over another one, which no system does by itself."""
+    # The old one steps aside. Should we be killed now, `remove_left` puts it back.
+    for old in (temporary(path, "old") for _ in range(100)):
+        with suppress(FileNotFoundError):
+            path.rename(old)
+        try:
+            partial.rename(path)
+            break
+        except OSError as error:
+            # Another writer was faster: its folder is the older one now.
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        finally:
+            remove(old)
