@@ -20,10 +20,12 @@ from miniluotuo_utils.jobs.instructions import Options, instruction_set
 from miniluotuo_utils.jobs.respond import grow_file, respond_file
 from miniluotuo_utils.students import load_student, merge, save, zoo_table
 from miniluotuo_utils.students.devices import first_process, half, own_device
-from miniluotuo_utils.students.finetune import refuse_base
+from miniluotuo_utils.students.loading import folders_read
 from miniluotuo_utils.students.methods import METHODS
+from miniluotuo_utils.writing import Alone, Touched, guard
 
 Method = Literal[METHODS]  # type: ignore[valid-type]
+OVERWRITE = "replace what an earlier run wrote there; anybody else's files are never replaced"
 
 
 def option(help: str = "", default: Any = None, **how: Any) -> Any:
@@ -33,6 +35,8 @@ def option(help: str = "", default: Any = None, **how: Any) -> Any:
 
 needed = partial(option, required=True)
 place = partial(option, positional=True)  # an argument that is told by its place
+# `role` says what a path is for (`writing.Touched`): the guard of `main` compares all of them.
+reads, writes = {"role": "reads"}, {"role": "file"}
 
 
 # ---- data
@@ -54,8 +58,8 @@ class Download:
     students too, with --mirror."""
 
     names: list[str] = place(nargs="+")
-    mirror: Path | None = option()
-    home: Path | None = option()
+    mirror: Path | None = option(role="grows")
+    home: Path | None = option(role="grows")
 
     def run(self) -> None:
         from miniluotuo_utils.jobs.download import downloaded
@@ -71,7 +75,7 @@ class Validate:
     """Check a file of instruction rows or IE records in any format, and name place, field and
     fault of each bad one."""
 
-    file: Path = place()
+    file: Path = place(**reads)
     most: int = option("how many faults to print", 20)
     format: str | None = option("of the file, where its shape does not tell")
 
@@ -93,8 +97,8 @@ class Convert:
     """Write a file of any format in another: doccano, Label Studio, brat, columns of tags, UIE,
     Alpaca, ShareGPT, OpenAI's messages."""
 
-    source: Path = place("a file, or a folder of brat", metavar="IN")
-    out: Path = place(metavar="OUT")
+    source: Path = place("a file, or a folder of brat", metavar="IN", **reads)
+    out: Path = place("a new file; for brat a new folder", metavar="OUT", role="whole")
     to: Literal[tuple(WRITERS)] = needed("records: our own rows or records")  # type: ignore
     from_: str | None = option("else the file's shape tells", flag="--from", metavar="FORMAT")
     task: Literal["NER", "RE", "EE"] | None = option("of a file that holds several")
@@ -103,6 +107,7 @@ class Convert:
     )
     labels: list[str] | None = option("names of numbered tags, in order", nargs="+")
     skip: bool = option("leave malformed units out, and count them")
+    overwrite: bool = option(OVERWRITE)
 
     def run(self) -> None:
         from miniluotuo_utils.data import convert
@@ -117,8 +122,9 @@ class Instructions(Options):
     names: list[str] = place(
         "of the catalog; none: every source with an extraction task", nargs="*"
     )
-    out: Path = needed()
+    out: Path = needed(role="folder")
     slice_size: int | None = option("types per prompt; else 6 for NER, 4 for others")
+    overwrite: bool = option(OVERWRITE)
 
     def run(self) -> None:
         how = given(self, "out", "names")
@@ -141,7 +147,7 @@ class Asking:
 
     base_url: str | None = option("else TEACHER_BASE_URL")
     model: str | None = option("else TEACHER_MODEL")
-    store: Path = needed("sqlite file of all replies: nothing is asked twice")
+    store: Path = needed("sqlite file of all replies: nothing is asked twice", role="store")
     concurrency: int = option(default=16)
     requests_per_minute: float | None = option()
     tokens_per_minute: float | None = option()
@@ -152,6 +158,7 @@ class Asking:
     language: Literal["zh", "en"] = option(default="zh")
     temperature: float | None = option()
     max_tokens: int | None = option()
+    overwrite: bool = option(OVERWRITE)
 
     def teacher(self) -> Any:
         """Return the teacher of these options."""
@@ -181,15 +188,14 @@ class Respond(Asking):
     """Fill the output of every row of a JSON Lines file with a teacher's answers; exit status 0
     only when every row has one."""
 
-    rows: Path = place()
-    out: Path = place()
-    rejected: Path | None = option("rows without a usable answer go here")
+    rows: Path = place(**reads)
+    out: Path = place(**writes)
+    rejected: Path | None = option("rows without a usable answer go here", **writes)
 
     def run(self) -> int:
         teacher = self.teacher()
-        counts = respond_file(
-            teacher, self.rows, self.out, self.rejected, self.language, **self.sampling
-        )
+        how = {"language": self.language, "overwrite": self.overwrite, **self.sampling}
+        counts = respond_file(teacher, self.rows, self.out, self.rejected, **how)
         print(
             f"{counts['answered']:,} rows answered, {counts['unanswered']:,} not; {teacher.spent}"
         )
@@ -200,16 +206,18 @@ class Respond(Asking):
 class Instruct(Asking):
     """Grow a set of instructions from seeds, guided by examples and, where given, topics."""
 
-    out: Path = place()
-    seeds: Path = needed()
-    topics: Path | None = option()
+    out: Path = place(**writes)
+    seeds: Path = needed(**reads)
+    topics: Path | None = option(**reads)
     target: int = needed()
     seed: int = option(default=0)
 
     def run(self) -> int:
         teacher = self.teacher()
         how = {"language": self.language, "seed": self.seed, **self.sampling}
-        grown = grow_file(teacher, self.seeds, self.out, self.target, self.topics, **how)
+        grown = grow_file(
+            teacher, self.seeds, self.out, self.target, self.topics, self.overwrite, **how
+        )
         last = grown.curve[-1] if grown.curve else {}
         print(
             f"{len(grown.rows):,} instructions in {self.out}; stopped: {grown.stopped}; {last}; "
@@ -223,13 +231,16 @@ class Annotate:
     """Name persons, places, organisations and more in a file of sentences, as silver IE records;
     killed, it goes on where it stopped."""
 
-    data: Path = place("sentences: .txt, one a line, or .jsonl; also .gz and .xz", metavar="IN")
-    out: Path = place("JSON Lines, one IE record per sentence, in order", metavar="OUT")
+    data: Path = place(
+        "sentences: .txt, one a line, or .jsonl; also .gz and .xz", metavar="IN", **reads
+    )
+    out: Path = place("JSON Lines, one IE record per sentence, in order", metavar="OUT", **writes)
     column: str = option("the field of .jsonl that holds the sentence", "sentence")
     types: list[str] | None = option(
         "some of 人物 地点 机构 时间 作品 专名 数量; else all", nargs="+"
     )
     processes: int = option("one thread each", 1)
+    overwrite: bool = option(OVERWRITE)
 
     def run(self) -> None:
         from miniluotuo_utils.jobs.annotate import annotate_file
@@ -281,9 +292,11 @@ class Train:
     """Fine-tune a student on files of instruction rows; killed, it goes on where it stopped. Also
     under `accelerate launch -m`."""
 
-    student: str = needed("zoo name, folder or hub id")
-    data: list[Path] = needed("files of any format, names of the catalog or of recipes", nargs="+")
-    out: Path = needed()
+    student: str = needed("zoo name, folder or hub id", role="student")
+    data: list[Path] = needed(
+        "files of any format, names of the catalog or of recipes", nargs="+", **reads
+    )
+    out: Path = needed(role="folder")
     method: Method = option(default="full")
     bits: int | None = option(choices=(4,))
     epochs: float = option(default=1.0)
@@ -300,6 +313,7 @@ class Train:
     seed: int = option(default=42)
     checkpoints: int = option(default=10)
     report_to: Literal["none", "tensorboard", "trackio"] = option(default="none")
+    overwrite: bool = option(OVERWRITE)
 
     def run(self) -> None:
         from miniluotuo_utils.jobs.train import train_files
@@ -315,13 +329,14 @@ class Train:
 class Merge:
     """Add an adapter into its base and save a plain student folder."""
 
-    adapter: Path = place()
-    out: Path = place()
+    adapter: Path = place(role="student")
+    out: Path = place(role="folder")
+    overwrite: bool = option(OVERWRITE)
 
     def run(self) -> None:
-        student = load_student(self.adapter)
-        refuse_base(self.out, self.adapter.resolve().parent / student.name)
-        save(merge(student), self.out)
+        with Alone(self.out):
+            merged = merge(load_student(self.adapter))
+            save(merged, self.out, overwrite=self.overwrite)
         print(f"merged student in {self.out}")
 
 
@@ -330,14 +345,15 @@ class Predict:
     """Answer every row of a JSON Lines file with a student, in order; killed, it goes on where it
     stopped."""
 
-    student: str = needed("zoo name, folder or hub id")
+    student: str = needed("zoo name, folder or hub id", role="student")
     bits: int | None = option(choices=(4,))
-    data: Path = needed('instruction rows, or {"prompt": "..."} lines')
-    out: Path = needed("the same rows, output filled by the student")
+    data: Path = needed('instruction rows, or {"prompt": "..."} lines', **reads)
+    out: Path = needed("the same rows, output filled by the student", **writes)
     preset: Literal["extract", "chat", "creative"] = option(default="extract")
     max_new_tokens: int = option(default=128)
     batch_size: int = option(default=32)
     seed: int = option("for creative", 42)
+    overwrite: bool = option(OVERWRITE)
 
     def run(self) -> None:
         from miniluotuo_utils.jobs.predict import predict_file
@@ -355,6 +371,7 @@ class Predict:
             self.max_new_tokens,
             self.batch_size,
             self.seed,
+            self.overwrite,
         )
         print(
             f"{counts['answered']:,} rows answered in {self.out}, "
@@ -367,22 +384,24 @@ class Score:
     """Score a file of predicted IE records against a file of gold ones; with --against compare it
     with another prediction."""
 
-    gold: Path = place()
-    pred: Path = place()
+    gold: Path = place(**reads)
+    pred: Path = place(**reads)
     task: Literal["NER", "RE", "EE"] = needed()
     mode: str = option(
         "span, string, iepile, instructuie, duie (RE), duee (EE) or overlap (NER)", "span"
     )
     typed: bool = option("RE: the types of head and tail too")
-    aliases: Path | None = option("duie, duee: {name: [equal names]}", metavar="FILE.json")
+    aliases: Path | None = option("duie, duee: {name: [equal names]}", metavar="FILE.json", **reads)
     schema: Path | None = option(
-        "types, for EE {event type: [roles]}: counts what is outside it", metavar="FILE.json"
+        "types, for EE {event type: [roles]}: counts what is outside it",
+        metavar="FILE.json",
+        **reads,
     )
     format: str | None = option(
         "of both files, where their shape does not tell, e.g. spo_list", metavar="FORMAT"
     )
     interval: bool = option("bootstrap")
-    against: Path | None = option("is it better than PRED?", metavar="OTHER_PRED")
+    against: Path | None = option("is it better than PRED?", metavar="OTHER_PRED", **reads)
     json: bool = option("one JSON object")
 
     def run(self) -> None:
@@ -450,6 +469,19 @@ def given(command: Any, *without: str) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
+def touched(command: Any) -> list[Touched]:
+    """Return every path that a command reads or writes, by the roles of its options."""
+    found = []
+    for one in fields(command):
+        role, value = one.metadata.get("role"), getattr(command, one.name)
+        if role is None or value is None:
+            continue
+        paths = folders_read(value) if role == "student" else value
+        for path in paths if isinstance(paths, list) else [paths]:
+            found.append(Touched(one.name, Path(path), "reads" if role == "student" else role))
+    return found
+
+
 def argument(
     name: str, kind: Any, default: Any, how: Mapping[str, Any]
 ) -> tuple[str, dict[str, Any]]:
@@ -464,6 +496,7 @@ def argument(
     if left_open:
         [kind] = [part for part in get_args(kind) if part is not NoneType]
     positional, flag = how.pop("positional", False), how.pop("flag", None)
+    how.pop("role", None)
 
     # A switch that may also be left open has a --no- form.
     if kind is bool:
@@ -503,8 +536,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     options = vars(parser().parse_args(argv))
     try:
+        # Before anything is loaded or paid for: no command replaces what is not its own.
+        command = options.pop("command")(**options)
+        guard(touched(command), options.get("overwrite", False))
         # A command that returns nothing went well.
-        return options.pop("command")(**options).run() or 0
+        return command.run() or 0
     except (ValueError, OSError, MemoryError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from miniluotuo_utils.files import file_sha256, written_whole
 from miniluotuo_utils.moved import names as moved_names
+from miniluotuo_utils.writing import Taken, cannot_write, is_run_note
 
 SCALES = ("smoke", "cpu", "t4", "full")
 PACKAGE = Path(__file__).resolve().parent
@@ -147,7 +148,10 @@ def setup(scale: str = "smoke", seed: int = 42) -> Runtime:
     go_offline(scale == "smoke")
     seed_everything(seed)
     runtime = Runtime(scale, seed, runs_root() / scale, chinese_font(), gpu_memory_gib())
-    runtime.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        runtime.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(error, "runs") from error
     print(describe(runtime))
     return runtime
 
@@ -258,8 +262,14 @@ def record_run(
 ) -> dict:
     """Write `run.json` into `folder`, the last of its files, and return what it holds.
 
-    That is scale, seed, versions, seconds, memory, a hash of each input, and `facts`.
+    That is scale, seed, versions, seconds, memory, a hash of each input, and `facts`. `Taken` keeps
+    a `run.json` that is none of ours.
     """
+    target = Path(folder) / "run.json"
+    if target.exists() and not is_run_note(target):
+        raise Taken(
+            f"{target.parent.name}/run.json is there and is not ours: choose another folder"
+        )
     note = {
         "scale": runtime.scale,
         "seed": runtime.seed,
@@ -271,7 +281,7 @@ def record_run(
         "inputs": {Path(p).name: file_sha256(p) for p in inputs or []},
         **facts,
     }
-    with written_whole(Path(folder) / "run.json") as partial:
+    with written_whole(target) as partial:
         partial.write_text(json.dumps(note, ensure_ascii=False, indent=1), encoding="utf-8")
     return note
 

@@ -19,7 +19,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from miniluotuo_utils.files import DataError, file_sha256, written_whole
 from miniluotuo_utils.runtime import PACKAGE
-from miniluotuo_utils.writing import Alone
+from miniluotuo_utils.writing import Alone, Taken
 
 AT_ONCE = 4  # files fetched side by side
 TRIES = 3  # per file, each going on where the last one broke off
@@ -342,10 +342,21 @@ def allow(found: Sequence[tuple[str, int, bool]], path: Path) -> None:
 
 
 def copy_into_mirror(pins: Sequence[Mapping], folder: Path) -> list[Path]:
-    """Copy verified files into a mirror folder, laid out as `MINILUOTUO_MIRROR` reads it."""
+    """Copy verified files into a mirror folder, laid out as `MINILUOTUO_MIRROR` reads it.
+
+    Raises `Taken` for a file of other bytes that is there already: an older one of its source, or a
+    person's own.
+    """
     wanted = [pin for pin in pins if not pin["url"].startswith("package:")]
     copied = [folder / mirrored(pin["url"]) for pin in wanted]
     for source, target in zip(fetch_all(wanted), copied, strict=True):
-        with written_whole(target) as partial:
+        if target.is_file() and file_sha256(target) == file_sha256(source):
+            continue
+        if target.exists():
+            raise Taken(
+                f"{target.name} is in the mirror already, with other bytes than the verified file: "
+                "delete it there, or choose another folder"
+            )
+        with written_whole(target, overwrite=False) as partial:
             shutil.copyfile(source, partial)
     return copied

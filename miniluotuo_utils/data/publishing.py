@@ -15,6 +15,7 @@ from miniluotuo_utils.data.loading import table_of
 from miniluotuo_utils.data.mixture import USABLE, Portion, permitted
 from miniluotuo_utils.files import file_sha256, written_whole
 from miniluotuo_utils.text import markdown
+from miniluotuo_utils.writing import Taken
 
 # The hub's names for the size of a data set: rows below a limit.
 SIZES = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M"}
@@ -30,7 +31,8 @@ def publish(
 ) -> Path:
     """Write `train.parquet` and its card `README.md` into `folder`; other files there stay.
 
-    Raises ValueError for a source whose licence is not among `terms` (the catalog's reading of
+    Both are replaced where an earlier call wrote them; `Taken` keeps a person's own. Raises
+    ValueError for a source whose licence is not among `terms` (the catalog's reading of
     it), and where rows, recipe and report do not belong together: a card with another data set's
     numbers is worse than none.
     """
@@ -48,12 +50,29 @@ def publish(
             "pass the recipe and the report of these very rows"
         )
 
+    keep_own(folder)
     with written_whole(folder / "train.parquet") as partial:
         table_of(rows).to_parquet(partial)
     text = dataset_card(rows, portions, report, name, file_sha256(folder / "train.parquet"))
     with written_whole(folder / "README.md") as partial:
         partial.write_text(text, encoding="utf-8")
     return folder
+
+
+def keep_own(folder: Path) -> None:
+    """Raise `Taken` where a folder has a `README.md` or `train.parquet` that is no set of ours."""
+    card, rows = folder / "README.md", folder / "train.parquet"
+    text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
+    if card.exists() and MADE_BY not in text:
+        raise Taken(f"{folder.name}/{card.name} is there and is not ours: choose another folder")
+    if rows.exists() and not text:
+        raise Taken(
+            f"{folder.name}/{rows.name} is there without a card that says it is ours: "
+            "delete it or choose another folder"
+        )
+
+
+MADE_BY = "条中文指令，由迷你骆驼的笔记本 01 混合并清洗。"
 
 
 def front_matter(
@@ -112,7 +131,7 @@ def dataset_card(
 
 # {name}
 
-{len(rows):,} 条中文指令，由迷你骆驼的笔记本 01 混合并清洗。
+{len(rows):,} {MADE_BY}
 *{len(rows):,} Chinese instruction rows, mixed and cleaned by notebook 01.*
 
 每条：`instruction, input, output, source`，对话另有 `history`。各来源的许可证不同，以来源为准。

@@ -30,6 +30,7 @@ from miniluotuo_utils.files import (
     written_whole,
 )
 from miniluotuo_utils.runtime import EMBEDDED
+from miniluotuo_utils.writing import Taken
 
 GRADES = {
     "A": "正确、完整，可以直接用 correct and complete",
@@ -269,14 +270,20 @@ class Sheet:
             for key in sorted(counts, key=lambda key: key[0])
         ]
 
-    def to_csv(self, path: Path | str) -> int:
+    def to_csv(self, path: Path | str, overwrite: bool = False) -> int:
         """Write the sheet for a spreadsheet, one row per answer, without names; return how many.
 
-        The file is UTF-8 with a byte order mark, so that Excel shows Chinese. An answer that a
+        One that is there may be filled in: `Taken` keeps it, unless `overwrite` is given. The file
+        is UTF-8 with a byte order mark, so that Excel shows Chinese. An answer that a
         spreadsheet would take for a formula gets an apostrophe in front.
         """
         import pandas as pd
 
+        if Path(path).exists() and not overwrite:
+            raise Taken(
+                f"{Path(path).name} is there already, perhaps with grades: take them over with "
+                "from_csv, then delete it, choose another name, or pass overwrite=True"
+            )
         rows = []
         for name, answers in self.numbered.items():
             asked = as_text(asked_text(self.items[name]))
@@ -415,7 +422,10 @@ def convert_earlier(path: Path, header: Mapping) -> None:
         return
     end_with_a_line(path)
     old = [row for row in read_jsonl(path) if row["rater"] == header["rater"]]
-    path.rename(path.with_suffix(".old.jsonl"))
+    kept = path.with_suffix(".old.jsonl")
+    if kept.exists():
+        raise Taken(f"{kept.name} is in the way of the older {path.name}: move it elsewhere")
+    path.rename(kept)
     lines = [
         {"item": row["item"], "grades": {"1": row["grade"]}, "time": row["time"]} for row in old
     ]

@@ -24,6 +24,7 @@ from miniluotuo_utils.files import (
     written_whole,
 )
 from miniluotuo_utils.teacher.annotator import FILES, Annotator
+from miniluotuo_utils.writing import Touched, claimed
 
 SAVED = 1000  # records that are written together: what a kill costs at most
 EVERY = 10  # seconds between two lines of progress
@@ -36,6 +37,7 @@ def annotate_file(
     types: Sequence[str] | None = None,
     processes: int = 1,
     say: Callable[[str], None] = lambda line: None,
+    overwrite: bool = False,
 ) -> dict[str, int]:
     """Write one silver IE record per sentence of `data` to `out`, in order.
 
@@ -46,12 +48,29 @@ def annotate_file(
 
     Finished records stand in `<out>.part`. The same command, started again after a kill, annotates
     only what is missing and writes the same bytes as an uninterrupted run; what was begun with
-    another file or option is a `DataError`. `out` is written whole, and FileExistsError keeps an
-    older one. `say` is called with a line of progress. Returns `records`, `names`, and `kept`: how
-    many records an earlier run had made.
+    another file or option is a `DataError`. `out` is written whole. `Taken` (a FileExistsError)
+    keeps an older one, unless `overwrite` is given and it holds such records; and says who writes
+    it, where another process does. `say` is called with a line of progress. Returns `records`,
+    `names`, and `kept`: how many records an earlier run had made.
     """
-    keep_older(data, out)
-    annotator = Annotator(types, processes)
+    touched = [
+        Touched("IN", data, "reads"),
+        Touched("OUT", out, "file", lambda row: row.get("annotation") == "silver"),
+    ]
+    with claimed(touched, overwrite):
+        annotator = Annotator(types, processes)
+        return annotated(annotator, data, out, column, say, overwrite)
+
+
+def annotated(
+    annotator: Annotator,
+    data: Path,
+    out: Path,
+    column: str,
+    say: Callable[[str], None],
+    overwrite: bool,
+) -> dict[str, int]:
+    """Annotate the sentences that the journal lacks, then write all into the file."""
     total = sum(1 for _ in sentences(data, column))
     if not total:
         raise DataError(f"{data.name}: found no sentence, expected one a line")
@@ -77,18 +96,8 @@ def annotate_file(
                 f"{data.name} changed while it was annotated: "
                 f"delete {journal.path.name} and run again"
             )
-        keep_older(data, out)
-        names = finish(journal.path, out)
+        names = finish(journal.path, out, overwrite)
     return {"records": total, "names": names, "kept": kept}
-
-
-def keep_older(data: Path, out: Path) -> None:
-    """Raise FileExistsError where the output would take the place of a file."""
-    if out.exists() or out.resolve() == data.resolve():
-        raise FileExistsError(
-            f"{out.name} is there already, and annotate writes over no file: "
-            "delete it or choose another OUT"
-        )
 
 
 def records(annotator: Annotator, data: Path, column: str, skipped: int) -> Iterator[dict]:
@@ -113,11 +122,12 @@ def told(new: Iterator[dict], kept: int, total: int, say: Callable[[str], None])
             say(f"{done:,} of {total:,} sentences, {characters / (now - begun):,.0f} characters/s")
 
 
-def finish(part: Path, out: Path) -> int:
+def finish(part: Path, out: Path, overwrite: bool) -> int:
     """Write the records of a journal to `out`, delete it, and return how many names they hold."""
-    with written_whole(out) as partial, open(part, "rb") as file, open(partial, "wb") as target:
+    with written_whole(out, overwrite) as partial, open(part, "rb") as file:
         file.readline()
-        shutil.copyfileobj(file, target)
+        with open(partial, "wb") as target:
+            shutil.copyfileobj(file, target)
     part.unlink()
     return sum(len(record["entities"]) for record in iter_jsonl(out))
 

@@ -26,9 +26,9 @@ from miniluotuo_utils.ie.slicing import hard_negatives
 from miniluotuo_utils.records import TASKS
 from miniluotuo_utils.runtime import commit
 from miniluotuo_utils.text import folded, markdown
+from miniluotuo_utils.writing import Touched, claimed
 
 FORMATS = ("jsonl", "parquet")
-FILES = {"stats.json", "README.md", *(f"train.{ending}" for ending in FORMATS)}
 BATCH = 5_000  # records, or rows, that are in memory at once
 
 Numbered = tuple[int, dict]  # a record and its place in the split as read, from 0
@@ -83,6 +83,7 @@ def instruction_set(
     names: Sequence[str] | None = None,
     *,
     say: Callable[[str], None] | None = None,
+    overwrite: bool = False,
     **options: Any,
 ) -> dict:
     """Write the instruction rows of the sources `names` and return the statistics.
@@ -109,12 +110,22 @@ def instruction_set(
 
     Rows stand source by source, in the order of the records, and have three more fields than any
     instruction row: `record` (place in the split as read, from 0), `types` (those asked for) and
-    `task`. The folder appears when it is complete; one that is there is replaced only if it is such
-    a set. ValueError for a name or an option that is unknown, and where no source can be had.
+    `task`. The folder appears when it is complete; `Taken` (a ValueError) keeps one that is there,
+    unless `overwrite` is given and an earlier run wrote all of it. ValueError for a name or an
+    option that is unknown, and where no source can be had.
     """
     # What cannot work is refused before an hour of reading.
     chosen = Options(names, **options)
-    check_place(Path(out))
+    with claimed([Touched("out", Path(out), "folder")], overwrite):
+        return written_set(Path(out), chosen, say, overwrite)
+
+
+def written_set(
+    out: Path, chosen: Options, say: Callable[[str], None] | None, overwrite: bool
+) -> dict:
+    """Write the set into a place that is free, and return its statistics."""
+    names = chosen.names
+    # What cannot be had is listed with its reason, and costs nobody the rest.
     wanted = [found for found in CATALOG.values() if set(found.tasks) & set(TASKS)]
     if names is not None:
         wanted = [card(name) for name in dict.fromkeys(names)]
@@ -130,7 +141,8 @@ def instruction_set(
         "sources": [],
     }
 
-    with written_whole(out) as partial:
+    # Source by source, so that no more than one is in memory.
+    with written_whole(out, overwrite) as partial:
         partial.mkdir(parents=True)
         file = partial / f"train.{chosen.format}"
         each = (source_rows(found, held, chosen, stats["sources"], say) for found in wanted)
@@ -148,16 +160,6 @@ def instruction_set(
         )
         (partial / "README.md").write_text(instruction_card(stats), encoding="utf-8")
     return stats
-
-
-def check_place(out: Path) -> None:
-    """Raise ValueError where something is there that is no instruction set."""
-    there = {path.name for path in out.iterdir()} if out.is_dir() else {out.name}
-    if out.exists() and there and not ("stats.json" in there and there <= FILES):
-        raise ValueError(
-            f"{out.name} is there and is no instruction set; "
-            "expected a new folder or a set to replace"
-        )
 
 
 def unavailable(found: Card, split: str) -> str:

@@ -25,6 +25,7 @@ from miniluotuo_utils.generation.presets import preset_of
 from miniluotuo_utils.records import check_row
 from miniluotuo_utils.students.loading import fingerprint
 from miniluotuo_utils.tokens import prompt_ids, prompt_of
+from miniluotuo_utils.writing import Touched, claimed
 
 if TYPE_CHECKING:
     from miniluotuo_utils.generation.presets import Preset
@@ -41,6 +42,7 @@ def predict_file(
     max_new_tokens: int = 128,
     batch_size: int = 32,
     seed: int = 42,
+    overwrite: bool = False,
 ) -> dict[str, int]:
     """Write every row of `data` to `out`, its `output` replaced by the student's answer.
 
@@ -51,15 +53,26 @@ def predict_file(
 
     Finished batches stand in `<out>.part`. The same command, started again after a kill, generates
     only what is missing and writes the same bytes as an uninterrupted run. What was begun with
-    another file, student or option is a ValueError. `out` is written whole, and FileExistsError
-    keeps an older one. Returns `answered`, and `kept`: how many of them an earlier run had made.
+    another file, student or option is a ValueError. `out` is written whole. `Taken` (a
+    FileExistsError) keeps an older one, unless `overwrite` is given and it holds answers; and says
+    who writes it, where another process does. Returns `answered`, and `kept`: how many of them an
+    earlier run had made.
     """
-    if out.exists() or out.resolve() == data.resolve():
-        raise FileExistsError(
-            f"{out.name} is there already, and predict writes over no file: "
-            "delete it or choose another --out"
-        )
-    check_rows(student, data)
+    touched = [
+        Touched("data", data, "reads"),
+        Touched("out", out, "file", lambda row: "output" in row),
+    ]
+    with claimed(touched, overwrite):
+        check_rows(student, data)
+        how = preset, max_new_tokens, batch_size, seed
+        return predicted(student, data, out, how, overwrite)
+
+
+def predicted(
+    student: Student, data: Path, out: Path, how: tuple[str, int, int, int], overwrite: bool
+) -> dict[str, int]:
+    """Answer checked rows: those that the journal lacks, then all into the file."""
+    preset, max_new_tokens, batch_size, seed = how
 
     # Everything that an answer depends on: a run with another of these must not go on with it.
     made_by = {
@@ -88,7 +101,8 @@ def predict_file(
             )
 
         rows = enumerate(iter_jsonl(data, check_asked))
-        write_jsonl(out, ({**row, "output": answers[number]} for number, row in rows))
+        filled = ({**row, "output": answers[number]} for number, row in rows)
+        write_jsonl(out, filled, overwrite)
         journal.path.unlink()
     return {"answered": len(answers), "kept": kept}
 

@@ -19,6 +19,7 @@ from miniluotuo_utils.files import (
 )
 from miniluotuo_utils.teacher.client import Teacher, chat, question_of
 from miniluotuo_utils.teacher.guided import RESPOND_SYSTEM, Grown, grow, of_language, verdict
+from miniluotuo_utils.writing import Touched, claimed
 
 
 def check_question(row: Mapping) -> dict:
@@ -37,6 +38,7 @@ def respond_file(
     rejected: Path | None = None,
     language: str = "zh",
     progress: bool = True,
+    overwrite: bool = False,
     **sampling: Any,
 ) -> dict[str, int]:
     """Fill the `output` of every row of `source` and write the rows to `target`, in order.
@@ -45,13 +47,41 @@ def respond_file(
     written while one is missing. What was answered is in the store either way, so a second run asks
     only for what has no reply. Memory stays constant. Returns how many rows are `answered` and
     `unanswered`.
+
+    `Taken` (a ValueError), before anything is asked, where two of the paths and the store are one
+    file, where one is there already (`overwrite` replaces what an earlier run wrote), and where
+    another process writes one.
     """
-    paths = [path.resolve() for path in (source, target, rejected) if path]
-    if len(set(paths)) < len(paths):
-        raise ValueError(
-            f"{target.name}: found one file named twice, expected rows, answers and rejected rows "
-            "in files of their own"
-        )
+    with claimed(touched_by(teacher, source, target, rejected), overwrite):
+        return responded(teacher, source, target, rejected, language, progress, overwrite, sampling)
+
+
+def touched_by(
+    teacher: Teacher, source: Path, target: Path, rejected: Path | None
+) -> list[Touched]:
+    """Return the paths that `respond_file` reads and writes."""
+    touched = [
+        Touched("rows", source, "reads"),
+        Touched("out", target, "file", lambda row: {"instruction", "output"} <= row.keys()),
+    ]
+    if rejected:
+        touched.append(Touched("rejected", rejected, "file", lambda row: "reason" in row))
+    if teacher.store.path:
+        touched.append(Touched("store", teacher.store.path, "store"))
+    return touched
+
+
+def responded(
+    teacher: Teacher,
+    source: Path,
+    target: Path,
+    rejected: Path | None,
+    language: str,
+    progress: bool,
+    overwrite: bool,
+    sampling: dict[str, Any],
+) -> dict[str, int]:
+    """Ask for what the store lacks, then write the files from it; see `respond_file`."""
     # A bad line at the end must not be found after an hour of paying.
     for _ in iter_jsonl(source, check_question):
         pass
@@ -62,8 +92,8 @@ def respond_file(
     teacher.fill(prompts, progress, **sampling)
     if rejected is not None:
         verdicts = judged(teacher, source, system, sampling, Counter())
-        write_jsonl(rejected, (row for row, good in verdicts if not good))
-    with written_whole(target) as partial:
+        write_jsonl(rejected, (row for row, good in verdicts if not good), overwrite)
+    with written_whole(target, overwrite) as partial:
         verdicts = judged(teacher, source, system, sampling, counts)
         write_jsonl(partial, (row for row, good in verdicts if good))
         if counts["unanswered"] and rejected is None:
@@ -109,10 +139,23 @@ def grow_file(
     target: Path,
     count: int,
     topics: Path | None = None,
+    overwrite: bool = False,
     **options: Any,
 ) -> Grown:
-    """Grow a set from a file of seeds and write its rows to `target`."""
-    known = read_jsonl(seeds, check_question)
-    grown = grow(teacher, known, count, topics_of_file(topics) if topics else None, **options)
-    write_jsonl(target, grown.rows)
+    """Grow a set from a file of seeds and write its rows to `target`.
+
+    Raises `Taken` as `respond_file` does.
+    """
+    touched = [
+        Touched("seeds", seeds, "reads"),
+        Touched("out", target, "file", lambda row: {"instruction", "source"} <= row.keys()),
+    ]
+    if topics:
+        touched.append(Touched("topics", topics, "reads"))
+    if teacher.store.path:
+        touched.append(Touched("store", teacher.store.path, "store"))
+    with claimed(touched, overwrite):
+        known = read_jsonl(seeds, check_question)
+        grown = grow(teacher, known, count, topics_of_file(topics) if topics else None, **options)
+        write_jsonl(target, grown.rows, overwrite)
     return grown

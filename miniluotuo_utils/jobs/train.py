@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from miniluotuo_utils.data.anyfile import Reading, Together, open_data
-from miniluotuo_utils.files import written_whole
+from miniluotuo_utils.files import file_sha256
 from miniluotuo_utils.runtime import commit, installed_versions
-from miniluotuo_utils.students.checkpoints import discard
+from miniluotuo_utils.students.checkpoints import SETTINGS, check_progress, discard
 from miniluotuo_utils.students.devices import first_process, half, own_device
-from miniluotuo_utils.students.finetune import check_target, finetune, refuse_base, row_length, save
-from miniluotuo_utils.students.loading import load_student
+from miniluotuo_utils.students.finetune import finetune, refuse_base, row_length, write_student
+from miniluotuo_utils.students.loading import folders_read, load_student
 from miniluotuo_utils.students.training import Training
 from miniluotuo_utils.tokens import encoded_dataset
+from miniluotuo_utils.writing import Touched, claimed, written_whole
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -35,6 +37,7 @@ def train_files(
     bits: int | None = None,
     processes: int = 1,
     say: Callable[[str], object] | None = None,
+    overwrite: bool = False,
     **options: object,
 ) -> Training:
     """Train student `name` on the instruction rows of all `data` and write it to `out`.
@@ -44,46 +47,76 @@ def train_files(
 
     The training in progress stands in `<out>.training` (log, checkpoints, encoded rows) until `out`
     is whole: the same command goes on where a killed one stopped. Under `accelerate launch` every
-    process reads the rows and the first one writes. `options` are those of `finetune`. Raises
-    ValueError for files without a row to learn from, and for an `out` that is no student's.
+    process reads the rows and the first one writes. `options` are those of `finetune`.
+
+    Raises ValueError for files without a row to learn from, and `Taken` (a ValueError) for an `out`
+    that is there already, unless `overwrite` is given and an earlier run wrote all of it; also
+    where another process writes it.
     """
-    out, base, method = Path(out), Path(name), options.get("method", "full")
-    check_target(out)
-    if base.is_dir() and method != "full":
+    out, base = Path(out), Path(name)
+    if base.is_dir() and options.get("method", "full") != "full":
         check_beside(out, base)
+    progress = out.with_name(out.name + ".training")
+    touched = [Touched("student", folder, "reads") for folder in folders_read(name)]
+    touched += [Touched("data", Path(one), "reads") for one in data]
+    touched.append(Touched("out", out, "folder"))
 
-    # Files are looked at first: a large student takes minutes to load.
-    readings = [open_data(one, say=say) for one in data]
-    for reading in readings:
-        check_rows(reading)
+    # Several processes of one launch write through the first one.
+    with claimed(touched, overwrite) if first_process() else nullcontext():
+        check_progress(progress)
+        # Files are looked at first: a large student takes minutes to load.
+        readings = [open_data(one, say=say) for one in data]
+        for reading in readings:
+            check_rows(reading)
+        training = trained(name, readings, progress, bits, processes, say, options)
+        if first_process():
+            write_trained(training, readings, progress, out, overwrite)
+    return training
 
+
+def trained(
+    name: str,
+    readings: Sequence[Reading],
+    progress: Path,
+    bits: int | None,
+    processes: int,
+    say: Callable[[str], object] | None,
+    options: dict[str, object],
+) -> Training:
+    """Load the student, encode the rows of the files, and train it on them."""
+    method = options.get("method", "full")
     # What is trained is trained in float32; a frozen base on a GPU does with half the memory.
     bits = 4 if method == "qlora" else bits
     device = own_device()
     frozen = bits is not None or (device != "cpu" and method != "full")
     student = load_student(name, device, dtype=half(device) if frozen else "float32", bits=bits)
 
-    progress = out.with_name(out.name + ".training")
     asked = options.get("max_length", 512)
     rows, report = encoded_rows(
         student, method, readings, asked, progress / "tokens", processes, say
     )
     training = finetune(student, rows.to_list(), folder=progress, **options)
     training.dropped = dict(report["dropped"])
-    if first_process():
-        save(training.student, out, training.log, training.state)
-        facts = {
-            "student": training.student.name,
-            "data": {reading.name: reading.digest for reading in readings},
-            "versions": installed_versions(),
-            "commit": commit(),
-            **training.metrics(),
-        }
-        # Last, so that a folder with it is whole.
-        with written_whole(out / "run.json") as partial:
-            partial.write_text(json.dumps(facts, ensure_ascii=False, indent=1), encoding="utf-8")
-        discard(progress)
     return training
+
+
+def write_trained(
+    training: Training, readings: Sequence[Reading], progress: Path, out: Path, overwrite: bool
+) -> None:
+    """Write the trained student with its `run.json`, and delete what its training left."""
+    facts = {
+        "student": training.student.name,
+        "data": {reading.name: reading.digest for reading in readings},
+        "settings": file_sha256(progress / SETTINGS),
+        "versions": installed_versions(),
+        "commit": commit(),
+        **training.metrics(),
+    }
+    with written_whole(out, overwrite) as whole:
+        write_student(training.student, whole, training.log, training.state)
+        text = json.dumps(facts, ensure_ascii=False, indent=1)
+        (whole / "run.json").write_text(text, encoding="utf-8")
+    discard(progress)
 
 
 def encoded_rows(

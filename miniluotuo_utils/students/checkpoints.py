@@ -6,10 +6,12 @@ In: a folder and what is to be trained. Out: the folder, ready to go on with. Us
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,9 @@ from miniluotuo_utils.files import write_jsonl, written_whole
 from miniluotuo_utils.students.devices import first_process, world_size
 from miniluotuo_utils.students.loading import Student, fingerprint
 from miniluotuo_utils.students.training import Options, Training
+from miniluotuo_utils.writing import FULL, Taken, Touched, disk_full, foreign, guard, remove
+
+SETTINGS, LOG = "settings.json", "training.jsonl"
 
 
 def settings_of(student: Student, options: Options, rows: Sequence[Mapping]) -> dict[str, Any]:
@@ -41,13 +46,13 @@ def open_folder(folder: Path, settings: Mapping, training: Training) -> Path:
     Raises ValueError, naming the first difference, where it holds a training of other settings.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    note, journal = folder / "settings.json", folder / "training.jsonl"
+    note, journal = folder / SETTINGS, folder / LOG
     if note.is_file():
         refuse_another(note, settings)
     elif first_process():
-        # Nobody knows what these checkpoints are of.
-        for left in folder.glob("checkpoint-*"):
-            shutil.rmtree(left, ignore_errors=True)
+        # First of all, so that whatever else is here is known to be of this training.
+        with written_whole(note) as partial:
+            partial.write_text(json.dumps(settings, ensure_ascii=False), encoding="utf-8")
 
     lines = lines_until(journal, last_checkpoint(folder))
     training.log = [line for line in lines if "loss" in line]
@@ -58,14 +63,34 @@ def open_folder(folder: Path, settings: Mapping, training: Training) -> Path:
     # Steps after the checkpoint are trained again, and must not stand in the log twice.
     if first_process():
         write_jsonl(journal, lines)
-        with written_whole(note) as partial:
-            partial.write_text(json.dumps(settings, ensure_ascii=False), encoding="utf-8")
     return journal
+
+
+def check_progress(folder: Path) -> None:
+    """Raise `Taken` where a folder holds checkpoints or a log of something else, which would go.
+
+    OSError where nothing can be written into it.
+    """
+    guard([Touched("folder", folder, "grows")])
+    log = folder / LOG
+    found = [path.name for path in sorted(folder.glob("checkpoint-*"))]
+    if log.is_file() and log.stat().st_size:
+        found.append(LOG)
+    if found and not (folder / SETTINGS).is_file():
+        raise Taken(
+            f"{folder.name} holds {found[0]} and no {SETTINGS}, so it is no training that finetune "
+            "began: choose another folder, or move that elsewhere"
+        )
 
 
 def refuse_another(note: Path, wanted: Mapping) -> None:
     """Raise ValueError for the first setting in which a folder's training is another one."""
-    found = json.loads(note.read_text(encoding="utf-8"))
+    try:
+        found = dict(json.loads(note.read_text(encoding="utf-8")))
+    except (ValueError, TypeError):
+        raise Taken(
+            f"{note.parent.name}/{note.name} is not what finetune writes: choose another folder"
+        ) from None
     for field in sorted({*found, *wanted}):
         if found.get(field) != wanted.get(field):
             raise ValueError(
@@ -111,9 +136,75 @@ def step_of(checkpoint: Path) -> int:
 
 
 def discard(folder: Path) -> None:
-    """Delete a training's folder, at once for whoever looks: a kill in between leaves no half."""
-    if folder.is_dir():
-        away = folder.with_name(folder.name + ".deleted")
-        shutil.rmtree(away, ignore_errors=True)
-        folder.rename(away)
-        shutil.rmtree(away, ignore_errors=True)
+    """Delete what a training left in its folder, and the folder if nothing else is in it.
+
+    The settings go last: a kill in between leaves a training that can be gone on with or discarded.
+    """
+    mine = folder / SETTINGS
+    if mine.is_file():
+        for path in [*folder.glob("checkpoint-*"), folder / LOG]:
+            remove(path)
+    for entry in folder.glob("tokens/*"):
+        if entry.is_dir() and not foreign(entry):
+            remove(entry)
+    mine.unlink(missing_ok=True)
+    for empty in (folder / "tokens", folder):
+        with suppress(OSError):
+            empty.rmdir()
+
+
+# ---- room on the disk
+
+MOMENTS = 8  # bytes that AdamW keeps for each trained parameter
+KEPT = 2  # checkpoints that stay; a third is there while it is written
+
+
+def checkpoint_bytes(model: Any) -> int:
+    """Return how much room a checkpoint takes: weights (an adapter's alone), optimizer."""
+    trained = [weight for weight in model.parameters() if weight.requires_grad]
+    saved = trained if hasattr(model, "peft_config") else model.parameters()
+    weights = sum(weight.numel() * weight.element_size() for weight in saved)
+    return weights + MOMENTS * sum(weight.numel() for weight in trained)
+
+
+def say_room(student: Student, folder: Path) -> None:
+    """Say before a training how much room its checkpoints take, if the disk has too little."""
+    one = checkpoint_bytes(student.model)
+    there = sum(file.stat().st_size for file in folder.glob("checkpoint-*/*"))
+    free = shutil.disk_usage(folder).free + there
+    if first_process() and free < (KEPT + 1) * one:
+        print(
+            f"磁盘可能不够：两个检查点要 {mib(KEPT * one)}，写第三个时要 {mib((KEPT + 1) * one)}，"
+            f"只有 {mib(free)}。 The disk may be too small: two checkpoints take "
+            f"{mib(KEPT * one)}, {mib((KEPT + 1) * one)} while a third is written, and "
+            f"{mib(free)} are free. Free some space or choose a folder on another disk."
+        )
+
+
+def mib(size: int) -> str:
+    """Return a size in bytes for a reader.
+
+    >>> mib(54_525_952)
+    '52 MiB'
+    """
+    return f"{size / (1 << 20):,.0f} MiB"
+
+
+# What safetensors and torch say where a disk is full or a file may not grow.
+UNWRITTEN = ("No space left", "quota exceeded", "File too large", "PytorchStreamWriter")
+UNWRITTEN += ("inline_container",)
+
+
+def checkpoint_error(error: Exception, student: Student, folder: Path) -> OSError | None:
+    """Return, in one sentence, why a checkpoint could not be written; None for other errors.
+
+    Removes the half of it that was written.
+    """
+    number = getattr(error, "errno", None)
+    if number not in FULL and not any(words in str(error) for words in UNWRITTEN):
+        return None
+    last = last_checkpoint(folder)
+    more = f"; one takes {mib(checkpoint_bytes(student.model))}"
+    kept = f", which goes on after step {step_of(last)}" if last else ""
+    said = disk_full(error, folder / "checkpoint", f"a checkpoint of {folder.name}", more)
+    return OSError(number or errno.ENOSPC, f"{said.strerror}{kept}")

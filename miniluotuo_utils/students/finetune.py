@@ -11,13 +11,22 @@ import random
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from miniluotuo_utils.files import write_jsonl, written_whole
-from miniluotuo_utils.students.checkpoints import last_checkpoint, open_folder, settings_of
-from miniluotuo_utils.students.devices import memory_of, quiet, world_size
+from miniluotuo_utils.files import write_jsonl
+from miniluotuo_utils.students.bases import weights_fingerprint
+from miniluotuo_utils.students.checkpoints import (
+    check_progress,
+    checkpoint_error,
+    last_checkpoint,
+    open_folder,
+    say_room,
+    settings_of,
+)
+from miniluotuo_utils.students.devices import first_process, memory_of, quiet, world_size
 from miniluotuo_utils.students.estimate import training_memory
 from miniluotuo_utils.students.folder import complete_folder
 from miniluotuo_utils.students.internals import load_checkpoint, tied_names
@@ -28,6 +37,7 @@ from miniluotuo_utils.students.planner import advice
 from miniluotuo_utils.students.training import Options, Schedule, Throughput, Training
 from miniluotuo_utils.tokens import IGNORED, collate, encode, pack
 from miniluotuo_utils.tokens.template import say_template
+from miniluotuo_utils.writing import Alone, Taken, check_folder, written_whole
 
 REPORTERS = ("none", "tensorboard", "trackio")  # none of them asks for a key
 # Options that are more than 0 or left out.
@@ -88,17 +98,36 @@ def finetune(
     )
     # Refused now, rather than after minutes of encoding.
     refuse(student, options, report_to, folder)
+    if folder:
+        check_progress(folder)
+    # Several processes of one launch write through the first one.
+    with Alone(folder) if folder and first_process() else nullcontext():
+        return trained(student, rows, options, folder, report_to, show)
+
+
+def trained(
+    student: Student,
+    rows: Sequence[Mapping],
+    options: Options,
+    folder: Path | None,
+    report_to: str,
+    show: Callable[[Training], None] | None,
+) -> Training:
+    """Encode the rows, attach the method, and train; see `finetune`."""
+    method, seed = options.method, options.seed
     sequences, held_out, dropped = training_rows(
-        student, rows, method, max_length, evaluation, seed
+        student, rows, method, options.max_length, options.evaluation, seed
     )
 
     # A checkpoint belongs to what was asked for, and to the student before its adapter.
     settings = settings_of(student, options, sequences) if folder else {}
-    steps = max_steps or planned_steps(len(sequences), batch_size, accumulate, epochs)
+    steps = options.max_steps or planned_steps(
+        len(sequences), options.batch_size, options.accumulate, options.epochs
+    )
     longest = max(len(row["input_ids"]) for row in sequences)
     options = settled(student, options, longest)
     with quiet():
-        attach(student, method, seed, steps, rank)
+        attach(student, method, seed, steps, options.rank)
 
     model, pad_id = student.model, student.tokenizer.pad_token_id
     meter = Throughput(model.config, longest, method, model.device, pad_id)
@@ -114,8 +143,10 @@ def finetune(
     with tempfile.TemporaryDirectory() as scratch, quiet():
         where = folder or Path(scratch)
         journal = open_folder(folder, settings, training) if folder else None
+        if journal and method != "adalora":
+            say_room(student, where)
         arguments = trainer_arguments(student, options, str(where), report_to)
-        schedule = Schedule(minutes, checkpoints)
+        schedule = Schedule(options.minutes, options.checkpoints)
         trainer = build_trainer(training, schedule, sequences, held_out, arguments, journal, show)
         train(trainer, last_checkpoint(where), steps)
 
@@ -327,7 +358,10 @@ def train(trainer: Any, checkpoint: Path | None, planned: int) -> None:
             load_checkpoint(trainer, checkpoint)
         else:
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    except RuntimeError as error:
+    # safetensors' errors are of no type that Python has.
+    except Exception as error:
+        if full := checkpoint_error(error, student, Path(trainer.args.output_dir)):
+            raise full from error
         # A GPU says so by the type, a CPU in words.
         if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
             raise
@@ -368,7 +402,11 @@ def memory_advice(trainer: Any) -> str:
 
 
 def save(
-    student: Student, folder: Path | str, log: Sequence[Mapping] = (), state: Mapping | None = None
+    student: Student,
+    folder: Path | str,
+    log: Sequence[Mapping] = (),
+    state: Mapping | None = None,
+    overwrite: bool = True,
 ) -> Path:
     """Write a student (or its adapter) as safetensors with its tokenizer and its log.
 
@@ -377,40 +415,57 @@ def save(
 
     Written beside and then renamed, so that `folder` is whole or not there. `state` is
     `Training.state`: the whole weights of a training that cut them over several processes.
-    Raises ValueError where `folder` holds something other than a student.
+    `folder` may hold what an earlier call wrote, as it was written: it is replaced, unless
+    `overwrite=False`. Raises `Taken` (a ValueError) where it holds anything else, and where it is
+    the base that the student came from.
     """
     folder = Path(folder)
-    check_target(folder)
-    if student.is_adapter and student.name == f"./{folder.resolve().name}":
-        refuse_base(folder, folder)
-    # Else PEFT asks the hub about the base.
-    alone = {"save_embedding_layers": False} if student.is_adapter else {}
-    with written_whole(folder) as whole, quiet():
-        whole.mkdir(parents=True)
-        student.model.save_pretrained(whole, state_dict=state, **alone)
-        student.tokenizer.save_pretrained(whole)
-        complete_folder(student, whole)
-        write_jsonl(whole / "training.jsonl", log)
+    check_folder(folder, folder.name, overwrite)
+    refuse_origin(student, folder)
+    with written_whole(folder, overwrite) as whole:
+        write_student(student, whole, log, state)
     return folder
 
 
-def check_target(folder: Path) -> None:
-    """Raise ValueError for a folder of something other than a student: `save` would delete it."""
-    marks = ("config.json", "adapter_config.json", "run.json")
-    empty = folder.is_dir() and not any(folder.iterdir())
-    if folder.exists() and not empty and not any((folder / mark).is_file() for mark in marks):
-        raise ValueError(
-            f"{folder.name} is there and is no student folder; "
-            "expected a new name or a student to replace"
-        )
+def write_student(
+    student: Student, folder: Path, log: Sequence[Mapping], state: Mapping | None
+) -> None:
+    """Make the folder of a student, which nobody has yet."""
+    # Else PEFT asks the hub about the base.
+    alone = {"save_embedding_layers": False} if student.is_adapter else {}
+    folder.mkdir(parents=True)
+    with quiet():
+        student.model.save_pretrained(folder, state_dict=state, **alone)
+        student.tokenizer.save_pretrained(folder)
+    complete_folder(student, folder)
+    write_jsonl(folder / "training.jsonl", log)
+
+
+def refuse_origin(student: Student, folder: Path) -> None:
+    """Raise `Taken` where `folder` holds the base that a student was trained or merged from.
+
+    A copy of it counts too: names and links do not matter, weights do.
+    """
+    # Its adapter would point to itself, whatever stands there now.
+    itself = student.is_adapter and student.name == f"./{folder.resolve().name}"
+    changed = student.is_adapter or student.weights != student.origin
+    base = changed and student.origin and folder.is_dir()
+    if itself or (base and weights_fingerprint(folder) == student.origin):
+        raise Taken(lost_base(folder))
 
 
 def refuse_base(folder: Path, base: Path) -> None:
-    """Raise ValueError where `folder` is the folder of an adapter's base, which would be lost."""
+    """Raise `Taken` where `folder` is the folder of an adapter's base, which would be lost."""
     if folder.is_dir() and folder.resolve() == base.resolve():
-        raise ValueError(
-            f"{folder.name} is the base that the adapter needs: name another folder beside it"
-        )
+        raise Taken(lost_base(folder))
+
+
+def lost_base(folder: Path) -> str:
+    """Say why a folder is not written."""
+    return (
+        f"{folder.name} is the base that the adapter needs, or that this student was trained from: "
+        "name another folder beside it"
+    )
 
 
 def merge(student: Student) -> Student:
@@ -429,4 +484,5 @@ def merge(student: Student) -> Student:
             f"{student.name} learned virtual tokens ({kind}), which cannot be merged into weights: "
             "keep the adapter folder, load_student reads it"
         )
-    return Student(student.name, student.model.merge_and_unload().eval(), student.tokenizer)
+    merged = student.model.merge_and_unload().eval()
+    return Student(student.name, merged, student.tokenizer, origin=student.origin)

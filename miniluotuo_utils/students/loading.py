@@ -34,8 +34,8 @@ class Student:
     """A model and its tokenizer.
 
     `name` is the zoo name or hub id that an adapter writes down as its base. `weights` is the
-    fingerprint of the folder that the base came from, "" once its weights differ from that, and
-    `revision` the commit of a hub model.
+    fingerprint of the folder that the base came from, "" once its weights differ from that,
+    `origin` the same for ever, and `revision` the commit of a hub model.
     """
 
     name: str
@@ -43,6 +43,7 @@ class Student:
     tokenizer: PreTrainedTokenizerBase
     weights: str = ""
     revision: str | None = None
+    origin: str = ""
 
     @property
     def context(self) -> int:
@@ -118,6 +119,8 @@ def load_student(
     folder = Path(name)
     if (folder / "adapter_config.json").is_file():
         return load_adapter(folder, device, dtype, bits)
+
+    # Whatever the name, it is one folder or one commit of the hub.
     source, revision = located(name, revision)
     tokenizer, model = loaded(source, revision, dtype, placement(device, dtype, bits))
     model.generation_config.pad_token_id = tokenizer.pad_token_id
@@ -130,7 +133,8 @@ def load_student(
     say_template(called, tokenizer)
     read = folder_of(source, revision)
     commit = revision_of(name, read)
-    return Student(called, model.eval(), tokenizer, weights_fingerprint(read), commit)
+    weights = weights_fingerprint(read)
+    return Student(called, model.eval(), tokenizer, weights, commit, weights)
 
 
 def folder_of(source: str, revision: str | None) -> Path:
@@ -282,12 +286,7 @@ def load_adapter(folder: Path, device: str | None, dtype: str, bits: int | None)
     Raises ValueError where it names none or an absolute path, or where the base has other weights
     than it was trained on (`bases.check_base`); FileNotFoundError where the base cannot be had.
     """
-    name = adapter_base(folder)
-    beside = folder.resolve().parent / name
-    # "./name" is a folder even where the zoo has that name.
-    plain = name not in ZOO and "/" not in name and beside.is_dir()
-    base_name = beside if plain or name.startswith("./") else name
-    note = base_note(folder)
+    name, base_name, note = adapter_base(folder), base_of_adapter(folder), base_note(folder)
     try:
         base = load_student(base_name, device, dtype, bits, note.get("revision"))
     except FileNotFoundError as error:
@@ -303,7 +302,39 @@ def load_adapter(folder: Path, device: str | None, dtype: str, bits: int | None)
         from peft import PeftModel
 
         model = PeftModel.from_pretrained(base.model, str(folder))
-    return Student(name, model.eval(), base.tokenizer, base.weights, base.revision)
+    return Student(name, model.eval(), base.tokenizer, base.weights, base.revision, base.weights)
+
+
+def base_of_adapter(folder: Path) -> str | Path:
+    """Return the base that an adapter folder names: a folder beside it, a zoo name or a hub id.
+
+    Raises ValueError for one that names itself, and what `adapter_base` raises.
+    """
+    name = adapter_base(folder)
+    beside = folder.resolve().parent / name
+    # "./name" is a folder even where the zoo has that name.
+    plain = name not in ZOO and "/" not in name and beside.is_dir()
+    if not (plain or name.startswith("./")):
+        return name
+    if beside.resolve() == folder.resolve():
+        raise ValueError(
+            f"{folder.name}/adapter_config.json, field base_model_name_or_path: found the "
+            "adapter's own folder, so its base was lost: put the base into another folder and name "
+            "it there"
+        )
+    return beside
+
+
+def folders_read(name: str | Path) -> list[Path]:
+    """Return the folders that `load_student` reads a student from: its own, an adapter's base's.
+
+    None for a name of the hub, whose files nobody writes.
+    """
+    folder = Path(name)
+    if str(name) in ZOO or not folder.is_dir():
+        return []
+    adapter = (folder / "adapter_config.json").is_file()
+    return [folder, *(folders_read(base_of_adapter(folder)) if adapter else [])]
 
 
 def template_in(folder: Path) -> str | None:

@@ -11,13 +11,14 @@ import socket
 import sys
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Self
 
-from miniluotuo_utils.writing.guard import Taken, cannot_write
+from miniluotuo_utils.writing.guard import WHOLE, Taken, Touched, cannot_write, guard
 
 SHARED = 0o666  # whoever may write into the folder may open the lock
 
@@ -106,6 +107,22 @@ class Alone:
             note = json.loads(self.note.read_text(encoding="utf-8"))
             who = " (process {pid} on {host} since {since}: {command})".format(**note)
         return f"another process is writing {self.name}: let it finish, or choose another file{who}"
+
+
+@contextmanager
+def claimed(touched: Sequence[Touched], overwrite: bool = False) -> Iterator[None]:
+    """Check the paths that a command touches, and keep other writers off while the block runs.
+
+    Raises what `guard` raises, and `Taken` where another process writes one of them.
+    """
+    guard(touched, overwrite)
+    with ExitStack() as locks:
+        for one in touched:
+            if one.role in WHOLE:
+                locks.enter_context(Alone(one.path))
+        # Another one may have finished in between.
+        guard(touched, overwrite)
+        yield
 
 
 def holder() -> dict[str, object]:

@@ -17,7 +17,7 @@ from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
-from miniluotuo_utils.writing.ours import foreign
+from miniluotuo_utils.writing.ours import foreign, is_unfinished
 from miniluotuo_utils.writing.temporary import temporary
 
 FULL = (errno.ENOSPC, errno.EDQUOT)  # the disk, or a person's share of it
@@ -52,6 +52,7 @@ class Touched(NamedTuple):
     ours: Callable[[dict], object] = bool
 
 
+WHOLE = ("file", "folder")
 BESIDE = {  # what is written beside a path of a role, by ending
     "store": ("-wal", "-shm", "-journal"),
     "file": (".part",),
@@ -66,6 +67,8 @@ def guard(touched: Sequence[Touched], overwrite: bool = False) -> None:
     file, case and `..`. What is there already is replaced only with `overwrite`, and then only if
     we wrote it. Nothing is created.
     """
+    for one in touched:
+        chain_of(one.path)  # says now which name the system does not take
     every = [with_beside(one) for one in touched]
     for number, mine in enumerate(every):
         others = [one for rest in every[:number] + every[number + 1 :] for one in rest]
@@ -127,6 +130,8 @@ def place_of(path: Path) -> Place:
     except (FileNotFoundError, NotADirectoryError):
         if path.parent == path:  # a drive that Windows does not have
             return 0, 0, (str(path).casefold(),)
+    except OSError as error:
+        raise cannot_write(error, path.name) from None
     device, number, names = place_of(path.parent)
     return device, number, (*names, unicodedata.normalize("NFC", path.name).casefold())
 
@@ -167,7 +172,7 @@ def check_folder(real: Path, name: str, overwrite: bool) -> None:
             f"{name} is there and is no student folder, nor another that we wrote, to replace: "
             f"it holds {strange}. Choose a new name, or move it elsewhere"
         )
-    if not overwrite:
+    if not overwrite and not is_unfinished(real):
         raise Taken(
             f"{name} is there already, from an earlier run: choose another name, delete it, or "
             f"replace it with {OVERWRITE}"
@@ -255,6 +260,6 @@ def cannot_write(error: OSError, name: str) -> OSError:
     """Return the error of a place that cannot be written, with the way out."""
     return OSError(
         error.errno,
-        f"{name} cannot be written there ({error.strerror}): choose another place; for what "
-        "notebooks and downloads write, set MINILUOTUO_RUNS and MINILUOTUO_HOME",
+        f"{name} cannot be written there ({error.strerror}): choose another name or place; for "
+        "what notebooks and downloads write, set MINILUOTUO_RUNS and MINILUOTUO_HOME",
     )

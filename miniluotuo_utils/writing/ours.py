@@ -64,6 +64,19 @@ def foreign_to_earlier(folder: Path) -> str:
     return "nothing that says that we wrote it"
 
 
+def is_unfinished(folder: Path) -> bool:
+    """Return whether a folder was written by the training that still stands beside it.
+
+    It was killed before it could clean up: the same command may write the same folder once more.
+    """
+    settings = folder.with_name(folder.name + ".training") / "settings.json"
+    try:
+        wanted = sha256(settings.read_bytes()).hexdigest()
+        return json.loads((folder / "run.json").read_text(encoding="utf-8"))["settings"] == wanted
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
 def is_run_note(path: Path) -> bool:
     """Return whether a file is a `run.json` as `runtime.record_run` and `train` write it."""
     try:
