@@ -267,9 +267,7 @@ def record_run(
     """
     target = Path(folder) / "run.json"
     if target.exists() and not is_run_note(target):
-        raise Taken(
-            f"{target.parent.name}/run.json is there and is not ours: choose another folder"
-        )
+        raise Taken(f"{target.parent.name}/run.json is there and not ours: choose another folder")
     note = {
         "scale": runtime.scale,
         "seed": runtime.seed,

@@ -100,7 +100,7 @@ def test_a_fault_is_named_before_the_work_begins(tmp_path, name, held, said, mon
 def test_no_file_is_replaced(text, tmp_path, monkeypatch):
     """OUT before IN, a name that is taken, or taken while the work went on."""
     held = text.read_bytes()
-    with pytest.raises(FileExistsError, match="writes over no file"):
+    with pytest.raises(FileExistsError, match="found one file named twice"):
         annotate_file(text, text)
     other = tmp_path / "other.jsonl"
     (tmp_path / "other.jsonl.part").write_text("mine\n")

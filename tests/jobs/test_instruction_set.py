@@ -40,6 +40,7 @@ def test_the_embedded_sets_with_their_card(tmp_path):
     stats = instruction_set(tmp_path / "set", EMBEDDED_SETS, seed=3)
     rows = read_jsonl(tmp_path / "set" / "train.jsonl", check_row)
     assert sorted(p.name for p in (tmp_path / "set").iterdir()) == [
+        ".mini-luotuo",
         "README.md",
         "stats.json",
         "train.jsonl",
@@ -147,7 +148,7 @@ def test_a_run_that_stops_leaves_the_old_set(tmp_path, monkeypatch):
 
     monkeypatch.setattr(instructing, "build_instructions", breaks)
     with pytest.raises(KeyboardInterrupt):
-        instruction_set(tmp_path / "set", EMBEDDED_SETS)
+        instruction_set(tmp_path / "set", EMBEDDED_SETS, overwrite=True)
     assert (tmp_path / "set" / "train.jsonl").read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["set"]
 
@@ -225,4 +226,4 @@ def test_the_command_without_names_takes_the_whole_catalog(tmp_path, monkeypatch
     monkeypatch.setattr(cli, "instruction_set", recorded)
     assert main(["instructions", "--out", str(tmp_path / "set")]) == 0
     plain = {"split": "train", "seed": 0, "style": "json", "pure_negative": 0.25, "format": "jsonl"}
-    assert asked == [(None, plain)]
+    assert asked == [(None, plain | {"overwrite": False})]

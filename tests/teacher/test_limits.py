@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from miniluotuo_utils.files import DataError, read_jsonl
+from miniluotuo_utils.files import DataError, read_jsonl, write_jsonl
 from miniluotuo_utils.jobs.respond import grow_file, respond_file
 from miniluotuo_utils.teacher import RecordedTeacher, Store, Teacher
 from miniluotuo_utils.teacher.client import chat
@@ -296,7 +296,8 @@ def test_half_a_key_is_a_leak_too(httpserver):
 
 def test_an_outage_is_not_a_dry_set(tmp_path):
     """A server that was down once made an empty set that called itself dry, over a good file."""
-    (tmp_path / "new.jsonl").write_text('{"instruction": "旧的"}\n')
+    old = {"instruction": "旧的", "source": "example_guided"}
+    write_jsonl(tmp_path / "new.jsonl", [old])
     (tmp_path / "seeds.jsonl").write_text(
         "".join(json.dumps({"instruction": f"种子{i}"}) + "\n" for i in range(4))
     )
@@ -309,9 +310,10 @@ def test_an_outage_is_not_a_dry_set(tmp_path):
             tmp_path / "seeds.jsonl",
             tmp_path / "new.jsonl",
             10,
+            overwrite=True,
             progress=False,
         )
-    assert read_jsonl(tmp_path / "new.jsonl") == [{"instruction": "旧的"}]
+    assert read_jsonl(tmp_path / "new.jsonl") == [old]
 
 
 def test_fewer_requests_are_open_while_the_server_refuses():
@@ -588,7 +590,8 @@ def test_respond_fills_a_file_in_order_or_writes_nothing(tmp_path):
         with open(source, "a") as file:
             file.write('{"question": "?"}\n')
         asked = sum(server.answered.values())
-        done = shell(server, "respond", source, target, "--store", tmp_path / "new.sqlite")
+        new = tmp_path / "new.jsonl"
+        done = shell(server, "respond", source, new, "--store", tmp_path / "new.sqlite")
         assert done.returncode == 2
         assert "prompts.jsonl, line 62, field instruction: found None" in done.stderr
         assert sum(server.answered.values()) == asked, (
