@@ -302,8 +302,8 @@ def student(tmp_path):
         (lambda s: (s / "config.json").write_text("{ }"), "config.json, which was changed"),
         (lambda s: (s / "deep/weights.bin").write_bytes(os.urandom(3 << 20)), "weights.bin, which"),
         (lambda s: (s / "run.json").write_text("{}"), "run.json, which we did not write"),
-        (lambda s: (s / ".mini-luotuo").unlink(), "nothing says that we wrote it"),
-        (lambda s: (s / ".mini-luotuo").write_text("[]"), "nothing says that we wrote it"),
+        (lambda s: (s / ".mini-luotuo.json").unlink(), "nothing says that we wrote it"),
+        (lambda s: (s / ".mini-luotuo.json").write_text("[]"), "nothing says that we wrote it"),
     ],
 )
 def test_a_folder_is_ours_file_by_file(student, change, said):
@@ -318,7 +318,7 @@ def test_a_folder_is_ours_file_by_file(student, change, said):
         assert sorted(p.name for p in student.rglob("*")) == kept
     else:
         write_folder(student)
-        assert sorted(p.name for p in student.iterdir()) == [".mini-luotuo", "new"]
+        assert sorted(p.name for p in student.iterdir()) == [".mini-luotuo.json", "new"]
 
 
 def write_folder(path):

@@ -285,11 +285,11 @@ def members(path: Path) -> list[Path]:
     if not folder.is_dir():
         with written_whole(folder) as partial:
             unpack(path, partial)
-    # macOS packs a file of its own beside each of a person's.
+    # macOS packs a hidden file of its own beside each of a person's, and one of ours lists all.
     found = [
         p
         for p in sorted(folder.rglob("*"))
-        if p.suffix in READABLE and "__MACOSX" not in p.parts and not p.name.startswith("._")
+        if p.suffix in READABLE and "__MACOSX" not in p.parts and not p.name.startswith(".")
     ]
     if not found:
         raise DataError(

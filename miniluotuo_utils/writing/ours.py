@@ -11,7 +11,7 @@ import re
 from hashlib import sha256
 from pathlib import Path
 
-MARK = ".mini-luotuo"  # lists what we wrote into a folder; hidden, and no data by its ending
+MARK = ".mini-luotuo.json"  # lists what we wrote into a folder; hidden, and so no data
 LEFT_BY_SYSTEMS = (".DS_Store", "Thumbs.db", "desktop.ini")
 PIECE = 1 << 16  # bytes
 PIECES = 16

@@ -40,7 +40,7 @@ def test_the_embedded_sets_with_their_card(tmp_path):
     stats = instruction_set(tmp_path / "set", EMBEDDED_SETS, seed=3)
     rows = read_jsonl(tmp_path / "set" / "train.jsonl", check_row)
     assert sorted(p.name for p in (tmp_path / "set").iterdir()) == [
-        ".mini-luotuo",
+        ".mini-luotuo.json",
         "README.md",
         "stats.json",
         "train.jsonl",

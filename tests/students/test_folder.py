@@ -180,7 +180,11 @@ def test_an_adapter_beside_a_base_that_changed_is_refused(tmp_path):
     with pytest.raises(ValueError, match="base is the base that the adapter needs"):
         save(loaded, base)
     assert main(["merge", str(folder), str(base)]) == 2
-    save(merge(loaded), base)
+    with pytest.raises(ValueError, match="base is the base"):
+        save(merge(loaded), base)
+    merged = save(merge(loaded), tmp_path / "merged")
+    shutil.rmtree(base)
+    merged.rename(base)
     with pytest.raises(ValueError, match=r"\./base here has .*trained on another base"):
         load_student(folder)
 
