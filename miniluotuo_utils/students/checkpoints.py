@@ -6,7 +6,6 @@ In: a folder and what is to be trained. Out: the folder, ready to go on with. Us
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import shutil
@@ -207,4 +206,4 @@ def checkpoint_error(error: Exception, student: Student, folder: Path) -> OSErro
     more = f"; one takes {mib(checkpoint_bytes(student.model))}"
     kept = f", which goes on after step {step_of(last)}" if last else ""
     said = disk_full(error, folder / "checkpoint", f"a checkpoint of {folder.name}", more)
-    return OSError(number or errno.ENOSPC, f"{said.strerror}{kept}")
+    return OSError(said.errno, f"{said.strerror}{kept}")

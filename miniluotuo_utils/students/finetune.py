@@ -420,8 +420,9 @@ def save(
     the base that the student came from.
     """
     folder = Path(folder)
-    check_folder(folder, folder.name, overwrite)
-    refuse_origin(student, folder)
+    real = folder.resolve()
+    check_folder(real, folder.name, overwrite)
+    refuse_origin(student, real)
     with written_whole(folder, overwrite) as whole:
         write_student(student, whole, log, state)
     return folder
@@ -447,7 +448,7 @@ def refuse_origin(student: Student, folder: Path) -> None:
     A copy of it counts too: names and links do not matter, weights do.
     """
     # Its adapter would point to itself, whatever stands there now.
-    itself = student.is_adapter and student.name == f"./{folder.resolve().name}"
+    itself = student.is_adapter and student.name == f"./{folder.name}"
     changed = student.is_adapter or student.weights != student.origin
     base = changed and student.origin and folder.is_dir()
     if itself or (base and weights_fingerprint(folder) == student.origin):

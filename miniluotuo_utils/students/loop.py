@@ -215,6 +215,9 @@ class Step:
             if self.show and "loss" in line:
                 self.show(record)
 
+    def create_model_card(self, *_, **__):
+        """Write no page: TRL would put one over whatever README.md is in the folder."""
+
     def line_of(self, step: int, loss: float, rate: float) -> dict[str, Any]:
         """Return a step's line of the log; FloatingPointError if its loss is not a number."""
         # Every later step would be lost as well, however long it took.

@@ -57,11 +57,13 @@ def foreign_to_earlier(folder: Path) -> str:
         known = EARLIER.fullmatch(path.name) or path.name in LEFT_BY_SYSTEMS
         if path.is_symlink() or not path.is_file() or not known:
             return f"{path.name}, and nothing says that we wrote it"
-    note, said = folder / "README.md", "由 Mini-Luotuo 的 `save` 写出"
-    by_us = note.is_file() and said in note.read_text(encoding="utf-8", errors="replace")
-    if by_us or is_run_note(folder / "run.json"):
-        return ""
-    return "nothing that says that we wrote it"
+    # What `save` wrote into the student's page, and what every step of a training has.
+    said = {"README.md": "由 Mini-Luotuo 的 `save` 写出", "training.jsonl": '"supervised": '}
+    for name, words in said.items():
+        note = folder / name
+        if note.is_file() and words in note.read_text(encoding="utf-8", errors="replace"):
+            return ""
+    return "" if is_run_note(folder / "run.json") else "nothing that says that we wrote it"
 
 
 def is_unfinished(folder: Path) -> bool:

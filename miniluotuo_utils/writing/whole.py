@@ -47,11 +47,11 @@ def written_whole(path: Path | str, overwrite: bool = True) -> Iterator[Path]:
         remove(partial)
 
 
-def disk_full(error: OSError, path: Path, name: str, more: str = "") -> OSError:
+def disk_full(error: Exception, path: Path, name: str, more: str = "") -> OSError:
     """Return the error of a full disk: what was written, the room that is left, the way out."""
     free = shutil.disk_usage(path.parent).free >> 20
     return OSError(
-        error.errno,
+        getattr(error, "errno", None) or errno.ENOSPC,
         f"disk full while writing {name} ({free} MiB free in its folder{more}). "
         "Free some space or set MINILUOTUO_RUNS to another disk, then run again",
     )

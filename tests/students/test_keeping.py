@@ -77,7 +77,7 @@ def test_a_student_is_replaced_when_told_and_only_as_it_was_written(tmp_path, ro
     assert command("train", *asked) == 2
     assert "student is there already" in capsys.readouterr().err
     assert contents(out) == before
-    assert command("train", *asked, "--seed", 7, "--overwrite") == 0
+    assert command("train", *asked, "--learning-rate", 1e-2, "--overwrite") == 0
     after = contents(out)
     assert after["model.safetensors"] != before["model.safetensors"]
     (out / "README.md").write_text("what I found out about it")
@@ -175,8 +175,7 @@ def test_two_trainings_do_not_share_a_folder(tmp_path):
     first = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path / "p")], stdin=pipe, stdout=pipe, text=True
     )
-    while first.stdout.readline() != "training\n":
-        pass
+    assert "training\n" in iter(first.stdout.readline, "")
     with pytest.raises(Taken, match=rf"another process is writing p: .*process {first.pid} on"):
         finetune(load_student("tiny"), ROWS, folder=tmp_path / "p", **SHORT)
     first.communicate("go\n" * 9)
