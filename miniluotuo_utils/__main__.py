@@ -477,8 +477,9 @@ def touched(command: Any) -> list[Touched]:
         if role is None or value is None:
             continue
         paths = folders_read(value) if role == "student" else value
+        role = "reads" if role == "student" else role
         for path in paths if isinstance(paths, list) else [paths]:
-            found.append(Touched(one.name, Path(path), "reads" if role == "student" else role))
+            found.append(Touched(one.name, Path(path), role))
     return found
 
 

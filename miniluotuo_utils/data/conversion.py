@@ -22,6 +22,7 @@ from miniluotuo_utils.data.readers import Fault
 from miniluotuo_utils.data.writers import WRITERS, Writer
 from miniluotuo_utils.files import DataError, json_line, written_whole
 from miniluotuo_utils.records import TASKS, map_mentions
+from miniluotuo_utils.writing import Touched, guard
 
 PACKS = {".gz": gzip.open, ".xz": lzma.open}
 
@@ -36,6 +37,7 @@ def convert(
     offsets: Unit | None = None,
     labels: list[str] | None = None,
     skip: bool = False,
+    overwrite: bool = False,
     say: Say | None = print,
 ) -> dict:
     """Write a file in another format, and return what was counted.
@@ -48,20 +50,19 @@ def convert(
 
     What `out` cannot hold is left out, counted in `notes` and told to `say`: nested entities in
     columns, entities without relations in records of relations. DataError where it could hold
-    nothing at all: relations in columns, rows as doccano.
+    nothing at all: relations in columns, rows as doccano. `Taken` (a ValueError) where `out` is
+    there already, unless `overwrite` is given and it holds JSON Lines or is a folder as we wrote
+    it.
 
     Returns `items` (documents or rows read), `written`, `faults`, `notes`.
     """
     # Nothing is written before it is known that it can be.
     source, out = Path(source), Path(out)
-    if out.exists():
-        raise FileExistsError(
-            f"{out.name} is there already, and convert writes over nothing: delete it or choose "
-            "another OUT"
-        )
     if to not in WRITERS:
         raise ValueError(f"cannot write {to!r}; expected one of {', '.join(WRITERS)}")
     writer, faults = WRITERS[to], [] if skip else None
+    role = "folder" if writer.form == "folder" else "file"
+    guard([Touched("IN", source, "reads"), Touched("OUT", out, role)], overwrite)
     reading = read_any(source, from_, task=task, labels=labels, faults=faults, say=say)
     check_kind(writer, to, reading.kind, source.name)
     counts = {"items": 0, "written": 0, "faults": 0, "notes": Counter()}
@@ -71,9 +72,9 @@ def convert(
     whole = iter(reading) if to == "records" or reading.kind == "rows" else reading.documents()
     items = written_items(whole, writer, to, unit, counts)
     if writer.form == "folder":
-        write_folder(out, items)
+        write_folder(out, items, overwrite)
     else:
-        write_file(out, items, writer.form)
+        write_file(out, items, writer.form, overwrite)
     counts["faults"] = len(faults or [])
     counts["notes"] += reading.notes
     if say:
@@ -145,14 +146,16 @@ def holdable(one: Mapping, writer: Writer, to: str, notes: Counter, number: int)
     return kept if fields else kept | {writer.holds[0]: []}
 
 
-def write_file(path: Path, items: Iterable[tuple[Mapping, Any]], form: str) -> None:
+def write_file(
+    path: Path, items: Iterable[tuple[Mapping, Any]], form: str, overwrite: bool = False
+) -> None:
     """Write items as lines, as one JSON list, or as they are; .gz and .xz are packed.
 
     A name that ends in .jsonl gets lines, one that ends in .json a list, whatever the format.
     """
     ending = path.with_suffix("").suffix if path.suffix in PACKS else path.suffix
     form = {".jsonl": "lines", ".json": "list"}.get(ending, form) if form != "text" else form
-    with written_whole(path) as partial, text_file(partial, path.suffix) as file:
+    with written_whole(path, overwrite) as partial, text_file(partial, path.suffix) as file:
         count = -1
         for count, (_, item) in enumerate(items):
             if form == "list":
@@ -172,12 +175,14 @@ def text_file(path: Path, ending: str) -> Iterator[TextIO]:
         yield file
 
 
-def write_folder(path: Path, items: Iterable[tuple[Mapping, tuple[str, str]]]) -> None:
+def write_folder(
+    path: Path, items: Iterable[tuple[Mapping, tuple[str, str]]], overwrite: bool = False
+) -> None:
     """Write pairs of text and annotations into a folder, named by number and id.
 
     The number comes first, so that the files are read in the order of the documents.
     """
-    with written_whole(path) as partial:
+    with written_whole(path, overwrite) as partial:
         partial.mkdir(parents=True)
         for number, (document, (text, notes)) in enumerate(items, 1):
             name = file_name(document.get("id"), number)

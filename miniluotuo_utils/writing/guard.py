@@ -41,6 +41,7 @@ class Touched(NamedTuple):
     "reads"    a file or folder that must stay as it is
     "file"     a file that is written as a whole
     "folder"   a folder that is written as a whole
+    "whole"    a file or a folder that is written as a whole
     "store"    a sqlite file, which is added to and has two more beside it
     "grows"    a folder into which files are put beside what is there
     `ours` tells for an existing "file" by its first line, a dict, whether the command writes such.
@@ -52,7 +53,7 @@ class Touched(NamedTuple):
     ours: Callable[[dict], object] = bool
 
 
-WHOLE = ("file", "folder")
+WHOLE = ("file", "folder", "whole")
 BESIDE = {  # what is written beside a path of a role, by ending
     "store": ("-wal", "-shm", "-journal"),
     "file": (".part",),
@@ -67,6 +68,8 @@ def guard(touched: Sequence[Touched], overwrite: bool = False) -> None:
     file, case and `..`. What is there already is replaced only with `overwrite`, and then only if
     we wrote it. Nothing is created.
     """
+    # What is not there cannot be lost; it may be the name of something else.
+    touched = [one for one in touched if one.role != "reads" or os.path.lexists(one.path)]
     for one in touched:
         chain_of(one.path)  # says now which name the system does not take
     every = [with_beside(one) for one in touched]
@@ -94,8 +97,8 @@ def refuse_clash(writer: Touched, other: Touched) -> None:
             f"expected files of their own; nothing was touched. Choose another {writer.name}"
         )
     # A file beside what is read, inside its folder, harms nothing; a folder replaced does.
-    outer = writer.role in ("file", "folder", "store") and mine[0] in theirs
-    inner = other.role in ("file", "folder", "store") and theirs[0] in mine
+    outer = writer.role in (*WHOLE, "store") and mine[0] in theirs
+    inner = other.role in (*WHOLE, "store") and theirs[0] in mine
     if outer or inner:
         one, whole = (other, writer) if outer else (writer, other)
         raise Taken(
@@ -142,7 +145,10 @@ def place_of(path: Path) -> Place:
 def check_target(one: Touched, overwrite: bool = False) -> None:
     """Raise `Taken` or OSError unless a path may be written."""
     real, name = Path(os.path.realpath(one.path)), one.path.name
-    match one.role:
+    role = one.role
+    if role == "whole":
+        role = "folder" if real.is_dir() else "file"
+    match role:
         case "reads":
             return
         case "folder":

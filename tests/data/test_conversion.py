@@ -308,7 +308,7 @@ def test_nothing_is_written_over(tmp_path):
     """`--to brat` writes a folder: one of that name, with years of work in it, must not go."""
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.txt").write_text("years of work")
-    with pytest.raises(FileExistsError, match="thesis is there already"):
+    with pytest.raises(FileExistsError, match="thesis is there"):
         convert(FOLDER / "bio.txt", tmp_path / "thesis", to="brat", say=None)
     assert (tmp_path / "thesis" / "chapter.txt").read_text() == "years of work"
 

@@ -18,7 +18,7 @@ from miniluotuo_utils import __main__ as cli
 from miniluotuo_utils.files import read_jsonl, write_jsonl
 
 ROW = {"instruction": "问好", "input": "", "output": "你好。", "source": "自写"}
-WRITES = ("file", "folder", "store", "grows")
+WRITES = ("file", "folder", "whole", "store", "grows")
 
 
 def paths_of(command):
@@ -42,7 +42,7 @@ def test_every_path_of_a_command_has_a_role_and_a_way_to_replace(command):
         )
         assert not student or roles[one.name] == "student"
     assert set(roles.values()) <= {*WRITES, "reads", "student"}
-    assert not {"file", "folder"} & set(roles.values()) or "overwrite" in names
+    assert not {"file", "folder", "whole"} & set(roles.values()) or "overwrite" in names
 
 
 # ---- every pair of paths
@@ -231,7 +231,7 @@ def test_what_stands_beside_a_store_belongs_to_it(command, writer, ending, tmp_p
     assert world.photograph() == before
 
 
-OUTPUTS = [(c, n, r) for c in cli.COMMANDS for n, r in paths_of(c).items() if r in WRITES[:3]]
+OUTPUTS = [(c, n, r) for c in cli.COMMANDS for n, r in paths_of(c).items() if r in WRITES[:4]]
 
 
 @pytest.mark.usefixtures("nothing_begins")
