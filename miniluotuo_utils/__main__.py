@@ -158,7 +158,9 @@ class Asking:
     language: Literal["zh", "en"] = option(default="zh")
     temperature: float | None = option()
     max_tokens: int | None = option()
-    overwrite: bool = option(OVERWRITE)
+    replace: bool = option(
+        "write OUT anew, even if that loses lines of an earlier run or of yours; else it only grows"
+    )
 
     def teacher(self) -> Any:
         """Return the teacher of these options."""
@@ -189,12 +191,12 @@ class Respond(Asking):
     only when every row has one."""
 
     rows: Path = place(**reads)
-    out: Path = place(**writes)
-    rejected: Path | None = option("rows without a usable answer go here", **writes)
+    out: Path = place(role="again")
+    rejected: Path | None = option("rows without a usable answer go here", role="again")
 
     def run(self) -> int:
         teacher = self.teacher()
-        how = {"language": self.language, "overwrite": self.overwrite, **self.sampling}
+        how = {"language": self.language, "replace": self.replace, **self.sampling}
         counts = respond_file(teacher, self.rows, self.out, self.rejected, **how)
         print(
             f"{counts['answered']:,} rows answered, {counts['unanswered']:,} not; {teacher.spent}"
@@ -206,7 +208,7 @@ class Respond(Asking):
 class Instruct(Asking):
     """Grow a set of instructions from seeds, guided by examples and, where given, topics."""
 
-    out: Path = place(**writes)
+    out: Path = place(role="again")
     seeds: Path = needed(**reads)
     topics: Path | None = option(**reads)
     target: int = needed()
@@ -216,7 +218,7 @@ class Instruct(Asking):
         teacher = self.teacher()
         how = {"language": self.language, "seed": self.seed, **self.sampling}
         grown = grow_file(
-            teacher, self.seeds, self.out, self.target, self.topics, self.overwrite, **how
+            teacher, self.seeds, self.out, self.target, self.topics, self.replace, **how
         )
         last = grown.curve[-1] if grown.curve else {}
         print(

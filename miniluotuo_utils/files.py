@@ -177,13 +177,19 @@ def json_line(value: object) -> str:
     return json.dumps(value, ensure_ascii=False) + "\n"
 
 
-def write_jsonl(path: Path | str, rows: Iterable[Mapping], overwrite: bool = True) -> int:
+def write_jsonl(
+    path: Path | str, rows: Iterable[Mapping], overwrite: bool = True, keeps: bool = False
+) -> int:
     """Write rows as JSON Lines, whole or not at all, and return how many.
 
-    `overwrite=False` raises `Taken` where a file is there already.
+    `overwrite=False` raises `Taken` where a file is there already, `keeps` where it has a line that
+    the rows lack.
     """
     count = 0
-    with written_whole(path, overwrite) as partial, open(partial, "w", encoding="utf-8") as file:
+    with (
+        written_whole(path, overwrite, keeps) as partial,
+        open(partial, "w", encoding="utf-8") as file,
+    ):
         for row in rows:
             file.write(json_line(row))
             count += 1

@@ -38,7 +38,7 @@ def respond_file(
     rejected: Path | None = None,
     language: str = "zh",
     progress: bool = True,
-    overwrite: bool = False,
+    replace: bool = False,
     **sampling: Any,
 ) -> dict[str, int]:
     """Fill the `output` of every row of `source` and write the rows to `target`, in order.
@@ -49,11 +49,12 @@ def respond_file(
     `unanswered`.
 
     `Taken` (a ValueError), before anything is asked, where two of the paths and the store are one
-    file, where one is there already (`overwrite` replaces what an earlier run wrote), and where
-    another process writes one.
+    file, and where another process writes one. Files of an earlier run of the same command are
+    written again: `target` if it loses no line, `rejected` if all its rows are those of `source`.
+    Else `Taken`, unless `replace`; what is no such file is never replaced.
     """
-    with claimed(touched_by(teacher, source, target, rejected), overwrite):
-        return responded(teacher, source, target, rejected, language, progress, overwrite, sampling)
+    with claimed(touched_by(teacher, source, target, rejected), replace):
+        return responded(teacher, source, target, rejected, language, progress, replace, sampling)
 
 
 def touched_by(
@@ -62,13 +63,43 @@ def touched_by(
     """Return the paths that `respond_file` reads and writes."""
     touched = [
         Touched("rows", source, "reads"),
-        Touched("out", target, "file", lambda row: {"instruction", "output"} <= row.keys()),
+        Touched("out", target, "again", lambda row: {"instruction", "output"} <= row.keys()),
     ]
     if rejected:
-        touched.append(Touched("rejected", rejected, "file", lambda row: "reason" in row))
+        role = "again" if rejects_of(source, rejected) else "file"
+        touched.append(Touched("rejected", rejected, role, lambda row: "reason" in row))
     if teacher.store.path:
         touched.append(Touched("store", teacher.store.path, "store"))
     return touched
+
+
+def rejects_of(source: Path, rejected: Path) -> bool:
+    """Return whether a file of rejected rows holds nothing but rows of `source` and reasons.
+
+    So nobody has worked on it, and the same command makes it again.
+    """
+    if not rejected.is_file():
+        return False
+    try:
+        rows = iter_jsonl(source)
+        for old in iter_jsonl(rejected):
+            # Both are in order, so each search goes on behind the row that was found last.
+            if not any(is_reject(old, row) for row in rows):
+                return False
+    except DataError:
+        return False
+    return True
+
+
+def is_reject(old: Mapping, row: Mapping) -> bool:
+    """Return whether a rejected row is `row` as it was, with what `respond_file` adds.
+
+    >>> is_reject({"instruction": "问好", "reason": "no answer"}, {"instruction": "问好"})
+    True
+    """
+    added = old.keys() - row.keys()
+    same = all(old.get(name) == value for name, value in row.items())
+    return same and "reason" in old and added <= {"reason", "answer"}
 
 
 def responded(
@@ -78,7 +109,7 @@ def responded(
     rejected: Path | None,
     language: str,
     progress: bool,
-    overwrite: bool,
+    replace: bool,
     sampling: dict[str, Any],
 ) -> dict[str, int]:
     """Ask for what the store lacks, then write the files from it; see `respond_file`."""
@@ -92,8 +123,8 @@ def responded(
     teacher.fill(prompts, progress, **sampling)
     if rejected is not None:
         verdicts = judged(teacher, source, system, sampling, Counter())
-        write_jsonl(rejected, (row for row, good in verdicts if not good), overwrite)
-    with written_whole(target, overwrite) as partial:
+        write_jsonl(rejected, (row for row, good in verdicts if not good))
+    with written_whole(target, keeps=not replace) as partial:
         verdicts = judged(teacher, source, system, sampling, counts)
         write_jsonl(partial, (row for row, good in verdicts if good))
         if counts["unanswered"] and rejected is None:
@@ -139,23 +170,23 @@ def grow_file(
     target: Path,
     count: int,
     topics: Path | None = None,
-    overwrite: bool = False,
+    replace: bool = False,
     **options: Any,
 ) -> Grown:
     """Grow a set from a file of seeds and write its rows to `target`.
 
-    Raises `Taken` as `respond_file` does.
+    Raises `Taken` as `respond_file` does: a set of an earlier run may grow, and loses no line.
     """
     touched = [
         Touched("seeds", seeds, "reads"),
-        Touched("out", target, "file", lambda row: {"instruction", "source"} <= row.keys()),
+        Touched("out", target, "again", lambda row: {"instruction", "source"} <= row.keys()),
     ]
     if topics:
         touched.append(Touched("topics", topics, "reads"))
     if teacher.store.path:
         touched.append(Touched("store", teacher.store.path, "store"))
-    with claimed(touched, overwrite):
+    with claimed(touched, replace):
         known = read_jsonl(seeds, check_question)
         grown = grow(teacher, known, count, topics_of_file(topics) if topics else None, **options)
-        write_jsonl(target, grown.rows, overwrite)
+        write_jsonl(target, grown.rows, keeps=not replace)
     return grown

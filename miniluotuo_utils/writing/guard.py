@@ -40,6 +40,7 @@ class Touched(NamedTuple):
     `name` is what the person calls it, e.g. "--out". `role` is one of
     "reads"    a file or folder that must stay as it is
     "file"     a file that is written as a whole
+    "again"    the same, where the same command makes again what is in it, and more
     "folder"   a folder that is written as a whole
     "whole"    a file or a folder that is written as a whole
     "store"    a sqlite file, which is added to and has two more beside it
@@ -53,10 +54,11 @@ class Touched(NamedTuple):
     ours: Callable[[dict], object] = bool
 
 
-WHOLE = ("file", "folder", "whole")
+WHOLE = ("file", "again", "folder", "whole")
 BESIDE = {  # what is written beside a path of a role, by ending
     "store": ("-wal", "-shm", "-journal"),
     "file": (".part",),
+    "again": (".part",),
     "folder": (".training", ".tensorboard"),
 }
 
@@ -153,8 +155,8 @@ def check_target(one: Touched, overwrite: bool = False) -> None:
             return
         case "folder":
             check_folder(real, name, overwrite)
-        case "file":
-            check_file(real, name, overwrite, one.ours)
+        case "file" | "again":
+            check_file(real, name, overwrite or role == "again", one.ours)
         case "store":
             # A store that is there is read from a disk that cannot be written, too.
             if check_store(real, name):

@@ -13,20 +13,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from miniluotuo_utils.writing.guard import FULL, check_file, check_folder
+from miniluotuo_utils.writing.guard import FULL, Taken, check_file, check_folder
 from miniluotuo_utils.writing.ours import sign
 from miniluotuo_utils.writing.temporary import remove, remove_left, temporary
 
 
 @contextmanager
-def written_whole(path: Path | str, overwrite: bool = True) -> Iterator[Path]:
+def written_whole(path: Path | str, overwrite: bool = True, keeps: bool = False) -> Iterator[Path]:
     """Give a path beside `path` to write to; it takes the place of `path` if the block ends well.
 
     So a killed run leaves `<name>.….partial`, which nothing reads and the next writer removes, and
     never a half-written `<name>`. Works for files and folders, and through links. Each writer has a
     name of its own: of two, both write whole files and the last one stays.
 
-    `overwrite=False` raises `Taken` where something is there in the end. A folder is replaced only
+    `overwrite=False` raises `Taken` where something is there in the end; `keeps` where a file is
+    there with a line that the new one lacks. A folder is replaced only
     by a folder, and only if we wrote it (`foreign`), else `Taken`. Raises OSError that names the
     file and the space left where the disk is full.
     """
@@ -38,6 +39,8 @@ def written_whole(path: Path | str, overwrite: bool = True) -> Iterator[Path]:
     partial = temporary(path, "partial")
     try:
         yield partial
+        if keeps and path.is_file():
+            check_lines(path, partial)
         put_in_place(partial, path, overwrite)
     except OSError as error:
         if error.errno not in FULL:
@@ -45,6 +48,19 @@ def written_whole(path: Path | str, overwrite: bool = True) -> Iterator[Path]:
         raise disk_full(error, path, name) from error
     finally:
         remove(partial)
+
+
+def check_lines(path: Path, partial: Path) -> None:
+    """Raise `Taken` unless every line of a file stands in the one that replaces it, in order."""
+    with open(path, "rb") as old, open(partial, "rb") as new:
+        for number, line in enumerate(old, 1):
+            if line not in new:  # reads on, up to that line
+                shown = line[:60].decode("utf-8", "replace")
+                raise Taken(
+                    f"{path.name}, line {number}: found {shown!r}, which this run would not write: "
+                    "it was edited, or written with other options. Delete the file, choose another "
+                    "name, or pass replace=True (--replace); what was paid for is stored"
+                )
 
 
 def disk_full(error: Exception, path: Path, name: str, more: str = "") -> OSError:

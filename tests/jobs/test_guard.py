@@ -18,7 +18,8 @@ from miniluotuo_utils import __main__ as cli
 from miniluotuo_utils.files import read_jsonl, write_jsonl
 
 ROW = {"instruction": "问好", "input": "", "output": "你好。", "source": "自写"}
-WRITES = ("file", "folder", "whole", "store", "grows")
+WHOLE = ("file", "again", "folder", "whole")
+WRITES = (*WHOLE, "store", "grows")
 
 
 def paths_of(command):
@@ -42,7 +43,7 @@ def test_every_path_of_a_command_has_a_role_and_a_way_to_replace(command):
         )
         assert not student or roles[one.name] == "student"
     assert set(roles.values()) <= {*WRITES, "reads", "student"}
-    assert not {"file", "folder", "whole"} & set(roles.values()) or "overwrite" in names
+    assert not set(WHOLE) & set(roles.values()) or {"overwrite", "replace"} & names
 
 
 # ---- every pair of paths
@@ -213,7 +214,7 @@ def test_no_adapter_and_no_merge_takes_its_bases_place(command, writer, tmp_path
         assert world.photograph() == before
 
 
-STORES = [(c, w) for c, w, o in PAIRS if paths_of(c)[o] == "store" and paths_of(c)[w] == "file"]
+STORES = [(c, w) for c, w, o in PAIRS if paths_of(c)[o] == "store" and paths_of(c)[w] in WHOLE]
 
 
 @pytest.mark.usefixtures("nothing_begins")
@@ -231,7 +232,9 @@ def test_what_stands_beside_a_store_belongs_to_it(command, writer, ending, tmp_p
     assert world.photograph() == before
 
 
-OUTPUTS = [(c, n, r) for c in cli.COMMANDS for n, r in paths_of(c).items() if r in WRITES[:4]]
+OUTPUTS = [
+    (c, n, r) for c in cli.COMMANDS for n, r in paths_of(c).items() if r in (*WHOLE, "store")
+]
 
 
 @pytest.mark.usefixtures("nothing_begins")
@@ -261,7 +264,8 @@ def test_what_is_not_ours_is_never_replaced(command, name, role, tmp_path, capsy
         chosen = {name: place}
         asked = arguments(command, World(tmp_path / place.name), chosen)
         before = world.photograph()
-        for more in ([], [] if role == "store" else ["--overwrite"]):
+        told = {"store": [], "again": ["--replace"]}.get(role, ["--overwrite"])
+        for more in ([], told):
             assert cli.main([*asked, *more]) == 2, place
             assert "error: " in capsys.readouterr().err
         assert world.photograph() == before

@@ -310,7 +310,6 @@ def test_an_outage_is_not_a_dry_set(tmp_path):
             tmp_path / "seeds.jsonl",
             tmp_path / "new.jsonl",
             10,
-            overwrite=True,
             progress=False,
         )
     assert read_jsonl(tmp_path / "new.jsonl") == [old]
