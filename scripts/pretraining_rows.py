@@ -49,6 +49,7 @@ WITHOUT_LABELS = {
 }  # the branch that no teacher taught
 SETTLED = 5_000_000
 MET = 5_000  # sentences with relations, and with events, that are kept to be asked about again
+USUAL = ("人物", "地点", "机构", "时间", "作品")  # types that everybody asks for, there or not
 LONGEST_TEXT = 160  # characters of a paragraph
 FOLLOW_UPS = (
     "其中的{schema}有哪些？用JSON回答。",
@@ -178,7 +179,8 @@ class Material:
             present if draw.random() < 0.5 else draw.sample(present, draw.randint(0, len(present)))
         )
         absent = [kind for kind in NAMES if kind not in present]
-        chosen = some[:9] + draw.sample(absent, draw.choice([0, 1, 2, 3, 5, 7]))
+        usual = [kind for kind in USUAL if kind in absent and draw.random() < 0.5]
+        chosen = [*some[:7], *usual, *draw.sample(absent, draw.choice([0, 0, 1, 2, 3, 5]))]
         draw.shuffle(chosen)
         return self.apart(chosen or draw.sample(absent, 2))[:10]
 
