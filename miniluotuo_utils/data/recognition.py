@@ -113,6 +113,41 @@ def regions(value: Any) -> bool:
     return annotated.is_regions(annotated.opened_list(value))
 
 
+def named_relations(unit: Mapping) -> bool:
+    """Return whether a text and relations between names are there, whatever they are called."""
+    text = next((unit[name] for name in annotated.TEXT if name in unit), None)
+    told = next((unit[name] for name in annotated.PAIRS if name in unit), None)
+    return isinstance(text, str) and isinstance(told, list) and all(map(is_triple, told))
+
+
+def is_triple(one: Any) -> bool:
+    """Return whether three texts stand in a row, or head, relation and tail in an object."""
+    if isinstance(one, list):
+        return [*map(type, one)] == [str, str, str]
+    sides = (annotated.HEAD, annotated.RELATION, annotated.TAIL)
+    return isinstance(one, Mapping) and all(holds_text(one, names) for names in sides)
+
+
+def holds_text(one: Mapping, names: Sequence[str]) -> bool:
+    """Return whether an object has a text under one of these names."""
+    return any(isinstance(one.get(name), str) for name in names)
+
+
+def named_entities(unit: Mapping) -> bool:
+    """Return whether a text and names with their types are there, whatever they are called."""
+    text = next((unit[name] for name in annotated.TEXT if name in unit), None)
+    told = next((unit[name] for name in annotated.NAMES if name in unit), None)
+    if isinstance(told, Mapping):
+        return isinstance(text, str) and all(isinstance(names, list) for names in told.values())
+    return isinstance(text, str) and isinstance(told, list) and all(map(is_named, told))
+
+
+def is_named(one: Any) -> bool:
+    """Return whether an object has a name and a type."""
+    wanted = (annotated.NAME, annotated.KIND)
+    return isinstance(one, Mapping) and all(not set(names).isdisjoint(one) for names in wanted)
+
+
 def spacy_like(unit: Any) -> bool:
     """Return whether a unit is spaCy's pair of a text and {"entities": …}."""
     return (
@@ -139,7 +174,7 @@ def talks(*keys: str) -> Callable[[Any], bool]:
     def looks(unit: Any) -> bool:
         unit = {"messages": unit} if isinstance(unit, list) else unit
         field = dialogues.named_field(unit, dialogues.TURNS)
-        turns = unit[field] if field else None
+        turns = dialogues.opened(unit[field]) if field else None
         return (
             isinstance(turns, list)
             and bool(turns)
@@ -207,9 +242,6 @@ OBJECTS: dict[str, Shape] = {
     "fewfc": Shape("FewFC", both(has(content=str), listing("events", "type", "mentions"))),
     "spo_list": Shape("DuIE or CMeIE (spo_list)", has(text=str, spo_list=list)),
     "tplinker": Shape("TPLinker (relation_list)", has(text=str, relation_list=list), "characters"),
-    "casrel": Shape(
-        "CasRel (triple_list)", mapping(lambda u: isinstance(u.get("triple_list"), list))
-    ),
     "uie": Shape("UIE (PaddleNLP)", has(content=str, prompt=str, result_list=list), "characters"),
     "cmeee_json": Shape(
         "CMeEE", both(has(text=str), listing("entities", "start_idx", "end_idx", "entity"))
@@ -225,6 +257,8 @@ OBJECTS: dict[str, Shape] = {
     "tag_lists": Shape("tokens and tags (Hugging Face)", mapping(tagged)),
     "spacy_pair": Shape("spaCy's pairs", spacy_like, "characters"),
     "spans": Shape("a text and a list of places", mapping(span_list), "characters"),
+    "triples": Shape("a text and its relations by name (CasRel)", mapping(named_relations)),
+    "names": Shape("a text and the names in it", mapping(named_entities)),
     "deepke_csv": Shape("DeepKE", has(sentence=str, relation=str, head=str, tail=str)),
     "alpaca_parallel": Shape("alpaca-chinese v3", has(zh_instruction=str, zh_output=str)),
     "seeds": Shape("seed tasks", both(has(instruction=str), listing("instances", "output"))),
@@ -264,6 +298,7 @@ ALIASES = {
     "rows": "own_rows",
     "label-studio": "label_studio",
     "ccks": "spans",
+    "casrel": "triples",
     "prodigy": "spans",
     "spacy": "spacy_pair",
     "huggingface": "tag_lists",
@@ -463,7 +498,8 @@ def delimiter_of(file: AnyFile, head: str) -> str | None:
         known = {*dialogues.INSTRUCTION[:9], *dialogues.INPUT, *dialogues.OUTPUT[:9]}
         known |= {"text", "sentence", "label", "labels", "relation", "head", "tail", "title"}
         known |= {"desc", "content", "tokens", "ner_tags", "source"}
-        if len(names) > 1 and len(names & known) > 1:
+        talks = names & {*dialogues.TURNS}
+        if (len(names) > 1 and len(names & known) > 1) or talks:
             return delimiter
     return None
 

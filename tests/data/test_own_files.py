@@ -62,6 +62,8 @@ ENTITIES = {
     "spacy_pair.json": ("spacy_pair", PEOPLE),
     "spacy_doc.jsonl": ("spans", PEOPLE[:1]),
     "w2ner.json": ("w2ner", PEOPLE),
+    "names.jsonl": ("names", [*PEOPLE, BRIDGE]),
+    "names_by_type.jsonl": ("names", PEOPLE),
     "bio.txt": ("columns", [*PEOPLE, BRIDGE]),
     "bilou_underscore.txt": ("columns", [*PEOPLE, BRIDGE]),
     "conll.txt": ("columns", [("Lu Xun", "PER", [0, 6]), ("Xiamen", "LOC", [17, 23])]),
@@ -88,7 +90,8 @@ RELATIONS = {
     "label_studio.json": "label_studio",
     "uie.txt": "uie",
     "brat": "brat",
-    "casrel.json": "casrel",
+    "casrel.json": "triples",
+    "relations_by_name.jsonl": "triples",
     "tplinker.json": "tplinker",
 }
 
@@ -258,6 +261,10 @@ SHAPES = {
         '[{"role": "user", "content": "问好"}, {"role": "assistant", "content": "你好。"}]\n'
     )
     * 2,
+    "messages in a cell.csv": (
+        'messages\n"[{""role"": ""user"", ""content"": ""问好""}, '
+        '{""role"": ""assistant"", ""content"": ""你好。""}]"\n'
+    ),
     "texts in turns.jsonl": '{"conversation": ["问好", "你好。"]}',
     "preferences.jsonl": '{"prompt": "问好", "chosen": "你好。", "rejected": "滚。"}',
     "TRL.jsonl": json.dumps(

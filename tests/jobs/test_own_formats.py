@@ -15,9 +15,17 @@ ROWS = ("own_rows.jsonl", "alpaca.json", "prompt_response.jsonl", "question_answ
 TALKS = ("input_output.jsonl", "sharegpt.json", "messages.jsonl", "conversation.jsonl")
 RECORDS = {
     "NER": ("doccano.jsonl", "label_studio_min.json", "ccks.json", "tag_lists.jsonl", "w2ner.json")
-    + ("spacy_pair.json", "spacy_doc.jsonl", "bio.txt", "bilou_underscore.txt", "conll.txt"),
+    + (
+        "spacy_pair.json",
+        "spacy_doc.jsonl",
+        "bio.txt",
+        "bilou_underscore.txt",
+        "conll.txt",
+        "names.jsonl",
+        "names_by_type.jsonl",
+    ),
     "RE": ("doccano_relations.jsonl", "label_studio.json", "uie.txt", "brat", "casrel.json")
-    + ("tplinker.json", "persons.txt"),
+    + ("tplinker.json", "persons.txt", "relations_by_name.jsonl"),
     "EE": ("brat", "cec.xml"),
 }
 

@@ -222,6 +222,47 @@ def spacy_pair(native: Sequence) -> Iterator[dict]:
     yield document(text, entities=[thing(*one) for one in told["entities"]])
 
 
+# ---- names without places: what language models and spreadsheets give
+
+HEAD = ("head", "subject", "subj", "h", "主体", "头实体")
+RELATION = ("relation", "predicate", "type", "rel", "label", "r", "关系")
+TAIL = ("tail", "object", "obj", "t", "客体", "尾实体")
+NAMES = ("entities", "ner", "entity", "实体")
+PAIRS = ("triple_list", "triples", "relations", "relation", "spo_list", "关系")
+
+
+def names(native: Mapping) -> Iterator[dict]:
+    """Read a text and the names in it: `entities[{name, type}]`, or `entities{type: [name, …]}`.
+
+    A name has a place if the text holds it exactly once.
+    """
+    text, told = first(native, TEXT), first(native, NAMES)
+    if isinstance(told, Mapping):
+        pairs = [(name, kind) for kind, found in told.items() for name in found]
+    else:
+        pairs = [(first(one, NAME), first(one, KIND)) for one in told]
+    yield document(text, entities=[named(text, *pair) for pair in pairs]) | carried(native)
+
+
+def triples(native: Mapping) -> Iterator[dict]:
+    """Read a text and its relations by name, as triples or as objects, whatever they are called.
+
+    CasRel: `text, triple_list[[subject, relation, object]]`; InstructIE and chat models:
+    `relation[{head, relation, tail}]`. A name has a place if the text holds it exactly once.
+    """
+    text, relations = first(native, TEXT), []
+    for one in first(native, PAIRS):
+        if isinstance(one, Mapping):
+            head, kind, tail = (first(one, names) for names in (HEAD, RELATION, TAIL))
+            found = relation(text, head, kind, tail)
+            found["head"]["type"] = one.get("head_type", one.get("subject_type", ""))
+            found["tail"]["type"] = one.get("tail_type", one.get("object_type", ""))
+        else:
+            found = relation(text, *one)
+        relations.append(found)
+    yield document(text, relations=relations) | carried(native)
+
+
 # ---- UIE
 
 
@@ -319,12 +360,6 @@ def attach(
 
 
 # ---- relations of other projects
-
-
-def casrel(native: Mapping) -> Iterator[dict]:
-    """Read CasRel: `text, triple_list[[subject, relation, object]]`; no offsets."""
-    text = first(native, TEXT)
-    yield document(text, relations=[relation(text, *one) for one in native["triple_list"]])
 
 
 def tplinker(native: Mapping) -> Iterator[dict]:

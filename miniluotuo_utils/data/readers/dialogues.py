@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from miniluotuo_utils.data.readers.instructions import row
-from miniluotuo_utils.files import DataError
+from miniluotuo_utils.files import DataError, parsed
 
 # Names of fields, the surest first.
 INSTRUCTION = (
@@ -123,7 +123,7 @@ def conversation(native: Mapping | list) -> Iterator[dict]:
     """
     # A line may be the list itself.
     native = {"messages": native} if isinstance(native, list) else native
-    turns = native[named_field(native, TURNS)]
+    turns = opened(native[named_field(native, TURNS)])
     said = [turn for item in turns for turn in turns_of(item)]
     # Texts alone take turns, the user first.
     if turns and all(isinstance(item, str) for item in turns):
@@ -145,6 +145,11 @@ def conversation(native: Mapping | list) -> Iterator[dict]:
     more = {"history": before, "notes": notes, "source": native.get("source")}
     one |= {key: value for key, value in more.items() if value}
     yield with_system(one, "\n".join(system)) if system else one
+
+
+def opened(turns: Any) -> Any:
+    """Return turns that stand as JSON in a cell of a table as a list; others as they are."""
+    return parsed(turns) if isinstance(turns, str) and turns.lstrip()[:1] == "[" else turns
 
 
 def turns_of(item: Any) -> list[tuple[str, str]]:
