@@ -38,6 +38,10 @@ USED = {*dialogues.INSTRUCTION, *dialogues.INPUT, *dialogues.OUTPUT}
 USED |= {"history", "system", "source", "rejected"}
 
 
+# Formats in which a text without relations or events was looked at and has none.
+SIDE_BY_SIDE = ("doccano", "label_studio", "brat", "uie", "tplinker")
+
+
 @dataclass
 class Reading:
     """A file of rows or records, read anew each time one goes through it.
@@ -284,6 +288,9 @@ def checked(documents: Documents, reading: Reading, side_by_side: bool) -> Itera
         if documents.found.reader == "own_records":
             return check_record(whole)
         if not side_by_side:
+            if TASKS[reading.task] not in whole and documents.found.reader not in SIDE_BY_SIDE:
+                reading.notes[f"a sentence that is not for the task {reading.task}, left out"] += 1
+                return None
             return check_record(of_task(whole, reading.task, reading.notes))
         # A document is as many records as it has tasks, and each must hold.
         for task, name in TASKS.items():
