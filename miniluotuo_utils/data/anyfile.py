@@ -157,10 +157,14 @@ def taken_for(file: AnyFile, found: Found, kind: str, task: str | None) -> str:
     how = ", ".join([*file.said, *found.said])
     fit = f"{found.fit} of the first {found.seen} fit" if found.seen else "as was asked"
     sure = f"，前 {found.seen} 条里 {found.fit} 条符合" if found.seen else ""
+    code = f"，不是 UTF-8，按 {file.encoding.upper()} 读" if file.encoding != "utf-8" else ""
     chinese = {"rows": "指令", "records": f"抽取记录（{task}）"}[kind]
     english = {"rows": "instruction rows", "records": f"IE records ({task})"}[kind]
     shape = f"{found.shape.title}{f' ({how})' if how else ''}"
-    return f"{file.name}：当作 {shape} 来读，{chinese}{sure}。 Read as {shape}: {english}, {fit}."
+    return (
+        f"{file.name}：当作 {found.shape.title} 来读，{chinese}{code}{sure}。 "
+        f"Read as {shape}: {english}, {fit}."
+    )
 
 
 def names_of_tags(file: AnyFile) -> list[str] | None:

@@ -151,10 +151,13 @@ def write_file(
 ) -> None:
     """Write items as lines, as one JSON list, or as they are; .gz and .xz are packed.
 
-    A name that ends in .jsonl gets lines, one that ends in .json a list, whatever the format.
+    A name that ends in .jsonl gets lines, one that ends in .json a list, but for Alpaca, whose
+    readers want one list.
     """
     ending = path.with_suffix("").suffix if path.suffix in PACKS else path.suffix
-    form = {".jsonl": "lines", ".json": "list"}.get(ending, form) if form != "text" else form
+    if form in ("list", "lines"):
+        form = {".jsonl": "lines", ".json": "list"}.get(ending, form)
+    form = form.removeprefix("one ")
     with written_whole(path, overwrite) as partial, text_file(partial, path.suffix) as file:
         count = -1
         for count, (_, item) in enumerate(items):

@@ -25,7 +25,8 @@ class Writer:
     """How a format is written.
 
     kind: what it holds, rows or records. write: one document or row → one or more items.
-    form: how items stand in the file: list (one JSON list), lines (JSON Lines), text, or folder.
+    form: how items stand in the file: list (a JSON list), one list (whatever the file's name), lines
+    (JSON Lines), text, or folder.
     holds: the fields of a document that it can hold. offsets: how its tool counts places.
     """
 
@@ -348,7 +349,7 @@ WRITERS: dict[str, Writer] = {
     "brat": Writer("records", brat, "folder", ALL),
     "uie": Writer("records", uie, "lines", ALL),
     **{s: Writer("records", columns(s), "text", ALL[:1]) for s in SCHEMES},
-    "alpaca": Writer("rows", alpaca, "list"),
+    "alpaca": Writer("rows", alpaca, "one list"),
     "sharegpt": Writer("rows", sharegpt, "list"),
     "messages": Writer("rows", messages, "lines"),
 }

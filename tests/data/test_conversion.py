@@ -271,6 +271,8 @@ def test_instruction_rows_for_trainers(tmp_path):
     assert counts["notes"] == {
         "a dialogue, left out: Alpaca's rows hold one turn (--to sharegpt holds all)": 1
     }
+    convert(tmp_path / "in.jsonl", tmp_path / "b.jsonl", to="alpaca", say=None)
+    assert json.loads((tmp_path / "b.jsonl").read_text(encoding="utf-8")) == found, "a list always"
     for to, turns in (("sharegpt", "conversations"), ("messages", "messages")):
         convert(tmp_path / "in.jsonl", tmp_path / to, to=to, say=None)
         first, second = read_any(tmp_path / to, say=None)

@@ -388,6 +388,21 @@ def test_a_history_with_empty_or_repeated_turns_is_named(history, words):
         check_row(row)
 
 
+def test_xml_in_another_encoding(tmp_path):
+    """CEC was annotated on Windows."""
+    text = (FOLDER / "cec.xml").read_text(encoding="utf-8").replace("UTF-8", "GB2312")
+    (tmp_path / "cec.xml").write_bytes(text.encode("gbk"))
+    assert [*read_any(tmp_path / "cec.xml", say=None)] == [*read_any(FOLDER / "cec.xml", say=None)]
+
+
+def test_records_as_a_list_and_with_empty_lines(tmp_path, written):
+    """A JSON list of records needed an option, and an empty line at the end was an error."""
+    lines = (FOLDER / "own_records.jsonl").read_text(encoding="utf-8")
+    wanted = bare(read_any(FOLDER / "own_records.jsonl", say=None))
+    for text in (f"{lines}\n\n", f"[{','.join(lines.splitlines())}]"):
+        assert bare(read_any(written(text), say=None)) == wanted
+
+
 # ---- places beyond the basic plane
 
 

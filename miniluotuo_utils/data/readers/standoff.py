@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
+from miniluotuo_utils.data.opening import HEAD, encoding_of
 from miniluotuo_utils.data.readers.annotated import document, linked, thing
 from miniluotuo_utils.data.readers.native import Unit, attempt, whole_text
 from miniluotuo_utils.files import DataError
@@ -129,7 +130,7 @@ def xml_texts(path: Path) -> Iterator[Unit]:
     """Yield the sentences of CEC's XML: of one file, or of every .xml in a folder."""
     files = sorted(path.rglob("*.xml")) if path.is_dir() else [path]
     for file in files:
-        text = attempt(whole_text, file)
+        text = attempt(in_its_encoding, file)
         if isinstance(text, DataError):
             yield file.name, text
             continue
@@ -145,6 +146,12 @@ def xml_texts(path: Path) -> Iterator[Unit]:
             continue
         found = [one for one in root.iter() if one.tag in ("Sentence", "Title")]
         yield from ((f"{file.name}, sentence {n}", one) for n, one in enumerate(found, 1))
+
+
+def in_its_encoding(path: Path) -> str:
+    """Return the text of an XML file, which may be written in another encoding than UTF-8."""
+    raw = path.read_bytes()
+    return raw.decode(encoding_of(path.name, raw[:HEAD])).removeprefix("\ufeff")
 
 
 def cec(native: ElementTree.Element) -> Iterator[dict]:
