@@ -25,8 +25,8 @@ class Writer:
     """How a format is written.
 
     kind: what it holds, rows or records. write: one document or row → one or more items.
-    form: how items stand in the file: list (a JSON list), one list (whatever the file's name), lines
-    (JSON Lines), text, or folder.
+    form: how items stand in the file: list (a JSON list), one list (whatever the file is called),
+    lines (JSON Lines), text, or folder.
     holds: the fields of a document that it can hold. offsets: how its tool counts places.
     """
 
