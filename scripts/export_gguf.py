@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from miniluotuo_utils.files import DataError, written_whole
+from miniluotuo_utils.writing import Touched, guard
 
 CONTROL, NORMAL, USER_DEFINED, BYTE = 3, 1, 4, 6  # llama.cpp's kinds of tokens
 BYTE_TOKEN = re.compile(r"<0x[0-9A-F]{2}>")
@@ -146,6 +147,7 @@ def main() -> None:
     parser.add_argument("student", type=Path)
     parser.add_argument("out", type=Path)
     options = parser.parse_args()
+    guard([Touched("student", options.student, "reads"), Touched("out", options.out, "file")])
     print(export(options.student, options.out))
 
 

@@ -21,10 +21,11 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 from transformers import PreTrainedTokenizerFast
 
 from miniluotuo_utils.data import available, load
-from miniluotuo_utils.files import read_jsonl
+from miniluotuo_utils.files import read_jsonl, written_whole
 from miniluotuo_utils.ie import build_instructions, schema_of
 from miniluotuo_utils.prompts import SHORT_TEMPLATE, SHORT_TOKENS
 from miniluotuo_utils.runtime import EMBEDDED
+from miniluotuo_utils.writing import Touched, guard
 
 USER, ASSISTANT, END = SHORT_TOKENS
 PAD = "<|pad|>"
@@ -146,9 +147,12 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--rows", type=int, default=200_000, help="paragraphs to read")
     options = parser.parse_args()
+    read, out = Touched("paragraphs", options.paragraphs, "reads"), options.out
+    guard([read, Touched("out", out, "folder")])
     rows = islice(read_jsonl(options.paragraphs), options.rows)
     tokenizer = make([row["text"] for row in rows])
-    tokenizer.save_pretrained(options.out)
+    with written_whole(out, overwrite=False) as folder:
+        tokenizer.save_pretrained(folder)
     print(f"{len(tokenizer):,} tokens")
 
 

@@ -31,6 +31,7 @@ from miniluotuo_utils.prompts import SHORT_TOKENS
 from miniluotuo_utils.runtime import EMBEDDED
 from miniluotuo_utils.students import Student
 from miniluotuo_utils.tokens import IGNORED, prompts_of
+from miniluotuo_utils.writing import Touched, guard
 
 LAYERS, WIDTH, HEADS, KEY_HEADS, INNER = 5, 256, 4, 2, 704
 CONTEXT = 1024
@@ -366,6 +367,8 @@ def main() -> None:
     """Train as the command line says."""
     options = parsed()
     torch.set_num_threads(options.threads)
+    # Said before hours of training: what it writes takes no other files' place.
+    guard([Touched("out", options.out / "student", "folder")], overwrite=True)
     options.out.mkdir(parents=True, exist_ok=True)
     Run(options).train()
 

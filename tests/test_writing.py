@@ -242,6 +242,42 @@ def test_a_second_user_of_one_cache(tmp_path):
     assert not list(shared.iterdir())
 
 
+def test_a_file_of_ones_own_is_no_lock(tmp_path):
+    """A lock is made and deleted: nobody's `.out.lock` may be taken for one."""
+    for name in (".out.lock", ".out.lock.json"):
+        (tmp_path / name).write_text('{"packages": 1}')
+    with (
+        pytest.raises(Taken, match=r"\.out\.lock is there and is no lock of ours"),
+        Alone(tmp_path / "out"),
+    ):
+        pass
+    (tmp_path / ".out.lock").unlink()
+    with Alone(tmp_path / "out"):
+        pass
+    assert [p.name for p in tmp_path.iterdir()] == [".out.lock.json"]
+
+
+@pytest.mark.parametrize("place", [".", "..", "/", "/proc", "sub/.."])
+def test_no_folder_is_replaced_that_one_stands_in(place, tmp_path, monkeypatch):
+    """`--out .` in an empty folder took the folder away from under the shell; a volume of a
+    container can not be renamed, which was found at the end."""
+    (tmp_path / "sub").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for role in ("folder", "file", "whole"):
+        with pytest.raises((Taken, OSError)):
+            guard([Touched("out", Path(place), role)], overwrite=True)
+
+
+def test_a_store_through_a_link_has_its_log_elsewhere(tmp_path):
+    """sqlite writes -wal beside the file that a link leads to."""
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "store").symlink_to(tmp_path / "disk" / "s.sqlite")
+    store = Touched("store", tmp_path / "store", "store")
+    for other in ("disk/s.sqlite-wal", "disk/s.sqlite", "store-shm"):
+        with pytest.raises(Taken, match="found one file named twice"):
+            guard([Touched("out", tmp_path / other, "file"), store])
+
+
 def test_a_journal_says_who_holds_it(tmp_path):
     """`another process is writing` left people to search for it."""
     journal = Journal(tmp_path / "a.part", {})

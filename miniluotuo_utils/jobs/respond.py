@@ -5,7 +5,7 @@ In: JSON Lines. Out: JSON Lines, in the same order; a file appears when it is co
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,32 +63,47 @@ def touched_by(
     """Return the paths that `respond_file` reads and writes."""
     touched = [
         Touched("rows", source, "reads"),
-        Touched("out", target, "again", lambda row: {"instruction", "output"} <= row.keys()),
+        Touched(
+            "out",
+            target,
+            "again" if made_of(source, target, is_answer) else "file",
+            lambda row: {"instruction", "output"} <= row.keys(),
+        ),
     ]
     if rejected:
-        role = "again" if rejects_of(source, rejected) else "file"
+        role = "again" if made_of(source, rejected, is_reject) else "file"
         touched.append(Touched("rejected", rejected, role, lambda row: "reason" in row))
     if teacher.store.path:
         touched.append(Touched("store", teacher.store.path, "store"))
     return touched
 
 
-def rejects_of(source: Path, rejected: Path) -> bool:
-    """Return whether a file of rejected rows holds nothing but rows of `source` and reasons.
+def made_of(source: Path, made: Path, by: Callable[[Mapping, Mapping], bool]) -> bool:
+    """Return whether a file that is there holds nothing but what was made of rows of `source`.
 
-    So nobody has worked on it, and the same command makes it again.
+    Then the same command makes it again.
     """
-    if not rejected.is_file():
+    if not made.is_file():
         return False
     try:
         rows = iter_jsonl(source)
-        for old in iter_jsonl(rejected):
+        for old in iter_jsonl(made):
             # Both are in order, so each search goes on behind the row that was found last.
-            if not any(is_reject(old, row) for row in rows):
+            if not any(by(old, row) for row in rows):
                 return False
-    except DataError:
+    except (DataError, AttributeError, OSError):
         return False
     return True
+
+
+def is_answer(old: Mapping, row: Mapping) -> bool:
+    """Return whether `old` is `row` with an answer.
+
+    >>> is_answer({"instruction": "问好", "output": "你好。"}, {"instruction": "问好"})
+    True
+    """
+    asked = [name for name in row if name not in ("output", "source")]
+    return bool(old.get("output")) and all(old.get(name) == row[name] for name in asked)
 
 
 def is_reject(old: Mapping, row: Mapping) -> bool:

@@ -51,7 +51,8 @@ class Alone:
             end = time.monotonic() + self.wait
             while not self.acquired(end):
                 pass
-            with suppress(OSError):
+            with suppress(OSError, Taken):
+                refuse_own(self.note, "pid")
                 self.note.write_text(json.dumps(holder(), ensure_ascii=False), encoding="utf-8")
         self.depth += 1
         return self
@@ -60,8 +61,10 @@ class Alone:
         self.depth -= 1
         if not self.depth:
             # Deleted while it is held; who has waited for it sees that in `acquired`.
-            with suppress(OSError):
+            with suppress(OSError, Taken):
+                refuse_own(self.note, "pid")
                 self.note.unlink(missing_ok=True)
+            with suppress(OSError):
                 self.file.unlink(missing_ok=True)
             self.lock.release()
 
@@ -69,6 +72,7 @@ class Alone:
         """Lock the file, and return whether it is the one that stands at its path."""
         from filelock import Timeout
 
+        # Whoever waits may get the lock of a file that was deleted meanwhile, and tries again.
         left = -1 if self.wait < 0 else max(0, end - time.monotonic())
         try:
             self.begin()
@@ -82,8 +86,9 @@ class Alone:
             raise Taken(self.told()) from None
         except NotImplementedError:
             self.put(self.elsewhere())
+        # `refuse_own` and `told` have said already what is in the way.
         except OSError as error:
-            raise cannot_write(error, self.name) from None
+            raise error if isinstance(error, Taken) else cannot_write(error, self.name) from None
         self.lock.release()
         return False
 
@@ -94,7 +99,8 @@ class Alone:
         return Path(tempfile.gettempdir()) / f"miniluotuo-{user}-{name}.lock"
 
     def begin(self) -> None:
-        """Make the lock's file, if need be, so that any user may open it."""
+        """Make the lock's file, if need be, so that any user may open it; `Taken` for another's."""
+        refuse_own(self.file)
         with suppress(FileExistsError):
             os.close(os.open(self.file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, SHARED))
             with suppress(OSError):
@@ -123,6 +129,13 @@ def claimed(touched: Sequence[Touched], overwrite: bool = False) -> Iterator[Non
         # Another one may have finished in between.
         guard(touched, overwrite)
         yield
+
+
+def refuse_own(path: Path, word: str = "") -> None:
+    """Raise `Taken` for a person's own file where a lock goes, which is empty or holds `word`."""
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    if path.is_symlink() or path.is_dir() or (text and not (word and f'"{word}"' in text)):
+        raise Taken(f"{path.name} is there and is no lock of ours: choose another name")
 
 
 def holder() -> dict[str, object]:

@@ -85,9 +85,16 @@ def guard(touched: Sequence[Touched], overwrite: bool = False) -> None:
 
 
 def with_beside(one: Touched) -> list[Touched]:
-    """Return a path with those that are written beside it, as files of its option."""
-    beside = [one.path.with_name(one.path.name + ending) for ending in BESIDE.get(one.role, ())]
-    return [one, *(Touched(f"{path.name}, beside {one.name}", path, "file") for path in beside)]
+    """Return a path with those that are written beside it, as files of its option.
+
+    Beside a link we write and beside what it leads to; sqlite writes there.
+    """
+    found, real = [one], Path(os.path.realpath(one.path))
+    for ending, path in product(BESIDE.get(one.role, ()), {Path(os.path.abspath(one.path)), real}):
+        if path.name:
+            other = path.with_name(path.name + ending)
+            found.append(Touched(f"{other.name}, beside {one.name}", other, "file"))
+    return found
 
 
 def refuse_clash(writer: Touched, other: Touched) -> None:
@@ -115,7 +122,8 @@ Place = tuple[int, int, tuple[str, ...]]
 def chain_of(path: Path) -> list[Place]:
     """Return what identifies a path and each folder above it, whatever they are called.
 
-    >>> folder = Path(tempfile.mkdtemp())
+    >>> from tempfile import mkdtemp
+    >>> folder = Path(mkdtemp())
     >>> chain_of(folder / "a" / ".." / "New" / "b")[1] == chain_of(folder / "new")[0]
     True
     """
@@ -146,8 +154,8 @@ def place_of(path: Path) -> Place:
 
 def check_target(one: Touched, overwrite: bool = False) -> None:
     """Raise `Taken` or OSError unless a path may be written."""
-    real, name = Path(os.path.realpath(one.path)), one.path.name
-    role = one.role
+    real, role = Path(os.path.realpath(one.path)), one.role
+    name = one.path.name or str(one.path)
     if role == "whole":
         role = "folder" if real.is_dir() else "file"
     match role:
@@ -173,6 +181,11 @@ def check_folder(real: Path, name: str, overwrite: bool) -> None:
         return
     if not real.is_dir():
         raise Taken(f"{name} is there and is no folder; expected a new name")
+    if os.path.ismount(real) or real == Path.cwd():
+        raise Taken(
+            f"{name} is a disk of its own, or the folder that you are in, which nothing can take "
+            "the place of: name a folder inside it"
+        )
     if not any(real.iterdir()):
         return
     if strange := foreign(real):

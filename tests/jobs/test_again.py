@@ -66,9 +66,12 @@ def test_what_a_person_wrote_into_an_answer_stays(files):
         # Another file's answers are no earlier run of this one.
         write_jsonl(out, [{"instruction": "别的", "output": "别的文件"}])
         rejected.unlink()
-        with pytest.raises(Taken, match="out.jsonl, line 1"):
-            respond_file(teacher, rows, out, rejected, progress=False)
+        answered = server.answered.total()
+        other = Teacher(server.base_url, server.model, "sk-a-long-key", store.with_name("s.sqlite"))
+        with pytest.raises(Taken, match="out.jsonl is there already"):
+            respond_file(other, rows, out, rejected, progress=False)
         assert read_jsonl(out) == [{"instruction": "别的", "output": "别的文件"}]
+        assert server.answered.total() == answered, "said before anything is paid for"
 
 
 def test_a_set_that_is_grown_again_keeps_its_lines(tmp_path):

@@ -175,7 +175,8 @@ def test_two_trainings_do_not_share_a_folder(tmp_path):
     first = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path / "p")], stdin=pipe, stdout=pipe, text=True
     )
-    assert "training\n" in iter(first.stdout.readline, "")
+    while (line := first.stdout.readline()) != "training\n":
+        assert line, "it ended"
     with pytest.raises(Taken, match=rf"another process is writing p: .*process {first.pid} on"):
         finetune(load_student("tiny"), ROWS, folder=tmp_path / "p", **SHORT)
     first.communicate("go\n" * 9)
