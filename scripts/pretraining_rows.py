@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import random
 import re
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -49,6 +50,7 @@ WITHOUT_LABELS = {
 }  # the branch that no teacher taught
 SETTLED = 5_000_000
 MET = 5_000  # sentences with relations, and with events, that are kept to be asked about again
+OF_TYPE = 2_000  # sentences with names of one type that are kept likewise
 USUAL = ("人物", "地点", "机构", "时间", "作品")  # types that everybody asks for, there or not
 LONGEST_TEXT = 160  # characters of a paragraph
 FOLLOW_UPS = (
@@ -89,6 +91,7 @@ class Material:
         self.own = list(instructions)
         # Sentences with relations or events are rare: those that were met are kept for later.
         self.met: dict[str, list] = {"relations": [], "events": []}
+        self.of_type: dict[str, deque] = {}  # sentences that name something of a type
 
     def rows(self, settled: Callable[[], float], shares: dict = SHARES) -> Iterator[Dialogue]:
         """Yield dialogues without end; `settled` tells how far the shares have moved, 0 to 1."""
@@ -113,12 +116,27 @@ class Material:
         """
         text, spans = "", []
         for _ in range(self.rng.choice([1, 1, 1, 2, 2, 3])):
-            drawn = self.rng.choices(self.labelled, k=self.rng.choice([1, 2]))
-            sentence, labels = labels_of(max(drawn, key=lambda line: line.count('"pos"')))
+            sentence, found = self.named_sentence()
+            if sentence in text:
+                continue
             shift = len(text)
-            spans += [Span(s.start + shift, s.end + shift, s.kind) for s in named(sentence, labels)]
+            spans += [Span(s.start + shift, s.end + shift, s.kind) for s in found]
             text += sentence
         return text, spans
+
+    def named_sentence(self) -> tuple[str, list[Span]]:
+        """Return a sentence and its spans: a new one, or in a third of the draws one that was met
+        before, of any type with the same chance. A type that is rare in the corpus is learned too.
+        """
+        draw = self.rng
+        if self.of_type and draw.random() < 0.33:
+            return draw.choice(self.of_type[draw.choice(list(self.of_type))])
+        drawn = draw.choices(self.labelled, k=draw.choice([1, 2]))
+        sentence, labels = labels_of(max(drawn, key=lambda line: line.count('"pos"')))
+        spans = named(sentence, labels)
+        for kind in {span.kind for span in spans}:
+            self.of_type.setdefault(kind, deque(maxlen=OF_TYPE)).append((sentence, spans))
+        return sentence, spans
 
     # ---- kinds of rows
 
