@@ -21,7 +21,7 @@ from miniluotuo_utils.writing.ours import foreign, is_unfinished
 from miniluotuo_utils.writing.temporary import temporary
 
 FULL = (errno.ENOSPC, errno.EDQUOT)  # the disk, or a person's share of it
-OVERWRITE = "--overwrite (in Python overwrite=True)"
+OVERWRITE = "--overwrite (in Python the argument overwrite)"
 
 
 class Taken(FileExistsError, ValueError):
