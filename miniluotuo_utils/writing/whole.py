@@ -59,8 +59,8 @@ def check_lines(path: Path, partial: Path) -> None:
                 raise Taken(
                     f"{path.name}, line {number}: found {shown!r}, which this run would not write: "
                     "it was edited, or written with other options. Delete the file, choose another "
-                    "name, or give --replace (in Python the argument replace); what was paid for is "
-                    "stored"
+                    "name, or give --replace (in Python the argument replace); what was paid for "
+                    "is stored"
                 )
 
 
