@@ -331,6 +331,9 @@ def student(tmp_path):
     [
         (lambda s: None, ""),
         (lambda s: (s / ".DS_Store").write_text("x"), ""),
+        (lambda s: (s / "deep" / "Thumbs.db").write_text("x"), ""),
+        (lambda s: (s / f"cache-{'0' * 16}.arrow").write_text("x"), ""),
+        (lambda s: (s / "cache-mine.arrow").write_text("x"), "cache-mine.arrow, which we did not"),
         (lambda s: (s / "config.json").unlink(), ""),
         (lambda s: (s / "thesis.txt").write_text("x"), "thesis.txt, which we did not write"),
         (lambda s: (s / "deep" / "n").write_text("x"), "deep/n, which we did not write"),

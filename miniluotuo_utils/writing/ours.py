@@ -12,7 +12,11 @@ from hashlib import sha256
 from pathlib import Path
 
 MARK = ".mini-luotuo.json"  # lists what we wrote into a folder; hidden, and so no data
-LEFT_BY_SYSTEMS = (".DS_Store", "Thumbs.db", "desktop.ini")
+# What systems and libraries leave in every folder, and nobody misses.
+LEFT = re.compile(
+    r"(.*/)?(\.DS_Store|Thumbs\.db|desktop\.ini)|(.*/)?cache-[0-9a-f]{16}\w*\.arrow"
+    r"|\.cache/huggingface/.*"
+)
 PIECE = 1 << 16  # bytes
 PIECES = 16
 
@@ -43,7 +47,7 @@ def foreign(folder: Path) -> str:
         return foreign_to_earlier(folder)
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        known = name == MARK or path.name in LEFT_BY_SYSTEMS or path.is_dir()
+        known = name == MARK or LEFT.fullmatch(name) or path.is_dir()
         if path.is_symlink() or not (known or name in files or is_run_note(path)):
             return f"{name}, which we did not write"
         if name in files and path.is_file() and sample(path) != files[name]:
@@ -54,7 +58,7 @@ def foreign(folder: Path) -> str:
 def foreign_to_earlier(folder: Path) -> str:
     """Return what says that an earlier version did not write a folder, "" where it did."""
     for path in sorted(folder.iterdir()):
-        known = EARLIER.fullmatch(path.name) or path.name in LEFT_BY_SYSTEMS
+        known = EARLIER.fullmatch(path.name) or LEFT.fullmatch(path.name)
         if path.is_symlink() or not path.is_file() or not known:
             return f"{path.name}, and nothing says that we wrote it"
     # What `save` wrote into the student's page, and what every step of a training has.

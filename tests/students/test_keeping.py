@@ -184,6 +184,22 @@ def test_two_trainings_do_not_share_a_folder(tmp_path):
     assert os.listdir(tmp_path) == ["p"]
 
 
+def test_the_second_train_is_told_before_it_loads_anything(tmp_path, rows, monkeypatch):
+    """Two `train` into one --out: no lock, and the later one died at its end."""
+    monkeypatch.setattr("miniluotuo_utils.jobs.train.load_student", None)
+    code = (
+        "import sys; from miniluotuo_utils.writing import Alone\n"
+        "with Alone(sys.argv[1]): print(flush=True); sys.stdin.readline()"
+    )
+    pipe, out = subprocess.PIPE, tmp_path / "student"
+    first = subprocess.Popen([sys.executable, "-c", code, str(out)], stdin=pipe, stdout=pipe)
+    first.stdout.readline()
+    with pytest.raises(Taken, match=rf"another process is writing student: .*{first.pid} on"):
+        train_files("tiny", [rows], out)
+    first.communicate(b"go\n")
+    assert not out.exists()
+
+
 KILLED_AT = """
 import os, signal, sys
 from miniluotuo_utils import __main__ as cli
