@@ -39,7 +39,7 @@ USED |= {"history", "system", "source", "rejected"}
 
 
 # Formats in which a text without relations or events was looked at and has none.
-SIDE_BY_SIDE = ("doccano", "label_studio", "brat", "uie", "tplinker")
+SIDE_BY_SIDE = ("doccano", "label_studio", "brat", "uie", "uie_structure", "tplinker", "triples")
 
 
 @dataclass
@@ -265,7 +265,7 @@ class Documents:
         _, unit = next(iter(self.found.units()), ("", None))
         if kind != "rows" or not isinstance(unit, Mapping) or self.found.reader not in FREE:
             return []
-        rest = [str(key) for key in unit if str(key).strip().lower() not in USED]
+        rest = [str(key) for key in unit if str(key).strip().lower() not in {*USED, ""}]
         fields = ", ".join(rest[:8])
         return [f"{self.file.name}：没有用到的字段 unused fields: {fields}"] if rest else []
 

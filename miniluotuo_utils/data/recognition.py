@@ -79,7 +79,8 @@ def any_of(*fields: str) -> Callable[[Any], bool]:
 
 def triples(unit: Mapping) -> bool:
     """Return whether doccano's labels are there: [start, end, type], or objects with offsets."""
-    told = next((unit[name] for name in ("label", "labels", "entities") if name in unit), None)
+    fields = ("label", "labels", "entities", "spans", "ents")
+    told = next((unit[name] for name in fields if name in unit), None)
     text = next((unit[name] for name in annotated.TEXT if name in unit), None)
     if not isinstance(told, list) or not isinstance(text, str):
         return False
@@ -117,7 +118,9 @@ def named_relations(unit: Mapping) -> bool:
     """Return whether a text and relations between names are there, whatever they are called."""
     text = next((unit[name] for name in annotated.TEXT if name in unit), None)
     told = next((unit[name] for name in annotated.PAIRS if name in unit), None)
-    return isinstance(text, str) and isinstance(told, list) and all(map(is_triple, told))
+    alone = not any(name in unit for name in annotated.NAMES) or named_entities(unit)
+    whole = isinstance(told, list) and all(map(is_triple, told))
+    return isinstance(text, str) and whole and alone
 
 
 def is_triple(one: Any) -> bool:
@@ -161,11 +164,12 @@ def spacy_like(unit: Any) -> bool:
 
 def tagged(unit: Mapping) -> bool:
     """Return whether tokens and as many tags are there."""
-    tags = next(
-        (unit[f] for f in ("ner_tags", "tags", "labels", "ner", "bio", "label") if f in unit), None
-    )
-    words = unit.get("tokens")
-    return isinstance(words, list) and isinstance(tags, list) and len(words) == len(tags)
+    words = unit.get(tokens.list_field(unit, tokens.TOKENS))
+    tags = unit.get(tokens.list_field(unit, tokens.TAGS))
+    if not isinstance(words, list) or not isinstance(tags, list) or len(words) != len(tags):
+        return False
+    texts = all(isinstance(word, str) for word in words)
+    return texts and all(isinstance(tag, str | int) for tag in tags)
 
 
 def talks(*keys: str) -> Callable[[Any], bool]:
@@ -240,6 +244,11 @@ OBJECTS: dict[str, Shape] = {
     ),
     "duee": Shape("DuEE", has(text=str, event_list=list)),
     "fewfc": Shape("FewFC", both(has(content=str), listing("events", "type", "mentions"))),
+    "uie_structure": Shape(
+        "UIE's own format (tokens, entity, relation, event)",
+        has(text=str, tokens=list, entity=list, relation=list),
+        "characters",
+    ),
     "spo_list": Shape("DuIE or CMeIE (spo_list)", has(text=str, spo_list=list)),
     "tplinker": Shape("TPLinker (relation_list)", has(text=str, relation_list=list), "characters"),
     "uie": Shape("UIE (PaddleNLP)", has(content=str, prompt=str, result_list=list), "characters"),
@@ -279,6 +288,7 @@ OBJECTS: dict[str, Shape] = {
 LINES: dict[str, Shape] = {
     "cmeee": Shape("CMeEE (text|||…)", on_line(r".+\|\|\|(\s*\d+\s+\d+\s+\S+\s*\|\|\|)*")),
     "persons": Shape("relations of people", on_line(r"\d+\s+[^$]+\$[^$]+\$.+")),
+    "inline_tags": Shape("a word and its tag in turns", on_line(r"(\S+/[OBIMESLU](-\S+)?\s*)+")),
     "semeval": Shape("SemEval-2010 task 8", on_line(r".+\t.+\t.+\t.*<e1>.*</e1>.*")),
     "finre": Shape("head, tail, relation, text", pair_line),
 }
@@ -431,8 +441,13 @@ def inner(file: AnyFile) -> tuple[Units, tuple[str, ...]]:
     """
     units = partial(native.json_objects, file)
     first = list(islice(units(), 2))
+    # A file that is one conversation: its items are the turns.
+    if all(talks("role", "content")([unit]) for _, unit in first) and first:
+        return partial(items_of, [[unit for _, unit in units()]]), ("JSON",)
     if len(first) != 1 or not isinstance(first[0][1], Mapping):
         return units, ("JSON",)
+
+    # One object that is no row itself: its rows stand under one of its names.
     lists = {key: value for key, value in first[0][1].items() if rows_like(value)}
     if len(lists) > 1 and not fit_any(first[0][1]):
         raise DataError(

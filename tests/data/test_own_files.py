@@ -67,6 +67,8 @@ ENTITIES = {
     "names_by_type.jsonl": ("names", PEOPLE),
     "bio.txt": ("columns", [*PEOPLE, BRIDGE]),
     "bilou_underscore.txt": ("columns", [*PEOPLE, BRIDGE]),
+    "inline.txt": ("inline_tags", PEOPLE),
+    "uie_structure.jsonl": ("uie_structure", later(PEOPLE)),
     "conll.txt": ("columns", [("Lu Xun", "PER", [0, 6]), ("Xiamen", "LOC", [17, 23])]),
 }
 
@@ -499,6 +501,26 @@ def test_columns_of_any_number_and_separator(columns, separator, written):
     told = [columns.format(*line, n, s=separator) for n, line in enumerate(lines, 1)]
     [record] = read_any(written("\n".join(told) + "\n", "x.txt"), say=None)
     assert entities(record) == [("李太白", "PER", [0, 3]), ("蜀", "LOC", [4, 5])]
+
+
+def test_shapes_that_look_like_others(written):
+    """`李白/B-PER 生/O` was cut into columns at the slash; empty relations hid the entities."""
+    text = {"text": "李白写诗", "relations": []}
+    reading = read_any(written([{**text, "entities": [{"name": "李白", "type": "人"}]}]), say=None)
+    assert entities(next(iter(reading.documents()))) == [("李白", "人", [0, 2])]
+    spans = [{"start": "0", "end": "2", "label": "人"}]
+    told = [{"from": 1, "to": 2, "type": "x"}]
+    reading = read_any(written([{**text, "entities": spans, "relations": told}]), say=None)
+    assert entities(*reading) == [("李白", "人", [0, 2])]
+    assert reading.notes == {"a relation in a form that is not known, left out": 1}
+    for content in ("李 PER-B\n白 PER-I\n生 O\n", "李 b-PER\n白 i-PER\n生 o\n"):
+        assert entities(*read_any(written(content, "x.txt"), say=None)) == [("李白", "PER", [0, 2])]
+    rows = [{"words": ["李", "白"], "ner": ["B-人", "I-人"]}]
+    assert entities(*read_any(written(rows), say=None)) == [("李白", "人", [0, 2])]
+    assert entities(*read_any(written([{"text": "李白", "spans": [[0, 2, "人"]]}]), say=None))
+    turns = [{"role": "user", "content": "问"}, {"role": "assistant", "content": "答"}]
+    [row] = read_any(written([turns]), say=None)
+    assert (row["instruction"], row["output"]) == ("问", "答")
 
 
 def test_tags_without_types_and_tags_that_continue_nothing(written):

@@ -67,7 +67,7 @@ def doccano(native: Mapping) -> Iterator[dict]:
     `text, entities[{id, start_offset, end_offset, label}], relations[{from_id, to_id, type}]`.
     """
     text = first(native, TEXT)
-    told = first(native, ("entities", "label", "labels", "annotations"))
+    told = first(native, ("entities", "label", "labels", "annotations", "spans", "ents"))
     found = {}
     for number, one in enumerate(told):
         if isinstance(one, Mapping):
@@ -204,8 +204,9 @@ def spans(native: Mapping) -> Iterator[dict]:
     stand beside them say otherwise.
     """
     text, found = first(native, TEXT), []
+    linked_up = [one for name in PAIRS for one in native.get(name) or []]
     for one in first(native, LISTS):
-        start, end, kind = first(one, START), first(one, END), first(one, KIND)
+        start, end, kind = number(first(one, START)), number(first(one, END)), first(one, KIND)
         name = next((one[key] for key in NAME if isinstance(one.get(key), str)), None)
         inclusive = name is not None and name == text[start : end + 1] != text[start:end]
         kinds = kind if isinstance(kind, list) else [kind]
@@ -213,7 +214,13 @@ def spans(native: Mapping) -> Iterator[dict]:
     if native.get("answer", "accept") != "accept":
         yield {"notes": ["a text that Prodigy's user did not accept, left out"]}
     else:
-        yield document(text, entities=found) | carried(native)
+        notes = ["a relation in a form that is not known, left out"] * len(linked_up)
+        yield document(text, notes, entities=found) | carried(native)
+
+
+def number(place: Any) -> Any:
+    """Return a place that stands as text as a number, others as they are."""
+    return int(place) if isinstance(place, str) and place.isdecimal() else place
 
 
 def spacy_pair(native: Sequence) -> Iterator[dict]:
@@ -231,36 +238,68 @@ NAMES = ("entities", "ner", "entity", "实体")
 PAIRS = ("triple_list", "triples", "relations", "relation", "spo_list", "关系")
 
 
-def names(native: Mapping) -> Iterator[dict]:
-    """Read a text and the names in it: `entities[{name, type}]`, or `entities{type: [name, …]}`.
+def by_name(native: Mapping) -> Iterator[dict]:
+    """Read a text with names and relations that have no places, whatever their fields are called.
 
-    A name has a place if the text holds it exactly once.
+    `entities[{name, type}]` or `entities{type: [name, …]}`; CasRel's `triple_list[[subject,
+    relation, object]]`; InstructIE's `relation[{head, relation, tail}]`. A name has a place if the
+    text holds it exactly once.
     """
-    text, told = first(native, TEXT), first(native, NAMES)
+    text, entities, relations = first(native, TEXT), None, None
+    if any(name in native for name in NAMES):
+        entities = [named(text, *pair) for pair in named_pairs(first(native, NAMES))]
+    if any(name in native for name in PAIRS):
+        relations = [triple(text, one) for one in first(native, PAIRS)]
+    yield document(text, entities=entities, relations=relations) | carried(native)
+
+
+def named_pairs(told: Any) -> list[tuple[str, str]]:
+    """Return (name, type) of names by type, or of objects with both."""
     if isinstance(told, Mapping):
-        pairs = [(name, kind) for kind, found in told.items() for name in found]
-    else:
-        pairs = [(first(one, NAME), first(one, KIND)) for one in told]
-    yield document(text, entities=[named(text, *pair) for pair in pairs]) | carried(native)
+        return [(name, kind) for kind, found in told.items() for name in found]
+    return [(first(one, NAME), first(one, KIND)) for one in told]
 
 
-def triples(native: Mapping) -> Iterator[dict]:
-    """Read a text and its relations by name, as triples or as objects, whatever they are called.
+def triple(text: str, one: Any) -> dict:
+    """Return the relation of three texts, or of an object with head, relation and tail."""
+    if not isinstance(one, Mapping):
+        return relation(text, *one)
+    head, kind, tail = (first(one, names) for names in (HEAD, RELATION, TAIL))
+    found = relation(text, head, kind, tail)
+    found["head"]["type"] = one.get("head_type", one.get("subject_type", ""))
+    found["tail"]["type"] = one.get("tail_type", one.get("object_type", ""))
+    return found
 
-    CasRel: `text, triple_list[[subject, relation, object]]`; InstructIE and chat models:
-    `relation[{head, relation, tail}]`. A name has a place if the text holds it exactly once.
+
+def uie_structure(native: Mapping) -> Iterator[dict]:
+    """Read UIE's own format: `text, tokens, entity[{type, offset[]}], relation, event`.
+
+    Offsets number tokens; a relation has two args, an event has its trigger's offset and args.
     """
-    text, relations = first(native, TEXT), []
-    for one in first(native, PAIRS):
-        if isinstance(one, Mapping):
-            head, kind, tail = (first(one, names) for names in (HEAD, RELATION, TAIL))
-            found = relation(text, head, kind, tail)
-            found["head"]["type"] = one.get("head_type", one.get("subject_type", ""))
-            found["tail"]["type"] = one.get("tail_type", one.get("object_type", ""))
-        else:
-            found = relation(text, *one)
-        relations.append(found)
-    yield document(text, relations=relations) | carried(native)
+    # Between tokens there may be blanks, so each is looked for behind the one before.
+    text, at, spans = native["text"], 0, []
+    for token in native["tokens"]:
+        start = text.index(token, at)
+        at = start + len(token)
+        spans.append((start, at))
+
+    # What is in several pieces reaches from the first to the last of them.
+    def place(one: Mapping) -> tuple[int, int]:
+        return spans[one["offset"][0]][0], spans[one["offset"][-1]][1]
+
+    entities = [thing(*place(one), one["type"]) for one in native.get("entity") or []]
+    relations = []
+    for one in native.get("relation") or []:
+        head, tail = (thing(*place(side), side["type"]) for side in one["args"])
+        relations.append({"head": head, "type": one["type"], "tail": tail})
+    events = []
+    for one in native.get("event") or []:
+        told = [(side["type"], list(place(side))) for side in one["args"]]
+        arguments = [{"name": "", "role": role, "pos": pos} for role, pos in told]
+        event = {"type": one["type"], "trigger": "", "pos": list(place(one))}
+        events.append(event | {"arguments": arguments})
+    more = {"relations": relations or None, "events": events or None}
+    yield document(text, entities=entities, **more)
 
 
 # ---- UIE

@@ -14,7 +14,9 @@ from miniluotuo_utils.data.readers.native import Unit, text_lines
 from miniluotuo_utils.data.readers.spans import chunks, entity, joined, record
 from miniluotuo_utils.files import DataError
 
-TAG = re.compile(r"[OBIMESLUW]|[BIMESLUW][-_].+")
+TAG = re.compile(r"[OBIMESLUW]|o|[BIMESLUWbimesluw][-_].+|.+[-_][BIMESLUW]")
+TOKENS = ("tokens", "words", "chars", "sentence", "text")
+TAGS = ("ner_tags", "tags", "labels", "ner", "bio", "label")
 SAME = {"L": "E", "U": "S", "W": "S"}  # BILOU and BMEWO call the last and the only token so
 IDEOGRAPH = re.compile("[\u3400-\u9fff\U00020000-\U0003ffff]")
 SAMPLE = 400  # lines that decide what the columns are
@@ -37,15 +39,19 @@ def between(tokens: Sequence[str]) -> str:
 def mark_of(tag: str) -> tuple[str, str]:
     """Return the mark and the type of a tag of BIO, BMES, BIOES, BILOU or BMEWO.
 
-    >>> mark_of("B_PER"), mark_of("U-LOC "), mark_of("I")
-    (('B', 'PER'), ('S', 'LOC'), ('I', ''))
+    >>> mark_of("B_PER"), mark_of("U-LOC "), mark_of("I"), mark_of("PER-B")
+    (('B', 'PER'), ('S', 'LOC'), ('I', ''), ('B', 'PER'))
     """
     tag = tag.strip()
     if not TAG.fullmatch(tag):
         raise DataError(
             f"found the tag {tag!r}, expected O or B-, I-, M-, E-, S-, L-, U- and a type"
         )
-    return SAME.get(tag[0], tag[0]), tag[2:]
+    # PER-B, which some write, only where it is not B-PER.
+    if len(tag) > 1 and not re.match(r"[BIMESLUW][-_]", tag, re.IGNORECASE):
+        tag = f"{tag[-1]}-{tag[:-2]}"
+    mark = tag[0].upper()
+    return SAME.get(mark, mark), tag[2:]
 
 
 def token_tags(tokens: Sequence[str], tags: Sequence[str]) -> dict:
@@ -65,7 +71,7 @@ def token_tags(tokens: Sequence[str], tags: Sequence[str]) -> dict:
 
 def tag_lists(native: Mapping, names: Sequence[str] | None = None) -> Iterator[dict]:
     """Read Hugging Face's `tokens, ner_tags`: tags by name, or by number with their `names`."""
-    tokens, field = native["tokens"], tag_field(native)
+    tokens, field = native[list_field(native, TOKENS)], list_field(native, TAGS)
     tags = native[field]
     if any(isinstance(tag, int) for tag in tags):
         if not names:
@@ -79,10 +85,15 @@ def tag_lists(native: Mapping, names: Sequence[str] | None = None) -> Iterator[d
     yield token_tags(tokens, tags) | id_
 
 
-def tag_field(native: Mapping) -> str:
-    """Return the field of the tags."""
-    fields = ("ner_tags", "tags", "labels", "ner", "bio", "label")
-    return next(field for field in fields if isinstance(native.get(field), list))
+def list_field(native: Mapping, names: Sequence[str]) -> str:
+    """Return the first of the fields that holds a list; KeyError without one."""
+    return next((name for name in names if isinstance(native.get(name), list)), names[0])
+
+
+def inline_tags(native: str) -> Iterator[dict]:
+    """Read a sentence a line, its tags behind its words: `李白/B-PER 生于/O 碎叶/B-LOC`."""
+    pairs = [cell.rpartition("/") for cell in native.split()]
+    yield token_tags([token for token, _, _ in pairs], [tag for _, _, tag in pairs])
 
 
 def numbered(tag: int, names: Sequence[str]) -> str:
@@ -123,6 +134,10 @@ def columns_of(path: Path) -> tuple[str | None, int, int] | None:
         count, often = Counter(map(len, cut)).most_common(1)[0] if cut else (0, 0)
         if count < 2 or count > 10 or often < 0.8 * len(cut):
             continue
+        # A sentence a line, with words and tags in turns, is no column.
+        if separator not in ("\t", None) and any(" " in cell for line in cut for cell in line[1:]):
+            continue
+        # A running number in front is no token.
         columns = list(zip(*[line for line in cut if len(line) == count], strict=True))
         tags = [n for n in range(count) if are_tags(columns[n])]
         counted = count > 2 and numbers(columns[0])
