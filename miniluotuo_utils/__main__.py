@@ -7,6 +7,7 @@ Shown in jobs/README.md.
 import argparse
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -148,16 +149,32 @@ class Asking:
     base_url: str | None = option("else TEACHER_BASE_URL")
     model: str | None = option("else TEACHER_MODEL")
     store: Path = needed("sqlite file of all replies: nothing is asked twice", role="store")
-    concurrency: int = option(default=16)
-    requests_per_minute: float | None = option()
-    tokens_per_minute: float | None = option()
-    budget: float | None = option("money; needs both prices and --max-tokens")
-    budget_tokens: int | None = option()
+    concurrency: int = option("requests at a time, at most", 16)
+    requests_per_minute: float | None = option("at most; tries count")
+    tokens_per_minute: float | None = option("at most, as the server counts them")
+    timeout: float = option("seconds of silence after which a try is given up", 600.0)
+    max_retries: int = option("tries of a request beside the first; one after a time-out", 8)
+    budget: float | None = option(
+        "money that this run may spend (earlier runs are not counted); needs both prices and "
+        "--max-tokens"
+    )
+    budget_tokens: int | None = option(
+        "tokens that this run may spend (earlier runs are not counted); needs --max-tokens"
+    )
     price_in: float | None = option("per million prompt tokens")
     price_out: float | None = option("per million completion tokens")
-    language: Literal["zh", "en"] = option(default="zh")
-    temperature: float | None = option()
-    max_tokens: int | None = option()
+    language: Literal["zh", "en"] = option("of our prompts to the teacher", "zh")
+    temperature: float | None = option("left out: the server's own")
+    max_tokens: int | None = option("of one reply; left out: the server's own limit")
+    param: list[str] | None = option(
+        "any other parameter, its value as JSON or text: enable_thinking=false; repeatable",
+        action="append",
+        metavar="NAME=VALUE",
+    )
+    retry: str | None = option(
+        "ask again for stored replies that are cut, empty, refused or filtered",
+        metavar="cut,empty,refused",
+    )
     replace: bool = option(
         "write OUT anew, even if that loses lines of an earlier run or of yours; else it only grows"
     )
@@ -177,12 +194,46 @@ class Asking:
             self.requests_per_minute,
             self.tokens_per_minute,
             Budget(self.budget_tokens, self.budget, None if None in prices.values() else prices),
+            self.timeout,
+            self.max_retries,
+            listed(self.retry),
         )
 
     @property
     def sampling(self) -> dict[str, Any]:
         """The sampling parameters that a request takes."""
-        return {"temperature": self.temperature, "max_tokens": self.max_tokens}
+        named = {"temperature": self.temperature, "max_tokens": self.max_tokens}
+        return {**named, "extra_body": dict(map(parameter, self.param or ()))}
+
+
+def listed(words: str | None) -> list[str]:
+    """Return words that a comma separates."""
+    return [word.strip() for word in (words or "").split(",") if word.strip()]
+
+
+def parameter(text: str) -> tuple[str, Any]:
+    """Return name and value of NAME=VALUE; ValueError for anything else.
+
+    >>> parameter("enable_thinking=false"), parameter("reasoning_effort=low")
+    (('enable_thinking', False), ('reasoning_effort', 'low'))
+    """
+    name, equals, value = text.partition("=")
+    if not (name.strip() and equals):
+        raise ValueError(f"--param: found {text!r}, expected NAME=VALUE, as in top_p=0.9")
+    try:
+        return name.strip(), json.loads(value)
+    except ValueError:
+        return name.strip(), value
+
+
+def spent(teacher: Any) -> str:
+    """Return what a run has spent, in words."""
+    told = teacher.spent
+    parts = [f"asked {told['asked']:,}, from the store {told['from_store']:,}"]
+    parts += [f"{name} {value}" for name, value in teacher.ledger.summary(teacher.budget).items()]
+    if late := told.get("timed_out"):
+        parts.append(f"{late:,} tries timed out")
+    return "; ".join(parts)
 
 
 @dataclass
@@ -192,14 +243,30 @@ class Respond(Asking):
 
     rows: Path = place(**reads)
     out: Path = place(role="again")
-    rejected: Path | None = option("rows without a usable answer go here", role="again")
+    rejected: Path | None = option(
+        "rows without a usable answer go here, with the reason", role="again"
+    )
+    overwrite: bool = option("answer rows that have an output, too")
+    accept: str | None = option("take replies that look like refusals", metavar="refused")
 
     def run(self) -> int:
         teacher = self.teacher()
-        how = {"language": self.language, "replace": self.replace, **self.sampling}
-        counts = respond_file(teacher, self.rows, self.out, self.rejected, **how)
+        counts = respond_file(
+            teacher,
+            self.rows,
+            self.out,
+            self.rejected,
+            self.language,
+            overwrite=self.overwrite,
+            replace=self.replace,
+            accept=listed(self.accept),
+            say=partial(aside, self),
+            **self.sampling,
+        )
+        kept = f" ({counts['kept']:,} had one already)" if counts["kept"] else ""
         print(
-            f"{counts['answered']:,} rows answered, {counts['unanswered']:,} not; {teacher.spent}"
+            f"{counts['answered']:,} rows answered{kept}, {counts['unanswered']:,} not; "
+            f"{spent(teacher)}"
         )
         return 1 if counts["unanswered"] else 0
 
@@ -209,21 +276,34 @@ class Instruct(Asking):
     """Grow a set of instructions from seeds, guided by examples and, where given, topics."""
 
     out: Path = place(role="again")
-    seeds: Path = needed(**reads)
-    topics: Path | None = option(**reads)
-    target: int = needed()
-    seed: int = option(default=0)
+    seeds: Path = needed("JSON Lines with a field instruction", **reads)
+    topics: Path | None = option("one a line, or JSON Lines with a field topic", **reads)
+    target: int = needed("instructions to stop at")
+    seed: int = option("draws the examples and topics", 0)
 
     def run(self) -> int:
-        teacher = self.teacher()
+        teacher, say = self.teacher(), partial(aside, self)
         how = {"language": self.language, "seed": self.seed, **self.sampling}
         grown = grow_file(
-            teacher, self.seeds, self.out, self.target, self.topics, self.replace, **how
+            teacher,
+            self.seeds,
+            self.out,
+            self.target,
+            self.topics,
+            self.replace,
+            say=say,
+            progress=False,
+            **how,
         )
         last = grown.curve[-1] if grown.curve else {}
+        if grown.error:
+            say(grown.error)
+        for reason in grown.reasons:
+            say(f"  without an instruction: {reason}")
         print(
-            f"{len(grown.rows):,} instructions in {self.out}; stopped: {grown.stopped}; {last}; "
-            f"{teacher.spent}"
+            f"{len(grown.rows):,} instructions in {self.out}; stopped: {grown.stopped}; "
+            f"{last.get('requests', 0):,} requests, {grown.per_request:.1f} new ones each; "
+            f"{spent(teacher)}"
         )
         return 0 if grown.stopped == "target" else 1
 
@@ -485,6 +565,23 @@ def touched(command: Any) -> list[Touched]:
     return found
 
 
+def in_shell(command: Any, message: object) -> str:
+    """Return a message with the options of a command as the shell writes them.
+
+    >>> in_shell(Respond, "pass max_tokens=…")
+    'pass --max-tokens …'
+    """
+    names = "|".join(one.name for one in fields(command))
+    return re.sub(
+        rf"(?<![\w-])({names})=(?=\S)", lambda m: f"--{m[1].replace('_', '-')} ", str(message)
+    )
+
+
+def aside(command: Any, line: str) -> None:
+    """Say something beside the output, in the shell's words."""
+    print(in_shell(command, line), file=sys.stderr, flush=True)
+
+
 def argument(
     name: str, kind: Any, default: Any, how: Mapping[str, Any]
 ) -> tuple[str, dict[str, Any]]:
@@ -538,14 +635,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {argv[0]} is now, in a clone: {MOVED[argv[0]]}", file=sys.stderr)
         return 2
     options = vars(parser().parse_args(argv))
+    chosen = options.pop("command")
     try:
-        # Before anything is loaded or paid for: no command replaces what is not its own.
-        command = options.pop("command")(**options)
-        guard(touched(command), options.get("overwrite", False))
+        # Before anything is loaded or paid for: no command replaces what is not its own. Where a
+        # command may be given again, `overwrite` is about rows, and its files only grow.
+        command = chosen(**options)
+        guard(touched(command), options.get("overwrite", False) and "replace" not in options)
         # A command that returns nothing went well.
         return command.run() or 0
     except (ValueError, OSError, MemoryError, FloatingPointError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {in_shell(chosen, error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(

@@ -49,6 +49,29 @@ def is_sign(text: str, at: int) -> bool:
 
 # ---- near-duplicates
 
+SHORT = 60  # folded characters: below, two instructions are the same only in the same words
+# What makes a request polite, or an ending soft, and no other request of it.
+POLITE = re.compile(
+    "^(?:请问|请|麻烦|劳驾|烦请|你|您|能否|能不能|可以|可否|可不可以|帮忙|帮我|给我|为我|替我|我想请|我想让|"
+    "please|canyou|couldyou|wouldyou|kindly|helpme)+|"
+    "(?:吧|呢|吗|啊|呀|哦|嘛|好吗|行吗|可以吗|谢谢|多谢|please|thanks|thankyou|[?!])+$|一下|的"
+)
+
+
+def plain_words(text: str) -> str:
+    """Return a folded text without what only makes it polite.
+
+    >>> plain_words("请帮我写一首诗吧"), plain_words("北京的首都"), plain_words("请")
+    ('写一首诗', '北京首都', '请')
+    """
+    return POLITE.sub("", text) or text
+
+
+def digits(text: str) -> list[str]:
+    """Return the numbers of a text in order: 3个苹果 and 5个苹果 make different tasks."""
+    return re.findall(r"\d+|[零一二三四五六七八九十百千万亿两]{2,}", text)
+
+
 # Characters in a shingle: one changed character of 60 leaves a similarity of 0.90, two 0.81.
 WIDTH = 3
 PERMUTATIONS = 128
@@ -89,17 +112,23 @@ class NearDuplicates:
     exactly, by the Jaccard similarity of their shingles, so a match is never a false one. Memory:
     the kept texts and about 2 KB each.
 
+    With `words`, as for instructions, texts whose digits differ repeat nothing, and short ones only
+    a text of the same words (similarity 1): 北京 or 东京 makes another question, 请 and 吧 do not.
+
     >>> kept = NearDuplicates(0.6)
     >>> kept.add(["怎样在家里种一盆薄荷", "怎样在阳台种一盆薄荷", "怎样在家里种一盆薄荷？"])
     [None, None, Match(number=0, similarity=1.0)]
+    >>> NearDuplicates(0.6, words=True).add(["写一首诗", "请写一首诗吧！", "写一首歌"])
+    [None, Match(number=0, similarity=1.0), None]
     """
 
-    def __init__(self, threshold: float = 0.8, seed: int = 42) -> None:
+    def __init__(self, threshold: float = 0.8, seed: int = 42, words: bool = False) -> None:
         if not 0 < threshold <= 1:
             raise ValueError(
                 f"threshold: found {threshold}, expected a similarity above 0 and up to 1"
             )
         self.threshold, self.seed, self.rows = threshold, seed, rows_for(threshold)
+        self.words: dict[str, int] | None = {} if words else None  # of short texts -> number
         self.count = 0  # texts given so far
         self.texts: dict[int, str] = {}  # number -> folded text, of those kept
         self.buckets: dict[int, tuple[int, ...] | int] = {}  # band -> kept texts that have it
@@ -121,6 +150,10 @@ class NearDuplicates:
             yield from zip(batch, signature_bands(batch, self.seed, self.rows), strict=True)
 
     def _closest(self, text: str, bands: list[int]) -> Match | None:
+        # Of so few characters each counts: shared shingles tell nothing.
+        if self.words is not None and len(text) < SHORT:
+            number = self.words.get(plain_words(text))
+            return None if number is None else Match(number, 1.0)
         shared: Counter[int] = Counter()
         for band in bands:
             held = self.buckets.get(band, ())
@@ -129,6 +162,8 @@ class NearDuplicates:
         # The earliest of equals, in the choice of candidates and among matches.
         ranked = sorted(shared.items(), key=lambda pair: (-pair[1], pair[0]))[:MOST]
         own = shingles(text) if ranked else set()
+        if self.words is not None:
+            ranked = [pair for pair in ranked if digits(self.texts[pair[0]]) == digits(text)]
         matches = [Match(n, jaccard(own, shingles(self.texts[n]))) for n, _ in ranked]
         best = max(matches, key=lambda m: (m.similarity, -m.number), default=None)
         return best if best and best.similarity >= self.threshold else None
@@ -137,6 +172,8 @@ class NearDuplicates:
         number, self.count = self.count, self.count + 1
         if match is None:
             self.texts[number] = text
+            if self.words is not None and len(text) < SHORT:
+                self.words.setdefault(plain_words(text), number)
             for band in bands:
                 held = self.buckets.get(band)
                 # Nearly every band belongs to one text: a bare number there halves the memory.
@@ -221,15 +258,22 @@ def mixed(parts: Iterable[np.ndarray]) -> np.ndarray:
 
 # ---- refusals
 
-MAKERS = "OpenAI|百度|阿里巴巴|阿里云|谷歌|Google|Anthropic|科大讯飞|字节跳动|腾讯|华为|智谱|微软"
+MAKERS = (
+    "OpenAI|百度|阿里巴巴|阿里云|通义实验室|谷歌|Google|Anthropic|科大讯飞|字节跳动|腾讯|华为|"
+    "智谱(?:AI|华章)?|微软|深度求索|DeepSeek|月之暗面|Moonshot(?: AI)?|MiniMax|零一万物|百川智能|"
+    "商汤(?:科技)?|阶跃星辰|面壁智能|昆仑万维|Meta(?: AI)?|Mistral(?: AI)?|xAI|Microsoft|"
+    "Alibaba(?: Cloud)?|Baidu"
+)
 MODEL = (
     r"(?:AI|人工智能|语言模型|大模型|聊天机器人|"
     r"(?:AI|人工智能|智能|虚拟|语言)\s?(?:助[手理]|模型|程序|机器人))"
 )
 NAMES = (
-    "ChatGPT|GPT-?[34]?|文心一言|通义千问|讯飞星火|智谱清言|豆包|Claude|Bard|Gemini|Kimi|DeepSeek"
+    "(?:ChatGPT|GPT-?[345o]?|文心一言|通义千问|千问|Qwen|讯飞星火|星火|智谱清言|ChatGLM|GLM|豆包|混元|"
+    r"Claude|Bard|Gemini|Kimi|DeepSeek|Llama|Grok|Mistral)[-\w.]*"
 )
-MADE = "(?:开发|训练|研发|创建|推出)"
+MADE = "(?:自主)?(?:开发|训练|研发|创建|创造|推出|打造|研制|构建)"
+MADE_EN = "(?:developed|trained|created|made|built)"
 # An example, and the pattern that finds it and its like.
 SELF_NAMING = {
     "作为一个人工智能语言模型，我没有喜好。": (
@@ -247,10 +291,21 @@ SELF_NAMING = {
         r"(?:我(?:叫|是|的名字[叫是])|[Ii](?: a|')m |[Mm]y name is )"
         rf"(?:{NAMES})(?=[，。！,.! ]|$)"
     ),
-    "我由百度公司研发。": rf"我是?由\s?(?:{MAKERS})\s?(?:公司)?{MADE}",
-    "我是OpenAI训练的。": rf"我是\s?(?:{MAKERS})\s?(?:公司)?{MADE}的",
+    "我由百度公司研发。": rf"我是?由\s?(?:{MAKERS})\s?(?:公司)?\s?{MADE}",
+    "我是OpenAI训练的。": rf"我是\s?(?:{MAKERS})\s?(?:公司)?\s?{MADE}的",
+    "我是由某某公司开发的DeepSeek。": rf"我是?由.{{1,16}}?{MADE}的\s?(?:{NAMES})",
+    "我是来自阿里云的大语言模型。": rf"我是来自\s?(?:{MAKERS})\s?(?:公司)?的",
+    "I was created by Anthropic.": (
+        rf"\bI(?: a|')m (?:an? )?(?:AI|large language model|language model|{NAMES})\b"
+        rf"|\bI (?:was|am|have been) {MADE_EN} by (?:{MAKERS})\b"
+    ),
 }
 SELF = re.compile("|".join(SELF_NAMING.values()))
+# Whoever translates or plays a part says what others say.
+OTHERS_WORDS = re.compile(
+    "翻译|译成|译为|译文|英译|汉译|扮演|改写|续写|仿写|润色|小说|剧本|台词|对白|故事|"
+    "[Tt]ranslat|[Rr]ewrite|[Rr]ole.?play|[Ss]tory|[Pp]araphrase"
+)
 
 TASK = (
     "提供|回答|完成|协助您|帮助您|帮你|访问|生成|执行|满足|处理|继续|查看|播放|创建|给出|讨论|"
@@ -258,6 +313,10 @@ TASK = (
 )
 CANNOT = rf"(?:无法|不能|没有办法|没办法|不可以|不便)[^。！？，\n]{{0,14}}?(?:{TASK})"
 SORRY = "(?:抱歉|对不起|不好意思|遗憾)"
+CANNOT_EN = (
+    r"(?:can(?:not|'t|not)|could(?: not|n't)|(?:am|'m) (?:unable|not able)|"
+    r"won't|will not|do(?:n't| not) have|must decline)\b"
+)
 REFUSALS = {
     "您好，我很抱歉，但无法回答。": (
         rf"^\W*(?:您好|你好)?\W*我?(?:很|非常|十分|感到)*{SORRY}[^。！？\n]{{0,30}}?{CANNOT}"
@@ -272,20 +331,42 @@ REFUSALS = {
     "无法完成这个任务。": (
         r"^\W*无法(?:直接)?(?:回答|完成|提供|执行|生成)[^。，\n]{0,12}(?:问题|任务|请求|信息)"
     ),
+    "这个问题我无法回答。": (
+        r"^\W*(?:关于|对于|对)?(?:这|该|此|您|你)[^。！？\n]{0,10}(?:问题|请求|要求|内容|话题|任务)"
+        rf"[^。！？\n]{{0,4}}?我(?:还|也|暂时|目前|确实|恐怕)*{CANNOT}"
+    ),
     "I'm sorry, but I cannot help.": (
-        r"^\W*(?:[Ss]orry, (?:but )?I|I(?:'m| am) (?:sorry|unable)|"
-        r"I can(?:not|'t) (?:assist|help|provide|answer|fulfil|comply|do that|generate)|"
-        r"Unfortunately, I (?:can|am))"
+        rf"^\W*(?:I(?:'m| am) )?(?:[Vv]ery |[Ss]o )?[Ss]orry\b[^.!?\n]{{0,50}}?\bI {CANNOT_EN}"
+        rf"|^\W*(?:I(?:'m| am) unable|I {CANNOT_EN} "
+        r"(?:assist|help|provide|answer|fulfil|comply|do that|generate)|"
+        rf"Unfortunately, I {CANNOT_EN})"
     ),
 }
 REFUSAL = re.compile("|".join(REFUSALS.values()))
-ABOUT_DECLINING = re.compile("抱歉|对不起|道歉|致歉|遗憾|拒绝|婉拒|回绝|[Ss]orry")
+ABOUT_DECLINING = re.compile(
+    "抱歉|对不起|道歉|致歉|遗憾|拒绝|婉拒|回绝|[Ss]orry|[Aa]pologi|[Dd]eclin"
+)
+# A text that was asked for may be full of regret; then only words about the task itself decline.
+WRITING = re.compile(
+    "写|撰|拟|起草|翻译|译成|译为|改写|润色|回复|邮件|信函|一封|短信|致辞|通知|公告|对话|台词|剧本|"
+    "[Ww]rite|[Dd]raft|[Cc]ompose|[Tt]ranslat|[Ll]etter|[Ee]-?mail|[Rr]eply|[Nn]otice|[Ss]peech"
+)
+OF_THE_TASK = re.compile(
+    r"(?:无法|不能|没办法|不便)[^。！？\n]{0,12}?"
+    r"(?:(?:这|此|该|那|您的|你的|相关|上述)[^。！？，\n]{0,6})?(?:任务|请求|要求|内容|问题|帮助|信息|实时)"
+    r"|(?:无法|不能|没办法|不便)[^。！？\n]{0,6}?(?:帮|替|为|协助)(?:您|你)"
+    r"|\b(?:assist|help|comply|fulfil|provide|write|translate|create|generate|do)\b[^.!?\n]{0,24}"
+    r"\b(?:that|this|request|content)\b|\bI cannot (?:assist|help|comply)\b",
+    re.IGNORECASE,
+)
+CURLY = str.maketrans(dict.fromkeys("’‘＇", "'"))
 
 
 def declines(asked: str, answer: str) -> bool:
     """Return whether an answer begins by declining to do the task.
 
-    Where the task is about declining or apologising, such words are an answer.
+    Where the task is about declining or apologising, such words are an answer; in a text that was
+    to be written or translated only words about the task itself decline.
 
     >>> all(declines("问", example) for example in REFUSALS)
     True
@@ -293,19 +374,28 @@ def declines(asked: str, answer: str) -> bool:
     (False, False)
     >>> declines("造句", "我无法用言语表达我的感激之情。")
     False
+    >>> declines("写信说延期", "很抱歉，我们无法按期完成交付。")
+    False
     """
-    return bool(REFUSAL.search(answer[:80])) and not ABOUT_DECLINING.search(asked)
+    begins = answer[:80].translate(CURLY)
+    if not REFUSAL.search(begins) or ABOUT_DECLINING.search(asked):
+        return False
+    return not WRITING.search(asked) or OF_THE_TASK.search(begins) is not None
 
 
-def names_itself(answer: str) -> bool:
+def names_itself(answer: str, asked: str = "") -> bool:
     """Return whether the teacher names itself; a student should not learn another's name.
+
+    What it translates, or lets somebody say in a story that was `asked` for, is not its own.
 
     >>> all(names_itself(example) for example in SELF_NAMING)
     True
     >>> names_itself("机器学习作为人工智能的分支，发展很快。")
     False
+    >>> names_itself("我是一个人工智能语言模型。", "翻译成中文：I am an AI language model.")
+    False
     """
-    return bool(SELF.search(answer))
+    return bool(SELF.search(answer.translate(CURLY))) and not OTHERS_WORDS.search(asked)
 
 
 # ---- thoughts

@@ -5,7 +5,8 @@ In: JSON Lines. Out: JSON Lines, in the same order; a file appears when it is co
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +18,106 @@ from miniluotuo_utils.files import (
     write_jsonl,
     written_whole,
 )
-from miniluotuo_utils.teacher.client import Teacher, chat, question_of
-from miniluotuo_utils.teacher.guided import RESPOND_SYSTEM, Grown, grow, of_language, verdict
+from miniluotuo_utils.jobs.annotate import text_lines
+from miniluotuo_utils.teacher.client import Teacher, chat_of, text_of
+from miniluotuo_utils.teacher.guided import (
+    RESPOND_SYSTEM,
+    Grown,
+    grow,
+    has_output,
+    of_language,
+    verdict,
+)
+from miniluotuo_utils.teacher.limits import commonest
+from miniluotuo_utils.teacher.store import KNOWN
 from miniluotuo_utils.writing import Touched, claimed
 
 
 def check_question(row: Mapping) -> dict:
-    """Return a row that asks something by its `instruction` (and `input`), or raise `DataError`."""
+    """Return a row that asks something by its `instruction` (and `input`), or raise `DataError`.
+
+    `history`, where there is one, is a list of [user, assistant] texts.
+    """
     expect(isinstance(row, dict), "row", row, "a JSON object")
     asked = row.get("instruction")
-    good = isinstance(asked, str) and (asked + str(row.get("input") or "")).strip()
+    good = isinstance(asked, str) and (asked + text_of(row.get("input"))).strip()
     expect(good, "instruction", asked, "a text that is not empty")
+    history = row.get("history") or []
+    turns = isinstance(history, list) and all(map(is_turn, history))
+    expect(turns, "history", history, "earlier turns as [[user, assistant], ...]")
     return row
+
+
+def is_turn(value: object) -> bool:
+    """Whether a value is two texts, of the user and of the assistant."""
+    return isinstance(value, list) and [type(text) for text in value] == [str, str]
+
+
+@dataclass
+class Answering:
+    """What every row of a file is answered by, and what is counted on the way."""
+
+    teacher: Teacher
+    source: Path
+    system: str
+    sampling: dict
+    overwrite: bool = False
+    accept: Collection[str] = ()
+    counts: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    def rows(self) -> Iterator[tuple[dict, bool]]:
+        """Yield the rows, each with whether the teacher is to answer it."""
+        for row in iter_jsonl(self.source, check_question):
+            yield row, self.overwrite or not has_output(row)
+
+    def judged(self) -> Iterator[tuple[dict, bool]]:
+        """Yield each row with its answer and True, or the reason why it has none and False."""
+        # Twice, for two files: what the first time counted does not count again.
+        self.counts.clear()
+        self.reasons.clear()
+        for row, asked in self.rows():
+            # An answer that was there, a person's perhaps, stays as it is.
+            if not asked:
+                self.counts.update(answered=1, kept=1)
+                yield row, True
+                continue
+            # A reply that failed is in no store: only this run's teacher knows why.
+            messages = chat_of(row, self.system)
+            reply = self.teacher.stored(messages, **self.sampling)
+            why = self.teacher.why(messages, **self.sampling) if reply is None else None
+            added = verdict(row, reply, self.teacher.model, self.accept, why)
+            good = "reason" not in added
+            self.counts["answered" if good else "unanswered"] += 1
+            if not good:
+                self.counts["without reply" if reply is None else reply.mark()] += 1
+                self.reasons[added["reason"]] += 1
+            elif reply.finish_reason.lower() not in KNOWN:
+                self.counts["unknown ending"] += 1
+            yield {**row, **added}, good
+
+    def advice(self, so: str = "") -> str:
+        """Return how many rows have no usable answer, why, and what to do about it."""
+        counts, bad = self.counts, self.counts["unanswered"]
+        lines = [f"{bad:,} of {bad + counts['answered']:,} rows have no usable answer{so}"]
+        lines += [f"  {reason}" for reason in commonest(self.reasons.elements())]
+        if counts["without reply"]:
+            lines.append(
+                f"{counts['without reply']:,} have no reply yet: run again to ask for them"
+            )
+        if worse := bad - counts["without reply"]:
+            lines.append(
+                f"{worse:,} replies are cut, empty or refusals, and paid for: retry=cut,empty,"
+                "refused asks again for just those, accept=refused takes refusals as they are"
+            )
+        if counts["cut"] or counts["empty"]:
+            limit = self.sampling.get("max_tokens") or self.sampling.get("max_completion_tokens")
+            lines.append(
+                f"max_tokens is {limit:,}: with a larger one every row is another request"
+                if limit
+                else "no max_tokens was given: the server's own limit cut them; give one"
+            )
+        return "\n".join(lines)
 
 
 def respond_file(
@@ -38,23 +127,35 @@ def respond_file(
     rejected: Path | None = None,
     language: str = "zh",
     progress: bool = True,
+    overwrite: bool = False,
+    accept: Collection[str] = (),
+    say: Callable[[str], None] = lambda line: None,
     replace: bool = False,
     **sampling: Any,
 ) -> dict[str, int]:
     """Fill the `output` of every row of `source` and write the rows to `target`, in order.
 
-    Rows without a usable answer go to `rejected` with their `reason`; without that path nothing is
-    written while one is missing. What was answered is in the store either way, so a second run asks
-    only for what has no reply. Memory stays constant. Returns how many rows are `answered` and
-    `unanswered`.
+    A row that has an output keeps it, unless `overwrite`. Rows without a usable answer go to
+    `rejected` with their `reason` and, where there is one, the unusable `answer`; without that path
+    nothing is written while one is missing. What was answered is in the store either way, so a
+    second run asks only for what has no reply. `accept` names marks of replies that are good
+    enough. `say` is called with lines on what went wrong. Memory stays constant. Returns how many
+    rows are `answered` and `unanswered`, and how many of the answered were `kept`.
 
     `Taken` (a ValueError), before anything is asked, where two of the paths and the store are one
     file, and where another process writes one. Files of an earlier run of the same command are
     written again: `target` if it loses no line, `rejected` if all its rows are those of `source`.
     Else `Taken`, unless `replace`; what is no such file is never replaced.
     """
+    system = of_language(RESPOND_SYSTEM, language)
+    work = Answering(teacher, source, system, sampling, overwrite, accept)
     with claimed(touched_by(teacher, source, target, rejected), replace):
-        return responded(teacher, source, target, rejected, language, progress, replace, sampling)
+        responded(work, target, rejected, progress, replace)
+    if work.counts["unanswered"]:
+        say(work.advice())
+    if odd := work.counts["unknown ending"]:
+        say(f"{odd:,} answers end with a finish_reason that is not known here, and were taken")
+    return work.counts
 
 
 def touched_by(
@@ -118,58 +219,33 @@ def is_reject(old: Mapping, row: Mapping) -> bool:
 
 
 def responded(
-    teacher: Teacher,
-    source: Path,
-    target: Path,
-    rejected: Path | None,
-    language: str,
-    progress: bool,
-    replace: bool,
-    sampling: dict[str, Any],
-) -> dict[str, int]:
+    work: Answering, target: Path, rejected: Path | None, progress: bool, replace: bool
+) -> None:
     """Ask for what the store lacks, then write the files from it; see `respond_file`."""
     # A bad line at the end must not be found after an hour of paying.
-    for _ in iter_jsonl(source, check_question):
-        pass
+    total = sum(asked for _, asked in work.rows())
 
     # First everything goes into the store; then the files are written from there, row by row.
-    system, counts = of_language(RESPOND_SYSTEM, language), Counter()
-    prompts = (chat(question_of(row), system) for row in iter_jsonl(source, check_question))
-    teacher.fill(prompts, progress, **sampling)
+    prompts = (chat_of(row, work.system) for row, asked in work.rows() if asked)
+    work.teacher.fill(prompts, progress, total, **work.sampling)
     if rejected is not None:
-        verdicts = judged(teacher, source, system, sampling, Counter())
-        write_jsonl(rejected, (row for row, good in verdicts if not good))
+        write_jsonl(rejected, (row for row, good in work.judged() if not good))
     with written_whole(target, keeps=not replace) as partial:
-        verdicts = judged(teacher, source, system, sampling, counts)
-        write_jsonl(partial, (row for row, good in verdicts if good))
-        if counts["unanswered"] and rejected is None:
+        write_jsonl(partial, (row for row, good in work.judged() if good))
+        if work.counts["unanswered"] and rejected is None:
+            so = f", so {target.name} was not written; what was answered is stored"
             raise DataError(
-                f"{counts['unanswered']:,} of {counts['answered'] + counts['unanswered']:,} rows "
-                f"have no usable answer, so {target.name} was not written; what was answered is "
-                "stored. "
-                f"{counts['without reply']:,} have no reply yet: run again to ask for them. The "
-                "others' replies are cut, empty or refusals: ask with other parameters, or give "
-                "--rejected FILE to write these rows there"
+                f"{work.advice(so)}\nrejected=FILE writes these rows there, the others to "
+                f"{target.name}"
             )
-    return counts
-
-
-def judged(
-    teacher: Teacher, source: Path, system: str, sampling: dict, counts: Counter
-) -> Iterator[tuple[dict, bool]]:
-    """Yield each row with its answer and True, or with the reason why it has none and False."""
-    for row in iter_jsonl(source, check_question):
-        reply = teacher.stored(chat(question_of(row), system), **sampling)
-        added = verdict(row, reply)
-        good = "reason" not in added
-        counts["answered" if good else "unanswered"] += 1
-        counts["without reply"] += reply is None
-        yield {**row, **added}, good
 
 
 def topics_of_file(path: Path) -> list[str]:
-    """Read topics: one per line, or JSON Lines with a field `topic` or `word`."""
-    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    """Read topics: one per line, or JSON Lines with a field `topic` or `word`.
+
+    DataError names the line that is no UTF-8, or has no such field.
+    """
+    lines = [line.strip() for line in text_lines(path)]
     if not lines or not lines[0].startswith("{"):
         return lines
     topics = [row.get("topic", row.get("word")) for row in iter_jsonl(path)]
@@ -188,7 +264,7 @@ def grow_file(
     replace: bool = False,
     **options: Any,
 ) -> Grown:
-    """Grow a set from a file of seeds and write its rows to `target`.
+    """Grow a set from a file of seeds and write its rows, also those of a run cut short.
 
     Raises `Taken` as `respond_file` does: a set of an earlier run may grow, and loses no line.
     """

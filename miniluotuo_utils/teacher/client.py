@@ -11,23 +11,26 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import os
 import random
-import re
+import sys
+import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from miniluotuo_utils.prompts import joined
-from miniluotuo_utils.teacher.limits import Budget, Concurrency, Ledger, RateLimit
+from miniluotuo_utils.teacher.limits import Budget, Concurrency, Ledger, RateLimit, commonest
 from miniluotuo_utils.teacher.store import BEAT, Reply, Store, new_owner, request_key
+from miniluotuo_utils.teacher.wire import HINTS, Failure, masked, refusal, retry_after, to_reply
 
 if TYPE_CHECKING:  # openai takes half a second to import: loaded with the first question
-    from openai import AsyncOpenAI
+    from openai import DefaultAioHttpClient
 
 Messages = list[dict[str, str]]
 
@@ -39,12 +42,16 @@ EXAMPLES = {
 }
 NO_KEY = "no-key-needed"
 NOT_IN_BODY = ("stream", "n", "extra_headers", "extra_query", "timeout")
-SURROGATES = re.compile("[\ud800-\udfff]")  # half of a pair, as in "好\ud83d"
+STAND_IN = "recorded-stand-in"  # its name tells what it knows, wherever it is served
 
-# "doubtful": tries of the current request that may have been billed though we saw no usage. Every
-# worker is a task with a context of its own and sends one request at a time, so the HTTP hooks find
-# the right one here.
-TRIES: ContextVar[Counter[str]] = ContextVar("tries")
+# A run that cannot succeed ends after so many rows that failed alike: before anything was answered,
+# and after that. What is wrong with a row alone ends no run.
+FIRST_FEW, IN_A_ROW = 5, 20
+REFUSED = ("key", "address")  # here three of the first are enough
+OF_A_ROW = ("filtered", "too long")
+OF_A_REQUEST = ("request", "odd answer")
+# How often is tried again, at most, until something was answered: nobody may be there.
+TRIED_FIRST = {"connection": 3, "no completion": 3, "key": 0}
 
 
 class Teacher:
@@ -54,10 +61,13 @@ class Teacher:
     on this machine needs no key. `store` is a `Store`, a path, or None (replies live as long as the
     teacher). At most `concurrency` requests are open, fewer while the server refuses (429, 503).
     `requests_per_minute` counts retries too, `tokens_per_minute` the usage that the server reports.
-    `budget` stops the run before it is passed, judged by what this object spent. `timeout` is in
-    seconds per try. `max_retries` apply to 408, 409, 429, 5xx, lost connections and replies that
-    are no chat completion; they wait as long as the server's Retry-After says. Raises ValueError
-    for a missing variable.
+    `budget` stops the run before it is passed, judged by what this object spent, or all that share
+    a `ledger`: every try counts, at its worst until the server says what it cost. `timeout` is in
+    seconds of silence per try. `max_retries` apply to 408, 409, 429, 5xx, lost connections and what
+    is no chat completion; they wait as long as the server's Retry-After says. After a time-out, and
+    after an answer that cannot be read, there is one retry at most: both may have been billed.
+    Replies whose mark (`cut`, `empty`, `refused`, `filtered`) is in `retry` are asked for once
+    more; the new one takes their place. Raises ValueError for a missing variable or an odd address.
     """
 
     def __init__(
@@ -70,10 +80,12 @@ class Teacher:
         requests_per_minute: float | None = None,
         tokens_per_minute: float | None = None,
         budget: Budget | None = None,
-        timeout: float = 60,
+        timeout: float = 600,
         max_retries: int = 8,
+        retry: Collection[str] = (),
+        ledger: Ledger | None = None,
     ) -> None:
-        self.base_url = given("TEACHER_BASE_URL", base_url)
+        self.base_url = checked_address(given("TEACHER_BASE_URL", base_url))
         self.model = given("TEACHER_MODEL", model)
         self.local = urlsplit(self.base_url).hostname in ("127.0.0.1", "localhost", "::1")
         self._key = given("TEACHER_API_KEY", api_key, NO_KEY if self.local else None)
@@ -90,8 +102,9 @@ class Teacher:
             )
         self.concurrency, self.budget = concurrency, budget or Budget()
         self.requests, self.tokens = RateLimit(requests_per_minute), RateLimit(tokens_per_minute)
-        self.timeout, self.max_retries = timeout, max_retries
-        self.ledger = Ledger()
+        expect_above(timeout=timeout)
+        self.timeout, self.max_retries, self.retry = timeout, max_retries, marks(retry)
+        self.ledger = ledger or Ledger()
         self.spent = self.ledger.spent
 
     def __repr__(self) -> str:
@@ -102,41 +115,73 @@ class Teacher:
         """Model and host, as a reader may see them."""
         return f"{self.model} @ {urlsplit(self.base_url).hostname}"
 
+    @property
+    def server(self) -> str:
+        """What the store knows the server by: its address without what is secret in it.
+
+        Two servers may give one name to two models; the stand-in's name tells what it knows.
+        """
+        if self.model.startswith(STAND_IN):
+            return ""
+        place = urlsplit(self.base_url)
+        host = place.netloc.rpartition("@")[2].lower()
+        return urlunsplit((place.scheme.lower(), host, place.path.rstrip("/"), "", ""))
+
     def ask(
         self, requests: Iterable[Messages], progress: bool = True, **sampling: Any
     ) -> list[Reply]:
         """Return one reply per list of messages, in order; synchronous, also inside Jupyter.
 
         `requests` is read lazily, `concurrency` at a time. `sampling` is sent as it stands
-        (temperature, top_p, max_tokens, ...) and is part of a reply's key. What the store knows is
+        (temperature, top_p, max_tokens, ...) and is part of a reply's key; what stands in
+        `extra_body` is sent beside the others, as the usual client does. What the store knows is
         not asked again. A request that fails after all retries comes back with `error`, is not
-        stored, and costs no other reply. A refused key or an unknown model ends the run at once
-        (ValueError), and so does a budget that the next request might pass (BudgetReached); what
-        was answered is in the store.
+        stored, and costs no other reply. A run that cannot succeed ends with ValueError: the first
+        few requests all failed alike, as with a wrong key, or many in a row did later. So does a
+        budget that the next try might pass (BudgetReached); what was answered is in the store.
         """
         replies: dict[int, Reply] = {}
         run_to_end(Run(self, sampling).answer_all, requests, progress, replies.__setitem__)
         return [replies[place] for place in range(len(replies))]
 
     def fill(
-        self, requests: Iterable[Messages], progress: bool = True, **sampling: Any
+        self,
+        requests: Iterable[Messages],
+        progress: bool = True,
+        total: int | None = None,
+        **sampling: Any,
     ) -> dict[str, int]:
         """`ask` for millions of requests: replies go to the store only, and memory stays constant.
 
-        Returns how many were `answered` and how many `failed`; `stored` gives each reply
-        afterwards.
+        `total`, where known, lets the progress bar tell the time left. Returns how many were
+        `answered` and how many `failed`; `stored` gives each reply afterwards, `why` the reason of
+        a failure.
         """
         counts = {"answered": 0, "failed": 0}
 
         def count(place: int, reply: Reply) -> None:
             counts["answered" if reply.error is None else "failed"] += 1
 
-        run_to_end(Run(self, sampling).answer_all, requests, progress, count)
+        run_to_end(Run(self, sampling, total).answer_all, requests, progress, count)
         return counts
 
     def stored(self, messages: Messages, **sampling: Any) -> Reply | None:
         """Return the reply that the store holds for a request, or None; asks nobody."""
-        return self.store.get(request_key(self.request(messages, checked_sampling(sampling))))
+        return self.held(self.request(messages, checked_sampling(sampling)))
+
+    def held(self, request: Mapping) -> Reply | None:
+        """Return the stored reply to a request: of this server, else of an old store without one.
+
+        A key of earlier versions says nothing of the server.
+        """
+        return self.store.get(request_key(request, self.server)) or self.store.get(
+            request_key(request)
+        )
+
+    def why(self, messages: Messages, **sampling: Any) -> str | None:
+        """Return why a request of this object has no reply, None where it has or was not asked."""
+        request = self.request(messages, checked_sampling(sampling))
+        return self.ledger.reasons.get(request_key(request, self.server))
 
     def ask_one(self, message: str, system: str | None = None, **sampling: Any) -> Reply:
         """Return the reply to one message, with an optional system message."""
@@ -144,46 +189,71 @@ class Teacher:
 
     def estimate(
         self, requests: Sequence[Messages], sample: int = 20, seed: int = 0, **sampling: Any
-    ) -> dict[str, float]:
+    ) -> dict[str, float | None]:
         """Ask a random sample and project its cost to all requests.
 
         The sample is kept in the store, so it is paid for only once.
         Returns `requests, sampled, prompt_tokens, completion_tokens, cost`; the last three are
-        projections, tokens as the server counts them, cost at the budget's prices. Raises
-        ValueError where no sampled request was answered.
+        projections, tokens as the server counts them, cost at the budget's prices. None is unknown:
+        the server counts no tokens, or there are no prices. Raises ValueError where no sampled
+        request was answered.
         """
+        # Without one answer there is nothing to project.
         chosen = random.Random(seed).sample(list(requests), min(sample, len(requests)))
-        replies = [r for r in self.ask(chosen, progress=False, **sampling) if r.error is None]
-        if not replies:
+        replies = self.ask(chosen, progress=False, **sampling)
+        answered = [reply for reply in replies if reply.error is None]
+        if not answered:
+            why = "; ".join(commonest(reply.error for reply in replies)) or "there is none"
             raise ValueError(
-                f"estimate: none of {len(chosen)} sampled requests was answered; ask one by hand "
-                "with ask_one to see why"
+                f"estimate: none of {len(chosen)} sampled requests was answered: {why}"
             )
-        scale = len(requests) / len(replies)
-        prompt = scale * sum(r.prompt_tokens or 0 for r in replies)
-        completion = scale * sum(r.completion_tokens or 0 for r in replies)
-        return {
-            "requests": len(requests),
-            "sampled": len(replies),
-            "prompt_tokens": prompt,
-            "completion_tokens": completion,
-            "cost": self.budget.cost(prompt, completion),
-        }
+
+        # Those that the server counted stand for all; a cost that nobody knows is not 0.
+        counted = [r for r in answered if None not in (r.prompt_tokens, r.completion_tokens)]
+        found: dict[str, float | None] = {"requests": len(requests), "sampled": len(answered)}
+        found |= dict.fromkeys(("prompt_tokens", "completion_tokens", "cost"))
+        if counted:
+            scale = len(requests) / len(counted)
+            tokens = [sum(r.prompt_tokens for r in counted)]
+            tokens.append(sum(r.completion_tokens for r in counted))
+            prompt, answer = (scale * count for count in tokens)
+            found |= {"prompt_tokens": prompt, "completion_tokens": answer}
+            found["cost"] = self.budget.cost(prompt, answer) if self.budget.prices else None
+        return found
 
     def request(self, messages: Messages, sampling: Mapping[str, Any]) -> dict:
         """Return a request as it is sent and as its key is made."""
         return {"model": self.model, "messages": messages, **sampling}
 
 
+@dataclass
+class Pending:
+    """A request on its way: what is sent, its key, how often it was tried so far.
+
+    `bad` is the stored reply that the new one is to take the place of.
+    """
+
+    request: dict
+    key: str
+    bad: Reply | None = None
+    tries: int = 0
+
+
 class Run:
     """One call of `Teacher.ask`: its workers, its HTTP client, and its claims on the store."""
 
-    def __init__(self, teacher: Teacher, sampling: Mapping[str, Any]) -> None:
+    def __init__(
+        self, teacher: Teacher, sampling: Mapping[str, Any], total: int | None = None
+    ) -> None:
         self.teacher, self.store, self.ledger = teacher, teacher.store, teacher.ledger
-        self.sampling = checked_sampling(sampling)
-        self.owner = new_owner()
+        self.sampling, self.total = checked_sampling(sampling), total
+        self.owner, self.begun = new_owner(), time.time()
         self.concurrency = Concurrency(teacher.concurrency)
         self.error: Exception | None = None  # the first one that ends the whole run
+        self.answered = False  # whether the teacher, in this run, has answered anything
+        self.alike: list[Failure] = []  # the last failures in a row, all of one kind
+        self.open = 0  # requests on their way
+        self.said: set[str] = set()
 
     async def answer_all(
         self, requests: Iterable[Messages], progress: bool, take: Callable[[int, Reply], None]
@@ -193,7 +263,8 @@ class Run:
 
         numbered = enumerate(requests)
         self.client = self.open_client()
-        with tqdm(requests, self.teacher.model, disable=not progress, unit="reply") as bar:
+        shown = {"total": self.total, "disable": not progress, "unit": "reply"}
+        with tqdm(requests, self.teacher.model, **shown) as bar:
             async with self.client:
                 beating = asyncio.create_task(self.keep_claims())
                 try:
@@ -204,6 +275,9 @@ class Run:
                 finally:
                     beating.cancel()
                     self.store.release(self.owner)
+        # Too few rows to be sure: a refused key is no matter of a row, all the same.
+        if not self.error and self.alike and self.alike[-1].kind in REFUSED:
+            self.error = self.stopped() if self.nothing_yet() else None
         if self.error:
             raise self.error
 
@@ -213,6 +287,12 @@ class Run:
         """Answer one request after the other until there are no more, or an error ends the run."""
         try:
             for place, messages in numbered:
+                # Something failed before anything was answered: first see what becomes of those
+                # that are on their way.
+                while self.alike and self.nothing_yet() and self.open and not self.error:
+                    await asyncio.sleep(0.02)
+                if self.hopeless():
+                    raise self.stopped()
                 take(place, await self.answer(messages))
                 bar.update()
                 if place % 16 == 0:
@@ -234,146 +314,266 @@ class Run:
     async def answer(self, messages: Messages) -> Reply:
         """Return the store's reply, else the teacher's, committed before it is returned."""
         request = self.teacher.request(messages, self.sampling)
-        key = request_key(request)
+        pending = Pending(request, request_key(request, self.teacher.server))
         # Whoever claims the key asks. Equal requests wait here for its reply, in this process and
         # in others: nothing is paid for twice.
-        while (reply := self.store.get(key)) is None and not self.store.claim(key, self.owner):
+        while not self.good(reply := self.teacher.held(request), messages):
+            pending.bad = reply
+            instead_of = [reply.created] if reply else []
+            if self.store.claim(pending.key, self.owner, *instead_of):
+                break
             # The one who holds the claim may just have ended the run, and will not give it back.
             if self.error:
                 raise self.error
             await asyncio.sleep(0.2)
-
-        if reply is not None:
+        else:
             self.ledger.spent["from_store"] += 1
             # A long stretch out of the store must not starve the replies in flight.
             await asyncio.sleep(0)
             return reply
-        reply = await self.pay(request)
-        if reply.error is None:
-            self.store.put(key, request, reply)
-        else:
-            self.store.release(self.owner, key)
+        reply = await self.pay(pending)
+        if reply.error is not None:
+            self.store.release(self.owner, pending.key)
         return reply
 
-    async def pay(self, request: dict) -> Reply:
-        """Ask as soon as concurrency, budget and rate limit allow it, and book what it cost."""
-        teacher, spent = self.teacher, self.ledger.spent
-        worst = worst_case(request) if teacher.budget.limited else {}
+    def good(self, reply: Reply | None, messages: Messages) -> bool:
+        """Whether a stored reply is to be used: there is one, and it is not to be asked again.
+
+        What came in after this run began is not asked for a second time.
+        """
+        if reply is None or not self.teacher.retry or reply.created >= self.begun:
+            return reply is not None
+        return reply.mark(text_of(messages[-1].get("content"))) not in self.teacher.retry
+
+    async def pay(self, pending: Pending) -> Reply:
+        """Ask as soon as concurrency and rate limit allow it, store the reply, book its cost."""
+        teacher, spent, request = self.teacher, self.ledger.spent, pending.request
         # A character is about a token, and a reply about as long as those before it. The usage that
         # the server reports corrects the guess.
         characters = sum(len(str(m["content"])) for m in request["messages"])
         guess = characters + spent["completion_tokens"] / max(1, spent["asked"] - spent["failed"])
-        tries: Counter[str] = Counter()
-        TRIES.set(tries)
         async with self.concurrency:
-            await self.ledger.reserve(worst, teacher.budget)
+            await teacher.tokens.wait(guess)
+            self.open += 1
             try:
-                await teacher.tokens.wait(guess)
-                reply = await self.send(request)
-                tries["doubtful"] -= reply.prompt_tokens is not None
+                reply = await self.retried(pending)
+            except Failure as failure:
+                return self.failed(pending, failure)
             finally:
-                self.ledger.release(worst, tries["doubtful"])
-        if reply.error is None:
-            used = (reply.prompt_tokens or 0) + (reply.completion_tokens or 0)
-            teacher.tokens.correct(used - guess)
+                self.open -= 1
+        used = (reply.prompt_tokens or 0) + (reply.completion_tokens or 0)
+        teacher.tokens.correct(used - guess)
         return reply
 
-    async def send(self, request: dict) -> Reply:
-        """Return the teacher's reply; what goes wrong with this one request becomes its `error`."""
-        import openai
+    def failed(self, pending: Pending, failure: Failure) -> Reply:
+        """Count a request that has no reply, keep the reason, and see whether all fail alike."""
+        said = masked(str(failure), self.teacher._key)
+        self.ledger.spent["failed"] += 1
+        self.ledger.reasons[pending.key] = said
+        # It was answered twice, in a form that nobody can read: no later run pays for that again
+        # unless it is told to (retry=empty).
+        if failure.kind == "odd answer" and not pending.bad:
+            unreadable = Reply("", f"unreadable: {said[:150]}")
+            self.store.put(pending.key, pending.request, unreadable, self.teacher.server)
+        if self.alike and self.alike[-1].kind != failure.kind:
+            self.alike = []
+        self.alike.append(failure)
+        return Reply("", "", model=self.teacher.model, error=said)
 
-        spent = self.ledger.spent
-        spent["asked"] += 1
-        try:
-            reply = await self.retried(request)
-        except (
-            openai.AuthenticationError,
-            openai.PermissionDeniedError,
-            openai.NotFoundError,
-        ) as error:
-            raise ValueError(
-                f"{self.teacher.where} refuses every request: {self.told(error)}. Check "
-                "TEACHER_API_KEY, TEACHER_MODEL and TEACHER_BASE_URL"
-            ) from None
-        except Exception as error:
-            spent["failed"] += 1
-            return Reply("", "", model=self.teacher.model, error=self.told(error))
-        spent["prompt_tokens"] += reply.prompt_tokens or 0
-        spent["completion_tokens"] += reply.completion_tokens or 0
-        return reply
+    def nothing_yet(self) -> bool:
+        """Whether this teacher has not answered anything so far, nor filled the store earlier."""
+        return not self.answered and not self.ledger.spent["from_store"]
 
-    async def retried(self, request: dict) -> Reply:
-        """Send a request until a chat completion comes back, or raise the last error.
+    def hopeless(self) -> bool:
+        """Whether the run cannot succeed: the first few all failed alike, or many in a row did."""
+        if not self.alike or self.alike[-1].kind in OF_A_ROW:
+            return False
+        if self.nothing_yet():
+            return len(self.alike) >= (3 if self.alike[-1].kind in REFUSED else FIRST_FEW)
+        return len(self.alike) >= IN_A_ROW and self.alike[-1].kind not in OF_A_REQUEST
 
-        The client itself retries refusals and lost connections; left to us are bodies that are no
-        completion.
+    def stopped(self) -> ValueError:
+        """Return the error that ends a run which cannot succeed, with the server's own words."""
+        last, where = self.alike[-1], self.teacher.where
+        said = masked(str(last), self.teacher._key)
+        if last.kind in REFUSED:
+            return ValueError(f"{where} refuses every request: {said}. {HINTS[last.kind]}")
+        count = f"the first {len(self.alike)} requests" if self.nothing_yet() else "the last "
+        count += "" if self.nothing_yet() else f"{len(self.alike)} requests in a row"
+        return ValueError(
+            f"{where}: {count} all failed alike, so the run stopped: {said}. {HINTS[last.kind]}. "
+            "What was answered is stored"
+        )
+
+    async def retried(self, pending: Pending) -> Reply:
+        """Send a request until a reply comes back, or raise the last `Failure`.
+
+        Every try is set aside in the budget before it is sent.
         """
-        import openai
-
+        teacher, kinds = self.teacher, Counter()
+        worst = worst_case(pending.request) if teacher.budget.limited else {}
         for attempt in itertools.count():
             try:
-                # Not `chat.completions.create`: its types, unused here, cost half a millisecond per
-                # request.
-                body = await self.client.post("/chat/completions", body=request, cast_to=object)
-                return to_reply(body, self.teacher._key)
-            except (ValueError, openai.APIResponseValidationError) as error:
-                # A request that is no UTF-8 fails the same way every time.
-                if attempt == self.teacher.max_retries or isinstance(error, UnicodeError):
+                return await self.tried(pending, worst)
+            except Failure as failure:
+                kinds[failure.kind] += 1
+                most = teacher.max_retries if failure.most is None else failure.most
+                if not self.answered:
+                    most = min(most, TRIED_FIRST.get(failure.kind, most))
+                if kinds[failure.kind] > most or attempt >= teacher.max_retries or self.error:
                     raise
-                await asyncio.sleep(min(8, 0.2 * 2**attempt))
+                pause = min(8, 0.5 * 2**attempt) * random.uniform(0.75, 1)
+                await asyncio.sleep(pause if failure.wait is None else failure.wait)
 
-    def told(self, error: Exception) -> str:
-        """Return an exception in one line, with the key taken out: servers echo it."""
-        return f"{type(error).__name__}: {error}".replace(self.teacher._key, "***")
+    async def tried(self, pending: Pending, worst: Mapping[str, int]) -> Reply:
+        """Send a request once; the reply is stored before anything is counted."""
+        # Set aside first: a budget that has room for one try may have none for the next.
+        teacher = self.teacher
+        await self.ledger.reserve(worst, teacher.budget)
+        self.ledger.spent["asked"] += pending.tries == 0
+        pending.tries += 1
+        billed = False
+        try:
+            await teacher.requests.wait(1)
+            billed = True  # until proven otherwise, what is sent is billed
+            reply = await self.sent(pending.request)
+            teacher.store.put(
+                pending.key, pending.request, reply, teacher.server, pending.bad is not None
+            )
+            billed = None in (reply.prompt_tokens, reply.completion_tokens)
+        except Failure as failure:
+            billed = failure.billed
+            raise
+        finally:
+            self.ledger.release(worst, billed)
 
-    def open_client(self) -> AsyncOpenAI:
-        """Return a client over aiohttp, twice as fast as httpx, with our hooks on every try."""
-        from openai import DEFAULT_CONNECTION_LIMITS, AsyncOpenAI, DefaultAioHttpClient
+        # The reply is safe by now: an odd number here costs nothing.
+        self.answered, self.alike = True, []
+        self.ledger.spent["prompt_tokens"] += reply.prompt_tokens or 0
+        self.ledger.spent["completion_tokens"] += reply.completion_tokens or 0
+        return reply
+
+    async def sent(self, request: dict) -> Reply:
+        """Post a request and read what comes back; raises `Failure` for all but a reply."""
+        # What cannot be sent, and what is lost on the way, is a failure of this request alone.
+        url = f"{self.teacher.base_url.rstrip('/')}/chat/completions"
+        key = self.teacher._key
+        try:
+            body = json.dumps(request, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise Failure("request", "half of a surrogate pair stands in the request", 0) from None
+        try:
+            response = await self.client.post(url, content=body)
+        except Exception as error:
+            raise self.broken(error, url) from None
+
+        # The status tells how many requests the server bears.
+        if response.status_code >= 400:
+            wait = retry_after(response.headers.get("retry-after"))
+            if response.status_code in (429, 503):
+                self.concurrency.refused(wait)
+            raise refusal(response.status_code, response.content, url, wait, key)
+        self.concurrency.succeeded()
+        return to_reply(response.content, url, key)
+
+    def broken(self, error: Exception, url: str) -> Failure:
+        """Return the failure that an exception of the HTTP client is.
+
+        Its own classes mislead (a lost connection is its ConnectTimeout): the cause below tells.
+        """
+        names = {kind.__name__ for kind in type(error.__cause__ or error).__mro__}
+        said = f"{type(error.__cause__ or error).__name__}: {error} ({url})"
+        if {"ClientConnectorError", "ConnectionTimeoutError", "UnsupportedProtocol"} & names:
+            return Failure("connection", said)
+        if {"ServerTimeoutError", "TimeoutException", "TimeoutError"} & names:
+            self.ledger.note("timed_out")
+            limit = f"answers take longer than {self.teacher.timeout:g} seconds"
+            self.tell(
+                f"{limit}: raise timeout=… (in the shell --timeout). Such a try may be billed"
+            )
+            return Failure("timeout", f"ReadTimeout: {limit} ({url})", 1, billed=True)
+        return Failure("connection", said, billed=True)
+
+    def tell(self, line: str) -> None:
+        """Say something once, beside the progress bar."""
+        if line not in self.said:
+            from tqdm import tqdm
+
+            self.said.add(line)
+            tqdm.write(line, file=sys.stderr)
+
+    def open_client(self) -> DefaultAioHttpClient:
+        """Return an HTTP client over aiohttp, twice as fast as httpx."""
+        from openai import DEFAULT_CONNECTION_LIMITS, DEFAULT_TIMEOUT, DefaultAioHttpClient
 
         teacher, most = self.teacher, self.teacher.concurrency
-        # httpx has a successor under another name: take the class that this openai stands on.
+        # httpx has a successor under another name: take the classes that this openai stands on.
         limits = type(DEFAULT_CONNECTION_LIMITS)(
             max_connections=most, max_keepalive_connections=most
         )
-        http = DefaultAioHttpClient(
-            timeout=teacher.timeout,
+        connect = min(DEFAULT_TIMEOUT.connect or 5, teacher.timeout)
+        return DefaultAioHttpClient(
+            timeout=type(DEFAULT_TIMEOUT)(teacher.timeout, connect=connect),
             limits=limits,
             trust_env=not teacher.local,  # no proxy stands between us and this machine
-            event_hooks={"request": [self.before_try], "response": [self.after_try]},
+            headers={
+                "Authorization": f"Bearer {teacher._key}",
+                "Content-Type": "application/json",
+                "Accept": "application/json",
+            },
         )
-        return AsyncOpenAI(
-            base_url=teacher.base_url,
-            api_key=teacher._key,
-            timeout=teacher.timeout,
-            max_retries=teacher.max_retries,
-            http_client=http,
-        )
-
-    async def before_try(self, request: object) -> None:
-        """Keep to the requests per minute; until proven otherwise, what is sent is billed."""
-        await self.teacher.requests.wait(1)
-        TRIES.get()["doubtful"] += 1
-
-    async def after_try(self, response: Any) -> None:
-        """Learn from the status how many requests the server bears; errors are not billed."""
-        if response.status_code < 400:
-            return self.concurrency.succeeded()
-        TRIES.get()["doubtful"] -= 1
-        if response.status_code in (429, 503):
-            self.concurrency.refused(retry_after(response.headers.get("retry-after")))
 
 
 def checked_sampling(sampling: Mapping[str, Any]) -> dict[str, Any]:
-    """Return sampling parameters without those that are None.
+    """Return sampling parameters without those that are None, `extra_body` merged into them.
 
     Raises ValueError for one that does not ask for one plain reply.
+
+    >>> checked_sampling({"top_p": None, "extra_body": {"enable_thinking": False}})
+    {'enable_thinking': False}
     """
+    sampling = dict(sampling)
+    extra = sampling.pop("extra_body", None) or {}
+    if not isinstance(extra, Mapping):
+        raise ValueError(f"extra_body: found {extra!r}, expected parameters by name")
+    sampling |= extra
     if wrong := [name for name in NOT_IN_BODY if name in sampling]:
         raise ValueError(
             f"sampling: found {', '.join(wrong)}, expected parameters of one plain reply, such as "
             "temperature or max_tokens"
         )
     return {name: value for name, value in sampling.items() if value is not None}
+
+
+def checked_address(url: str) -> str:
+    """Return a base URL; ValueError for one without scheme or host."""
+    place = urlsplit(url)
+    if place.scheme not in ("http", "https") or not place.hostname:
+        raise ValueError(
+            f"TEACHER_BASE_URL: found {url!r}, expected http:// or https://, a host and a path, "
+            f"for example {EXAMPLES['TEACHER_BASE_URL']}"
+        )
+    return url
+
+
+RETRIED = ("cut", "empty", "refused", "filtered")
+
+
+def marks(names: Collection[str]) -> frozenset[str]:
+    """Return marks of replies; ValueError for one that no reply to be asked again can have."""
+    names = [names] if isinstance(names, str) else names
+    if strange := sorted(set(names) - set(RETRIED)):
+        raise ValueError(
+            f"retry: found {', '.join(strange)}, expected some of {', '.join(RETRIED)}"
+        )
+    return frozenset(names)
+
+
+def expect_above(**values: float) -> None:
+    """Raise ValueError for a number that is not above 0."""
+    for name, value in values.items():
+        if not value > 0:
+            raise ValueError(f"{name}: found {value}, expected a number above 0")
 
 
 def worst_case(request: Mapping[str, Any]) -> dict[str, int]:
@@ -385,24 +585,14 @@ def worst_case(request: Mapping[str, Any]) -> dict[str, int]:
     limit = request.get("max_tokens") or request.get("max_completion_tokens")
     if not limit:
         raise ValueError(
-            "a budget needs max_tokens in every request, for without it nobody knows what a reply "
-            "may cost; pass max_tokens=…"
+            "a budget needs max_tokens (or max_completion_tokens) in every request, for without it "
+            "nobody knows what a reply may cost; pass max_tokens=…"
         )
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+        raise ValueError(f"max_tokens: found {limit!r}, expected a whole number above 0")
     sizes = (len(str(m["content"]).encode("utf-8", "replace")) for m in request["messages"])
     # 32 tokens of a chat template around each message
     return {"prompt": sum(size + 32 for size in sizes), "completion": limit}
-
-
-def retry_after(value: str | None) -> float | None:
-    """Return the seconds of a Retry-After header, at most two minutes; None for none or a date.
-
-    >>> retry_after("2.5"), retry_after("Wed, 21 Oct 2026 07:28:00 GMT"), retry_after(None)
-    (2.5, None, None)
-    """
-    try:
-        return min(120.0, max(0.0, float(value))) if value else None
-    except ValueError:
-        return None
 
 
 def given(variable: str, value: str | None, default: str | None = None) -> str:
@@ -416,14 +606,28 @@ def given(variable: str, value: str | None, default: str | None = None) -> str:
     return found
 
 
-def chat(message: str, system: str | None = None) -> Messages:
-    """Return one user message, after an optional system message.
+def chat(
+    message: str, system: str | None = None, history: Iterable[Sequence[str]] = ()
+) -> Messages:
+    """Return one user message, after an optional system message and earlier turns.
+
+    `history` holds them as [user, assistant] pairs, oldest first.
 
     >>> chat("你好")
     [{'role': 'user', 'content': '你好'}]
+    >>> [message["role"] for message in chat("那里呢？", "简洁。", [["北京在哪？", "在华北。"]])]
+    ['system', 'user', 'assistant', 'user']
     """
-    before = [{"role": "system", "content": system}] if system else []
-    return [*before, {"role": "user", "content": message}]
+    turns = [{"role": "system", "content": system}] if system else []
+    for user, assistant in history:
+        turns.append({"role": "user", "content": user})
+        turns.append({"role": "assistant", "content": assistant})
+    return [*turns, {"role": "user", "content": message}]
+
+
+def chat_of(row: Mapping, system: str | None = None) -> Messages:
+    """Return the conversation that a row is to a teacher: its history, then its question."""
+    return chat(question_of(row), system, row.get("history") or ())
 
 
 def question_of(row: Mapping) -> str:
@@ -432,32 +636,18 @@ def question_of(row: Mapping) -> str:
     >>> question_of({"instruction": "翻译成英文：", "input": "骆驼"})
     '翻译成英文：\\n骆驼'
     """
-    return joined(row["instruction"], row.get("input") or "")
+    return joined(row["instruction"], text_of(row.get("input")))
 
 
-def to_reply(completion: Any, key: str = NO_KEY) -> Reply:
-    """Return a chat completion (parsed JSON) as a `Reply`.
+def text_of(value: Any) -> str:
+    """Return a value of a row as text: as it stands, "" for none, JSON for lists and objects.
 
-    Raises ValueError, without the key, for anything else, as proxies and log-in pages send it.
+    >>> text_of(0), text_of(None), text_of(["甲", {"乙": True}])
+    ('0', '', '["甲", {"乙": true}]')
     """
-    body = completion if isinstance(completion, dict) else {}
-    choices = body.get("choices")
-    if not choices or not isinstance(choices[0].get("message"), dict):
-        # First the key, then the cut: half a key is a leak, too.
-        shown = str(body.get("error") or completion).replace(key, "***")[:200]
-        raise ValueError(
-            f"found {shown!r}, expected a chat completion with choices. Check TEACHER_BASE_URL; it "
-            "usually ends in /v1"
-        )
-    choice, usage = choices[0], body.get("usage") or {}
-    return Reply(
-        # Half an emoji, where max_tokens cut it, is no UTF-8 and could not be stored.
-        SURROGATES.sub("\ufffd", choice["message"].get("content") or ""),
-        choice.get("finish_reason") or "",
-        usage.get("prompt_tokens"),
-        usage.get("completion_tokens"),
-        body.get("model") or "",
-    )
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def run_to_end(function: Callable[..., Awaitable[None]], *arguments: Any) -> None:

@@ -5,9 +5,10 @@ In: what is about to be asked, and what the server reported. Out: the right mome
 """
 
 import asyncio
+import re
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 
@@ -107,10 +108,18 @@ class Budget:
     prices: Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
+        for name, value in {
+            "tokens": self.tokens,
+            "money": self.money,
+            **(self.prices or {}),
+        }.items():
+            if value is not None and not value >= 0:
+                raise ValueError(f"budget, {name}: found {value}, expected 0 or more")
         if self.money is not None and set(self.prices or ()) != {"prompt", "completion"}:
             raise ValueError(
                 f"prices: found {self.prices}, expected {{'prompt': …, 'completion': …}} per "
-                "million tokens, which a budget in money needs"
+                "million tokens, which a budget in money needs (in the shell --price-in and "
+                "--price-out)"
             )
 
     @property
@@ -133,11 +142,13 @@ class Budget:
 class Ledger:
     """What was spent, and what open requests may still cost.
 
-    A request is sent only if its worst case fits beside that of all open ones: so the budget is
-    never passed, however long the replies turn out.
+    A try is sent only if its worst case fits beside that of all open ones: so the budget is never
+    passed, however long the replies turn out and however often a request is tried.
     """
 
     def __init__(self) -> None:
+        # Beside these: timed_out (tries) and uncounted (tries that may have been billed, by a
+        # server that did not say how much), once there are any.
         self.spent = {
             "asked": 0,
             "from_store": 0,
@@ -145,39 +156,83 @@ class Ledger:
             "prompt_tokens": 0,
             "completion_tokens": 0,
         }
-        self.open = 0  # requests that hold a reservation
+        self.open = 0  # tries that hold a reservation
         self.reserved: Counter[str] = Counter()  # tokens that may still be billed, by kind
+        self.reasons: dict[str, str] = {}  # key of a request -> why it has no reply
+
+    def note(self, name: str) -> None:
+        """Count something that most runs never see."""
+        self.spent[name] = self.spent.get(name, 0) + 1
 
     async def reserve(self, worst: Mapping[str, int], budget: Budget) -> None:
-        """Set the worst case of a request aside as soon as the budget has room for it.
+        """Set the worst case of a try aside as soon as the budget has room for it.
 
-        Raises BudgetReached where it has none and no open request can leave any.
+        Raises BudgetReached where it has none and no open try can leave any.
         """
         while not budget.allows(*(self.total(kind, worst) for kind in ("prompt", "completion"))):
             if not self.open:
-                raise BudgetReached(
-                    f"budget: {self.summary(budget)} after {self.spent['asked']:,} requests, and "
-                    f"the next one may cost up to {worst['prompt']:,} + {worst['completion']:,} "
-                    "tokens more. What was answered is stored; raise the budget and run again: "
-                    "only what is missing is asked"
-                )
+                raise BudgetReached(self.exhausted(worst, budget))
             # Most replies are far shorter than their worst case, and leave room when they arrive.
             await asyncio.sleep(0.05)
         self.open += 1
         self.reserved.update(worst)
 
+    def exhausted(self, worst: Mapping[str, int], budget: Budget) -> str:
+        """Return in words that the budget has no room for another try."""
+        told = "; ".join(f"{name} {value}" for name, value in self.summary(budget).items())
+        unseen = self.spent.get("uncounted", 0)
+        doubt = (
+            f" {unseen:,} tries may have been billed unseen (timed out, or without a count of "
+            "tokens): they count at their worst."
+            if unseen
+            else ""
+        )
+        return (
+            f"budget: {told} after {self.spent['asked']:,} requests, and the next one may cost up "
+            f"to {worst['prompt']:,} + {worst['completion']:,} tokens more.{doubt} What was "
+            "answered is stored; raise the budget and run again: only what is missing is asked"
+        )
+
     def total(self, kind: str, worst: Mapping[str, int]) -> int:
         """Return the tokens of a kind that would be spent if all went as badly as it can."""
         return self.spent[f"{kind}_tokens"] + self.reserved[kind] + worst.get(kind, 0)
 
-    def release(self, worst: Mapping[str, int], doubtful: int) -> None:
-        """End a reservation, but keep its amount for every try that may have been billed unseen."""
+    def release(self, worst: Mapping[str, int], doubtful: bool) -> None:
+        """End a reservation, but keep its amount where the try may have been billed unseen."""
         self.open -= 1
-        for kind, tokens in worst.items():
-            self.reserved[kind] += (doubtful - 1) * tokens
+        if doubtful:
+            self.note("uncounted")
+        else:
+            self.reserved.subtract(worst)
 
     def summary(self, budget: Budget) -> dict[str, str]:
         """Return failures, tokens and (with prices) money, as a progress bar shows them."""
         tokens = self.spent["prompt_tokens"], self.spent["completion_tokens"]
         shown = {"failed": str(self.spent["failed"]), "tokens": f"{sum(tokens):,}"}
-        return shown | ({"spent": f"{budget.cost(*tokens):.2f}"} if budget.prices else {})
+        if budget.prices:
+            shown["spent"] = f"{budget.cost(*tokens):.2f}"
+        if unseen := self.spent.get("uncounted"):
+            shown["of unknown cost"] = f"{unseen:,} tries"
+        return shown
+
+    def commonest(self, most: int = 3) -> list[str]:
+        """Return the commonest reasons without a reply, each with its count and one example."""
+        return commonest(self.reasons.values(), most)
+
+
+VARYING = re.compile(r"[0-9a-fA-F]{8}[0-9a-fA-F-]*|\d+|'[^']{0,80}'(?= in)")
+
+
+def commonest(reasons: Iterable[str], most: int = 3) -> list[str]:
+    """Return the commonest reasons with their counts; those that differ in numbers are one.
+
+    >>> commonest(["400: too long (9 tokens)", "500", "400: too long (8 tokens)"])
+    ['2 × 400: too long (9 tokens)', '1 × 500']
+    """
+    counts: Counter[str] = Counter()
+    example: dict[str, str] = {}
+    for reason in reasons:
+        alike = VARYING.sub("#", reason)
+        counts[alike] += 1
+        example.setdefault(alike, reason)
+    return [f"{count:,} × {example[alike]}" for alike, count in counts.most_common(most)]

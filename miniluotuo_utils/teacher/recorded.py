@@ -22,13 +22,13 @@ from typing import TYPE_CHECKING, Any
 
 from miniluotuo_utils.files import read_jsonl
 from miniluotuo_utils.runtime import EMBEDDED
-from miniluotuo_utils.teacher.client import Teacher, question_of
+from miniluotuo_utils.teacher.client import STAND_IN, Teacher, question_of
 from miniluotuo_utils.teacher.store import Store, request_key
 
 if TYPE_CHECKING:  # a quarter of a second to import: loaded with the first server
     from aiohttp.web import Request, StreamResponse
 
-MODEL = "recorded-stand-in"
+MODEL = STAND_IN
 NOT_RECORDED = "这里只是录制的替身教师，没有录下这条指令的回答。"
 
 LOG_IN = "<html>请先登录。 Please log in.</html>"  # what a proxy sends in place of an answer

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from miniluotuo_utils.text import split_thoughts
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -67,8 +70,13 @@ def validated(reply: Reply, model: type[Value], tries: int) -> Structured[Value]
 
     if reply.error is not None:
         return Structured(None, reply, tries, reply.error)
+    # Teachers draft before they answer, some in thoughts: the last object that fits is the answer.
+    answer = split_thoughts(reply.text)[1]
+    for value in reversed(later_objects(answer)):
+        with suppress(ValidationError):
+            return Structured(model.model_validate(value), reply, tries)
     try:
-        return Structured(model.model_validate(first_object(reply.text)), reply, tries)
+        return Structured(model.model_validate(first_object(answer)), reply, tries)
     except ValidationError as error:
         said = "; ".join(
             f"{'.'.join(map(str, e['loc'])) or 'JSON'}: {e['msg']}" for e in error.errors()[:5]
@@ -76,6 +84,23 @@ def validated(reply: Reply, model: type[Value], tries: int) -> Structured[Value]
     except ValueError as error:
         said = str(error)
     return Structured(None, reply, tries, said)
+
+
+def later_objects(text: str, most: int = 20) -> list[dict]:
+    """Return the JSON objects of a text, but for objects inside others, the first one left out.
+
+    >>> later_objects('草稿 {"a": {"b": 1}}，改为 {"a": 2}')
+    [{'a': 2}]
+    """
+    found, at = [], 0
+    while len(found) < most and (start := text.find("{", at)) >= 0:
+        try:
+            value, at = json.JSONDecoder().raw_decode(text, start)
+        except (ValueError, RecursionError):
+            at = start + 1
+            continue
+        found.append(value)
+    return found[1:]
 
 
 def first_object(text: str) -> Any:

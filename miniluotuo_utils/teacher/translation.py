@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from miniluotuo_utils.files import DataError, Shown, expect
 from miniluotuo_utils.records import check_record, map_mentions, mentions
 from miniluotuo_utils.teacher.client import Teacher, chat
+from miniluotuo_utils.text import split_thoughts
 
 TRANSLATE = (
     "把下面的英文句子译成自然的中文。\n"
@@ -29,8 +30,38 @@ ASK_AGAIN = (
     "请重新翻译，每个标记恰好出现一次，正好包住名字的译文。只输出译文。\n\n"
     "英文：{marked}\n上次的译文：{translation}"
 )
-TAG = re.compile(r"[<＜]\s*([/／]?)\s*[eE]\s*(\d+)\s*[>＞]")  # <e1>, </e1>, ＜／ E1 ＞
-TRIMMED = re.compile(r"\s*(.*?)\s*", re.DOTALL)  # " 大理 ": 大理
+# <e1>, </e1>, ＜／ E1 ＞, <ｅ１>, 《e1》
+TAG = re.compile(r"[<＜《〈]\s*([/／\\]?)\s*[eEｅＥ]\s*(\d+)\s*[>＞》〉]")
+TRIMMED = re.compile(
+    r"[\s，。、；：！？,;!?]*(.*?)[\s，。、；：！？,;!?]*", re.DOTALL
+)  # " 大理，": 大理
+
+# What teachers put around a translation: a fence, a head, a note.
+FENCED = re.compile(r"\A\s*```\w*\n(.*?)\n?```\s*\Z", re.DOTALL)
+HEAD = re.compile(
+    r"\A\s*(?:\*\*)?(?:(?:好的|当然|以下是|下面是)[^\n]{0,20}[：:]\s*\n+)?"
+    r"(?:\*\*)?(?:(?:中文)?(?:译文|翻译|译)(?:如下|结果)?|中文|[Tt]ranslation)(?:\*\*)?[：:](?:\*\*)?\s*"
+    r"|\A\s*(?:好的|当然|以下是|下面是)[^\n]{0,20}[：:]\s*\n+"
+)
+NOTE = re.compile(
+    r"\s*(?:\n\s*|[（(]\s*)(?:\*\*)?(?:译?注释?|说明|解释|备注|译者注|[Nn]otes?)\d?(?:\*\*)?[：:].*\Z",
+    re.DOTALL,
+)
+# What is no name: a pronoun, unless one was marked, and what begins or ends as a verb does.
+PRONOUN = re.compile(
+    "(?:他|她|它|我|你|您|咱|人家|大家|自己|本人|对方)们?|这|那|其|此|该|这里|那里|这儿|那儿|这个|那个|谁"
+)
+PRONOUN_EN = re.compile(
+    "(?:he|she|it|they|we|you|i|him|her|them|us|me|his|hers|its|their|our|my|your|this|that|these|"
+    "those|who|one|himself|herself|itself|themselves|here|there)",
+    re.IGNORECASE,
+)
+VERB = re.compile(
+    "(?:出生于|出生在|生于|来自|来到|位于|前往|住在|居住在|毕业于|就职于|任职于|抵达|去了|到了|访问|表示|认为|宣布|"
+    "收购|击败|购买|加入|离开|返回|飞往|搬到|成立于|创立了?).*|.{1,2}(?:了|着|过)"
+)
+HAN = re.compile("[\u3400-\u9fff]")
+WORDS = re.compile(r"[A-Za-z]{2,}")
 
 
 @dataclass
@@ -40,6 +71,19 @@ class Marked:
     text: str
     spans: dict[int, tuple[int, int]]
     names: dict[int, str]
+    triggers: set[int] = field(default_factory=set)  # marks that stand round verbs, as they may
+
+    def no_name(self, number: int, translated: str) -> str:
+        """Return why a translated mark holds no name, "" where it may.
+
+        >>> [Marked("", {}, {1: name}).no_name(1, "他") for name in ("Kim", "he")]
+        ['标记包住了代词 a pronoun', '']
+        """
+        if PRONOUN.fullmatch(translated) and not PRONOUN_EN.fullmatch(self.names[number]):
+            return "标记包住了代词 a pronoun"
+        if number not in self.triggers and VERB.fullmatch(translated):
+            return "标记包住了动词 a verb"
+        return ""
 
 
 def mark(record: Mapping) -> Marked:
@@ -68,7 +112,9 @@ def mark(record: Mapping) -> Marked:
     for number, (start, end) in reversed(numbered.items()):
         text = f"{text[:start]}<e{number}>{text[start:end]}</e{number}>{text[end:]}"
     names = {number: sentence[start:end] for number, (start, end) in numbered.items()}
-    return Marked(text, numbered, names)
+    verbs = {tuple(thing["pos"]) for thing, place in things if place.startswith("events")}
+    triggers = {number for number, span in numbered.items() if span in verbs}
+    return Marked(text, numbered, names, triggers)
 
 
 class Tag(NamedTuple):
@@ -91,6 +137,13 @@ class Unmarked:
     spans: dict[int, tuple[int, int]] = field(default_factory=dict)
     repairs: list[str] = field(default_factory=list)
     missing: dict[int, str] = field(default_factory=dict)
+    problem: str = ""  # of the whole sentence
+
+    @property
+    def wrong(self) -> list[str]:
+        """What is wrong with the translation, in words for the teacher."""
+        marks = [f"e{number} {reason}" for number, reason in sorted(self.missing.items())]
+        return [self.problem, *marks] if self.problem else marks
 
     def name(self, number: int) -> str:
         """Return the text of a mark."""
@@ -230,7 +283,38 @@ class Draft:
         """Find the marks in the translation; `glossary` has the Chinese of English names."""
         names = self.marked.names
         known = {n: glossary[name] for n, name in names.items() if name in glossary}
-        self.found = unmark(self.translation, names, known)
+        bare, repairs = without_frame(self.translation)
+        self.found = unmark(bare, names, known)
+        self.found.repairs += repairs
+
+        # A mark may stand well and hold no name; a sentence may come back as it went.
+        for number in list(self.found.spans):
+            if reason := self.marked.no_name(number, self.found.name(number)):
+                del self.found.spans[number]
+                self.found.missing[number] = reason
+        rest = TAG.sub(" ", re.sub(r"<e(\d+)>.*?</e\1>", " ", self.marked.text))
+        if not HAN.search(self.found.sentence) and len(WORDS.findall(rest)) > 1:
+            self.found.problem = "没有译成中文 not translated"
+
+
+def without_frame(answer: str) -> tuple[str, list[str]]:
+    """Return a translation without thoughts, fence, head and note, and what was taken away.
+
+    >>> without_frame("译文：<e1>昆明</e1>很暖。\\n注：昆明是地名。")
+    ('<e1>昆明</e1>很暖。', ['head', 'note'])
+    """
+    repairs = []
+    for name, shorter in (
+        ("thoughts", lambda text: split_thoughts(text)[1]),
+        ("fence", lambda text: FENCED.sub(r"\1", text)),
+        ("head", lambda text: HEAD.sub("", text)),
+        ("note", lambda text: NOTE.sub("", text)),
+    ):
+        less = shorter(answer)
+        # What would leave nothing is the answer itself.
+        if less != answer and less.strip():
+            answer, repairs = less, [*repairs, name]
+    return answer, repairs
 
 
 def translate(
@@ -258,7 +342,7 @@ def translate(
     for draft in drafts:
         draft.read(glossary)
 
-    again = [draft for draft in drafts if draft.found.missing]
+    again = [draft for draft in drafts if draft.found.wrong]
     result.counts["asked again"] = len(again)
     for draft in answered(teacher, again, sampling, result):
         draft.read(glossary)
@@ -290,17 +374,17 @@ def answered(
 
 def ask_again(marked: str, translation: str, found: Unmarked) -> str:
     """Return the second question: what was wrong with the marks of the first answer."""
-    problem = "；".join(f"e{number} {reason}" for number, reason in sorted(found.missing.items()))
-    return ASK_AGAIN.format(problem=problem, marked=marked, translation=translation)
+    return ASK_AGAIN.format(problem="；".join(found.wrong), marked=marked, translation=translation)
 
 
 def known_names(drafts: Iterable[Draft]) -> dict[str, str]:
     """Return English name → Chinese name, from marks that came back unharmed, where all agree."""
     seen: dict[str, set[str]] = defaultdict(set)
     for draft in drafts:
-        found = unmark(draft.translation, draft.marked.names)
+        found = unmark(without_frame(draft.translation)[0], draft.marked.names)
         for number in found.spans:
-            seen[draft.marked.names[number]].add(found.name(number))
+            if not draft.marked.no_name(number, found.name(number)):
+                seen[draft.marked.names[number]].add(found.name(number))
     return {english: chinese.pop() for english, chinese in seen.items() if len(chinese) == 1}
 
 
@@ -308,6 +392,7 @@ def settle(draft: Draft, names: Mapping[str, str], result: Translated) -> None:
     """Add the Chinese record to the result, or the report of why there is none."""
     found = draft.found
     reason = "; ".join(f"e{n}: {reason}" for n, reason in sorted(found.missing.items()))
+    reason = "; ".join(part for part in (found.problem, reason) if part)
     if not reason:
         try:
             result.records.append(check_record(rebuilt(draft, names)))

@@ -629,14 +629,15 @@ def test_respond_gives_instruction_rows_and_says_what_it_left_out():
     ]
     with RecordedTeacher(BANK) as server:
         teacher = Teacher(server.base_url, server.model)
-        good, bad = respond(teacher, rows, progress=False)
-        cut = respond(teacher, [BANK[0]], progress=False, max_tokens=2, language="en")[1]
+        anew = {"overwrite": True, "progress": False}
+        good, bad = respond(teacher, rows, **anew)
+        cut = respond(teacher, [BANK[0]], **anew, max_tokens=2, language="en")[1]
     assert [check_row(row)["output"] for row in good] == ["camel", "茶叶特点0。"]
     assert good[0] == {
         "instruction": "翻译成英文：",
         "input": "骆驼",
         "output": "camel",
-        "source": "topic_guided",
+        "source": f"topic_guided+{server.model}",
     }
     assert [row["instruction"] for row in bad] == ["没有录过的？"]
     assert "no answer" in bad[0]["reason"]
@@ -696,7 +697,7 @@ def test_guided_failures_are_told_and_more_requests_keep_the_first_prompts(https
     assert more.prompts[:2] == few.prompts
     assert len(set(more.prompts)) > 1
     assert more.counts["failed"] == 5
-    assert "request 0: BadRequestError" in more.failures[0]
+    assert "request 0: 400 from " in more.failures[0]
     with pytest.raises(ValueError, match="seeds: found 2, expected at least the 3"):
         example_guided(teacher, SEEDS[:2], 1)
     with pytest.raises(ValueError, match="language: found 'fr'"):
@@ -716,7 +717,7 @@ def test_guided_failures_are_told_and_more_requests_keep_the_first_prompts(https
         ("<example>甲</example>\n<example>没写", ["甲"], ["没写"]),
         ("好的，示例如下：\n<example>甲</example>", ["甲"], ["好的，示例如下："]),
         ("好的：\n甲</example>", [], ["好的：\n甲"]),
-        ("1. 甲\n2. 乙", [], ["甲\n2. 乙"]),
+        ("1. 甲\n2. 乙", ["甲", "乙"], []),
         ("<example></example>", [], []),
         ("", [], []),
     ],

@@ -226,6 +226,7 @@ def test_every_row_of_wnut17_and_conll04_with_every_habit(mirror, habit):
     def answer(marked: str) -> str:
         first = marked not in seen
         seen.add(marked)
+        marked = "译" + marked  # what comes back as it went is no translation
         tags = re.findall(r"<e\d+>", marked)
         if habit == "shuffle":
             return shuffled(marked, draw)
@@ -248,7 +249,7 @@ def test_every_row_of_wnut17_and_conll04_with_every_habit(mirror, habit):
         assert result.counts["lost"] == 0, result.reports[:2]
     if habit == "echo":
         assert result.counts["unmarkable"] == len(reported)
-        assert [r["sentence"] for r in result.records] == [
+        assert [r["sentence"].removeprefix("译").strip() for r in result.records] == [
             r["sentence"].strip() for i, r in enumerate(records) if i not in reported
         ]
     if habit == "drop":
@@ -308,3 +309,99 @@ def test_first_object_raises_only_value_errors(text):
     """A reply can be anything."""
     with contextlib.suppress(ValueError):
         first_object("{" + text)
+
+
+WEST_LAKE = {
+    "sentence": "Su Shi built a dam in Hangzhou .",
+    "entities": [
+        {"name": "Su Shi", "type": "人物", "pos": [0, 6]},
+        {"name": "Hangzhou", "type": "地点", "pos": [22, 30]},
+    ],
+}
+GOOD = "<e1>苏轼</e1>在<e2>杭州</e2>筑了一道堤。"
+
+
+@pytest.mark.parametrize(
+    ("answer", "repairs"),
+    [
+        (GOOD, []),
+        (f"<think>\n<e1>苏试</e1>？不对。\n</think>\n{GOOD}", ["thoughts"]),
+        (f"译文：{GOOD}", ["head"]),
+        (f"**译文**：{GOOD}", ["head"]),
+        (f"好的，以下是译文：\n\n{GOOD}", ["head"]),
+        (f"Translation: {GOOD}", ["head"]),
+        (f"```\n{GOOD}\n```", ["fence"]),
+        (f"```text\n译文：{GOOD}\n```", ["fence", "head"]),
+        (f"{GOOD}\n\n注：苏轼是宋代文人。", ["note"]),
+        (f"{GOOD}（注：堤即苏堤。）", ["note"]),
+        (GOOD.replace("e1", "ｅ１"), ["spelling"]),
+        ("《e1》苏轼《/e1》在〈E2〉杭州〈／e2〉筑了一道堤。", ["spelling"]),
+        ("<e1>苏轼，</e1>在<e2> 杭州、</e2>筑了一道堤。", []),
+    ],
+)
+def test_what_stands_round_a_translation_is_no_part_of_it(answer, repairs):
+    """译文：, a fence, a note and thoughts stood in the Chinese sentences; other spellings of the
+    marks cost a second question.
+    """
+    teacher = Scripted(lambda marked: answer)
+    result = translate(teacher, [WEST_LAKE])
+    assert teacher.asked == 1
+    [record] = result.records
+    assert [thing["name"] for thing, _ in mentions(check_record(record))] == ["苏轼", "杭州"]
+    assert re.sub("[，、 ]", "", record["sentence"]) == "苏轼在杭州筑了一道堤。"
+    assert set(repairs) <= result.counts.keys()
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ("<e1>他</e1>在<e2>杭州</e2>筑了一道堤。", "e1: 标记包住了代词"),
+        ("<e1>苏轼</e1>在<e2>那里</e2>筑了一道堤。", "e2: 标记包住了代词"),
+        ("<e1>苏轼</e1><e2>来到杭州</e2>筑堤。", "e2: 标记包住了动词"),
+        ("<e1>筑了</e1>一道堤在<e2>杭州</e2>。", "e1: 标记包住了动词"),
+        ("<e1>，</e1>在<e2>杭州</e2>筑了一道堤。", "e1: 标记里没有文字"),
+        ("<e1>Su Shi</e1> built a dam in <e2>Hangzhou</e2> .", "没有译成中文"),
+        ("<e1>Su Shi</e1> a construit une digue à <e2>Hangzhou</e2>.", "没有译成中文"),
+    ],
+)
+def test_what_is_no_name_or_no_chinese_is_asked_again_and_reported(answer, reason):
+    """A pronoun, a verb or a comma became an entity; English sentences passed for Chinese ones."""
+    teacher = Scripted(lambda marked: answer)
+    result = translate(teacher, [WEST_LAKE])
+    assert teacher.asked == 2
+    assert not result.records
+    assert reason in result.reports[0]["reason"]
+
+
+def test_pronouns_and_verbs_that_were_marked_may_stay():
+    """Where the English marks he, or a trigger, 他 and 出生于 are right."""
+    record = {
+        "sentence": "He was born in Linhai .",
+        "events": [
+            {
+                "type": "出生",
+                "trigger": "born",
+                "pos": [7, 11],
+                "arguments": [{"name": "He", "role": "人物", "pos": [0, 2]}],
+            }
+        ],
+    }
+    result = translate(Scripted(lambda marked: "<e1>他</e1><e2>出生于</e2>临海。"), [record])
+    assert result.records[0]["events"][0]["trigger"] == "出生于"
+
+
+def test_the_answer_is_read_behind_thoughts_and_drafts():
+    """The draft JSON inside the thoughts was taken for the answer (mem0ai/mem0 PR#4662)."""
+    draft, last = (
+        '{"name": "汉口", "rivers": ["长江"]}',
+        '{"name": "武汉", "rivers": ["长江", "汉江"]}',
+    )
+    for text in (
+        f"<think>先写 {draft}，再改。</think>{last}",
+        f"先写 {draft}，再改。</think>{last}",
+        f"草稿：{draft}\n改正后：```json\n{last}\n```",
+        f'{last}\n说明：{{"来源": "常识"}}',
+    ):
+        [found] = ask_structured(Scripted(lambda marked, text=text: text), [chat("\n\n武汉")], City)
+        assert found.value == City(name="武汉", rivers=["长江", "汉江"]), text
+        assert found.tries == 1
