@@ -226,7 +226,7 @@ def test_every_row_of_wnut17_and_conll04_with_every_habit(mirror, habit):
     def answer(marked: str) -> str:
         first = marked not in seen
         seen.add(marked)
-        marked = "译" + marked  # what comes back as it went is no translation
+        marked = "甲" + marked  # what comes back as it went is no translation
         tags = re.findall(r"<e\d+>", marked)
         if habit == "shuffle":
             return shuffled(marked, draw)
@@ -249,7 +249,7 @@ def test_every_row_of_wnut17_and_conll04_with_every_habit(mirror, habit):
         assert result.counts["lost"] == 0, result.reports[:2]
     if habit == "echo":
         assert result.counts["unmarkable"] == len(reported)
-        assert [r["sentence"].removeprefix("译").strip() for r in result.records] == [
+        assert [r["sentence"].removeprefix("甲").strip() for r in result.records] == [
             r["sentence"].strip() for i, r in enumerate(records) if i not in reported
         ]
     if habit == "drop":
