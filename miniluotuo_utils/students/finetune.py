@@ -31,7 +31,7 @@ from miniluotuo_utils.students.estimate import training_memory
 from miniluotuo_utils.students.folder import complete_folder
 from miniluotuo_utils.students.internals import load_checkpoint, tied_names
 from miniluotuo_utils.students.loading import Student
-from miniluotuo_utils.students.loop import build_trainer, four_bits_on_cpu, trainer_arguments
+from miniluotuo_utils.students.loop import build_trainer, trainer_arguments
 from miniluotuo_utils.students.methods import METHODS, RANK, TOKENS, VIRTUAL, attach, peak_rate
 from miniluotuo_utils.students.planner import advice
 from miniluotuo_utils.students.training import Options, Schedule, Throughput, Training
@@ -67,15 +67,16 @@ def finetune(
 ) -> Training:
     """Train `student` in place on `rows` and return it with its log.
 
-    `rows` are instruction rows, or token rows of `tokens.encode` or `tokens.pack`. The training
-    ends after `epochs`, `max_steps` or `minutes`, whichever comes first, and the learning rate
-    falls with that. `evaluation` is the share of rows kept out for an evaluation loss. With
-    `folder`, every step is a line of `folder/training.jsonl` and ten checkpoints stand beside it
-    (`checkpoints` sets how many): a killed training that is called again goes on from the last one,
-    to the same loss (with `minutes` only nearly, since wall time differs; AdaLoRA begins anew,
-    because PEFT does not save its importance scores). `show` is called after each step and at the
-    end. `checkpointing` recomputes activations to save memory; None does so only where the estimate
-    says that memory would not do.
+    `rows` are instruction rows, or token rows of `tokens.encode` or `tokens.pack`. A batch holds
+    `batch_size` packed sequences of up to `max_length` tokens on a GPU, and as many single rows of
+    about one length on a CPU (why: `packs`). The training ends after `epochs`, `max_steps` or
+    `minutes`, whichever comes first, and the learning rate falls with that. `evaluation` is the
+    share of rows kept out for an evaluation loss. With `folder`, every step is a line of
+    `folder/training.jsonl` and ten checkpoints stand beside it (`checkpoints` sets how many): a
+    killed training that is called again goes on from the last one, to the same loss (with `minutes`
+    only nearly, since wall time differs; AdaLoRA begins anew, because PEFT does not save its
+    importance scores). `show` is called after each step and at the end. `checkpointing` recomputes
+    activations to save memory; None does so only where the estimate says that memory would not do.
 
     Raises ValueError where no token is supervised, or where `folder` holds another training;
     FloatingPointError as soon as the loss is not a number; MemoryError with advice where memory
@@ -214,7 +215,7 @@ def training_rows(
 ) -> tuple[list, list, dict]:
     """Return token rows to train on, those kept out, and what was left out by reason.
 
-    Rows are packed where the student keeps packed rows apart, and taken apart where it does not.
+    Rows share sequences where `packs` says so, and are taken apart where it does not.
     """
     given, length = list(rows), row_length(student, method, max_length)
     both, encoded, dropped = student.encoder_decoder, given, {}
@@ -232,7 +233,7 @@ def training_rows(
 
     # A row that shared a sequence may be too long beside virtual tokens.
     packed = bool(encoded) and "position_ids" in encoded[0]
-    apart = method in VIRTUAL or both or not isolates_packed_rows(student)
+    apart = not packs(student, method)
     if apart and packed:
         single = [unpack(part) for part in parts]
         parts = [up_to(length, part) for part in single]
@@ -275,6 +276,22 @@ def check_vocabulary(student: Student, rows: Sequence[Mapping]) -> None:
         )
 
 
+def packs(student: Student, method: str) -> bool:
+    """Return whether rows share sequences in a training; else rows of one length share a batch.
+
+    A CPU has no attention that skips what a row must not see: there a packed row pays for the whole
+    sequence, which costs more than a little padding (`benchmarks/row_shapes.py`).
+    """
+    if on_cpu(student) or method in VIRTUAL or student.encoder_decoder:
+        return False
+    return isolates_packed_rows(student)
+
+
+def on_cpu(student: Student) -> bool:
+    """Return whether a student is trained on a CPU."""
+    return student.model.device.type == "cpu"
+
+
 def isolates_packed_rows(student: Student) -> bool:
     """Return whether two rows in one sequence give the logits that each gives alone.
 
@@ -282,8 +299,6 @@ def isolates_packed_rows(student: Student) -> bool:
     """
     import torch
 
-    if four_bits_on_cpu(student.model):
-        return False
     first, second = [5, 6, 7, 8, 9, 10], [11, 12, 13]
     both = collate(pack([{"input_ids": r, "labels": r} for r in (first, second)], 16), 0)
     both = {name: both[name].to(student.model.device) for name in ("input_ids", "position_ids")}

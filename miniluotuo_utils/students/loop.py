@@ -10,9 +10,10 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from miniluotuo_utils.students.devices import half
@@ -21,6 +22,7 @@ from miniluotuo_utils.students.loading import Student
 from miniluotuo_utils.students.methods import VIRTUAL, train_in_float32
 from miniluotuo_utils.students.training import Options, Schedule, Training
 from miniluotuo_utils.tokens import IGNORED, collate
+from miniluotuo_utils.tokens.packing import by_length
 
 # ---- 1. rows → batch
 
@@ -36,6 +38,29 @@ def evened(rows: Sequence[Mapping], size: int, pad_id: int) -> list[Mapping]:
     values = {"input_ids": pad_id, "labels": IGNORED}
     empty = {name: [values.get(name, 0)] for name in rows[0]}
     return [*rows, *[empty] * (-len(rows) % size)]
+
+
+class RowsByLength:
+    """A sampler: in every epoch another order of rows, with rows of about one length together.
+
+    It depends on `seed` and epoch alone, so that a killed training goes on with the rows that it
+    would have met; transformers' own draws from the generator that it also loads anew.
+    """
+
+    def __init__(self, rows: Sequence[Mapping], batch_size: int, seed: int) -> None:
+        self.sizes = [len(row["input_ids"]) for row in rows]
+        self.batch_size, self.seed, self.epoch = batch_size, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Be told by the trainer which epoch begins."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def __iter__(self) -> Iterator[int]:
+        draw = Random(f"{self.seed} {self.epoch}")
+        return iter(by_length(self.sizes, self.batch_size, draw))
 
 
 # ---- 2. forward pass → masked loss
@@ -155,6 +180,15 @@ class Step:
         # The loss is a sum over all items of the step, never a mean to be divided once more.
         self.model_accepts_loss_kwargs = True
         self.add_callback(self)
+
+    def _get_train_sampler(self, train_dataset=None):
+        """Group rows that stand alone by length; packed ones have about one length already."""
+        rows = self.train_dataset if train_dataset is None else train_dataset
+        if "position_ids" in rows.column_names:
+            return super()._get_train_sampler(train_dataset)
+        # The processes take turns: what they train on at once is one batch.
+        size = self.args.per_device_train_batch_size * self.args.world_size
+        return RowsByLength(rows, size, self.args.seed)
 
     def create_scheduler(self, num_training_steps, optimizer=None):
         """Make the learning rate follow the schedule."""

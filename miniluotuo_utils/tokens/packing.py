@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
+from random import Random
 from typing import TYPE_CHECKING
 
 from miniluotuo_utils.tokens.encoding import IGNORED
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import torch
 
 WINDOW = 10_000  # rows that `pack_stream` holds at once
+WINDOWED = 50  # batches that `by_length` sorts at once: as many as transformers' own sampler
 
 
 def best_fit(sizes: Sequence[int], length: int) -> list[list[int]]:
@@ -130,13 +132,34 @@ def packing_efficiency(sequences: Iterable[Mapping], length: int) -> float:
     return sum(sizes) / (length * len(sizes)) if sizes else 0.0
 
 
+def by_length(sizes: Sequence[int], batch_size: int, draw: Random) -> list[int]:
+    """Return an order of rows in which each `batch_size` of them are about equally long.
+
+    `WINDOWED` batches of rows are drawn at a time and sorted; then the batches are shuffled, so
+    that long and short ones follow each other by chance. A batch that is not full comes last.
+
+    >>> order = by_length([1, 9, 1, 9, 9], 2, Random(0))
+    >>> sorted(order), sorted(order[:2]) in ([0, 2], [1, 3], [1, 4], [3, 4])
+    ([0, 1, 2, 3, 4], True)
+    """
+    order = draw.sample(range(len(sizes)), len(sizes))
+    batches: list[list[int]] = []
+    for start in range(0, len(order), WINDOWED * batch_size):
+        window = sorted(order[start : start + WINDOWED * batch_size], key=sizes.__getitem__)
+        batches += [window[i : i + batch_size] for i in range(0, len(window), batch_size)]
+    draw.shuffle(batches)
+    batches.sort(key=lambda batch: len(batch) < batch_size)
+    return list(chain.from_iterable(batches))
+
+
 def collate(
     batch: Sequence[Mapping], pad_id: int, encoder_decoder: bool = False
 ) -> dict[str, torch.Tensor]:
     """Return rows as int64 tensors [rows, longest]; padding never has a label.
 
-    A decoder's batch has `position_ids`: padding has positions of its own, so no attention mask is
-    needed. An encoder–decoder's has an `attention_mask`, and labels [rows, longest answer].
+    A decoder's batch has `position_ids`, and needs no attention mask: padding stands behind all
+    that could see it. Behind packed rows its positions restart, as theirs do. An encoder–decoder's
+    has an `attention_mask`, and labels [rows, longest answer].
     """
     import torch
     from torch.nn.utils.rnn import pad_sequence
@@ -150,8 +173,10 @@ def collate(
     sizes = [len(row["input_ids"]) for row in batch]
     if encoder_decoder:
         return tensors | {"attention_mask": padded(([1] * size for size in sizes), 0)}
+    # Positions that restart tell the model to mask: rows that stand alone spare it the work.
+    width = ids.shape[1]
     positions = [
-        [*(row.get("position_ids") or range(size)), *range(ids.shape[1] - size)]
+        [*row["position_ids"], *range(width - size)] if "position_ids" in row else [*range(width)]
         for row, size in zip(batch, sizes, strict=True)
     ]
     return tensors | {"position_ids": torch.tensor(positions, dtype=torch.long)}

@@ -16,7 +16,12 @@ from miniluotuo_utils.jobs.train import train_files
 from miniluotuo_utils.prompts import prompt
 from miniluotuo_utils.students import ZOO, finetune, load_student, merge, save
 from miniluotuo_utils.students.checkpoints import last_checkpoint
-from miniluotuo_utils.students.finetune import isolates_packed_rows, training_rows, unpack
+from miniluotuo_utils.students.finetune import (
+    isolates_packed_rows,
+    packs,
+    training_rows,
+    unpack,
+)
 from miniluotuo_utils.students.loop import evened, has_plain_head, summed_loss
 from miniluotuo_utils.students.methods import METHODS, TOKENS, VIRTUAL
 from miniluotuo_utils.tokens import collate, encode, pack
@@ -187,8 +192,12 @@ def test_every_student_of_the_zoo_is_trained_and_generates(name):
     assert isinstance(generate(training.student, [prompt("数到三")], max_new_tokens=4)[0], str)
 
 
-def test_packing_is_used_only_where_rows_stay_apart():
+def test_packing_is_used_only_where_rows_stay_apart(monkeypatch):
     """BLOOM's ALiBi takes no position ids: its packed rows see each other."""
+    assert not packs(load_student("tiny"), "full"), "on a CPU it is slower"
+    monkeypatch.setattr(sys.modules[packs.__module__], "on_cpu", lambda student: False)
+    assert packs(load_student("tiny"), "full")
+    assert not packs(load_student("tiny"), "prompt")
     assert isolates_packed_rows(load_student("tiny"))
     assert isolates_packed_rows(small("qwen2.5-0.5b"))
     assert not isolates_packed_rows(small("bloom-560m"))
@@ -424,9 +433,11 @@ def test_two_processes_train_like_one(tmp_path):
     assert two.returncode == 0, two.stderr[-2000:]
 
     log = [json.loads(line) for line in (tmp_path / "two" / "training.jsonl").open()]
-    assert [line["loss"] for line in log] == pytest.approx(
-        [line["loss"] for line in one.log], rel=2e-2
-    )
+    # Half precision rounds batches of another shape otherwise, and each step carries that on; other
+    # rows in a step would change its loss by several times.
+    losses = [line["loss"] for line in one.log]
+    assert [line["loss"] for line in log] == pytest.approx(losses, rel=0.1)
+    assert log[0]["loss"] == pytest.approx(losses[0], rel=1e-3)
     assert len(log) == 6
     assert not (tmp_path / "two.training").exists()
     assert len(two.stdout.splitlines()) == 1

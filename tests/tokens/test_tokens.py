@@ -4,6 +4,7 @@ packing loses nothing and leaks nothing."""
 import copy
 import gc
 import json
+from random import Random
 from types import SimpleNamespace
 
 import pytest
@@ -30,6 +31,7 @@ from miniluotuo_utils.tokens import (
     tokens_per_character,
 )
 from miniluotuo_utils.tokens.dataset import write_entry
+from miniluotuo_utils.tokens.packing import by_length
 
 ALPHABET = '骆驼在沙漠里走，日出 \n{}[]":,a1😀'
 SAID = [
@@ -377,6 +379,48 @@ def test_packing_keeps_every_row_whole(lengths, length):
     assert packing_efficiency(packed, length) >= packing_efficiency(rows, length) - 1e-9
 
 
+@given(sizes, st.integers(1, 8), st.integers(0, 99))
+def test_rows_of_one_length_share_a_batch(lengths, batch_size, seed):
+    """An order that loses a row, or that puts a short batch before others and shifts them all."""
+    order = by_length(lengths, batch_size, Random(seed))
+    assert sorted(order) == list(range(len(lengths)))
+    assert order == by_length(lengths, batch_size, Random(seed))
+    batches = [
+        sorted(lengths[i] for i in order[a:][:batch_size]) for a in range(0, len(order), batch_size)
+    ]
+    # All fit into one window: cut from the sorted rows, whole batches never overlap.
+    whole = sorted(batch for batch in batches if len(batch) == batch_size)
+    assert all(one[-1] <= next_[0] for one, next_ in zip(whole, whole[1:], strict=False))
+
+
+def test_batches_of_long_and_short_rows_are_shuffled():
+    """transformers' sampler goes from the longest rows to the shortest, window after window."""
+    lengths = list(range(400))
+    order = by_length(lengths, 4, Random(1))
+    firsts = [lengths[order[i]] for i in range(0, 400, 4)]
+    assert firsts != sorted(firsts)
+    assert firsts != sorted(firsts, reverse=True)
+
+
+@pytest.mark.parametrize("family", ["tiny", "gpt2"])
+def test_padding_is_never_seen(tiny, family):
+    """Positions that go on through the padding spare the mask: attention only looks back."""
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    rows = [{"input_ids": list(range(5, 5 + n)), "labels": list(range(5, 5 + n))} for n in (3, 9)]
+    batch = collate(rows, tiny.tokenizer.pad_token_id)
+    assert batch["position_ids"].tolist() == [list(range(9))] * 2
+    torch.manual_seed(0)
+    model = tiny.model
+    if family == "gpt2":
+        model = GPT2LMHeadModel(GPT2Config(vocab_size=64, n_embd=32, n_layer=2, n_head=2)).eval()
+    with torch.inference_mode():
+        kept = model(**{k: batch[k] for k in ("input_ids", "position_ids")}, use_cache=False).logits
+        alone = model(torch.tensor([rows[0]["input_ids"]]), use_cache=False).logits
+    assert (kept[0, :3] - alone[0]).abs().max() < 1e-4
+
+
 @given(sizes, st.integers(16, 24), st.integers(2, 12))
 def test_a_stream_packs_the_same_rows(lengths, length, window):
     """A window that forgets what it could not place, or holds more than it may."""
@@ -470,7 +514,7 @@ def test_padding_never_carries_a_label():
     batch = collate([{"input_ids": [5, 6], "labels": [5, 6]}, {"input_ids": [7], "labels": [7]}], 9)
     assert batch["input_ids"].tolist() == [[5, 6], [7, 9]]
     assert batch["labels"].tolist() == [[5, 6], [7, IGNORED]]
-    assert batch["position_ids"].tolist() == [[0, 1], [0, 0]]
+    assert batch["position_ids"].tolist() == [[0, 1], [0, 1]]
 
 
 def test_an_encoder_decoders_batch_has_a_mask_and_labels_of_their_own_length():
