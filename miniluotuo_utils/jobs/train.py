@@ -17,7 +17,13 @@ from miniluotuo_utils.files import file_sha256
 from miniluotuo_utils.runtime import commit, installed_versions
 from miniluotuo_utils.students.checkpoints import SETTINGS, check_progress, discard
 from miniluotuo_utils.students.devices import first_process, half, own_device
-from miniluotuo_utils.students.finetune import finetune, refuse_base, row_length, write_student
+from miniluotuo_utils.students.finetune import (
+    finetune,
+    packs,
+    refuse_base,
+    row_length,
+    write_student,
+)
 from miniluotuo_utils.students.loading import folders_read, load_student
 from miniluotuo_utils.students.training import Training
 from miniluotuo_utils.tokens import encoded_dataset
@@ -95,7 +101,7 @@ def trained(
     rows, report = encoded_rows(
         student, method, readings, asked, progress / "tokens", processes, say
     )
-    training = finetune(student, rows.to_list(), folder=progress, **options)
+    training = finetune(student, rows, folder=progress, **options)
     training.dropped = dict(report["dropped"])
     return training
 
@@ -142,6 +148,7 @@ def encoded_rows(
         Together(readings),
         student.tokenizer,
         length,
+        packed=length if packs(student, method) else None,
         encoder_decoder=student.encoder_decoder,
         processes=processes,
         cache=cache,

@@ -6,36 +6,38 @@ In: a folder and what is to be trained. Out: the folder, ready to go on with. Us
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from miniluotuo_utils.files import write_jsonl, written_whole
 from miniluotuo_utils.students.devices import first_process, world_size
 from miniluotuo_utils.students.loading import Student, fingerprint
 from miniluotuo_utils.students.training import Options, Training
+from miniluotuo_utils.tokens.columns import digest_of
 from miniluotuo_utils.writing import FULL, Taken, Touched, disk_full, foreign, guard, remove
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 SETTINGS, LOG = "settings.json", "training.jsonl"
 
 
-def settings_of(student: Student, options: Options, rows: Sequence[Mapping]) -> dict[str, Any]:
+def settings_of(student: Student, options: Options, rows: Dataset) -> dict[str, Any]:
     """Return what tells one training from another, all of which JSON keeps as it is.
 
     The student's name and fingerprint, its bits, how many processes, the options, and the rows.
     """
-    ids = json.dumps([[row["input_ids"], row["labels"]] for row in rows])
     return {
         **options._asdict(),
         "student": student.name,
         "weights": fingerprint(student),
         "four_bits": bool(getattr(student.model, "is_loaded_in_4bit", False)),
         "processes": world_size(),
-        "rows": hashlib.sha256(ids.encode()).hexdigest(),
+        "rows": digest_of(rows),
     }
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from miniluotuo_utils.files import write_jsonl
 from miniluotuo_utils.students.bases import weights_fingerprint
@@ -35,9 +35,13 @@ from miniluotuo_utils.students.loop import build_trainer, trainer_arguments
 from miniluotuo_utils.students.methods import METHODS, RANK, TOKENS, VIRTUAL, attach, peak_rate
 from miniluotuo_utils.students.planner import advice
 from miniluotuo_utils.students.training import Options, Schedule, Throughput, Training
-from miniluotuo_utils.tokens import IGNORED, collate, encode, pack
+from miniluotuo_utils.tokens import collate, encode, pack
+from miniluotuo_utils.tokens.columns import as_dataset, columns_of, flat, has_labels, sizes_of
 from miniluotuo_utils.tokens.template import say_template
 from miniluotuo_utils.writing import Alone, Taken, check_folder, written_whole
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 REPORTERS = ("none", "tensorboard", "trackio")  # none of them asks for a key
 # Options that are more than 0 or left out.
@@ -125,7 +129,7 @@ def trained(
     steps = options.max_steps or planned_steps(
         len(sequences), options.batch_size, options.accumulate, options.epochs
     )
-    longest = max(len(row["input_ids"]) for row in sequences)
+    longest = int(sizes_of(sequences).max())
     options = settled(student, options, longest)
     with quiet():
         attach(student, method, seed, steps, options.rank)
@@ -212,44 +216,55 @@ def training_rows(
     max_length: int,
     evaluation: float,
     seed: int,
-) -> tuple[list, list, dict]:
+) -> tuple[Dataset, Dataset, dict]:
     """Return token rows to train on, those kept out, and what was left out by reason.
 
-    Rows share sequences where `packs` says so, and are taken apart where it does not.
+    Rows share sequences where `packs` says so, and are taken apart where it does not. A `Dataset`
+    that needs neither stays on its disk.
     """
-    given, length = list(rows), row_length(student, method, max_length)
-    both, encoded, dropped = student.encoder_decoder, given, {}
-    if not given or "input_ids" not in given[0]:
+    # A dataset is never turned into a list: it may hold more rows than memory.
+    length, dropped = row_length(student, method, max_length), {}
+    encoded = rows if hasattr(rows, "column_names") else list(rows)
+    if "input_ids" not in columns_of(encoded):
         say_template(student.name, student.tokenizer)
-        made = encode(given, student.tokenizer, length, encoder_decoder=both)
+        both = student.encoder_decoder
+        made = encode(encoded, student.tokenizer, length, encoder_decoder=both)
         encoded, dropped = made.rows, dict(made.dropped)
+    encoded = as_dataset(encoded)
     check_vocabulary(student, encoded)
 
-    # At least one row stays to be learned from.
-    kept_out = min(max(1, round(evaluation * len(encoded))), len(encoded) - 1) if evaluation else 0
-    if kept_out > 0:
-        encoded = random.Random(seed).sample(encoded, len(encoded))
-    parts = encoded[:kept_out], encoded[kept_out:]
+    parts = split(encoded, evaluation, seed)
 
     # A row that shared a sequence may be too long beside virtual tokens.
-    packed = bool(encoded) and "position_ids" in encoded[0]
-    apart = not packs(student, method)
-    if apart and packed:
+    packed, together = "position_ids" in encoded.column_names, packs(student, method)
+    if packed and not together:
         single = [unpack(part) for part in parts]
-        parts = [up_to(length, part) for part in single]
-        if longer := sum(map(len, single)) - sum(map(len, parts)):
+        kept = [up_to(length, part) for part in single]
+        if longer := sum(map(len, single)) - sum(map(len, kept)):
             dropped = {**dropped, f"over {length} tokens": longer}
-    elif not apart and not packed:
-        parts = [pack(part, length) for part in parts]
+        parts = [as_dataset(part) for part in kept]
+    elif together and not packed:
+        parts = [as_dataset(pack(part, length)) for part in parts]
 
-    held_out, encoded = parts
-    if not any(label != IGNORED for row in encoded for label in row["labels"]):
+    kept_out, learned = parts
+    if not has_labels(learned):
         raise ValueError(
-            f"no token of {len(given)} rows is supervised (left out: {dropped or 'nothing'}); "
+            f"no token of {len(rows)} rows is supervised (left out: {dropped or 'nothing'}); "
             "the loss would be NaN. "
             f"Shorten the prompts or raise max_length (now {length})"
         )
-    return encoded, held_out, dropped
+    return learned, kept_out, dropped
+
+
+def split(rows: Dataset, share: float, seed: int) -> tuple[Dataset, Dataset]:
+    """Return a share of the rows, drawn at random, and the others: none and all for share 0."""
+    count = len(rows)
+    # At least one row stays to be learned from.
+    first = min(max(1, round(share * count)), count - 1) if share else 0
+    if first <= 0:
+        return rows.select([]), rows
+    order = random.Random(seed).sample(range(count), count)
+    return rows.select(order[:first]), rows.select(order[first:])
 
 
 def up_to(length: int, rows: Sequence[Mapping]) -> list[Mapping]:
@@ -265,9 +280,9 @@ def row_length(student: Student, method: str, max_length: int) -> int:
     return min(max_length, student.context - (TOKENS if method in VIRTUAL else 0))
 
 
-def check_vocabulary(student: Student, rows: Sequence[Mapping]) -> None:
+def check_vocabulary(student: Student, rows: Dataset) -> None:
     """Raise ValueError for token rows that were encoded with another student's vocabulary."""
-    largest = max((max(row["input_ids"]) for row in rows if row["input_ids"]), default=0)
+    largest = max((int(ids.max()) for ids in flat(rows, "input_ids")), default=0)
     size = student.model.get_input_embeddings().num_embeddings
     if largest >= size:
         raise ValueError(

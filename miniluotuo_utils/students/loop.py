@@ -10,11 +10,10 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from miniluotuo_utils.students.devices import half
 from miniluotuo_utils.students.internals import cpu_computes_bf16, use_one_gpu
@@ -22,22 +21,29 @@ from miniluotuo_utils.students.loading import Student
 from miniluotuo_utils.students.methods import VIRTUAL, train_in_float32
 from miniluotuo_utils.students.training import Options, Schedule, Training
 from miniluotuo_utils.tokens import IGNORED, collate
+from miniluotuo_utils.tokens.columns import sizes_of
 from miniluotuo_utils.tokens.packing import by_length
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 # ---- 1. rows → batch
 
 
-def evened(rows: Sequence[Mapping], size: int, pad_id: int) -> list[Mapping]:
+def evened(rows: Dataset, size: int, pad_id: int) -> Dataset:
     """Fill rows up to a multiple of `size` with rows that nothing is learned from.
 
     Else several processes train the first rows a second time, to be equally long at work.
 
-    >>> len(evened([{"input_ids": [5], "labels": [5]}] * 3, 4, 0))
+    >>> from miniluotuo_utils.tokens.columns import as_dataset
+    >>> len(evened(as_dataset([{"input_ids": [5], "labels": [5]}] * 3), 4, 0))
     4
     """
+    from datasets import Dataset, concatenate_datasets
+
     values = {"input_ids": pad_id, "labels": IGNORED}
-    empty = {name: [values.get(name, 0)] for name in rows[0]}
-    return [*rows, *[empty] * (-len(rows) % size)]
+    empty = {name: [[values.get(name, 0)]] * (-len(rows) % size) for name in rows.column_names}
+    return concatenate_datasets([rows, Dataset.from_dict(empty, features=rows.features)])
 
 
 class RowsByLength:
@@ -47,8 +53,8 @@ class RowsByLength:
     would have met; transformers' own draws from the generator that it also loads anew.
     """
 
-    def __init__(self, rows: Sequence[Mapping], batch_size: int, seed: int) -> None:
-        self.sizes = [len(row["input_ids"]) for row in rows]
+    def __init__(self, rows: Dataset, batch_size: int, seed: int) -> None:
+        self.sizes = sizes_of(rows)
         self.batch_size, self.seed, self.epoch = batch_size, seed, 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -59,8 +65,7 @@ class RowsByLength:
         return len(self.sizes)
 
     def __iter__(self) -> Iterator[int]:
-        draw = Random(f"{self.seed} {self.epoch}")
-        return iter(by_length(self.sizes, self.batch_size, draw))
+        return map(int, by_length(self.sizes, self.batch_size, [self.seed, self.epoch]))
 
 
 # ---- 2. forward pass → masked loss
@@ -325,8 +330,8 @@ def trainer_arguments(student: Student, options: Options, folder: str, report_to
 def build_trainer(
     training: Training,
     schedule: Schedule,
-    rows: Sequence[Mapping],
-    held_out: Sequence[Mapping],
+    rows: Dataset,
+    held_out: Dataset,
     arguments: Any,
     journal: Path | None,
     show: Callable[[Training], None] | None,
@@ -336,7 +341,6 @@ def build_trainer(
     It is the library's trainer with `Step` in front of it, and is made here because importing TRL
     takes seconds: whoever only measures a loss with `summed_loss` would wait for it.
     """
-    from datasets import Dataset
     from transformers import PrinterCallback, Trainer, TrainerCallback
     from trl import SFTTrainer
 
@@ -353,8 +357,8 @@ def build_trainer(
         show=show,
         model=student.model,
         args=arguments,
-        train_dataset=Dataset.from_list([dict(row) for row in rows]),
-        eval_dataset=Dataset.from_list([dict(row) for row in held_out]) if held_out else None,
+        train_dataset=rows,
+        eval_dataset=held_out if len(held_out) else None,
         processing_class=student.tokenizer,
         data_collator=partial(collate, pad_id=pad_id, encoder_decoder=student.encoder_decoder),
     )

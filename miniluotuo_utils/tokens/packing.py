@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
-from random import Random
 from typing import TYPE_CHECKING
 
 from miniluotuo_utils.tokens.encoding import IGNORED
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
 WINDOW = 10_000  # rows that `pack_stream` holds at once
@@ -132,24 +132,27 @@ def packing_efficiency(sequences: Iterable[Mapping], length: int) -> float:
     return sum(sizes) / (length * len(sizes)) if sizes else 0.0
 
 
-def by_length(sizes: Sequence[int], batch_size: int, draw: Random) -> list[int]:
-    """Return an order of rows in which each `batch_size` of them are about equally long.
+def by_length(sizes: np.ndarray, batch_size: int, seed: int) -> np.ndarray:
+    """Return an order of rows, int64 [rows], in which `batch_size` after each other have about one
+    length.
 
     `WINDOWED` batches of rows are drawn at a time and sorted; then the batches are shuffled, so
     that long and short ones follow each other by chance. A batch that is not full comes last.
 
-    >>> order = by_length([1, 9, 1, 9, 9], 2, Random(0))
-    >>> sorted(order), sorted(order[:2]) in ([0, 2], [1, 3], [1, 4], [3, 4])
-    ([0, 1, 2, 3, 4], True)
+    >>> import numpy as np
+    >>> order = by_length(np.array([1, 9, 1, 9]), 2, 0)
+    >>> sorted(order.tolist()), sorted(order[:2].tolist()) in ([0, 2], [1, 3])
+    ([0, 1, 2, 3], True)
     """
-    order = draw.sample(range(len(sizes)), len(sizes))
-    batches: list[list[int]] = []
+    import numpy as np
+
+    draw = np.random.default_rng(seed)
+    order = draw.permutation(len(sizes))
     for start in range(0, len(order), WINDOWED * batch_size):
-        window = sorted(order[start : start + WINDOWED * batch_size], key=sizes.__getitem__)
-        batches += [window[i : i + batch_size] for i in range(0, len(window), batch_size)]
-    draw.shuffle(batches)
-    batches.sort(key=lambda batch: len(batch) < batch_size)
-    return list(chain.from_iterable(batches))
+        window = order[start : start + WINDOWED * batch_size]
+        window[:] = window[np.argsort(sizes[window], kind="stable")]
+    draw.shuffle(order[: len(order) // batch_size * batch_size].reshape(-1, batch_size))
+    return order
 
 
 def collate(

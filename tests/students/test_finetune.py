@@ -25,6 +25,7 @@ from miniluotuo_utils.students.finetune import (
 from miniluotuo_utils.students.loop import evened, has_plain_head, summed_loss
 from miniluotuo_utils.students.methods import METHODS, TOKENS, VIRTUAL
 from miniluotuo_utils.tokens import collate, encode, pack
+from miniluotuo_utils.tokens.columns import as_dataset
 
 ROWS = [
     {"instruction": f"数到{n}", "input": "", "output": "一二三四五六七八九"[:n], "source": "x"}
@@ -503,7 +504,8 @@ def test_rows_of_another_vocabulary_are_refused():
 
 def test_rows_are_evened_out_with_rows_that_teach_nothing():
     """With several processes the last batch of an epoch once trained the first rows once more."""
-    rows = evened([{"input_ids": [5], "labels": [5], "position_ids": [0]}] * 3, 4, 1)
+    rows = as_dataset([{"input_ids": [5], "labels": [5], "position_ids": [0]}] * 3)
+    rows = evened(rows, 4, 1)
     assert rows[3] == {"input_ids": [1], "labels": [-100], "position_ids": [0]}
 
 

@@ -4,9 +4,9 @@ packing loses nothing and leaks nothing."""
 import copy
 import gc
 import json
-from random import Random
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -30,6 +30,7 @@ from miniluotuo_utils.tokens import (
     text_of,
     tokens_per_character,
 )
+from miniluotuo_utils.tokens.columns import as_dataset, digest_of, has_labels, sizes_of
 from miniluotuo_utils.tokens.dataset import write_entry
 from miniluotuo_utils.tokens.packing import by_length
 
@@ -382,13 +383,13 @@ def test_packing_keeps_every_row_whole(lengths, length):
 @given(sizes, st.integers(1, 8), st.integers(0, 99))
 def test_rows_of_one_length_share_a_batch(lengths, batch_size, seed):
     """An order that loses a row, or that puts a short batch before others and shifts them all."""
-    order = by_length(lengths, batch_size, Random(seed))
+    order = by_length(np.array(lengths), batch_size, seed).tolist()
     assert sorted(order) == list(range(len(lengths)))
-    assert order == by_length(lengths, batch_size, Random(seed))
-    batches = [
-        sorted(lengths[i] for i in order[a:][:batch_size]) for a in range(0, len(order), batch_size)
-    ]
-    # All fit into one window: cut from the sorted rows, whole batches never overlap.
+    assert order == by_length(np.array(lengths), batch_size, seed).tolist()
+    starts = range(0, len(order), batch_size)
+    batches = [sorted(lengths[i] for i in order[a : a + batch_size]) for a in starts]
+    assert all(len(batch) == batch_size for batch in batches[:-1])
+    # Within one window whole batches are cut from the sorted rows, and never overlap.
     whole = sorted(batch for batch in batches if len(batch) == batch_size)
     assert all(one[-1] <= next_[0] for one, next_ in zip(whole, whole[1:], strict=False))
 
@@ -396,7 +397,7 @@ def test_rows_of_one_length_share_a_batch(lengths, batch_size, seed):
 def test_batches_of_long_and_short_rows_are_shuffled():
     """transformers' sampler goes from the longest rows to the shortest, window after window."""
     lengths = list(range(400))
-    order = by_length(lengths, 4, Random(1))
+    order = by_length(np.array(lengths), 4, 1)
     firsts = [lengths[order[i]] for i in range(0, 400, 4)]
     assert firsts != sorted(firsts)
     assert firsts != sorted(firsts, reverse=True)
@@ -644,3 +645,17 @@ def test_without_the_file_a_miniature_stands_in(monkeypatch, tmp_path):
     assert not real
     assert gpt2.decode(gpt2("鸡蛋")["input_ids"]) == "鸡蛋"
     assert len(gpt2("鸡蛋")["input_ids"]) == 6
+
+
+def test_columns_are_the_same_mapped_selected_and_in_memory(tiny, tmp_path):
+    """A file is read beside its mapping: rows that were selected from it must not be its first."""
+    from_disk, _ = encoded_dataset(ROWS, tiny.tokenizer, 128, cache=tmp_path / "c")
+    backwards = list(range(len(from_disk)))[::-1]
+    for rows in (from_disk, from_disk.select(backwards)):
+        listed = as_dataset(rows.to_list())
+        assert sizes_of(rows).tolist() == [len(row["input_ids"]) for row in rows]
+        assert digest_of(rows) == digest_of(listed)
+        assert has_labels(rows)
+    assert digest_of(from_disk) != digest_of(from_disk.select(backwards))
+    assert not has_labels(as_dataset([{"input_ids": [5], "labels": [IGNORED]}]))
+    assert not len(as_dataset([]))
