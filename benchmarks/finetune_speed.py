@@ -3,11 +3,11 @@
     MINILUOTUO_MIRROR=… python benchmarks/finetune_speed.py [PAIRS] [ROWS]
 
 Llama-X's recipe: every batch is 16 random rows padded to its longest, plain `transformers.Trainer`,
-logits at every position. Ours packs rows and makes logits only where a label is. TRL's loss is ours
-but for that: SFTTrainer's `compute_loss` on the same packed rows. Student (tiny), precision,
-optimizer, learning rate, schedule and rows are the same, nothing is recomputed, and a step holds
-about as many supervised tokens. Prints supervised tokens per second, and the loss on 200 rows kept
-out after equally many supervised tokens.
+logits at every position. Ours puts rows of about one length together and makes logits only where a
+label is. TRL's loss is ours but for that: SFTTrainer's `compute_loss` on the same batches. Student
+(tiny), precision, optimizer, learning rate, schedule, rows and rows of a step are the same, nothing
+is recomputed. Prints supervised tokens per second, and the loss on 200 rows kept out after equally
+many supervised tokens.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from miniluotuo_utils.runtime import commit
 from miniluotuo_utils.students import finetune, load_student, loop, training
 from miniluotuo_utils.students.internals import cpu_computes_bf16
 from miniluotuo_utils.students.loop import summed_loss
-from miniluotuo_utils.tokens import IGNORED, collate, encode, pack
+from miniluotuo_utils.tokens import IGNORED, collate, encode
 
 RATE, LENGTH, BATCH = 5e-4, 512, 16
 
@@ -74,16 +74,14 @@ def recipe(rows: list[dict]) -> tuple[object, float]:
         return student, time.time() - started
 
 
-def ours(rows: list[dict], batch: int) -> tuple[object, float]:
-    """One epoch of `finetune` on the packed rows, with a flat learning rate as in the recipe."""
+def ours(rows: list[dict]) -> tuple[object, float]:
+    """One epoch of `finetune`, with a flat learning rate as in the recipe."""
     training.WARM_UP, training.FALL = 1e-9, 1e-9
-    made = finetune(
-        load_student("tiny"), pack(rows, LENGTH), batch_size=batch, learning_rate=RATE, seed=42
-    )
+    made = finetune(load_student("tiny"), rows, batch_size=BATCH, learning_rate=RATE, seed=42)
     return made.student, made.seconds
 
 
-def trl_loss(rows: list[dict], batch: int) -> tuple[object, float]:
+def trl_loss(rows: list[dict]) -> tuple[object, float]:
     """`ours` with the loss that TRL computes."""
     own = loop.Step.compute_loss
 
@@ -94,7 +92,7 @@ def trl_loss(rows: list[dict], batch: int) -> tuple[object, float]:
 
     loop.Step.compute_loss = compute_loss
     try:
-        return ours(rows, batch)
+        return ours(rows)
     finally:
         loop.Step.compute_loss = own
 
@@ -118,19 +116,17 @@ def main(pairs: int, number: int) -> None:
     rows = encode(raw, tokenizer, LENGTH).rows
     held_out, rows = rows[:200], rows[200 : number + 200]
     supervised = sum(label != IGNORED for row in rows for label in row["labels"])
-    packed = pack(rows, LENGTH)
-    batch = max(1, round(len(packed) / (len(rows) / BATCH)))
     processor, threads = platform.processor() or platform.machine(), torch.get_num_threads()
     print(f"{processor}, {threads} threads, {time.strftime('%Y-%m-%d')}, commit {commit()}")
     print(
         f"{len(rows):,} rows of alpaca-chinese, {supervised:,} supervised tokens; "
-        f"steps of {BATCH} padded rows or {batch} packed sequences of {LENGTH}"
+        f"steps of {BATCH} rows"
     )
 
     runs = {
         "Llama-X recipe": recipe,
-        "TRL's loss": partial(trl_loss, batch=batch),
-        "finetune": partial(ours, batch=batch),
+        "TRL's loss": trl_loss,
+        "finetune": ours,
     }
     speeds, losses = {name: [] for name in runs}, {}
     # In turns: whatever else the machine does meets all of them.

@@ -31,7 +31,7 @@ WAYS = {
         "pure_negative": 0.25,
     },
 }
-TRAINING = {"epochs": 2, "batch_size": 4, "learning_rate": 5e-4}
+TRAINING = {"epochs": 2, "batch_size": 8, "learning_rate": 1e-3}
 
 
 def rows(seed: int, way: dict) -> list[dict]:
