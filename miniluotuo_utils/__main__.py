@@ -464,7 +464,9 @@ class Predict:
 @dataclass
 class Score:
     """Score a file of predicted IE records against a file of gold ones; with --against compare it
-    with another prediction."""
+    with another prediction. A record: {"sentence": "李白生于碎叶", "entities": [{"name": "李白",
+    "type": "人物", "pos": [0, 2]}]}, pos in characters or null; or relations [{head, type, tail}],
+    or events [{type, trigger, pos, arguments: [{name, role, pos}]}]. Other formats are read too."""
 
     gold: Path = place(**reads)
     pred: Path = place(**reads)
@@ -482,6 +484,7 @@ class Score:
     format: str | None = option(
         "of both files, where their shape does not tell, e.g. spo_list", metavar="FORMAT"
     )
+    strict: bool = option("refuse a PRED that is slightly off, instead of counting it wrong")
     interval: bool = option("bootstrap")
     against: Path | None = option("is it better than PRED?", metavar="OTHER_PRED", **reads)
     json: bool = option("one JSON object")
@@ -500,6 +503,7 @@ class Score:
             native=self.format,
             spread=self.interval,
             against=self.against,
+            strict=self.strict,
         )
         print(as_json(result) if self.json else text)
 

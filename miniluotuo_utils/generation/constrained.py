@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 Processor = Callable[["torch.Tensor", "torch.Tensor"], "torch.Tensor"]
 
 OTHERS = re.compile(r'[^{}\[\]"\\]+')  # what neither opens, closes nor quotes
+WORDS = re.compile(r"[^\sĠĊĉ▁]")  # what is no white space as vocabularies spell it
+LOOP = 24  # tokens of a cycle said six times or more that end an answer under a grammar
 BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")  # SentencePiece's byte tokens, as `<0x7B>`
 
 # Otherwise the only text that is possible is written as the tokenizer would, which may normalise.
@@ -66,10 +68,11 @@ def constrain(constraints: Sequence[Constraint | None], start: int) -> Processor
 
 
 class JsonEnd(Constraint):
-    """Ends an answer where its first JSON object or list is closed.
+    """Ends an answer where the JSON object or list that it begins with is closed.
 
-    What a student adds after it is never generated. Brackets around mere words (`[实体]如下：`)
-    and closing ones that nothing opened are not JSON.
+    What a student adds after it is never generated. After words the first JSON may be a draft
+    (例如 {…}，所以答案是 {…}), or stand in thoughts: then the answer goes on. Brackets around mere
+    words (`[实体]`) and closing ones that nothing opened are not JSON.
     """
 
     def __init__(self, marks: Callable[[int], str], only_ends: np.ndarray):
@@ -77,6 +80,7 @@ class JsonEnd(Constraint):
         self.seen = self.depth = 0  # tokens that are read, brackets that are open
         self.quoted = self.escaped = False  # inside a string, behind a backslash
         self.held = self.closed = False  # a key, string or object has begun; the JSON has ended
+        self.led = False  # words stand before the JSON
 
     def allowed(self, answer: Sequence[int]) -> np.ndarray | None:
         """Allow anything until the bracket that closes the first one, then end tokens alone."""
@@ -101,7 +105,9 @@ class JsonEnd(Constraint):
                 self.held |= mark == "{"
             elif not self.quoted and mark in "}]" and self.depth:
                 self.depth -= 1
-                self.closed |= self.depth == 0 and self.held
+                self.closed |= self.depth == 0 and self.held and not self.led
+            elif mark == "x" and not self.held:
+                self.led = True
 
 
 def json_ends(tokenizer: Any, ends: Sequence[int], size: int, count: int) -> list[JsonEnd]:
@@ -116,8 +122,12 @@ def json_ends(tokenizer: Any, ends: Sequence[int], size: int, count: int) -> lis
 
     @cache
     def marks(token: int) -> str:
-        # [SEP] opens nothing.
-        return "x" if token in special else OTHERS.sub("x", piece_text(tokenizer, token))
+        # [SEP] opens nothing, and is no word.
+        if token in special:
+            return ""
+        return OTHERS.sub(
+            lambda found: "x" if WORDS.search(found[0]) else "", piece_text(tokenizer, token)
+        )
 
     return [JsonEnd(marks, only_ends) for _ in range(count)]
 
@@ -138,18 +148,23 @@ def piece_text(tokenizer: Any, token: int) -> str:
 class Grammar(Constraint):
     """Keeps an answer within a grammar to its end; then nothing but an end token may follow."""
 
-    def __init__(self, tokenizer: Any, grammar: str, bytes_of: Sequence[bytes]):
+    def __init__(
+        self, tokenizer: Any, grammar: str, bytes_of: Sequence[bytes], ends: Sequence[int] = ()
+    ):
         from llguidance import LLMatcher
 
         self.matcher, self.bytes_of = LLMatcher(tokenizer, FREE + grammar), bytes_of
+        self.ends = list(ends)
         self.seen = 0  # tokens of the answer that are read
         if self.matcher.is_error():
             raise ValueError(f"llguidance does not read the grammar: {self.matcher.get_error()}")
 
     def allowed(self, answer: Sequence[int]) -> np.ndarray:
-        """Return what the grammar lets follow: after its end, end tokens alone."""
+        """Return what the grammar lets follow: after its end, or in a loop, end tokens alone."""
         import numpy as np
 
+        if self.ends and loops(answer):
+            return np.isin(np.arange(len(self.bytes_of)), self.ends)
         if not self.matcher.is_stopped():
             self.matcher.consume_tokens(list(answer[self.seen :]))
             self.seen = len(answer)
@@ -165,6 +180,20 @@ class Grammar(Constraint):
         return found.decode(errors="ignore").lstrip(" ")
 
 
+def loops(answer: Sequence[int]) -> bool:
+    """Tell whether an answer ends in a cycle of tokens said over and over.
+
+    >>> loops([1, 2, 3] * 8), loops([1, 2, 3] * 5), loops([7] * 23), loops([7] * 24)
+    (True, False, False, True)
+    """
+    tail = list(answer[-6 * LOOP :])
+    for period in range(1, LOOP + 1):
+        length = max(LOOP, 6 * period)
+        if len(tail) >= length and tail[-length:-period] == tail[period - length :]:
+            return True
+    return False
+
+
 def grammars(tokenizer: Any, ends: Sequence[int], size: int, texts: Sequence[str]) -> list[Grammar]:
     """Return one constraint per Lark grammar of `texts`, in llguidance's dialect.
 
@@ -174,7 +203,7 @@ def grammars(tokenizer: Any, ends: Sequence[int], size: int, texts: Sequence[str
     made = matcher_tokenizer(tokenizer, ends, size)
     silent = {*ends, *tokenizer.all_special_ids}
     bytes_of = [b"" if token in silent else made.decode_bytes([token]) for token in range(size)]
-    return [Grammar(made, text, bytes_of) for text in texts]
+    return [Grammar(made, text, bytes_of, ends) for text in texts]
 
 
 def matcher_tokenizer(tokenizer: Any, ends: Sequence[int], size: int) -> Any:

@@ -15,8 +15,13 @@ ITEMS = {
     "RE": '"[" name "," name "]"',
     "EE": '"{{\\"trigger\\":" name ",\\"arguments\\":{{" roles{number} "}}}}"',
 }
-# characters of the text in a row, but not only white space; what they are follows as JSON
-NAME = r"NAME: /(.|\n)+/ & ~/(\s|\\[nrt])+/ & %regex "
+# Characters of the text in a row; what they are follows as JSON. No name is made of white space
+# and punctuation alone, but for a title in 《》; none ends in white space, or begins with it or
+# with the end of a sentence: what a loop makes (。他。他) is no name.
+NAME = r"""MARKS: /(\s|\\[nrtbf]|\\u[0-9a-f]{4}|\p{P})+/ & ~/《(.|\n)+》/
+ENDS: /(\s|\\[nrt]|[。！？])(.|\n)*/
+BLANK: /(.|\n)*(\s|[^\\]\\[nrt])/
+NAME: /(.|\n)+/ & ~MARKS & ~ENDS & ~BLANK & %regex """
 
 
 def grammar(text: str, types: Sequence[str], task: str, schema: Schema | None = None) -> str:
@@ -33,7 +38,10 @@ def grammar(text: str, types: Sequence[str], task: str, schema: Schema | None = 
     first0: "\"人物\":[" item0 ("," item0)* "]"
     item0: name
     name: "\"" NAME "\""
-    NAME: /(.|\n)+/ & ~/(\s|\\[nrt])+/ & %regex {"substring_chunks": ["李", "白"]}
+    MARKS: /(\s|\\[nrtbf]|\\u[0-9a-f]{4}|\p{P})+/ & ~/《(.|\n)+》/
+    ENDS: /(\s|\\[nrt]|[。！？])(.|\n)*/
+    BLANK: /(.|\n)*(\s|[^\\]\\[nrt])/
+    NAME: /(.|\n)+/ & ~MARKS & ~ENDS & ~BLANK & %regex {"substring_chunks": ["李", "白"]}
     """
     field_of(task)
     entries = [entry(kind, f"item{number}") for number, kind in enumerate(types)]

@@ -3,20 +3,25 @@
 In: a student, texts of any length and a schema. Out: `Extraction`, with records that `score` takes.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from miniluotuo_utils import generation
+from miniluotuo_utils.files import expect
 from miniluotuo_utils.ie.constraints import grammar
 from miniluotuo_utils.ie.instructions import DEFAULT, merged, questions
+from miniluotuo_utils.ie.names import SURROGATE
 from miniluotuo_utils.ie.parsing import Parsed, parse
 from miniluotuo_utils.ie.schema import Schema, in_schema, labels
-from miniluotuo_utils.ie.spans import spans, to_record
+from miniluotuo_utils.ie.spans import alike, places, to_record
 from miniluotuo_utils.ie.windows import Piece, whole, windows
 from miniluotuo_utils.records import mentions
 from miniluotuo_utils.tokens import prompt_ids, prompts_of
+from miniluotuo_utils.tokens.vocabulary import kind_of
 
 LEAST = 16  # tokens of text that a prompt must have room for
 ANSWER = 96  # tokens that a decoder's context keeps for the answer when a text is cut to fit
@@ -33,10 +38,12 @@ class Extraction:
     unread: numbers of the texts with an answer that could not be read.
 
     counts, of answers: `answers`; `unparsable`, nothing could be read; `repaired`, read after a
-    repair; `cut`, a constrained answer that max_new_tokens cut off (its complete items count). Of
-    items: `not_in_text`, a name that its text does not hold (its pos is null); `off_schema`, a type
-    or role that the schema does not know; `ambiguous`. Items that are not in the text or off the
-    schema stay in the records and count as wrong.
+    repair; `cut`, a constrained answer that max_new_tokens or a loop cut off (its complete items
+    count); `looped`, one that said the same over and over (once is kept). Of items: `not_in_text`,
+    a name that its text does not hold (its pos is null); `respelt`, one that its text spells in
+    another width, spacing, case or script (named as there); `off_schema`, a type or role that the
+    schema does not know; `ambiguous`. Items that are not in the text or off the schema stay in the
+    records and count as wrong.
     """
 
     records: list[dict]
@@ -68,7 +75,8 @@ def extract(
     """Return what a student finds in each text, asked greedily with the prompts of its training.
 
     student: whatever `generation.generate` takes.
-    policy: which place a name gets that stands more than once, see `locate`.
+    policy: which place a name gets that stands more than once, see `locate`; with `every` head and
+      tail of a relation stand in their nearest pairs of places, see `to_record`.
     style, language, descriptions, slice_size: the form of the prompts, see `build_instructions`.
       Every slice of the schema is asked for; the answers come together in one record.
     window, overlap: a text of more than `window` characters is read in pieces that share up to
@@ -80,14 +88,13 @@ def extract(
     generate: a function that answers in place of `generation.generate`, with the same arguments.
 
     Raises ValueError where a prompt leaves no room for text, for a single text in place of a list,
-    and for `constrained` with another style than json or with `generate`.
+    and for `constrained` with another style than json or with `generate`; DataError, naming the
+    number of the text, for one that no record can hold. Warns of types that a student cannot write.
     """
     if constrained and (style != "json" or generate is not None):
         given = f"style {style!r}" + (", generate" if generate is not None else "")
         raise ValueError(f"constrained is for style json and the student itself; found {given}")
-    if isinstance(sentences, str):
-        raise ValueError(f"sentences is the text {sentences[:20]!r}; expected a list of texts")
-    sentences = list(sentences)
+    sentences = texts_of(sentences)
     form = dict(style=style, language=language, descriptions=descriptions, slice_size=slice_size)
 
     # Only a student has a context: whatever answers in its place takes texts of any length.
@@ -102,6 +109,7 @@ def extract(
     # What follows the JSON costs time and says nothing; a grammar ends the answer by itself.
     options = dict(max_new_tokens=max_new_tokens, batch_size=batch_size)
     if constrained:
+        warn_unsayable(student, schema)
         options["grammar"] = [
             grammar(parts[row["record"]], row["types"], task, schema) for row in rows
         ]
@@ -109,10 +117,69 @@ def extract(
         options["stop_at_json"] = True
     answers = complete(student, rows, generate, **options)
 
-    parsed = [parse(a, task, style, row["types"]) for a, row in zip(answers, rows, strict=True)]
+    parsed = [
+        parse(answer, task, style, asked_of(row["types"], schema))
+        for answer, row in zip(answers, rows, strict=True)
+    ]
     items = merged(rows, [p.items for p in parsed])
     records = read(sentences, pieces, parts, items, task, policy)
-    return summary(records, rows, answers, parsed, schema, task, policy, constrained)
+    found = summary(records, rows, answers, parsed, schema, task, policy, constrained)
+    found.counts["respelt"] = respelt(parts, items)
+    return found
+
+
+def texts_of(sentences: Iterable[str]) -> list[str]:
+    """Return texts as a list; DataError for one that no record can hold.
+
+    That is none, an empty one, or one with half of a surrogate pair.
+    """
+    if isinstance(sentences, str):
+        raise ValueError(f"sentences is the text {sentences[:20]!r}; expected a list of texts")
+    texts = list(sentences)
+    for number, text in enumerate(texts):
+        where = f"sentences[{number}] (text {number + 1})"
+        whole_text = isinstance(text, str) and not SURROGATE.search(text)
+        expect(whole_text, where, text, "a text of whole characters; leave it out or mend it")
+        expect(text.strip(), where, text, "a text that is not empty; leave it out")
+    return texts
+
+
+def asked_of(types: Sequence[str], schema: Schema) -> Schema:
+    """Return the part of a schema that one row asked for: for EE its types with their roles."""
+    return {kind: schema[kind] for kind in types} if isinstance(schema, Mapping) else types
+
+
+def warn_unsayable(student: Any, schema: Schema) -> None:
+    """Warn of types and roles with spaces where a student's WordPiece vocabulary writes none."""
+    tokenizer = getattr(student, "tokenizer", None)
+    if tokenizer is None or kind_of(tokenizer) != "WordPiece":
+        return
+    roles = (
+        [role for kind in schema for role in schema[kind]] if isinstance(schema, Mapping) else []
+    )
+    spaced = sorted({label for label in [*schema, *roles] if re.search(r"\s", label)})
+    if spaced:
+        warnings.warn(
+            f"the student's WordPiece vocabulary writes no spaces, so under the grammar it can say "
+            f"nothing of {', '.join(map(repr, spaced[:5]))}: name them without spaces, or extract "
+            "with constrained=False",
+            stacklevel=3,
+        )
+
+
+def respelt(parts: Sequence[str], items: Sequence[Sequence[Mapping]]) -> int:
+    """Return how many names their texts spell in another width, spacing, case or script."""
+    count = 0
+    for text, found in zip(parts, items, strict=True):
+        names = {name for item in found for name in names_in(item) if name not in text}
+        count += sum(bool(alike(text, name)) for name in names)
+    return count
+
+
+def names_in(item: Mapping) -> Iterator[str]:
+    """Yield the names of a parsed item: its own, head and tail, trigger and arguments."""
+    yield from (item[part] for part in ("name", "head", "tail", "trigger") if part in item)
+    yield from (argument["name"] for argument in item.get("arguments", ()))
 
 
 def room_for_text(student: Any, rows: Sequence[Mapping], max_new_tokens: int) -> int:
@@ -206,7 +273,8 @@ def summary(
     # A grammar lets nothing wrong be said: its answers are incomplete only where they were cut off.
     cut_off = [constrained and ("truncated" in p.repairs or not p.ok) for p in parsed]
     broken = [not (p.ok or constrained) for p in parsed]
-    repaired = [p.ok and bool(p.repairs) for p in parsed]
+    # A type that nobody asked for is read as it stands; `off_schema` counts it.
+    repaired = [p.ok and bool(p.repairs.keys() - {"unasked_type"}) for p in parsed]
     unread = {row["text"] for row, bad in zip(rows, broken, strict=True) if bad}
 
     ambiguous = [guessed(record) if policy == "first" else [] for record in records]
@@ -220,6 +288,7 @@ def summary(
         "off_schema": known.count(False),
         "ambiguous": sum(map(len, ambiguous)),
         "cut": sum(cut_off),
+        "looped": sum("loop" in p.repairs for p in parsed),
     }
     return Extraction(records, ambiguous, rows, answers, sorted(unread), counts)
 
@@ -235,9 +304,8 @@ def guessed(record: Mapping) -> list[str]:
     for thing, _ in mentions(record):
         if thing["pos"]:
             named.setdefault(thing["name"], set()).add(tuple(thing["pos"]))
-    return [
-        name for name, places in named.items() if len(places) < len(spans(record["sentence"], name))
-    ]
+    sentence = record["sentence"]
+    return [name for name, found in named.items() if len(found) < len(places(sentence, name))]
 
 
 def recorded(rows: Iterable[Mapping]) -> Callable[..., list[str]]:

@@ -8,7 +8,8 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from miniluotuo_utils.ie.styles import BULLET, COMMA, EMPTY_WORDS
+from miniluotuo_utils.ie.names import EMPTY_WORDS, kept, no_name
+from miniluotuo_utils.ie.styles import BULLET, COMMA
 
 LISTS = rf"、|；|;|{COMMA}"
 QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "「": "」"}
@@ -28,25 +29,6 @@ EVENT = re.compile(
     re.DOTALL | re.VERBOSE,
 )
 OPENED = re.compile(rf"{BRACKET}\s*(?:type|name)\s*[:：]")
-
-
-def is_text(value: object) -> bool:
-    """Tell whether a record can hold a text: not blank, no half of a surrogate pair (`\\ud83d`)."""
-    return (
-        isinstance(value, str) and bool(value.strip()) and not re.search("[\ud800-\udfff]", value)
-    )
-
-
-def is_label(value: object) -> bool:
-    """Tell whether a value may be a type or role: a text, or "" as where a source names no type."""
-    return value == "" or is_text(value)
-
-
-def kept(repairs: Counter, label: object, *names: object) -> bool:
-    """Tell whether an item has its label and all its names; if not, count it as dropped."""
-    whole = is_label(label) and all(map(is_text, names))
-    repairs["dropped_item"] += not whole
-    return whole
 
 
 def cut(text: str, marks: str, most: int = 0) -> tuple[list[str], list[str]]:
@@ -126,7 +108,7 @@ def plain_line(
     label: str, values: str, task: str, known: frozenset[str], repairs: Counter
 ) -> Iterator[dict]:
     """Yield the items of one type: `李白、杜甫`, of a relation `静夜思→李白`."""
-    if not values.strip() or values.strip() in EMPTY_WORDS:
+    if not values.strip() or no_name(values):
         repairs["null_value"] += 1
         return
     pieces, marks = cut(values, LISTS)

@@ -1,20 +1,27 @@
-"""Read an answer back into items, forgiving what small models get wrong. Shown in notebook 05.
+"""Read an answer back into items, forgiving what models get wrong. Shown in notebook 05.
 
 In: any string and a task. Out: `Parsed`, with every forgiveness named and counted. Strict JSON is
-read as it stands. Top to bottom: which style an answer is in, the answers in JSON, the tolerant
-reader of JSON; `lines` reads the other styles.
+read as it stands. Top to bottom: which style an answer is in, which of its JSON is the answer, the
+line styles, other layouts. `tolerant` and `layouts` make values of texts, `shapes` items of values.
 """
 
-import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from miniluotuo_utils.ie.lines import READERS, is_label, is_text, kept, stripped
+from miniluotuo_utils.ie.entities import read_entities
+from miniluotuo_utils.ie.events import read_events
+from miniluotuo_utils.ie.keys import Asked, is_word, rank
+from miniluotuo_utils.ie.layouts import LONGEST, layouts
+from miniluotuo_utils.ie.lines import READERS, stripped
+from miniluotuo_utils.ie.names import EMPTY_WORDS, is_text, says_nothing
+from miniluotuo_utils.ie.relations import read_relations
 from miniluotuo_utils.ie.schema import Schema, field_of
-from miniluotuo_utils.ie.styles import EMPTY_WORDS, FENCE, NOTHING, TEXT_END, check_style
+from miniluotuo_utils.ie.shapes import may_be_type
+from miniluotuo_utils.ie.styles import FENCE, NOTHING, TEXT_END, check_style
+from miniluotuo_utils.ie.tolerant import Pairs, Reading, readings
+from miniluotuo_utils.text import split_thoughts
 
 # Which style an answer is in.
 JSONS = ("json", "yayi")
@@ -25,36 +32,33 @@ BRACKETED = re.compile(r"[(（]\s{0,9}type\s{0,9}[:：]")  # instructuie's `(typ
 GUARDED = re.compile(r"\\.", re.DOTALL)
 FENCES = re.compile(rf"({GUARDED.pattern})|{FENCE}", re.DOTALL)
 ENDING = re.compile(rf"({GUARDED.pattern})|{TEXT_END}\s*\Z", re.DOTALL)
+# Tags around an answer (`<answer>`, as reasoning models are taught), and `\boxed{…}`.
+AROUND = re.compile(
+    r"<(answer|final|final_answer|result|output|response|tool_call|json|答案|结果)>(.*?)(?:</\1>|\Z)",
+    re.DOTALL | re.IGNORECASE,
+)
+BOXED = re.compile(r"\\boxed\{(.*)\}", re.DOTALL)
 
-# Answers in JSON: keys of objects, as YAYI-UIE and others publish them.
-TYPE_KEYS = ("type", "relation", "关系", "类型")
-HEAD_KEYS = ("head", "头实体")
-TAIL_KEYS = ("tail", "尾实体")
-READINGS = 8  # places of one answer where an object or a list may begin
+# Of several values the last words before each say which is the answer and which a draft.
+FINAL = re.compile(
+    r"最终|最后|答案|所以|因此|综上|修正|更正|改正|改为|应为|应该|正确|整理|输出|结果|如下|完整"
+    r"|final|answer|result|output|correct|therefore|revised|updated",
+    re.IGNORECASE,
+)
+DRAFT = re.compile(
+    r"例如|比如|譬如|示例|样例|例子|举例|格式|模板|草稿|初稿|初步|假设|如果|也许|可能|错误|不对|比方"
+    r"|e\.g\.|example|instance|draft|format|template|first attempt|initial|wrong",
+    re.IGNORECASE,
+)
+# Between values that stand side by side: marks, bullets, numbers, 和.
+BESIDE = re.compile(
+    rf"(?:\s|{FENCE}|[,，、;；.。\-*•·|]|\d{{1,3}}[.、)）]?|和|以及|及|and)*", re.IGNORECASE
+)
 
-# The tolerant reader. Marks by the JSON mark that they stand for; a tuple is read as a list.
-MARKS = {
-    **dict.fromkeys("{｛", "{"),
-    **dict.fromkeys("}｝", "}"),
-    **dict.fromkeys("[［(（", "["),
-    **dict.fromkeys("]］)）", "]"),
-    **dict.fromkeys(",，、;；", ","),
-    **dict.fromkeys(":：", ":"),
-}
-# A quote is closed by one of its own family; these may also stand inside, in pairs.
-FAMILIES = ('"＂“”', "'‘’", "「」")
-FAMILY = {quote: family for family in FAMILIES for quote in family}
-OPENING, CLOSING = "“‘「", "”’」"
-# An escaped quote is found with its backslash, so that it is taken for none.
-QUOTES = {family: re.compile(rf"\\.|[{family}]", re.DOTALL) for family in FAMILIES}
-START = re.compile(r"[{\[｛［]")
-# An unquoted text ends at a mark; an apostrophe may stand inside: O'Neill.
-WORD = re.compile(r"[^\[\]{}［］｛｝,，、;；:：\"＂“”「」\n]+")
-NEXT = re.compile(r"\s*(.?)", re.DOTALL)
-ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
-ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
-LITERALS = {"true": True, "false": False, "null": None, "True": True, "False": False, "None": None}
-DEEPEST = 32  # brackets within brackets; a repeated "[" must not exhaust Python's stack
+
+SHAPES = {"NER": read_entities, "RE": read_relations, "EE": read_events}
+# The same items so many times in a row are a loop; no gold answer of 12 data sets has more than 3.
+LOOP, CYCLE = 5, 8
 
 
 @dataclass
@@ -69,35 +73,31 @@ class Parsed:
     ok: bool
 
 
-class Pairs(list):
-    """A JSON object as [(key, value), ...]: a student that repeats a key loses nothing."""
-
-    def get(self, *keys: str) -> object:
-        """Return the first value under one of `keys`, or None."""
-        return next((value for key, value in self if key in keys), None)
-
-
-class Cut(Exception):
-    """The answer ended inside a name."""
-
-
 # ---- which style an answer is in
 
 
 def parse(answer: str, task: str, style: str = "json", schema: Schema | None = None) -> Parsed:
-    """Read an answer of a style; never raises, whatever the string.
+    """Read an answer of a style, or in any shape that leaves no doubt; never raises for a string.
 
     Items: NER `{name, type}`, RE `{head, type, tail}`,
     EE `{type, trigger, arguments: [{name, role}]}`.
-    `schema`: the types that were asked for, such as a row's `types`. The line styles, instructuie
-    and plain, use it to tell a type from a name; a type outside of it stays what it is, and is not
-    hidden.
+    `schema`: the types that were asked for, such as a row's `types`, for EE better the whole schema
+    with its roles. It tells a type from a name; a type outside of it stays what it is and counts as
+    `unasked_type`. Without it only common types are told from names.
 
-    An answer in another style is read too, as repair other_style. Repairs of JSON: prefix_text,
-    suffix_text, code_fence, punctuation, quotes, comma, colon, bracket, truncated, bare_word,
-    number, python_literal, repeated_key, object_list, single_value, bare_trigger, null_value,
-    dropped_item. Of lines: code_fence, suffix_text, punctuation, quotes, comma, bullet, empty_word,
-    null_value, swapped (type and name), line_break (a missing one), truncated, dropped_item.
+    Thoughts (`text.split_thoughts`) are dropped; of several objects the last after words such as
+    答案, or all that stand side by side. What is in another style is read as repair other_style,
+    what is in none of ours (tables, lists, headings, tags, tuples) as repair layout. Words for
+    nothing (无, 没有实体) are an empty answer. A shape that is unknown is not ok.
+
+    Repairs of JSON: prefix_text, suffix_text, code_fence, punctuation, quotes, inner_quotes,
+    comment, comma, colon, bracket, truncated, bare_word, number, python_literal, repeated_key.
+    Of shapes: object_list, single_value, wrapper, pairs, triples, columns, nested, places,
+    flat_roles, swapped (type and name), joined_names, only_type, extra_key, bare_trigger,
+    null_value, spaces, unasked_type, dropped_item. Of several values: joined, draft; of thoughts:
+    thoughts; of what a student says over and over: loop. Of lines: code_fence, suffix_text,
+    punctuation, quotes, comma, bullet, empty_word, null_value, swapped, line_break (a missing one),
+    truncated, dropped_item.
     What a line style cannot tell is where a cut name ended: its last name may be half a name.
 
     >>> parse("答案：{'人物'：[“李白”，“杜", "NER").items
@@ -105,29 +105,105 @@ def parse(answer: str, task: str, style: str = "json", schema: Schema | None = N
     >>> parsed = parse("作者: 静夜思, 李白", "RE", "plain")
     >>> parsed.items, parsed.repairs
     ([{'head': '静夜思', 'type': '作者', 'tail': '李白'}], {'other_style': 1})
+    >>> parse("| 实体 | 类型 |\\n|---|---|\\n| 李白 | 人物 |", "NER").items
+    [{'name': '李白', 'type': '人物'}]
     """
     field_of(task)
     check_style(style)
-    known = frozenset(schema or ())
-    found = []
-    for reading in likely_styles(answer, task, style):
-        parsed = (
-            json_answer(answer, task, reading)
-            if reading in JSONS
-            else line_answer(answer, task, reading, known, reading == style)
-        )
+    asked = Asked.of(task, schema)
+
+    # Thoughts and the tags around an answer go first: what stands in them is not the answer.
+    thoughts, text = split_thoughts(answer)
+    tagged = list(AROUND.finditer(text)) if len(text) <= LONGEST else []
+    if tagged and not re.search(r"[{\[\"]", text[: tagged[-1].start()]):
+        text = tagged[-1][2]
+    if len(text) <= LONGEST and (boxed := BOXED.search(text)):
+        text = boxed[1]
+
+    # What reads as nothing may be an answer in a text inside of JSON.
+    parsed = best(list(attempts(text, task, style, asked)))
+    inner = None if parsed.ok or len(text) > LONGEST else inside(text)
+    if inner is not None:
+        found = best(list(attempts(inner, task, style, asked)))
+        if found.ok:
+            parsed = Parsed(found.items, {**found.repairs, "wrapper": 1}, True)
+    if thoughts:
+        parsed.repairs["thoughts"] = 1
+    return without_loop(parsed)
+
+
+def without_loop(parsed: Parsed) -> Parsed:
+    """Return an answer that ends where it begins to say the same items over and over.
+
+    >>> looping = Parsed([{"name": "他", "type": "人物"}] * 17, {}, True)
+    >>> without_loop(looping).items, looping.repairs
+    ([{'name': '他', 'type': '人物'}], {'loop': 1})
+    """
+    items = parsed.items
+    for period in range(1, CYCLE + 1):
+        same = 0  # items in a row that equal the one a period before
+        for number in range(period, len(items)):
+            same = same + 1 if items[number] == items[number - period] else 0
+            if same == period * (LOOP - 1):
+                parsed.items = items[: number - same + 1]
+                parsed.repairs["loop"] = 1
+                return parsed
+    return parsed
+
+
+def attempts(text: str, task: str, style: str, asked: Asked) -> Iterator[Parsed]:
+    """Yield readings of an answer, the likeliest first, until one reads all of it."""
+    known = frozenset(asked.types.values())
+    whole, doubtful = False, []
+    for reading in likely_styles(text, task, style):
+        if reading in JSONS:
+            parsed, whole = json_answer(text, asked, reading)
+        elif reading != style and (whole or len(text) > LONGEST):
+            continue
+        else:
+            parsed = line_answer(text, asked, reading, known, reading == style)
         if reading != style:
             parsed.repairs["other_style"] = 1
-        found.append(parsed)
+        # What looks like another layout waits until the others were tried.
+        elif reading not in JSONS and parsed.items and is_doubtful(text, parsed, asked):
+            doubtful.append(parsed)
+            continue
+        yield parsed
         # Another style could read no more than everything.
         if parsed.items and not parsed.repairs.get("dropped_item"):
-            break
-    return best(found)
+            return
+    if says_nothing(FENCES.sub("", text)):
+        yield Parsed([], {"empty_word": 1}, True)
+    elif not whole:
+        yield from other_layouts(text, asked)
+    yield from doubtful
 
 
 def best(found: Sequence[Parsed]) -> Parsed:
     """Return the first reading that has items, else the first that is ok, else the first."""
     return max(found, key=lambda parsed: (bool(parsed.items), parsed.ok))
+
+
+def inside(text: str) -> str | None:
+    """Return what stands in JSON as a text; else None.
+
+    >>> inside('{"result": "人物：李白"}')
+    '人物：李白'
+    """
+    if text.strip().startswith('"'):
+        value = next(iter(readings(f"[{text.strip()}]")), None)
+        return (
+            value.value[0] if value and len(value.value) == 1 and is_text(value.value[0]) else None
+        )
+    value = next(iter(readings(text)), None)
+    found = value.value if value and isinstance(value.value, Pairs) else ()
+    texts = [one for key, one in found if is_text(one) and wraps(key)]
+    return texts[0] if len(texts) == 1 else None
+
+
+def wraps(key: object) -> bool:
+    """Tell whether all of an answer may stand under a key as a text."""
+    return rank(key, "any") is not None or rank(key, "arguments") is not None
 
 
 def likely_styles(answer: str, task: str, style: str) -> list[str]:
@@ -144,7 +220,7 @@ def likely_styles(answer: str, task: str, style: str) -> list[str]:
     looks_plain = not bracketed and ("：" in bare or "→" in bare)
     by_marks = ["plain", "instructuie"] if looks_plain else ["instructuie", "plain"]
     if style in JSONS:
-        return [style] if START.search(answer) else [style, *by_marks]
+        return [style, *by_marks]
 
     # A relation reads alike in both line styles, so its own comes first whatever the marks.
     doubtful = task == "EE" and bracketed
@@ -152,10 +228,15 @@ def likely_styles(answer: str, task: str, style: str) -> list[str]:
         doubtful = ";" in bare if style == "plain" else ":" not in bare
     own_first = sorted(by_marks, key=lambda other: other != style)
     lines = by_marks if doubtful else own_first
-    return ["json", *lines] if JSON_LINE.search(answer) else lines
+    if JSON_LINE.search(answer):
+        return ["json", *lines]
+    return [*lines, "json"] if "{" in bare else lines
 
 
-def line_answer(answer: str, task: str, style: str, known: frozenset[str], own: bool) -> Parsed:
+# ---- answers in lines and in other layouts
+
+
+def line_answer(answer: str, asked: Asked, style: str, known: frozenset[str], own: bool) -> Parsed:
     """Read an answer in a line style. Not in its `own` style, it counts only if every line fits."""
     # What wraps the lines goes first: a code fence, a token that ends texts, spaces.
     unfenced = FENCES.sub(r"\1", answer)
@@ -170,293 +251,186 @@ def line_answer(answer: str, task: str, style: str, known: frozenset[str], own: 
         accepted = (NOTHING[style],) if own else ("无", "None")
         return Parsed([], dict(+repairs), text in accepted)
 
-    items = list(READERS[style](text, task, known, repairs))
-    if not own and (repairs["dropped_item"] or not all(plausible(item, known) for item in items)):
+    items = list(READERS[style](text, asked.task, known, repairs))
+    if own:
+        # `答案：李白`: a word for a part of the answer is no type that nobody asked for.
+        good = [item for item in items if item["type"] in known or not misread(item, asked)]
+        repairs["dropped_item"] += len(items) - len(good)
+        items = good
+    elif repairs["dropped_item"] or not all(plausible(item, asked) for item in items):
         return Parsed([], {}, False)
     nothing_told = bool(repairs["null_value"]) and not repairs["dropped_item"]
     return Parsed(items, dict(+repairs), bool(items) or nothing_told)
 
 
-def plausible(item: Mapping, known: frozenset[str]) -> bool:
-    """Tell whether a line's label may be a type: one of the schema, or else short, no sentence."""
+def is_doubtful(text: str, parsed: Parsed, asked: Asked) -> bool:
+    """Tell whether an answer in its own line style looks like another layout all the same.
+
+    >>> parsed = Parsed([{"name": "[李白]", "type": "人物"}], {}, True)
+    >>> is_doubtful("人物: [李白]", parsed, Asked.of("NER", ["人物"]))
+    True
+    """
+    bare = GUARDED.sub("", text)
+    if asked.task == "EE" and BRACKETED.search(bare):
+        return False
+    if re.search(r"(?m)^(?:[^：:\n]{0,40}[：:])?\s*[\[{［｛]", bare):
+        return True
+    if parsed.repairs and re.match(r"\s*[(<]\s*[(\w]", bare):
+        return True
+    # `人物: 李白 | 地点: 碎叶`
+    kinds = "|".join(re.escape(kind) for kind in asked.types.values() if kind)
+    if kinds and re.search(rf"[|｜。]\s*(?:{kinds})\s*[：:]", bare):
+        return True
+    strange = [item for item in parsed.items if asked.types and asked.known(item["type"]) is None]
+    names = [item[part] for item in parsed.items for part in ("name", "head") if part in item]
+    return bool(strange) or (bool(parsed.repairs) and any(map(is_word, names)))
+
+
+def misread(item: Mapping, asked: Asked) -> bool:
+    """Tell whether a line's label is a key, or its name the type: `答案：李白`, `李白：人物`."""
     label = item["type"]
-    if known:
-        return label in known
-    return len(label) <= 16 and not re.search(r"[，。？！,?!\s]", label)
+    swapped = "name" in item and asked.is_type(item["name"]) and not asked.is_type(label)
+    return is_word(label) or re.search(r"[{}\[\]\"<>|*#]", label) is not None or swapped
+
+
+def plausible(item: Mapping, asked: Asked) -> bool:
+    """Tell whether a line in another style than was asked for has a type beyond doubt."""
+    label = item["type"]
+    # `人物：[李白]`, `人物：李白 | 地点：碎叶`: marks of another layout stand in the names.
+    names = [item[part] for part in ("name", "head", "tail", "trigger") if part in item]
+    if any(re.search(r"[：:|｜`]|^[\[({<（［]|\*\*|</|->|→", name) for name in [*names, label]):
+        return False
+    if asked.types or asked.task != "EE":
+        return label in asked.types.values() or (not asked.types and asked.is_type(label))
+    return may_be_type(label, asked) and not re.search(r"[*|#\s]", label)
+
+
+def other_layouts(text: str, asked: Asked) -> Iterator[Parsed]:
+    """Yield the readings of an answer that is a table, a list, tags, …; all of it goes first."""
+    strict, doubtful = replace(asked, strict=True), []
+    for value in layouts(ENDING.sub(r"\1", text), strict):
+        repairs: Counter = Counter()
+        items = list(SHAPES[asked.task](value, strict, repairs))
+        parsed = Parsed(items, {"layout": 1, **+repairs}, bool(items) or said_none(repairs))
+        if items and not repairs["dropped_item"]:
+            yield parsed
+            return
+        # Where something was not read, what was must be beyond doubt.
+        if (
+            items
+            and asked.types
+            and all(asked.is_type(item["type"]) for item in items)
+            or not items
+            and parsed.ok
+        ):
+            doubtful.append(parsed)
+    yield from doubtful
+
+
+def said_none(repairs: Counter) -> bool:
+    """Tell whether every type was answered with a word for nothing."""
+    return bool(repairs["null_value"]) and not repairs["dropped_item"]
 
 
 # ---- answers in JSON
 
 
-def json_answer(answer: str, task: str, style: str) -> Parsed:
-    """Return the best reading of an answer as JSON."""
-    found = [Parsed([], {}, False)]
-    for value, repairs in islice(readings(answer), READINGS):
-        items = list(COLLECTORS[task](value, repairs))
-        ok = bool(items) or not (repairs["dropped_item"] or repairs["truncated"])
+def json_answer(answer: str, asked: Asked, style: str) -> tuple[Parsed, bool]:
+    """Return the reading of an answer as JSON, and whether all of it is JSON."""
+    found: list[tuple[Reading, Parsed]] = []
+    for reading in readings(answer):
+        repairs = Counter(reading.repairs)
+        items = list(SHAPES[asked.task](reading.value, asked, repairs))
+        nothing = not (repairs["dropped_item"] or repairs["truncated"])
+        # An object that holds only what stands beside an answer is none.
+        beside = isinstance(reading.value, Pairs) and 0 < len(reading.value) <= repairs["extra_key"]
         # A list of objects is no repair where yayi asks for one, and a dict of lists is.
-        if style == "yayi" and task != "NER":
+        if style == "yayi" and asked.task != "NER":
             repairs["other_style"] += bool(items) and not repairs["object_list"]
             repairs["object_list"] = 0
-        found.append(Parsed(items, dict(+repairs), ok))  # + leaves out what counted 0
-    return best(found)
+        ok = bool(items) or (nothing and not beside)
+        found.append((reading, Parsed(items, repairs, ok)))
+    if not found:
+        return Parsed([], {}, False), False
+
+    text = answer.strip()
+    whole = len(found) == 1 and found[0][0].end - found[0][0].start >= 0.8 * len(text)
+    whole = whole and re.match(r"\{|\[\s*[\[{\"]", text) is not None
+    chosen = answered(answer, [pair for pair in found if pair[1].ok])
+    parsed = together(answer, chosen) if chosen else together(answer, found[:1])
+    left = sum(pair[1].ok for pair in found) - len(chosen)
+    if left > 0 and chosen:
+        parsed.repairs["draft"] = left
+    return parsed, whole
 
 
-def readings(answer: str) -> Iterator[tuple[object, Counter]]:
-    """Yield the values that an answer may hold, each with its repairs.
+def answered(answer: str, found: Sequence[tuple[Reading, Parsed]]) -> list[tuple[Reading, Parsed]]:
+    """Return those values of an answer that are the answer: the last, or all side by side."""
+    groups: list[list] = []
+    marks: list[str] = []
+    end = 0
+    # Values side by side are one answer; each other one begins a group of its own.
+    for reading, parsed in found:
+        lead = answer[end : reading.start]
+        end = reading.end
+        mark = mark_of(lead)
+        if groups and beside(lead, mark, marks[-1], groups[-1], parsed):
+            groups[-1].append((reading, parsed))
+        else:
+            groups.append([(reading, parsed)])
+            marks.append(mark)
 
-    That is all of it if it is JSON, else what stands from each bracket on.
+    # What is called the answer goes before what is not, and what is called a draft is the last.
+    final = [group for group, mark in zip(groups, marks, strict=True) if mark == "final"]
+    plain = [group for group, mark in zip(groups, marks, strict=True) if not mark]
+    if final:
+        return final[-1]
+    told = [group for group in plain or groups if has_items(group)]
+    return (told or plain or groups or [[]])[-1]
+
+
+def has_items(group: Sequence[tuple[Reading, Parsed]]) -> bool:
+    """Tell whether a group of values holds an item."""
+    return any(parsed.items for _, parsed in group)
+
+
+def mark_of(lead: str) -> str:
+    """Return what the words before a value call it: "final", "draft" or "".
+
+    >>> mark_of("例如 "), mark_of("，所以答案是 "), mark_of("人物：")
+    ('draft', 'final', '')
     """
-    repairs: Counter = Counter()
-
-    # A name of digits is a name: 1984 stays the text "1984", but it should have had quotes.
-    def number(text: str) -> str:
-        repairs["number"] += 1
-        return text
-
-    # Strict JSON goes first: the tolerant reader would guess where a quote ends.
-    try:
-        value = json.loads(answer, object_pairs_hook=Pairs, parse_int=number, parse_float=number)
-    except (ValueError, RecursionError):
-        value = None
-    if isinstance(value, list):
-        yield value, repairs
-        return
-
-    # Small models talk before the answer and after it, and put brackets into what they say.
-    at = 0
-    while start := START.search(answer, at):
-        reader = Reader(answer, start.start())
-        value, at = reader.value(), reader.at
-        for name, text in (("prefix_text", answer[: start.start()]), ("suffix_text", answer[at:])):
-            rest = re.sub(FENCE, "", text)
-            reader.repairs["code_fence"] |= rest != text  # its two ends are one fence
-            reader.repairs[name] += bool(rest.strip())
-        yield value, reader.repairs
+    last = lead[-40:]
+    final = max((m.end() for m in FINAL.finditer(last)), default=0)
+    draft = max((m.end() for m in DRAFT.finditer(last)), default=0)
+    if final == draft:
+        return ""
+    return "final" if final > draft else "draft"
 
 
-def read_names(
-    value: object, repairs: Counter, label: str = "type", keys: tuple[str, ...] = TYPE_KEYS
-) -> Iterator[dict]:
-    """Yield items of a name and a label: NER items, or the arguments of one event.
-
-    They stand as `{"type": ["name"]}`, or as a list of objects with the label under one of `keys`.
-    """
-    for kind, found in by_label(value, ("name",), keys, repairs):
-        for word in listed(found, is_text, repairs):
-            name = word.get("name") if isinstance(word, Pairs) else word
-            if kept(repairs, kind, name):
-                yield {"name": name, label: kind}
-
-
-def read_relations(value: object, repairs: Counter) -> Iterator[dict]:
-    """Yield RE items of `{"type": [["head", "tail"]]}`, or of a list of objects."""
-    for kind, pairs in by_label(value, HEAD_KEYS, TYPE_KEYS, repairs):
-        for pair in listed(pairs, is_pair, repairs):
-            if isinstance(pair, Pairs):
-                pair = [pair.get(*HEAD_KEYS), pair.get(*TAIL_KEYS)]
-            whole = isinstance(pair, list) and len(pair) == 2
-            if kept(repairs, kind, *(pair if whole else [None])):
-                yield {"head": pair[0], "type": kind, "tail": pair[1]}
-
-
-def read_events(value: object, repairs: Counter) -> Iterator[dict]:
-    """Yield EE items of `{"type": [{"trigger", "arguments"}]}`, or of a list of events."""
-    for kind, found in by_label(value, ("trigger",), TYPE_KEYS, repairs):
-        for event in listed(found, lambda one: isinstance(one, Pairs) or is_text(one), repairs):
-            if is_text(event):  # `{"type": ["trigger"]}`
-                repairs["bare_trigger"] += 1
-                event = Pairs([("trigger", event)])
-            trigger = event.get("trigger") if isinstance(event, Pairs) else None
-            if kept(repairs, kind, trigger):
-                told = event.get("arguments")
-                arguments = read_names([] if told is None else told, repairs, "role", ("role",))
-                yield {"type": kind, "trigger": trigger, "arguments": list(arguments)}
-
-
-COLLECTORS = {"NER": read_names, "RE": read_relations, "EE": read_events}
-
-
-def by_label(
-    value: object, names: tuple[str, ...], labels: tuple[str, ...], repairs: Counter
-) -> Iterator[tuple[object, object]]:
-    """Yield (label, what stands under it) of an object, or of a list of objects with labels.
-
-    `names` and `labels` are the keys under which an object of such a list holds them.
-    """
-    if isinstance(value, Pairs):
-        # Types may themselves be called name and type: under those stand lists, not a label.
-        keys = {key for key, _ in value if is_text(key)}
-        if keys.isdisjoint(names) or not is_label(value.get(*labels)):
-            repairs["repeated_key"] += len(value) - len({str(key) for key, _ in value})
-            yield from value
-            return
-        # `{"name": ..., "type": "人物"}` is one item that stands there without its list.
-        repairs["single_value"] += 1
-        value = [value]
-    for item in value if isinstance(value, list) else [None]:
-        if not isinstance(item, Pairs):
-            repairs["dropped_item"] += 1
-            continue
-        repairs["object_list"] += 1
-        label = item.get(*labels)
-        # Without a label of its own it is `[{"type": ["name"]}, ...]`.
-        yield from [(label, [item])] if is_label(label) else item
-
-
-def listed(value: object, single: Callable[[object], bool], repairs: Counter) -> list:
-    """Return the items under one key: a list, one item that stands there without it, or null."""
-    if single(value):
-        repairs["single_value"] += 1
-        return [value]
-    if isinstance(value, list) and not isinstance(value, Pairs):
-        return value
-    repairs["null_value" if value is None else "dropped_item"] += 1
-    return []
-
-
-def is_pair(value: object) -> bool:
-    """Tell whether a value is `["head", "tail"]` or an object."""
-    pair = isinstance(value, list) and len(value) == 2 and all(map(is_text, value))
-    return pair or isinstance(value, Pairs)
-
-
-# ---- the tolerant reader of JSON
-
-
-class Reader:
-    """One tolerant pass over `text` from `at`, an opening bracket.
-
-    `repairs` counts what it forgave.
-    """
-
-    def __init__(self, text: str, at: int):
-        self.text, self.at = text, at
-        self.repairs: Counter = Counter()
-        self.closers: list[str] = []  # of the brackets that are open, outermost first
-
-    def peek(self) -> str:
-        """Skip spaces; return what follows, as the JSON mark that it stands for, "" at the end."""
-        self.at = NEXT.match(self.text, self.at).start(1)
-        char = self.text[self.at : self.at + 1]
-        return MARKS.get(char, char)
-
-    def take(self) -> str:
-        """Step over one mark."""
-        mark = self.peek()
-        self.repairs["punctuation"] += mark != self.text[self.at]
-        self.at += 1
-        return mark
-
-    def value(self) -> object:
-        """Return a list, Pairs, text or literal; None where a mark stands in place of a value."""
-        mark = self.peek()
-        if mark and mark in "[{":
-            return self.container()
-        if mark and mark in "]},:":
-            return None
-        return self.string() if mark in FAMILY else self.word()
-
-    def container(self) -> list:
-        """Return a list or an object; where the text ends first, what was complete by then."""
-        opener = self.take()
-        found, closer = (Pairs(), "}") if opener == "{" else ([], "]")
-        self.closers.append(closer)
-        if len(self.closers) > DEEPEST or not self.members(found, closer):
-            self.repairs["truncated"] = 1
-            self.at = len(self.text)
-        self.closers.pop()
-        return found
-
-    def members(self, found: list, closer: str) -> bool:
-        """Read members into `found` and step over the closer; False where the text ends first."""
-        after_comma = True  # nothing has to separate the first member
-        while mark := self.peek():
-            if mark == closer:
-                self.take()
-                # `["李白",]`: a comma that nothing follows.
-                self.repairs["comma"] += after_comma and bool(found)
-                return True
-            if mark in "]}":
-                self.repairs["bracket"] += 1
-                # `["李白"}`: its own closer is missing, this one belongs to an outer bracket.
-                if mark in self.closers:
-                    return True
-                self.at += 1
-            elif mark in ",:":
-                # A comma counts where it is one too many, a colon wherever a comma should stand.
-                self.repairs["colon"] += mark == ":"
-                self.repairs["comma"] += mark == "," and after_comma
-                self.take()
-                after_comma = True
-            else:
-                self.repairs["comma"] += bool(found) and not after_comma
-                after_comma = False
-                try:
-                    found.append(self.pair() if isinstance(found, Pairs) else self.value())
-                except Cut:
-                    return False
+def beside(lead: str, mark: str, before: str, group: Sequence, parsed: Parsed) -> bool:
+    """Tell whether a value goes on with the ones before it, instead of taking their place."""
+    if BESIDE.fullmatch(lead):
+        return True
+    if mark or before == "draft" or len(lead.strip()) > 24:
         return False
-
-    def pair(self) -> tuple[object, object]:
-        """Return a key and its value."""
-        key = self.value()
-        mark = self.peek()
-        if mark == ":":
-            self.take()
-        elif mark:
-            self.repairs["colon"] += 1
-        if not self.peek():
-            raise Cut
-        return key, self.value()
-
-    def string(self) -> str:
-        """Return a quoted text.
-
-        It ends at a quote of its family that a mark follows, so a name may hold quotes of its own.
-        """
-        opener, begin = self.text[self.at], self.at + 1
-        self.repairs["quotes"] += opener != '"'
-        inner = 0
-        for found in QUOTES[FAMILY[opener]].finditer(self.text, begin):
-            quote = found[0]
-            # `"他的“好”，不假"`: a quote that closes an inner one ends nothing.
-            if quote in CLOSING and inner:
-                inner -= 1
-            elif quote in FAMILY and self.ends(opener, quote, found.end()):
-                self.at = found.end()
-                return ESCAPE.sub(unescaped, self.text[begin : found.start()])
-            inner += quote in OPENING
-        raise Cut
-
-    def ends(self, opener: str, quote: str, after: int) -> bool:
-        """Tell whether a quote closes a text: a mark, the end or an opening quote follows it."""
-        follows = NEXT.match(self.text, after).group(1)
-        if not follows or MARKS.get(follows, "[") not in "[{":
-            return True
-        # `"李白" "杜甫"`: a forgotten comma.
-        partner = CLOSING[OPENING.index(opener)] if opener in OPENING else opener
-        return quote == partner and follows in FAMILY and follows not in CLOSING
-
-    def word(self) -> object:
-        """Return a literal, a number or an unquoted text up to the next mark."""
-        word = WORD.match(self.text, self.at)
-        if not word or word.end() == len(self.text):
-            raise Cut
-        self.at = word.end()
-        text = word.group().strip()
-        if text in LITERALS:
-            self.repairs["python_literal"] += text[0].isupper()
-            return LITERALS[text]
-        self.repairs["number" if re.fullmatch(r"-?\d+(\.\d+)?", text) else "bare_word"] += 1
-        return text
+    # `人物：{…} 地点：{…}`: other types, or other items under numbers.
+    label = lead.strip().strip("：:#*`\n -").rpartition("\n")[2]
+    told = {item["type"] for _, other in group for item in other.items}
+    fresh = told.isdisjoint(item["type"] for item in parsed.items)
+    return fresh or (bool(re.search(r"\d|[一二三四五六七八九十]\Z", label)) and is_word(label))
 
 
-def unescaped(found: re.Match) -> str:
-    r"""Return the character that an escape writes.
-
-    >>> ESCAPE.sub(unescaped, r"\u674e\"白\"")
-    '李"白"'
-    """
-    letter = found[1]
-    return chr(int(letter[1:], 16)) if len(letter) > 1 else ESCAPES.get(letter, letter)
+def together(answer: str, found: Sequence[tuple[Reading, Parsed]]) -> Parsed:
+    """Return values that stand side by side as one answer, with what stands around them."""
+    items = [item for _, parsed in found for item in parsed.items]
+    repairs: Counter = Counter()
+    for _, parsed in found:
+        repairs.update(parsed.repairs)
+    repairs["joined"] += len(found) - 1
+    around = {"prefix_text": answer[: found[0][0].start], "suffix_text": answer[found[-1][0].end :]}
+    for name, text in around.items():
+        rest = re.sub(FENCE, "", text)
+        repairs["code_fence"] |= rest != text  # its two ends are one fence
+        repairs[name] += bool(rest.strip())
+    return Parsed(items, dict(+repairs), any(parsed.ok for _, parsed in found))

@@ -9,18 +9,19 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import repeat, zip_longest
 from operator import add
 from pathlib import Path
 
-from miniluotuo_utils.files import DataError, iter_jsonl
-from miniluotuo_utils.ie.modes import Counts, Rule, Unit, once, pairs_of, ruled
+from miniluotuo_utils.files import DataError, expect, iter_jsonl
+from miniluotuo_utils.ie.modes import MODES, Counts, Rule, Unit, once, pairs_of, ruled
 from miniluotuo_utils.ie.schema import Schema, check_schema, field_of, in_schema
-from miniluotuo_utils.records import check_record
+from miniluotuo_utils.records import OBJECT, check_record, map_mentions, mentions
 
 RATES = ("precision", "recall", "f1")
 COUNTS = ("tp", "pred", "gold", "found")
-# counts of items beside the score; off_schema only where a schema is given
+# counts of items beside the score; off_schema only where a schema is given, misplaced of files
 NOTES = (
     "no_position",
     "gold_no_position",
@@ -28,6 +29,7 @@ NOTES = (
     "duplicates",
     "gold_duplicates",
     "off_schema",
+    "misplaced",
 )
 
 
@@ -44,10 +46,12 @@ def score(
     *,
     typed: bool = False,
     aliases: Mapping[str, Sequence[str]] | None = None,
+    strict: bool = False,
 ) -> dict:
     """Score predictions against gold records of the same sentences in the same order.
 
-    gold, pred: IE records; lists, or iterators, which are read once.
+    gold, pred: IE records; lists, or iterators, which are read once. A prediction without a
+      sentence takes that of its gold record, but not if `strict`.
     mode: what must be equal. `span`: NER start, end, type; RE head span, relation, tail span; EE
       trigger span and event type, and apart from it argument span, role and event type. `string`:
       the same with names in place of spans. Each item counts once per sentence. `iepile`,
@@ -72,6 +76,7 @@ def score(
     no_position, gold_no_position: items without a position.
     not_in_text: predicted items with a name that is not in the sentence.
     duplicates, gold_duplicates: items beyond the first of their kind.
+    misplaced: predicted places of a file that do not cut their names out, see `predicted`.
     off_schema: predicted items with a label that the schema does not have, if `schema` is given.
 
     Rates are 0 to 1, unrounded; 0/0 is 0.0, also where gold and prediction are both empty.
@@ -84,7 +89,7 @@ def score(
     if schema is not None:
         check_schema(schema, task)
     tallies = {part: Tally(rule, part, schema) for part in rule.parts}
-    for g, p in aligned(gold, pred, task):
+    for g, p in aligned(gold, pred, task, strict):
         for tally in tallies.values():
             tally.add(g, p)
     return nested(rule, {part: tally.result() for part, tally in tallies.items()})
@@ -108,17 +113,20 @@ def parts_of(result: Mapping) -> list[tuple[str, Mapping]]:
 
 
 def aligned(
-    gold: Iterable[Mapping], pred: Iterable[Mapping], task: str
+    gold: Iterable[Mapping], pred: Iterable[Mapping], task: str, strict: bool = False
 ) -> Iterator[tuple[Mapping, Mapping]]:
     """Yield gold record and prediction pair by pair.
 
-    Raises DataError at the first line where they are not of the same sentence and task.
+    A prediction without a sentence gets its gold record's, but not if `strict`. Raises DataError at
+    the first line where they are not of the same sentence and task, or an item is not whole.
     """
     golds, preds = iter(gold), iter(pred)
     for line, (g, p) in enumerate(zip_longest(golds, preds), 1):
-        for side, record in (("gold", g), ("prediction", p)):
-            if record is not None:
-                check_side(record, f"line {line}: the {side}", task)
+        if g is not None:
+            check_side(g, f"line {line}: the gold", task)
+        if p is not None:
+            p = p if strict or g is None else with_sentence(p, g["sentence"])
+            check_side(p, f"line {line}: the prediction", task)
 
         # The longer side is read to its end: two numbers tell a lost line from the wrong file.
         if g is None or p is None:
@@ -138,10 +146,16 @@ def aligned(
         yield g, p
 
 
-def check_side(record: Mapping, side: str, task: str) -> None:
-    """Raise Misaligned for a record without a sentence or without the task's list.
+def with_sentence(pred: Mapping, sentence: str) -> Mapping:
+    """Return a prediction with the sentence that its gold record has, where it has none."""
+    lacks = isinstance(pred, Mapping) and "sentence" not in pred
+    return {**pred, "sentence": sentence} if lacks else pred
 
-    Whether its items are whole is for `check_record` to say.
+
+def check_side(record: Mapping, side: str, task: str) -> None:
+    """Raise Misaligned for a record without a sentence, or without whole items of the task.
+
+    Whether their places cut out their names is for `check_record` to say.
     """
     for name, kind, what in (
         (field_of(task), (list, tuple), "a list"),
@@ -151,6 +165,68 @@ def check_side(record: Mapping, side: str, task: str) -> None:
             raise Misaligned(f"{side} has no field {name}, expected it for task {task}")
         if not isinstance(record[name], kind):
             raise Misaligned(f"{side}'s field {name} is {record[name]!r:.60}, expected {what}")
+    items = record[field_of(task)]
+    try:
+        for thing, place in mentions({field_of(task): list(items)}):
+            check_thing(thing, place)
+    except DataError as error:
+        raise Misaligned(f"{side}, {error}") from None
+
+
+def check_thing(thing: object, place: str) -> None:
+    """Raise DataError for a thing without a name, or with a place that is none."""
+    expect(isinstance(thing, OBJECT), place, thing, "an object with name and pos")
+    name, pos, kind = thing.get("name"), thing.get("pos"), thing.get("type", "")
+    expect(isinstance(name, str) and name, f"{place}.name", name, "a text that is not empty")
+    expect(isinstance(kind, str), f"{place}.type", kind, 'a text ("" where there is none)')
+    pair = isinstance(pos, (list, tuple)) and [*map(type, pos)] == [int, int]
+    expect(pos is None or pair, f"{place}.pos", pos, "null or [start, end)")
+
+
+def predicted(gold: Iterable[Mapping], pred: Iterable[Mapping]) -> Iterator[Mapping]:
+    """Yield the predictions of a file as they can be scored, wrong ones as wrong.
+
+    The sentence comes from gold where there is none. A place that does not cut its own name out of
+    it (beyond its end, counted in bytes) becomes null, so that the item is wrong by span, and
+    counts as `misplaced`.
+
+    >>> gold = [{"sentence": "李白", "entities": []}]
+    >>> one = {"entities": [{"name": "李白", "type": "人物", "pos": [0, 9]}]}
+    >>> next(predicted(gold, [one]))["entities"]
+    [{'name': '李白', 'type': '人物', 'pos': None}]
+    """
+    golds = iter(gold)
+    for one in pred:
+        g = next(golds, None)
+        if isinstance(one, Mapping) and isinstance(g, Mapping):
+            one = with_sentence(one, g.get("sentence"))
+        yield placed(one) if isinstance(one, Mapping) else one
+
+
+def placed(pred: Mapping) -> Mapping:
+    """Return a prediction whose places cut out their names or are null, and how many were not."""
+    sentence, wrong = pred.get("sentence"), 0
+    if not isinstance(sentence, str):
+        return pred
+
+    # A place is right only inside of the sentence, and where it cuts out its own name.
+    def mended(thing: dict) -> dict:
+        nonlocal wrong
+        name, pos = thing["name"], thing.get("pos")
+        pair = isinstance(pos, (list, tuple)) and [*map(type, pos)] == [int, int]
+        inside = pair and 0 <= pos[0] < pos[1] <= len(sentence)
+        if not pair or (inside and sentence[pos[0] : pos[1]] == name):
+            return thing
+        wrong += 1
+        # A reader that cut beyond the end has nothing to name.
+        return thing | {"pos": None, "name": name or f"[{pos[0]}, {pos[1]})"}
+
+    # A broken item is for `aligned` to name, with its line.
+    try:
+        made = map_mentions(pred, mended)
+    except (AttributeError, TypeError, KeyError):
+        return pred
+    return made | {"misplaced": wrong} if wrong else pred
 
 
 @dataclass
@@ -178,6 +254,7 @@ class Tally:
             not_in_text=len({u.key for u in preds for t in u.things if t["name"] not in text}),
             duplicates=len(found) - len(preds),
             gold_duplicates=len(wanted) - len(golds),
+            misplaced=pred.get("misplaced", 0),
             off_schema=0 if known is None else sum([not in_schema(u.label, known) for u in preds]),
         )
 
@@ -192,6 +269,8 @@ class Tally:
         notes = {name: self.notes[name] for name in NOTES}
         if self.schema is None:
             del notes["off_schema"]
+        if not notes["misplaced"]:
+            del notes["misplaced"]
         micro = rates(total(self.types, self.rule))
         return {"micro": micro, "macro": macro, "per_type": per_type, **notes}
 
@@ -248,18 +327,26 @@ def score_files(
     typed: bool = False,
     aliases: Mapping[str, Sequence[str]] | None = None,
     read: Callable[[Path], Iterable[Mapping]] | None = None,
+    read_pred: Callable[[Path], Iterable[Mapping]] | None = None,
+    strict: bool = False,
 ) -> dict:
     """Score a file of predictions against a file of gold records, as `score` does.
 
-    The files are JSON Lines of IE records, one per sentence, or whatever `read` reads records from.
-    They are read line by line, so memory stays small.
+    The files are JSON Lines of IE records, one per sentence, or whatever `read` (for predictions
+    `read_pred`, else `read`) reads records from. They are read line by line, so memory stays small.
+    A prediction that is slightly off (a place beyond its text, no sentence) is scored, what is
+    wrong counted as wrong (`predicted`); `strict` refuses it.
 
     Raises what `score` raises; a DataError names the file and the line.
     """
     gold, pred = Path(gold_path), Path(pred_path)
-    sides = [read(path) if read else iter_jsonl(path, check_record) for path in (gold, pred)]
+    gold_read = read or partial(iter_jsonl, check=check_record)
+    pred_read = read_pred or read or partial(iter_jsonl, check=check_record if strict else None)
+    preds = pred_read(pred) if strict else predicted(gold_read(gold), pred_read(pred))
     try:
-        return score(*sides, task, mode, schema, typed=typed, aliases=aliases)
+        return score(
+            gold_read(gold), preds, task, mode, schema, typed=typed, aliases=aliases, strict=strict
+        )
     except Misaligned as error:
         raise DataError(f"{gold.name} against {pred.name}, {error}") from None
 
@@ -267,10 +354,12 @@ def score_files(
 def table(result: Mapping) -> str:
     """Return a result of `score` as text: micro, macro, each type, then counts that are not 0."""
     mode = result["mode"] + (" typed" if result.get("typed") else "")
-    return "\n\n".join(block(f"{label} · {mode}", part) for label, part in parts_of(result))
+    return "\n\n".join(
+        block(f"{label} · {mode}", part, result["mode"]) for label, part in parts_of(result)
+    )
 
 
-def block(title: str, part: Mapping) -> str:
+def block(title: str, part: Mapping, mode: str) -> str:
     """Return the table of one part of a result."""
     counts = [count for count in COUNTS if count in part["micro"]]
     rows = [("micro", part["micro"]), ("macro", part["macro"]), *part["per_type"].items()]
@@ -281,7 +370,18 @@ def block(title: str, part: Mapping) -> str:
         figures += [shown(row[count]) for count in counts if count in row]
         lines.append(line(name or '""', figures, width))
     notes = [f"{name} {part[name]}" for name in NOTES if part.get(name)]
-    return "\n".join(lines + ([" · ".join(notes)] if notes else []))
+    return "\n".join(lines + ([" · ".join(notes)] if notes else []) + hints(part, mode))
+
+
+def hints(part: Mapping, mode: str) -> list[str]:
+    """Return what to do about a part that can hardly be right: gold without places, by span."""
+    unplaced, gold = part.get("gold_no_position", 0), part["micro"]["gold"]
+    if not unplaced or not MODES[mode].places:
+        return []
+    return [
+        f"gold 有 {unplaced} / {gold} 项没有位置，按位置永远不对：用 --mode string 按名字评。 "
+        "Gold without places is never right by span: compare names with --mode string."
+    ]
 
 
 def shown(count: float) -> str:

@@ -11,10 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from miniluotuo_utils.ie.keys import bare_label
+from miniluotuo_utils.ie.names import guarded, no_name
+
 STYLES = ("json", "yayi", "instructuie", "plain")
 LANGUAGES = ("zh", "en")
 NOTHING = {"json": "{}", "yayi": "{}", "instructuie": "None", "plain": "无"}
-EMPTY_WORDS = ("无", "没有", "空", "None", "NONE")
 
 # What a line style must not hold as it stands, by style and place: a backslash goes before it. A
 # comma between digits is no mark, so 1,000 is one word. An "end" is the head or tail of a
@@ -39,9 +41,10 @@ ESCAPED = {place: re.compile(f"{marks}|{WRAPPINGS}") for place, marks in SEPARAT
 LINE_ENDS = {"\n": "\\n", "\r": "\\r"}
 
 # Where a text needs a backslash because of its place: a reader strips spaces, quotes around a name
-# and a full stop at its end, and takes `- ` or `1. ` at the start of a line for the mark of a list.
+# and a full stop at its end, takes a bracket at its start for another layout, and
+# `- ` or `1. ` at the start of a line for the mark of a list.
 BULLET = r"(?:[-*•·]|#+|\d{1,3}[.、)）])\s"
-WORD_EDGES = re.compile(r"\A(?=[\s\"'“‘「])|(?=[\s。]\Z)")
+WORD_EDGES = re.compile(r"\A(?=[\s\"'“‘「\[{［｛])|(?=[\s。]\Z)")
 LABEL_EDGES = re.compile(rf"\A(?=[\s\"'“‘「\[{{［｛`]|{BULLET})|(?=[\s。]\Z)")
 
 
@@ -77,12 +80,29 @@ def written(items: Sequence[Mapping], task: str, style: str = "json") -> str:
     if style == "instructuie":
         between = ", " if task == "EE" else "; "
         return between.join(instructuie_part(item, task) for item in items) or NOTHING[style]
+    items = [guarded_item(item, task) for item in items]
     answer: object = grouped((item["type"], json_value(item, task)) for item in items)
     if style == "yayi" and task == "RE":
         answer = [{"relation": r["type"], "head": r["head"], "tail": r["tail"]} for r in items]
     elif style == "yayi" and task == "EE":
         answer = [{"type": event["type"]} | json_value(event, task) for event in items]
     return json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
+
+
+def guarded_item(item: Mapping, task: str) -> dict:
+    r"""Return an item as JSON is given it: what would be read as something else gets a guard.
+
+    >>> guarded_item({"name": "无", "type": "字"}, "NER")
+    {'name': '\\无', 'type': '字'}
+    """
+    names = {key: guarded(item[key]) for key in ("name", "head", "tail", "trigger") if key in item}
+    found = {**item, **names, "type": guarded(item["type"], bare_label)}
+    if task == "EE":
+        found["arguments"] = [
+            {"name": guarded(one["name"]), "role": guarded(one["role"], bare_label)}
+            for one in item["arguments"]
+        ]
+    return found
 
 
 def grouped(pairs: Iterable[tuple[str, object]]) -> dict[str, list]:
@@ -118,8 +138,10 @@ def escaped(text: str, style: str, place: str) -> str:
     ('春望\\\\、静夜思', '\\\\无')
     """
     text = ESCAPED[style, place].sub(lambda mark: LINE_ENDS.get(mark[0], "\\" + mark[0]), text)
-    if text in EMPTY_WORDS:
-        return "\\" + text
+    if no_name(text):
+        # A backslash before n or r would be a line's end.
+        at = text[0] in "nr"
+        return text[:at] + "\\" + text[at:]
     edges = LABEL_EDGES if place == "label" else WORD_EDGES
     return edges.sub(r"\\", text)
 

@@ -6,11 +6,17 @@ Shown in jobs/README.md.
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from miniluotuo_utils.data.anyfile import Reading, read_any
+from miniluotuo_utils.data.readers import READERS
+from miniluotuo_utils.data.readers.native import UNREADABLE
 from miniluotuo_utils.ie import compare, interval, micro, score_files, table
+from miniluotuo_utils.ie.scoring import placed
+
+TEXTS = ("sentence", "text", "content", "originalText")  # what formats call the sentence
 
 
 def scored(
@@ -25,27 +31,32 @@ def scored(
     native: str | None = None,
     spread: bool = False,
     against: Path | None = None,
+    strict: bool = False,
 ) -> tuple[dict, str]:
     """Return the result of one comparison of files, and the same as tables of plain text.
 
-    `spread` adds a bootstrap interval, `against` a paired comparison with a third file. Raises
+    `spread` adds a bootstrap interval, `against` a paired comparison with a third file. Predictions
+    that are slightly off are scored, see `Files.predictions`, but not if `strict`. Raises
     ValueError for files that do not fit each other, and for an unknown reader.
     """
     # Said before the files are read: large ones take minutes.
     if spread or against:
         check_numpy()
     read, asked = Files(task, native), {"typed": typed, "aliases": json_file(aliases, dict)}
-    result = score_files(gold, pred, task, mode, json_file(schema, list, dict), read=read, **asked)
+    read_pred = read if strict else partial(read.predictions, gold=gold)
+    how = {"read": read, "read_pred": read_pred, "strict": strict, **asked}
+    result = score_files(gold, pred, task, mode, json_file(schema, list, dict), **how)
     tables = [table(result)]
     read.tell()
 
     if spread:
-        result["interval"] = interval(read(gold), read(pred), task, mode, **asked)
+        result["interval"] = interval(read(gold), read_pred(pred), task, mode, **asked)
         tables.append(interval_table(result["interval"]))
     if against:
         # Scoring the third file alone first names the line where it does not fit.
-        score_files(gold, against, task, mode, read=read, **asked)
-        result["against"] = compare(read(gold), read(pred), read(against), task, mode, **asked)
+        score_files(gold, against, task, mode, **how)
+        sides = read(gold), read_pred(pred), read_pred(against)
+        result["against"] = compare(*sides, task, mode, **asked)
         tables.append(contrast_table(result["against"], pred.name, against.name))
     return result, "\n\n".join(tables)
 
@@ -86,10 +97,43 @@ class Files:
         self.read[path] = reading
         return reading
 
+    def predictions(self, path: Path, gold: Path) -> Iterable[Mapping]:
+        """Return the predictions of a file, of which some may be slightly off.
+
+        Where one has a place beyond its text, or no text at all, the file is read in its own or in
+        gold's format with the sentences of gold, and wrong places become null (`ie.scoring`).
+        """
+        try:
+            reading = self(path)
+            for _ in reading:
+                pass
+        except ValueError as error:
+            known = self.read.get(path) or self(gold)
+            return rescued(path, self.format or known.format, self(gold), error)
+        return reading
+
     def tell(self) -> None:
         """Say what the records of the files could not hold."""
         for line in (line for reading in self.read.values() for line in reading.noted):
             print(line, file=sys.stderr)
+
+
+def rescued(
+    path: Path, format: str, gold: Iterable[Mapping], fault: ValueError
+) -> Iterator[Mapping]:
+    """Yield predictions with the sentences of gold; raise `fault` where that is not enough."""
+    reader, golds = READERS[format], iter(gold)
+    for _, unit in reader.units(path):
+        sentence = next(golds, {}).get("sentence")
+        if isinstance(unit, Mapping) and not any(key in unit for key in TEXTS):
+            unit = {**unit, **dict.fromkeys(TEXTS, sentence)}
+        try:
+            found = list(reader.convert(unit))
+        except UNREADABLE:
+            raise fault from None
+        if len(found) != 1:
+            raise fault
+        yield placed({"sentence": sentence, **found[0]})
 
 
 def json_file(path: Path | None, *kinds: type) -> object:

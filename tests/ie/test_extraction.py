@@ -28,6 +28,8 @@ EMPTY = {
     "off_schema": 0,
     "ambiguous": 0,
     "cut": 0,
+    "looped": 0,
+    "respelt": 0,
 }
 
 
@@ -55,6 +57,8 @@ def test_extraction_asks_with_the_bytes_of_training():
         "off_schema": 1,
         "ambiguous": 1,
         "cut": 0,
+        "looped": 0,
+        "respelt": 0,
     }
     assert made.unread == [1]
     assert made.ambiguous == [["李白"], [], []]
@@ -290,11 +294,13 @@ def test_one_grammar_per_prompt():
     "text, end",
     [
         ('{"a":["b"]} 还有', '{"a":["b"]}'),
-        ('答案：[["a","}"],[]]]', '答案：[["a","}"],[]]'),
+        (' [["a","}"],[]]]', ' [["a","}"],[]]'),
+        ('例如 {"a":[]}，答案是 {"b":[]}', None),
+        ('<think>{"a":[]}</think>', None),
         ('{"a\\"}":"\\\\"}x', '{"a\\"}":"\\\\"}'),
         ('{"a":["b"', None),
         ("没有", None),
-        ('1] [实体]如下：{"a":[]}x', '1] [实体]如下：{"a":[]}'),
+        ('1] [实体]如下：{"a":[]}x', None),
         ("[]x", None),
         ('{"say \\n \\"hi\\"": []}]', '{"say \\n \\"hi\\"": []}'),
     ],

@@ -574,7 +574,7 @@ def test_files_of_another_task_or_a_wrong_place_are_refused(tmp_path):
         [{"sentence": "李白", "entities": [{"name": "李白", "type": "", "pos": [0, 1]}]}],
     )
     with pytest.raises(DataError, match=r"bad\.jsonl, line 1, field entities\[0\]\.pos"):
-        score_files(tmp_path / "gold.jsonl", tmp_path / "bad.jsonl", "NER")
+        score_files(tmp_path / "gold.jsonl", tmp_path / "bad.jsonl", "NER", strict=True)
     with pytest.raises(ValueError, match="mode is 'exact'"):
         score([LIBAI], [LIBAI], "NER", "exact")
     assert (
@@ -605,7 +605,65 @@ def test_records_in_memory_are_refused_with_their_line(record, words):
                 if words[0] == "'"
                 else f"line 2: the {side} {words}",
             ):
-                scorer(*sides, "NER")
+                if side == "gold" or "no field sentence" not in words:
+                    scorer(*sides, "NER")
+                else:
+                    score(*sides, "NER", strict=True)
+
+
+@pytest.mark.parametrize(
+    "task, item, field",
+    [
+        ("NER", {"name": "李白", "type": None, "pos": [0, 2]}, r"entities\[0\]\.type"),
+        ("NER", {"name": "李白", "pos": [0, 2]}, r"entities\[0\]\.type"),
+        ("NER", {"type": "人物", "pos": [0, 2]}, r"entities\[0\]\.name"),
+        ("NER", "李白", r"entities\[0\]"),
+        ("NER", {"name": "李白", "type": "人物", "pos": "0-2"}, r"entities\[0\]\.pos"),
+        ("RE", {"head": "李白", "type": "作者", "tail": "静夜思"}, r"relations\[0\]\.head"),
+        ("RE", {"type": "作者", "tail": {"name": "李白"}}, r"relations\[0\]\.head"),
+        ("EE", {"type": "写", "trigger": None, "arguments": []}, r"events\[0\]\.trigger\.name"),
+        ("EE", {"type": "写", "trigger": "写", "arguments": ["李白"]}, r"arguments\[0\]"),
+    ],
+)
+@pytest.mark.parametrize("side", ["gold", "prediction"])
+def test_a_broken_item_in_memory_names_record_and_field(task, item, field, side):
+    """One predicted item of type None replaced the totals: F1 1.0 with two of three missed."""
+    name = TASKS[task]
+    good, bad = ({"sentence": "李白写静夜思", name: items} for items in ([], [item]))
+    sides = ([good, bad], [good, good]) if side == "gold" else ([good, good], [good, bad])
+    with pytest.raises(DataError, match=f"line 2: the {side}, field .*{field}"):
+        score(*sides, task)
+
+
+def test_a_file_that_is_slightly_off_is_scored_and_the_wrong_item_counted(tmp_path):
+    """One span beyond its text (real CMeEE outputs) or no text at all (a CLUENER submission), and
+    a whole file could not be scored."""
+    gold = [ner("李白在碎叶", ("李白", "人物", 0), ("碎叶", "地点", 3)), ner("下雨了")]
+    entities = [
+        {"name": "李白", "type": "人物", "pos": [0, 2]},
+        {"name": "碎叶", "type": "地点", "pos": [3, 9]},
+    ]
+    pred = [{"entities": entities}, {"sentence": "下雨了", "entities": []}]
+    paths = tmp_path / "gold.jsonl", tmp_path / "pred.jsonl"
+    write_jsonl(paths[0], gold)
+    write_jsonl(paths[1], pred)
+    result = score_files(*paths, "NER")
+    assert (result["micro"]["tp"], result["micro"]["pred"], result["micro"]["gold"]) == (1, 2, 2)
+    assert (result["misplaced"], result["no_position"]) == (1, 1)
+    assert "misplaced 1" in table(result)
+    with pytest.raises(DataError, match=r"pred\.jsonl, line 1, field sentence"):
+        score_files(*paths, "NER", strict=True)
+
+    write_jsonl(paths[1], [{"sentence": "李白在碎叶", "entities": entities}, pred[1]])
+    with pytest.raises(DataError, match=r"pred\.jsonl, line 1, field entities\[1\]\.pos"):
+        score_files(*paths, "NER", strict=True)
+
+
+def test_gold_without_places_names_the_mode_that_can_be_right():
+    """F1 0.0000 and a small note: people searched their model for the fault."""
+    gold = [ner("李白在碎叶", ("李白", "人物", None))]
+    assert "--mode string" in table(score(gold, gold, "NER"))
+    assert "--mode string" not in table(score(gold, gold, "NER", "string"))
 
 
 def test_an_alias_that_is_no_list_is_refused(tmp_path):
@@ -1292,3 +1350,46 @@ def test_the_command_says_what_is_wrong_and_where(tmp_path, capsys):
         "off_schema 1"
         in told(capsys, gold, gold, "--task", "NER", "--schema", tmp_path / "schema.json")[1]
     )
+
+
+@pytest.mark.parametrize(
+    "gold, pred, misplaced",
+    [
+        # a CLUENER submission has no text; its end is inclusive
+        (
+            {
+                "text": "李白在碎叶",
+                "label": {"人物": {"李白": [[0, 1]]}, "地点": {"碎叶": [[3, 4]]}},
+            },
+            {"id": 0, "label": {"人物": {"李白": [[0, 1]]}}},
+            0,
+        ),
+        # a span beyond its text, as in real CMeEE outputs
+        (
+            {
+                "text": "李白在碎叶",
+                "entities": [{"start_idx": 0, "end_idx": 1, "type": "人物", "entity": "李白"}],
+            },
+            {
+                "text": "李白在碎叶",
+                "entities": [
+                    {"start_idx": 0, "end_idx": 1, "type": "人物", "entity": "李白"},
+                    {"start_idx": 3, "end_idx": 7, "type": "地点", "entity": "碎叶"},
+                ],
+            },
+            1,
+        ),
+    ],
+)
+def test_the_command_scores_native_predictions_that_are_slightly_off(
+    tmp_path, capsys, gold, pred, misplaced
+):
+    """A submission file could not be scored at all, however right it was."""
+    paths = tmp_path / "gold.jsonl", tmp_path / "pred.jsonl"
+    for path, native in zip(paths, (gold, pred), strict=True):
+        write_jsonl(path, [native])
+    assert main(["score", *map(str, paths), "--task", "NER", "--json"]) in (None, 0)
+    result = json.loads(capsys.readouterr().out)
+    assert result["micro"]["tp"] == 1
+    assert result.get("misplaced", 0) == misplaced
+    assert main(["score", *map(str, paths), "--task", "NER", "--strict"]) == 2
