@@ -16,7 +16,7 @@ from miniluotuo_utils.ie.constraints import grammar
 from miniluotuo_utils.ie.instructions import DEFAULT, merged, questions
 from miniluotuo_utils.ie.names import SURROGATE
 from miniluotuo_utils.ie.parsing import Parsed, parse
-from miniluotuo_utils.ie.schema import Schema, in_schema, labels
+from miniluotuo_utils.ie.schema import Schema, in_schema, labels, ordered
 from miniluotuo_utils.ie.spans import alike, places, to_record
 from miniluotuo_utils.ie.windows import Piece, whole, windows
 from miniluotuo_utils.records import mentions
@@ -94,7 +94,7 @@ def extract(
     if constrained and (style != "json" or generate is not None):
         given = f"style {style!r}" + (", generate" if generate is not None else "")
         raise ValueError(f"constrained is for style json and the student itself; found {given}")
-    sentences = texts_of(sentences)
+    sentences, schema = texts_of(sentences), ordered(schema)
     form = dict(style=style, language=language, descriptions=descriptions, slice_size=slice_size)
 
     # Only a student has a context: whatever answers in its place takes texts of any length.

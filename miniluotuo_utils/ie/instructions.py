@@ -17,6 +17,7 @@ from miniluotuo_utils.ie.schema import (
     in_schema,
     labels,
     order,
+    ordered,
 )
 from miniluotuo_utils.ie.slicing import SLICE_SIZES, HardNegatives, asked_types, sliced
 from miniluotuo_utils.ie.styles import check_style, grouped, written
@@ -66,6 +67,7 @@ def build_instructions(
     """
     check_schema(schema, task)
     check_style(style, language)
+    schema = ordered(schema)
     if pure_negative is not None and not 0 <= pure_negative <= 1:
         raise ValueError(
             f"pure_negative is {pure_negative!r}; expected a share from 0 to 1, or None for all"

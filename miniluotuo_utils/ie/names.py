@@ -12,10 +12,11 @@ from collections.abc import Callable
 EMPTY_WORDS = ("无", "没有", "空", "None", "NONE")
 # White space, and characters that nobody sees (json_repair, langextract and others meet them).
 BLANK = " \t\r\n\v\f\u00a0\u3000\u200b\u200c\u200d\u2060"
-NO_NAMES = {word.casefold() for word in EMPTY_WORDS}.union(
-    "nan null nil n/a na nothing 暂无 没有提到 未提及 未提到 未提供 未找到 不存在 无相关".split(),
-    "无相关实体 无相关信息 无实体 无关系 无事件 没有实体 没有关系 没有事件 无结果 找不到".split(),
-)
+SAID_NONE = """
+    nan null nil n/a na nothing 暂无 没有提到 未提及 未提到 未提供 未找到 不存在 无相关
+    无相关实体 无相关信息 无实体 无关系 无事件 没有实体 没有关系 没有事件 无结果 找不到
+"""
+NO_NAMES = {word.casefold() for word in (*EMPTY_WORDS, *SAID_NONE.split())}
 NOBODY = re.compile(r"not (?:mentioned|found|specified|available|applicable|provided)\.?")
 SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -27,9 +28,9 @@ WORDS = """
     找到 识别 抽取 提取 检测 出 到 任何 可 可以 需要 需 要 明确 符合 满足 要求 条件 相关 相应
     对应 所列 指定 目标 类型 类 种 命名 和 或 及 与 人物 地点 机构 组织 时间 作品 实体 关系
     事件 三元组 信息 结果 论元 触发词
-""".split()
+"""
 # Taken out one by one: as one pattern of repeated words it would take exponential time.
-SAID = re.compile("|".join(sorted(map(re.escape, WORDS), key=len, reverse=True)) + r"|\s")
+SAID = re.compile("|".join(sorted(map(re.escape, WORDS.split()), key=len, reverse=True)) + r"|\s")
 DENIED = re.compile("没|未|无|不|空")
 NOUN = re.compile("实体|关系|事件|三元组|信息|结果|内容|人物|地点|机构|组织|时间|作品")
 SAID_ENGLISH = re.compile(

@@ -89,6 +89,17 @@ def check_schema(schema: Schema, task: str) -> None:
             raise ValueError(f"schema{where}: found {names!r}, expected a list of {what}")
 
 
+def ordered(schema: Schema) -> Schema:
+    """Return a schema whose sets are sorted lists: a set has another order in every run.
+
+    >>> ordered({"发射": {"航天器", "地点"}}), ordered(["地点", "人物"])
+    ({'发射': ['地点', '航天器']}, ['地点', '人物'])
+    """
+    if isinstance(schema, Mapping):
+        return {kind: ordered(schema[kind]) for kind in schema}
+    return sorted(schema) if isinstance(schema, (set, frozenset)) else schema
+
+
 def order(sentence: str, item: Mapping) -> list[int]:
     """Return where an item stands, to sort by: its place, or those of head and tail.
 

@@ -863,3 +863,10 @@ def test_load_raises_collects_and_takes_every_split(mirror):
         sum(len(one[f] or []) for one in split for f in TASKS.values() if f in one) >= 3
         for split in data.values()
     )
+
+
+def test_a_space_behind_a_tag_makes_no_other_type():
+    """`PER ` and `PER` were two types, and the entity was split where the space stood."""
+    block = [["李", "B-PER"], ["白", "I-PER "], ["来", "O "]]
+    (record,) = READERS["bio_columns"].convert(block)
+    assert [(e["name"], e["type"]) for e in record["entities"]] == [("李白", "PER")]

@@ -810,3 +810,12 @@ def test_a_cut_event_in_brackets_is_counted():
     ]
     assert parsed.repairs == {"truncated": 1, "dropped_item": 1}
     assert parse('{"发射":["升空"]}', "EE").repairs == {"bare_trigger": 1}
+
+
+def test_a_set_as_schema_asks_alike_in_every_run():
+    """A set has another order in every process: the same student was asked other prompts."""
+    types = {"人物", "地点", "时间", "作品"}
+    for kinds, task in ((types, "NER"), ({"发射": types}, "EE")):
+        (row,) = questions(["下雨了"], kinds, task)
+        given = sorted(types) if task == "NER" else {"发射": sorted(types)}
+        assert row == questions(["下雨了"], given, task)[0]

@@ -78,7 +78,8 @@ def tagged(sentence: str, spans: Sequence[tuple[int, int]], tags: Sequence[str])
     """
     marks = []
     for (start, end), tag in zip(spans, tags, strict=True):
-        mark, _, kind = tag.partition("-")
+        # A space behind a tag would make another type of it.
+        mark, _, kind = tag.strip().partition("-")
         if mark not in tuple("OBIMES") or (mark == "O") == bool(kind):
             raise DataError(
                 f"found the tag {tag!r} at {sentence[start:end]!r}, "
