@@ -106,6 +106,9 @@ class Convert:
     offsets: Literal["characters", "utf16"] | None = option(
         "how places are counted in OUT; else utf16 for doccano, characters for the others"
     )
+    read_offsets: Literal["characters", "utf16"] | None = option(
+        "how places are counted in IN; else what stands there tells"
+    )
     labels: list[str] | None = option("names of numbered tags, in order", nargs="+")
     skip: bool = option("leave malformed units out, and count them")
     overwrite: bool = option(OVERWRITE)

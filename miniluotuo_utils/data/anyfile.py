@@ -257,8 +257,11 @@ class Documents:
             chinese = f"有 {counted.places:,} 处在表情符号之后，按字符计数"
         else:
             return []
-        hint = "" if counted.sure else f"；若不对：--offsets {other}"
-        return [f"{name}：{chinese}{hint}。 {english}; --offsets {other} reads it otherwise."]
+        hint = "" if counted.sure else f"；若不对：--read-offsets {other}"
+        return [
+            f"{name}：{chinese}{hint}。 {english}; "
+            f"`convert --read-offsets {other}` reads it otherwise."
+        ]
 
     def unused(self, kind: str) -> list[str]:
         """Return a line about the fields of the first unit that a row has no place for."""

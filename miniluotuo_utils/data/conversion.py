@@ -36,6 +36,7 @@ def convert(
     task: str | None = None,
     offsets: Unit | None = None,
     labels: list[str] | None = None,
+    read_offsets: Unit | None = None,
     skip: bool = False,
     overwrite: bool = False,
     say: Say | None = print,
@@ -44,8 +45,9 @@ def convert(
 
     to: records (ours, rows too), doccano, label-studio, brat (a folder), bio, bmes, bilou, uie for
       annotated text; alpaca (a JSON list of three keys), sharegpt, messages for instruction rows.
-    from_, task, labels: as for `read_any`. offsets: how places are counted in `out`, characters or
-      utf16; left out, doccano gets UTF-16 units, as it counts itself, the others characters.
+    from_, task, labels: as for `read_any`, read_offsets as its `offsets`. offsets: how places are
+      counted in `out`, characters or utf16; left out, doccano gets UTF-16 units, as it counts
+      itself, the others characters.
     skip: malformed units are left out and counted; else the first is a DataError.
 
     What `out` cannot hold is left out, counted in `notes` and told to `say`: nested entities in
@@ -63,7 +65,9 @@ def convert(
     writer, faults = WRITERS[to], [] if skip else None
     role = "folder" if writer.form == "folder" else "file"
     guard([Touched("IN", source, "reads"), Touched("OUT", out, role)], overwrite)
-    reading = read_any(source, from_, task=task, labels=labels, faults=faults, say=say)
+    reading = read_any(
+        source, from_, task=task, offsets=read_offsets, labels=labels, faults=faults, say=say
+    )
     check_kind(writer, to, reading.kind, source.name)
     counts = {"items": 0, "written": 0, "faults": 0, "notes": Counter()}
     unit = offsets or writer.offsets

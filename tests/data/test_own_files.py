@@ -418,7 +418,7 @@ def test_places_in_utf16_are_recognised_by_proof(written):
     records = list(read_any(written(rows), say=said.append))
     assert entities(records[0]) == [("李白", "人物", [4, 6]), ("碎叶", "地点", [8, 10])]
     assert "UTF-16" in said[1]
-    assert "2 places converted; --offsets characters reads it otherwise" in said[1]
+    assert "2 places converted; `convert --read-offsets characters` reads" in said[1]
     assert "2 places converted, which" not in said[1]
 
 
