@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -51,7 +51,6 @@ WITHOUT_LABELS = {
 SETTLED = 5_000_000
 MET = 5_000  # sentences with relations, and with events, that are kept to be asked about again
 OF_TYPE = 2_000  # sentences with names of one type that are kept likewise
-USUAL = ("人物", "地点", "机构", "时间", "作品")  # types that everybody asks for, there or not
 LONGEST_TEXT = 160  # characters of a paragraph
 FOLLOW_UPS = (
     "其中的{schema}有哪些？用JSON回答。",
@@ -86,11 +85,13 @@ class Material:
         lines = labelled.read_text(encoding="utf-8").splitlines()
         # Most sentences of a novel name nobody: a few of them are enough.
         draw = self.rng.random
-        self.labelled = [x for x in lines if not x.endswith(NAMELESS) or draw() < 0.1]
+        self.labelled = [x for x in lines if not x.endswith(NAMELESS) or draw() < 0.3]
         self.paragraphs = [row["text"] for row in read_jsonl(paragraphs)]
         self.own = list(instructions)
         # Sentences with relations or events are rare: those that were met are kept for later.
         self.met: dict[str, list] = {"relations": [], "events": []}
+        # How often each type was asked for when it was there, and when it was not.
+        self.there, self.missing = Counter(list(NAMES)), Counter(list(NAMES))
         self.of_type: dict[str, deque] = {}  # sentences that name something of a type
 
     def rows(self, settled: Callable[[], float], shares: dict = SHARES) -> Iterator[Dialogue]:
@@ -109,13 +110,9 @@ class Material:
         return labels_of(self.rng.choice(self.labelled))[0]
 
     def labelled_text(self) -> tuple[str, list[Span]]:
-        """Return one to three sentences as one text, with all spans.
-
-        In half of the draws the one with more names of two sentences is taken: the rest of a row
-        costs the same.
-        """
+        """Return one to three sentences as one text, with all spans."""
         text, spans = "", []
-        for _ in range(self.rng.choice([1, 1, 1, 2, 2, 3])):
+        for _ in range(self.rng.choice([1, 1, 1, 1, 2, 3])):
             sentence, found = self.named_sentence()
             if sentence in text:
                 continue
@@ -131,8 +128,7 @@ class Material:
         draw = self.rng
         if self.of_type and draw.random() < 0.33:
             return draw.choice(self.of_type[draw.choice(list(self.of_type))])
-        drawn = draw.choices(self.labelled, k=draw.choice([1, 2]))
-        sentence, labels = labels_of(max(drawn, key=lambda line: line.count('"pos"')))
+        sentence, labels = labels_of(draw.choice(self.labelled))
         spans = named(sentence, labels)
         for kind in {span.kind for span in spans}:
             self.of_type.setdefault(kind, deque(maxlen=OF_TYPE)).append((sentence, spans))
@@ -190,17 +186,23 @@ class Material:
     def asked(self, present: list[str]) -> list[str]:
         """Return the types of one question: all that are there or some, and others.
 
-        Many are not there: a base that always meets what it is asked for makes up the rest.
+        Many are not there: a base that always meets what it is asked for makes up the rest. Every
+        type is as often there as any other when it is asked for, the usual ones and the rare ones.
         """
         draw = self.rng
         some = (
             present if draw.random() < 0.5 else draw.sample(present, draw.randint(0, len(present)))
         )
         absent = [kind for kind in NAMES if kind not in present]
-        usual = [kind for kind in USUAL if kind in absent and draw.random() < 0.5]
-        chosen = [*some[:7], *usual, *draw.sample(absent, draw.choice([0, 0, 1, 2, 3, 5]))]
+        # Drawn by weight, without putting back (Efraimidis and Spirakis 2006).
+        absent.sort(key=lambda kind: draw.random() ** (self.missing[kind] / self.there[kind]))
+        others = draw.choice([0, 2, 3, 4, 6, 8] if some else [1, 2, 4])
+        chosen = some[:7] + absent[-others:] if others else some[:7]
         draw.shuffle(chosen)
-        return self.apart(chosen or draw.sample(absent, 2))[:10]
+        kinds = self.apart(chosen)[:10]
+        self.there.update(kind for kind in kinds if kind in present)
+        self.missing.update(kind for kind in kinds if kind not in present)
+        return kinds
 
     def apart(self, kinds: Sequence[str]) -> list[str]:
         """Return types in order, without those that stand beside their coarser one, or again."""
