@@ -11,13 +11,12 @@ from fractions import Fraction
 from miniluotuo_utils.files import DataError
 from miniluotuo_utils.ie.schema import (
     Schema,
-    check_schema,
+    checked_schema,
     distinct,
     field_of,
     in_schema,
     labels,
     order,
-    ordered,
 )
 from miniluotuo_utils.ie.slicing import SLICE_SIZES, HardNegatives, asked_types, sliced
 from miniluotuo_utils.ie.styles import check_style, grouped, written
@@ -65,9 +64,8 @@ def build_instructions(
     once, so the answer does not say which place is meant (`locate` decides), and `slots` are not
     written. A type outside the schema raises DataError.
     """
-    check_schema(schema, task)
+    schema = checked_schema(schema, task)
     check_style(style, language)
-    schema = ordered(schema)
     if pure_negative is not None and not 0 <= pure_negative <= 1:
         raise ValueError(
             f"pure_negative is {pure_negative!r}; expected a share from 0 to 1, or None for all"

@@ -89,6 +89,12 @@ def check_schema(schema: Schema, task: str) -> None:
             raise ValueError(f"schema{where}: found {names!r}, expected a list of {what}")
 
 
+def checked_schema(schema: Schema, task: str) -> Schema:
+    """Return a schema in an order that stays; ValueError for one that `check_schema` refuses."""
+    check_schema(schema, task)
+    return ordered(schema)
+
+
 def ordered(schema: Schema) -> Schema:
     """Return a schema whose sets are sorted lists: a set has another order in every run.
 
