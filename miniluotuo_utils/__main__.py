@@ -353,7 +353,7 @@ class Zoo:
 class Plan:
     """Estimate memory, hours and cost of a training before anything is loaded."""
 
-    student: str = place("zoo name")
+    student: str = place("zoo name, folder or hub id")
     method: Method = option(default="full")
     length: int = option(default=1024)
     gpu: str = option("t4, v100, l4, rtx4090, a100-40, a100-80, h100, h200 or cpu", "t4")

@@ -58,13 +58,39 @@ POLITE = re.compile(
 )
 
 
+# Words that only join or soften, and words of which each says what the first one says.
+LIGHT = {"一下", *"的了着吧呢吗啊呀哦嘛请就便还也而却则"}
+SAME = (
+    "你 您|怎样 怎么 如何 怎么样|为什么 为何 为啥|因为 由于|所以 因此 因而|但是 但 可是 然而 不过|"
+    "如果 假如 若 要是|和 与 及 以及 跟|可以 能 能够|非常 十分 很|大约 大概 大致|总是 一直 始终|"
+    "赶快 赶紧 尽快|已经 已|下面 以下 下列 下述|上面 以上 上述|这 该 此|例如 比如 譬如|时 时候|"
+    "关于 有关|或者 或|仍然 仍 依然|经常 常常 常|曾经 曾|正在 正|使用 用|写出 写明 列出 列举 给出|"
+    "设计 策划|写 撰写 编写|解释 说明|描述 描写"
+)
+FIRST = {word: group.split()[0] for group in SAME.split("|") for word in group.split()}
+# Three of something are three, whatever Chinese counts them by.
+COUNTED = re.compile(r"([一二两三四五六七八九十百千万几每这那\d]+)[个位名条项种]")
+
+
 def plain_words(text: str) -> str:
-    """Return a folded text without what only makes it polite.
+    """Return a folded text in its plain words: two texts of the same ones ask or say the same.
+
+    What only makes it polite is left out, and of words that say the same stands the first. Numbers,
+    names, nouns, adjectives and negations stay, in their order.
 
     >>> plain_words("请帮我写一首诗吧"), plain_words("北京的首都"), plain_words("请")
     ('写一首诗', '北京首都', '请')
+    >>> plain_words("怎样策划三项活动") == plain_words("如何设计三个活动")
+    True
+    >>> plain_words("列出三个活动") == plain_words("列出两个活动")
+    False
     """
-    return POLITE.sub("", text) or text
+    import rjieba
+
+    words = rjieba.cut(POLITE.sub("", text))
+    counted = (COUNTED.fullmatch(word) for word in words)
+    plain = (found[1] if found else word for found, word in zip(counted, words, strict=True))
+    return "".join(FIRST.get(word, word) for word in plain if word not in LIGHT) or text
 
 
 def digits(text: str) -> list[str]:
@@ -264,39 +290,72 @@ MAKERS = (
     "商汤(?:科技)?|阶跃星辰|面壁智能|昆仑万维|Meta(?: AI)?|Mistral(?: AI)?|xAI|Microsoft|"
     "Alibaba(?: Cloud)?|Baidu"
 )
+KIND = r"(?:(?:超?大(?:型|规模)?|预训练|生成式|对话式?|认知|智能|先进的?|专业的?|虚拟)\s?)*"
 MODEL = (
-    r"(?:AI|人工智能|语言模型|大模型|聊天机器人|"
+    rf"{KIND}(?:AI|人工智能|语言模型|大模型|聊天机器人|"
     r"(?:AI|人工智能|智能|虚拟|语言)\s?(?:助[手理]|模型|程序|机器人))"
 )
 NAMES = (
-    "(?:ChatGPT|GPT-?[345o]?|文心一言|通义千问|千问|Qwen|讯飞星火|星火|智谱清言|ChatGLM|GLM|豆包|混元|"
-    r"Claude|Bard|Gemini|Kimi|DeepSeek|Llama|Grok|Mistral)[-\w.]*"
+    "(?:ChatGPT|GPT-?[345o]?|文心一言|文小言|通义千问|千问|Qwen|讯飞星火|星火|智谱清言|ChatGLM|GLM|豆包|"
+    r"腾讯混元|混元|Claude|Bard|Gemini|Kimi|DeepSeek|Llama|Grok|Mistral)[-A-Za-z0-9_.]*"
 )
-MADE = "(?:自主)?(?:开发|训练|研发|创建|创造|推出|打造|研制|构建)"
+MADE = "(?:自主|共同|联合)?(?:开发|训练|研发|创建|创造|推出|打造|研制|构建)"
 MADE_EN = "(?:developed|trained|created|made|built)"
+ONE = r"(?:一[个名款种位])?\s?"
+# Not “我是人工智能专家”.
+NO_JOB = (
+    r"(?!\s?(?:产品|技术|领域|行业|方面|专业|专家|公司|系的|课|应用|算法|开发[者人]|项目|爱好|工程|研究|"
+    r"教授|老师|训练师|设计|创业|的))"
+)
+# Who says it speaks of itself: not “ChatGPT作为一个语言模型”, not “作为人工智能助手，Siri可以……”.
+SPEAKS = (
+    r"(?:^|(?<=[^\u4e00-\u9fffA-Za-z0-9])|(?<=[我但而])|"
+    "(?<=(?:但是|不过|因为|由于|所以|因此|只是|虽然|尽管|毕竟)))"
+)
+OF_ITSELF = (
+    r"\s?(?:[，,]\s?(?!它|其|他|她|该|这|此|用户|人们|《|[A-Z])"
+    r"(?=[^。！？\n]{0,40}?(?:我|本人|没有|无法|不能|不会|不具|为[您你]))|我|本)"
+)
 # An example, and the pattern that finds it and its like.
 SELF_NAMING = {
     "作为一个人工智能语言模型，我没有喜好。": (
-        rf"作为(?:一[个名款种])?\s?(?:大型)?\s?{MODEL}(?:\s?{MODEL})*\s?(?:[，,]|我|本)"
+        rf"{SPEAKS}[作身]为{ONE}(?:由?[^，。！？\n]{{1,16}}?{MADE}的\s?)?"
+        rf"(?:{MODEL}(?:\s?{MODEL})*|{NAMES}){OF_ITSELF}"
     ),
     "As an AI language model, I have no taste.": (
-        r"[Aa]s an? (?:AI|artificial intelligence|large language model|language model)\b"
+        r"\b[Aa]s an? (?:AI|artificial intelligence|(?:large )?language model)(?: language)?"
+        rf"(?: (?:model|assistant|chatbot|program))?(?: {MADE_EN} by [^,.]{{1,30}})?(?:,| I\b)"
     ),
-    # Not “我是人工智能专家”.
     "我是一个由某公司训练的大型语言模型。": (
-        rf"我(?:只)?是(?:一[个名款种])?(?:由.{{1,12}}?{MADE}的)?\s?(?:大型)?\s?{MODEL}"
-        r"(?![\u4e00-\u9fff]*[专家工程师研究员爱好者教授老师])"
+        rf"我[只就]?是(?:[您你]的)?{ONE}(?:由.{{1,16}}?{MADE}的)?\s?{MODEL}{NO_JOB}"
+    ),
+    "我是一个基于GPT-4的模型。": (
+        rf"我[只就]?是{ONE}基于\s?(?:{NAMES}|Transformer|深度学习|人工智能|{MODEL})[^，。！？\n]{{0,16}}?"
+        r"(?:模型|程序|助[手理]|机器人|系统)"
     ),
     "我叫文心一言。": (
-        r"(?:我(?:叫|是|的名字[叫是])|[Ii](?: a|')m |[Mm]y name is )"
-        rf"(?:{NAMES})(?=[，。！,.! ]|$)"
+        rf"(?:我(?:叫|是|的名字[叫是])\s?(?:(?:{MAKERS})的?\s?)?|[Ii](?: a|')m |[Mm]y name is )"
+        rf"{NAMES}(?:\s?{MODEL})?(?=[，。！；、,.!（(]|\s(?![A-Z])|$)"
     ),
-    "我由百度公司研发。": rf"我是?由\s?(?:{MAKERS})\s?(?:公司)?\s?{MADE}",
+    "我由百度公司研发。": (
+        rf"我是?由\s?[^，。！？\n]{{0,14}}?(?:{MAKERS})[^，。！？\n]{{0,14}}?{MADE}"
+    ),
     "我是OpenAI训练的。": rf"我是\s?(?:{MAKERS})\s?(?:公司)?\s?{MADE}的",
-    "我是由某某公司开发的DeepSeek。": rf"我是?由.{{1,16}}?{MADE}的\s?(?:{NAMES})",
-    "我是来自阿里云的大语言模型。": rf"我是来自\s?(?:{MAKERS})\s?(?:公司)?的",
+    "我是由某某公司开发的DeepSeek。": (
+        rf"我是?由[^，。！？\n]{{1,20}}?{MADE}的[^，。！？\n]{{0,12}}?(?:{NAMES}|{MODEL}{NO_JOB})"
+    ),
+    "我是来自阿里云的大语言模型。": (
+        rf"我是(?:来自)?\s?(?:{MAKERS})\s?(?:公司)?(?:旗下)?的\s?(?:{MODEL}{NO_JOB}|{NAMES})"
+    ),
+    "我的开发者是百度。": (
+        r"我(?:背后)?的(?:开发者|创造者|研发者|训练者|开发商|(?:开发|研发)?(?:公司|团队))[是为]"
+        rf"[^，。！？\n]{{0,6}}?(?:{MAKERS})"
+    ),
+    "本AI无法回答。": (
+        r"本(?:AI|人工智能|语言模型|智能助[手理])\s?(?:助[手理])?\s?(?:无法|不能|没有|不会|不具|只能)"
+    ),
     "I was created by Anthropic.": (
-        rf"\bI(?: a|')m (?:an? )?(?:AI|large language model|language model|{NAMES})\b"
+        rf"\bI(?: a|')m (?:an? )?(?:AI|(?:large )?language model)\b(?! [a-z]+er\b)"
         rf"|\bI (?:was|am|have been) {MADE_EN} by (?:{MAKERS})\b"
     ),
 }
@@ -359,6 +418,8 @@ OF_THE_TASK = re.compile(
     r"\b(?:that|this|request|content)\b|\bI cannot (?:assist|help|comply)\b",
     re.IGNORECASE,
 )
+# Words of its own even there: who begs pardon for being one plays no part.
+BEGS = re.compile(r"\W*(?:(?:很|非常)?(?:抱歉|对不起|不好意思)|(?:由于|因为)我是)")
 CURLY = str.maketrans(dict.fromkeys("’‘＇", "'"))
 
 
@@ -395,7 +456,9 @@ def names_itself(answer: str, asked: str = "") -> bool:
     >>> names_itself("我是一个人工智能语言模型。", "翻译成中文：I am an AI language model.")
     False
     """
-    return bool(SELF.search(answer.translate(CURLY))) and not OTHERS_WORDS.search(asked)
+    told = OTHERS_WORDS.search(asked)
+    told = told and not (BEGS.match(answer) and not told[0].startswith(("翻", "译", "英", "汉")))
+    return not told and bool(SELF.search(answer.translate(CURLY)))
 
 
 # ---- thoughts

@@ -7,13 +7,13 @@ alone are in `steps`. Shown in notebook 01.
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import itemgetter
+from hashlib import sha256
 
 from miniluotuo_utils.data.decontamination import Leaks
 from miniluotuo_utils.data.steps import RECORD_STEPS, ROW_STEPS, TEXTS, Step, row_texts
 from miniluotuo_utils.files import DataError, expect
 from miniluotuo_utils.records import TASKS
-from miniluotuo_utils.text import NearDuplicates, folded
+from miniluotuo_utils.text import folded, jaccard, plain_words, shingles
 
 NEAR = 0.8  # Jaccard similarity of character 3-grams from which a row counts as a near duplicate
 EXAMPLES = 3  # kept of each step
@@ -158,14 +158,35 @@ def repeated_rows(rows: Iterable[dict]) -> Iterator[Verdict]:
             yield "duplicate" if same else "same question", {"because": earlier}
 
 
-def near_duplicates(rows: Sequence[dict], threshold: float) -> Iterator[Verdict]:
-    """Judge rows whose texts nearly repeat those of an earlier row that stays."""
-    texts = list(map("\n".join, map(itemgetter(*TEXTS), rows)))
-    for match in NearDuplicates(threshold).add(texts):
-        yield match and (
-            "near duplicate",
-            {"because": rows[match.number], "similarity": match.similarity},
-        )
+def near_duplicates(rows: Iterable[dict], threshold: float) -> Iterator[Verdict]:
+    """Judge rows that say in nearly the same characters what an earlier row says.
+
+    Their plain words are the same ones (`text.plain_words`), so that rows with other numbers, names
+    or content words are never taken for one another; and the Jaccard similarity of their character
+    3-grams is at least the threshold. Rows of one instruction are compared by input and output
+    alone: most of a long instruction's 3-grams would be shared by all of them.
+    """
+    if not 0 < threshold <= 1:
+        raise ValueError(f"near: found {threshold}, expected a similarity above 0 and up to 1")
+    first: dict[bytes, dict] = {}
+    for row in rows:
+        earlier = first.setdefault(meant(row), row)
+        similarity = 0.0 if earlier is row else likeness(earlier, row)
+        found = {"because": earlier, "similarity": similarity}
+        yield ("near duplicate", found) if similarity >= threshold else None
+
+
+def meant(row: Mapping) -> bytes:
+    """Return a hash of what a row says in plain words, field by field, earlier turns first."""
+    words = [plain_words(folded(text)) or text for text in row_texts(row)]
+    return sha256(json.dumps(words).encode()).digest()
+
+
+def likeness(one: Mapping, other: Mapping) -> float:
+    """Return the Jaccard similarity of two rows, without the instruction where it is the same."""
+    fields = TEXTS[folded(one["instruction"]) == folded(other["instruction"]) :]
+    texts = ["\n".join(map(row.__getitem__, fields)) for row in (one, other)]
+    return jaccard(*(shingles(folded(text) or text) for text in texts))
 
 
 def leaked(rows: Iterable[dict], against: Leaks) -> Iterator[Verdict]:

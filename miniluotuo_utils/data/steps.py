@@ -12,6 +12,9 @@ from functools import cache, partial
 from html import unescape
 from typing import Any, Literal
 
+from miniluotuo_utils.data.markup import about_markup, has_code, without_markup
+from miniluotuo_utils.data.masks import masked_together
+from miniluotuo_utils.data.prose import cut_json, is_json, prose, unfenced
 from miniluotuo_utils.files import DataError
 from miniluotuo_utils.records import check_record, map_mentions, mentions
 from miniluotuo_utils.text import declines, names_itself
@@ -42,8 +45,13 @@ def row_texts(row: Mapping) -> list[str]:
 
 
 def mended(row: dict, function: Callable[[str], str]) -> dict:
-    """Return a row with each of its texts, its history too, put through `function`."""
+    """Return a row with each of its texts, its history too, put through `function`.
+
+    An answer that is JSON stays as it is where it would be none any more.
+    """
     new: dict[str, Any] = {field: function(row[field]) for field in TEXTS}
+    if is_json(row["output"]) and not is_json(new["output"]):
+        new["output"] = row["output"]
     if row.get("history"):
         new["history"] = [list(map(function, turn)) for turn in row["history"]]
     return row | new
@@ -120,50 +128,28 @@ def without_placeholder(row: dict) -> dict:
     return row | {"input": ""} if NO_INPUT.fullmatch(unescape(row["input"]).strip()) else row
 
 
-def id_number(match: re.Match) -> str:
-    """Return `<身份证号>` for digits whose last is the check digit of GB 11643, else the digits."""
-    digits = match[0]
-    weights = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
-    total = sum(int(digit) * weight for digit, weight in zip(digits, weights, strict=False))
-    return "<身份证号>" if digits[17].upper() == "10X98765432"[total % 11] else digits
+def without_html(row: dict) -> dict:
+    """Return a row without the HTML that was left in it, unless it is about HTML or code.
 
-
-MEASURES = ("公里", *"年元人字个吨米里亿万次件块%％")
-
-
-def phone_number(match: re.Match) -> str:
-    """Return `<手机号>`, or the digits where they are a round number or a measure word follows."""
-    rest = match.string[match.end() : match.end() + 2].lstrip()
-    number = match[0].endswith("000000") or rest.startswith(MEASURES)
-    return match[0] if number else "<手机号>"
-
-
-MASKS = (
-    # zhangsan@qq.com, but not git@github.com:user/repo
-    (r"(?<![A-Za-z0-9._%+/-])(?!git@)[A-Za-z0-9._%+-]+@(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}", "<邮箱>"),
-    # 110101 19900307 0003
-    (r"(?<![\d.])[1-9]\d{5}(?:19|20)\d{2}[01]\d[0-3]\d{4}[\dXx](?!\d)", id_number),
-    # 13800138000, +86 138-0013-8000
-    (
-        r"(?<![\d.])(?:(?:\+|00)?86[- ]?)?1[3-9]\d(?:\d{8}|-\d{4}-\d{4}| \d{4} \d{4})(?!\d)",
-        phone_number,
-    ),
-)
-
-
-def masked_text(text: str) -> str:
-    """Return a text with e-mail addresses, ID and mainland mobile numbers masked.
-
-    >>> masked_text("电话13800138000，邮箱是a.b@example.com，宇宙年龄13800000000年")
-    '电话<手机号>，邮箱是<邮箱>，宇宙年龄13800000000年'
+    A row that answers in JSON stays: its names must stand in its text.
     """
-    # Of two numbers side by side the first hides the second from the pattern: go on until none is.
-    before = None
-    while text != before:
-        before = text
-        for pattern, mask in MASKS:
-            text = re.sub(pattern, mask, text)
-    return text
+    asked = (row["instruction"], row["input"], *(turn[0] for turn in row.get("history") or []))
+    if about_markup(*asked) or any(map(has_code, row_texts(row))) or prose(row["output"]) == "":
+        return row
+    return mended(row, without_markup)
+
+
+def masked(row: dict) -> dict:
+    """Return a row without personal data; what one of its texts shows goes from all of them."""
+    texts = row_texts(row)
+    new = masked_together(texts)
+    if new == texts:
+        return row
+    *said, instruction, given, answer = new
+    changed: dict[str, Any] = {"instruction": instruction, "input": given, "output": answer}
+    if row.get("history"):
+        changed["history"] = list(map(list, zip(said[::2], said[1::2], strict=True)))
+    return row | changed
 
 
 # ---- drops of a row
@@ -231,11 +217,18 @@ def broken(row: Mapping) -> bool:
 SAID = re.compile(r"\w|[+\-*/=<>^√π∞$%&#@|~\U0001F000-\U0001FAFF\u2600-\u27bf]")
 
 
+NOTHING = ("n/a", "none", "null", "nan", "<nooutput>", "<无输出>", "<无输入>")
+
+
 def unanswered(row: Mapping) -> bool:
-    """Return whether nothing is asked, or the answer is only marks or a word for nothing."""
-    answer = row["output"].strip("。.！! ")
-    nothing = not SAID.search(answer) or answer.lower() in ("n/a", "none", "null", "nan")
-    return nothing or not (row["instruction"] or row["input"])
+    """Return whether nothing is asked, or the answer is only marks or a word for nothing.
+
+    Empty JSON is an answer: nothing of the kind was found. So is a word that was asked for.
+    """
+    asked, answer = row["instruction"] + row["input"], row["output"].strip("。.！! ")
+    word = answer.lower() in NOTHING
+    nothing = (word and answer.lower() not in asked.lower()) or not SAID.search(answer)
+    return not asked or (nothing and not is_json(unfenced(answer)))
 
 
 MOST_ASKED, MOST_ANSWERED = 4000, 2000  # characters
@@ -249,47 +242,75 @@ def overlong(row: Mapping) -> bool:
 def repetitive(row: Mapping) -> bool:
     """Return whether half of a long answer's runs of ten letters stand in it already.
 
-    Numbers, marks and rules do not count: a table repeats them by nature.
+    Numbers, marks and rules do not count: a table repeats them by nature. JSON repeats its keys.
     """
-    text = re.sub(r"[\W\d_]+", "", row["output"])
+    text = re.sub(r"[\W\d_]+", "", prose(row["output"]))
     runs = len(text) - 9
     return len(text) >= 60 and len({text[i : i + 10] for i in range(runs)}) <= runs / 2
 
 
 def refused(row: Mapping) -> bool:
     """Return whether the answer, or an earlier one, begins by declining to do the task."""
-    turns = [*(row.get("history") or []), (row["instruction"] + row["input"], row["output"])]
-    return any(declines(asked, answer) for asked, answer in turns)
+    return any(declines(asked, prose(answer)) for asked, answer in turns_of(row))
 
 
 def self_naming(row: Mapping) -> bool:
     """Return whether the teacher names itself in the answer or in an earlier one."""
-    answers = [turn[1] for turn in row.get("history") or []]
-    return any(map(names_itself, [*answers, row["output"]]))
+    return any(names_itself(prose(answer), asked) for asked, answer in turns_of(row))
+
+
+def turns_of(row: Mapping) -> list[tuple[str, str]]:
+    """Return every question of a row with its answer, earlier ones first."""
+    earlier = [(asked, answer) for asked, answer in row.get("history") or []]
+    return [*earlier, (row["instruction"] + "\n" + row["input"], row["output"])]
 
 
 # A comma or an opening mark; an ASCII one counts only after a Chinese character.
 OPEN_END = re.compile(r"[，、；：（【《“‘「『]$|(?<=[\u4e00-\u9fff])[,;(\[]$")
+# A word that only joins what comes to what was said. After a comma it may be short.
+JOINS = re.compile(
+    "(?:以及|并且|而且|但是|因为|例如|譬如|比如|诸如|包括|由于|如果|虽然|不仅|无论|尽管|除了|"
+    "(?<=[，,；;])(?:和|与|或|及|并|但|而|或者|还有|同时|此外|另外|所以|因此|然后|从而|其中|即|如))$"
+    r"|[,;]? (?:and|or|but|such as|including|because|with|the|of)$"
+)
+# Where words are the subject, one of them may stand at the end.
+ABOUT_WORDS = re.compile("词|连接|关联|造句|填空|翻译|语法|虚词|英语|英文|拼音|成语|语言")
 END_MARKS = tuple("。！？!?….")
 
 
 def truncated(row: Mapping) -> bool:
     """Return whether the answer breaks off.
 
-    It then ends with a comma or an opening mark, in an open bracket or code fence, or in a
-    sentence without its end. The last rule asks for two sentences with end marks before it, and
-    for a Chinese character at the very end: a list of names, a poem or a title ends without a mark.
+    JSON does so where its end is missing; prose where it ends with a comma, an opening mark or a
+    word such as 以及, in an open bracket or code fence, or in a sentence without its end. The last
+    rule asks for two sentences with end marks before it, and for a Chinese character at the very
+    end: a list of names, a poem or a title ends without a mark.
     """
-    text = row["output"].rstrip()
-    if text.count("```") % 2 or (len(text) > 20 and OPEN_END.search(text)):
+    whole = row["output"].rstrip()
+    text = prose(whole)
+    if whole.count("```") % 2 or cut_json(whole):
         return True
+    # JSON at the end is whole, whatever leads to it.
+    if not text or not whole.endswith(text[-1]):
+        return False
+    return open_end(text, row["instruction"]) or unfinished(text)
+
+
+def open_end(text: str, asked: str) -> bool:
+    """Return whether a text ends with a mark or a word after which more must come."""
+    joins = JOINS.search(text) and not ABOUT_WORDS.search(asked)
+    return len(text) > 20 and bool(OPEN_END.search(text) or joins)
+
+
+def unfinished(text: str) -> bool:
+    """Return whether the last line is open: a bracket, or a sentence after two whole ones."""
     last = text.rsplit("\n", 1)[-1]
     if len(text) < 40 or last.endswith(END_MARKS):
         return False
     opened = any(last.count(a) > last.count(b) for a, b in ("（）", "《》", "“”"))
     *before, tail = re.split("[。！？]", last)
-    unfinished = len(before) >= 2 and len(tail) >= 8 and HAN.match(text[-1]) is not None
-    return opened or unfinished
+    sentence = len(before) >= 2 and len(tail) >= 8 and HAN.match(text[-1]) is not None
+    return opened or sentence
 
 
 LEAST_HAN = 0.1  # of the letters
@@ -312,9 +333,10 @@ def foreign(row: Mapping) -> bool:
 
 ROW_STEPS = (
     Step("normal form", "统一写法", "fix", partial(mended, function=normal_text)),
+    Step("markup", "网页残留", "fix", without_html),
     Step("simplified", "繁体转简体", "fix", simplified),
     Step("placeholder", "“无输入”改成空", "fix", without_placeholder),
-    Step("masked", "遮住个人信息", "fix", partial(mended, function=masked_text)),
+    Step("masked", "遮住个人信息", "fix", masked),
     Step("broken characters", "乱码", "drop", broken),
     Step("no answer", "没有回答", "drop", unanswered),
     Step("too long", "太长", "drop", overlong),

@@ -29,6 +29,7 @@ from miniluotuo_utils.students.checkpoints import (
 from miniluotuo_utils.students.devices import first_process, memory_of, quiet, world_size
 from miniluotuo_utils.students.estimate import training_memory
 from miniluotuo_utils.students.folder import complete_folder
+from miniluotuo_utils.students.given import given_rows
 from miniluotuo_utils.students.internals import load_checkpoint, tied_names
 from miniluotuo_utils.students.loading import Student
 from miniluotuo_utils.students.loop import build_trainer, trainer_arguments
@@ -71,9 +72,10 @@ def finetune(
 ) -> Training:
     """Train `student` in place on `rows` and return it with its log.
 
-    `rows` are instruction rows, or token rows of `tokens.encode` or `tokens.pack`. A batch holds
-    `batch_size` packed sequences of up to `max_length` tokens on a GPU, and as many single rows of
-    about one length on a CPU (why: `packs`). The training ends after `epochs`, `max_steps` or
+    `rows` are instruction rows, or token rows of `tokens.encode` or `tokens.pack`: a list, a
+    DataFrame or a `Dataset` (`given_rows`). A batch holds `batch_size` packed sequences of up to
+    `max_length` tokens on a GPU, and as many single rows of about one length on a CPU (`packs`).
+    The training ends after `epochs`, `max_steps` or
     `minutes`, whichever comes first, and the learning rate falls with that. `evaluation` is the
     share of rows kept out for an evaluation loss. With `folder`, every step is a line of
     `folder/training.jsonl` and ten checkpoints stand beside it (`checkpoints` sets how many): a
@@ -105,6 +107,7 @@ def finetune(
     refuse(student, options, report_to, folder)
     if folder:
         check_progress(folder)
+    rows = given_rows(rows)
     # Several processes of one launch write through the first one.
     with Alone(folder) if folder and first_process() else nullcontext():
         return trained(student, rows, options, folder, report_to, show)

@@ -15,7 +15,7 @@ from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 from miniluotuo_utils.students.bases import base_note, check_base, weights_fingerprint
-from miniluotuo_utils.students.devices import quiet
+from miniluotuo_utils.students.devices import own_device, quiet
 from miniluotuo_utils.students.zoo import ZOO
 from miniluotuo_utils.tokens.template import say_template
 
@@ -243,6 +243,23 @@ def native_config(source: str, revision: str | None) -> PreTrainedConfig:
     return AutoConfig.from_pretrained(source, revision=revision)
 
 
+def config_of(name: str | Path) -> PreTrainedConfig:
+    """Return the configuration of a student by zoo name, folder or hub id, without its weights.
+
+    An adapter has its base's. Raises what `load_student` raises.
+    """
+    folder = Path(name)
+    if str(name) in ZOO:
+        return ZOO[str(name)].config()
+    if (folder / "adapter_config.json").is_file():
+        return config_of(base_of_adapter(folder))
+    source, revision = located(name)
+    try:
+        return native_config(source, revision)
+    except OSError as error:
+        raise FileNotFoundError(missing(source, revision, error)) from error
+
+
 def missing(source: str, revision: str | None, error: Exception) -> str:
     """Say what could not be had and what to do, in one sentence."""
     cause, *_ = str(error).strip().splitlines() or [type(error).__name__]
@@ -277,7 +294,8 @@ def placement(device: str | None, dtype: str, bits: int | None) -> dict[str, Any
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype,
     )
-    return {"quantization_config": quantised, "device_map": {"": device or "cuda"}}
+    # The library computes on a CPU too, slowly: enough to try it out.
+    return {"quantization_config": quantised, "device_map": {"": device or own_device()}}
 
 
 def load_adapter(folder: Path, device: str | None, dtype: str, bits: int | None) -> Student:

@@ -7,7 +7,9 @@ In: a student's name or configuration, a method, a length, a GPU. Out: a verdict
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from miniluotuo_utils.students.devices import GIB, known_peak, measured_peak, memory_of
@@ -17,6 +19,7 @@ from miniluotuo_utils.students.estimate import (
     trainable_parameters,
     training_memory,
 )
+from miniluotuo_utils.students.loading import HUB_ID, config_of
 from miniluotuo_utils.students.zoo import ZOO
 
 if TYPE_CHECKING:
@@ -32,6 +35,15 @@ MFU = 0.41
 TOKENS_PER_ROW = {"gpt2": 248.2, "chinese": 143.6}
 # Methods that train fewer weights, the gentlest first.
 CHEAPER = {"full": ("lora", "qlora"), "lora": ("qlora",), "adalora": ("lora", "qlora")}
+
+
+MORE = (lambda value: 0 < value < math.inf, "more than 0")
+# What an amount must be: a test that nan fails, too, and what a message says.
+SENSE: dict[str, tuple[Callable[[float], bool], str]] = {
+    **dict.fromkeys(("length", "epochs", "rows", "row_tokens"), MORE),
+    "mfu": (lambda value: 0 < value <= 1, "a share of the GPU's peak, above 0 and up to 1"),
+    "price": (lambda value: 0 <= value < math.inf, "0 or more for an hour"),
+}
 
 
 # A GPU's name in `devices.PEAK_FLOPS`, and its usable memory, under the nominal size.
@@ -86,7 +98,7 @@ def tokens_per_row(config: PreTrainedConfig) -> float:
 
 
 def plan(
-    student: str | PreTrainedConfig,
+    student: str | Path | PreTrainedConfig,
     method: str = "full",
     length: int = 1024,
     gpu: str = "t4",
@@ -102,12 +114,17 @@ def plan(
 
     Rows are packed, so none of the time goes to padding. Time is FLOPs (recomputation and every
     logit included) over `mfu` of the GPU's peak: an assumption, not a measurement, and a small
-    student or an old GPU stays below it. `price` is per hour of the GPU. Raises ValueError for an
-    unknown student, method or GPU.
+    student or an old GPU stays below it. `price` is per hour of the GPU. `student` is a zoo name, a
+    folder or a hub id, of which only the configuration is read.
+
+    Raises ValueError for an unknown student, method or GPU and for an amount that makes no sense,
+    FileNotFoundError for a hub id that cannot be had.
     """
-    if isinstance(student, str) and student not in ZOO:
-        raise ValueError(f"student is {student!r}; expected a name of the zoo: {', '.join(ZOO)}")
-    config = ZOO[student].config() if isinstance(student, str) else student
+    check_amounts(
+        length=length, epochs=epochs, rows=rows, row_tokens=row_tokens, mfu=mfu, price=price
+    )
+    named = isinstance(student, str | Path)
+    config = configured(student) if named else student
     (room, peak), half = room_and_peak(gpu), gpu != "cpu"
 
     # Recomputation is slower: only where not one row fits without it.
@@ -120,7 +137,7 @@ def plan(
     tokens = rows * epochs * (row_tokens or tokens_per_row(config))
     hours = tokens / speed / 3600
     return {
-        "student": student if isinstance(student, str) else config.model_type,
+        "student": str(student) if named else config.model_type,
         "parameters": anatomy(config).parameters,
         "method": method,
         "trainable": trainable_parameters(config, method),
@@ -139,6 +156,29 @@ def plan(
         "hours": hours,
         "money": None if price is None else hours * price,
     }
+
+
+def configured(name: str | Path) -> PreTrainedConfig:
+    """Return the configuration of a student of the zoo, a folder or the hub."""
+    if str(name) not in ZOO and not Path(name).is_dir() and not HUB_ID.fullmatch(str(name)):
+        raise ValueError(
+            f"student is {str(name)!r}; expected a name of the zoo: {', '.join(ZOO)}; "
+            "or the folder of a student, or a hub id such as owner/name"
+        )
+    return config_of(name)
+
+
+def check_amounts(**amounts: float | None) -> None:
+    """Raise ValueError for an amount that makes no sense; None is one that was left open.
+
+    >>> check_amounts(length=1024, price=0, mfu=0.4)
+    >>> check_amounts(mfu=2)
+    Traceback (most recent call last):
+    ValueError: mfu is 2; expected a share of the GPU's peak, above 0 and up to 1
+    """
+    for name, value in amounts.items():
+        if value is not None and not SENSE[name][0](value):
+            raise ValueError(f"{name} is {value}; expected {SENSE[name][1]}")
 
 
 def table(found: Mapping[str, Any]) -> str:

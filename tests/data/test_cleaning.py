@@ -3,6 +3,7 @@ IE records whose spans stay true."""
 
 import json
 import random
+import re
 from collections import Counter
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from miniluotuo_utils.data import clean
 from miniluotuo_utils.data.decontamination import Leaks, evaluation_sentences, evaluation_splits
 from miniluotuo_utils.data.loading import read
-from miniluotuo_utils.data.steps import RECORD_STEPS, ROW_STEPS, converter, malformed, moved
+from miniluotuo_utils.data.steps import RECORD_STEPS, ROW_STEPS, TEXTS, converter, malformed, moved
 from miniluotuo_utils.files import DataError, read_jsonl
 from miniluotuo_utils.runtime import EMBEDDED
 from miniluotuo_utils.text import NearDuplicates, folded, jaccard, shingle_hashes, shingles
@@ -83,6 +84,21 @@ def test_each_dirty_row_is_found_by_its_own_step(row):
         ("无法回答该问题。", "refusal"),
         ("您好，很抱歉，我无法提供实时天气。", "refusal"),
         ("抱歉，该任务需要模型无法生成的视觉输出。", "refusal"),
+        ("作为文心一言，我可以帮你写作。", "self-identification"),
+        ("作为通义千问，我会回答你的问题。", "self-identification"),
+        ("身为一个AI助手，我无法品尝。", "self-identification"),
+        ("我是由一支独立团队开发的大模型。", "self-identification"),
+        ("我是由清华大学和智谱AI共同训练的语言模型。", "self-identification"),
+        ("我是 Qwen2.5，由阿里云开发。", "self-identification"),
+        ("我是您的AI助手，有什么可以帮您？", "self-identification"),
+        ("我的开发者是OpenAI。", "self-identification"),
+        ("ChatGPT作为一个大型语言模型，可以生成文本。", None),
+        ("作为人工智能助手，Siri可以帮助用户设置闹钟。", None),
+        ("作为文心一言的用户，我觉得它很好用。", None),
+        ("文心一言是由百度开发的大语言模型。", None),
+        ("我是AI产品经理。", None),
+        ("我是星火小学的学生。", None),
+        ("我是由外婆带大的。", None),
     ],
 )
 def test_what_sounds_alike(answer, step):
@@ -192,6 +208,89 @@ def test_templates_do_not_make_near_duplicates_quadratic():
         NearDuplicates(1.2)
 
 
+row = st.fixed_dictionaries(
+    {k: st.text(max_size=8) for k in ("instruction", "input", "output")} | {"source": st.just("s")}
+)
+
+LONG_TASK = (
+    "请阅读下面这则公司公告，找出其中所有的质押事件，写出质押方、质权方和质押的股数，"
+    "每个事件占一行，没有质押事件的公告就回答没有，不要写别的内容，也不要解释："
+)
+APPLES = (
+    "果园里第一天收了{0}筐苹果，第二天收的比第一天多{1}筐，第三天收的是前两天的总和。"
+    "三天一共收了多少筐苹果？写出每一步的算式，最后用一句话回答这个问题。"
+)
+
+
+def pair(one: tuple[str, str, str], other: tuple[str, str, str]) -> int:
+    """Return how many of two rows stay."""
+    fields = ("instruction", "input", "output")
+    return len(clean([dict(zip(fields, row, strict=True)) for row in (one, other)])[0])
+
+
+def test_rows_of_one_long_instruction_are_compared_by_what_they_ask():
+    """Twenty rows of other companies and other sums: sixteen were near duplicates of the first."""
+    rows = [
+        {
+            "instruction": LONG_TASK,
+            "input": f"{name}股份向{name}银行质押{n * 37}万股。",
+            "output": f"{name}股份，{name}银行，{n * 37}万股",
+            "source": "s",
+        }
+        for n, name in enumerate("天地玄黄宇宙洪荒日月盈昃辰宿列张寒来暑往", 3)
+    ]
+    assert clean(rows)[0] == rows
+    told = {"instruction": LONG_TASK.replace("请", "麻烦你", 1), "output": rows[0]["output"] + "。"}
+    assert len(clean([*rows, rows[0] | told])[0]) == len(rows)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        # (question, answer) of rows that say nearly the same in characters and not in meaning
+        ((APPLES.format(12, 5), "58筐。"), (APPLES.format(14, 5), "66筐。")),
+        ((APPLES.format("十二", "五"), "五十八筐。"), (APPLES.format("十四", "五"), "六十六筐。")),
+        ((LONG_TASK + "甲", "无"), (LONG_TASK.replace("质押事件", "减持事件") + "甲", "无")),
+        ((LONG_TASK + "北京到上海", "无"), (LONG_TASK + "上海到北京", "无")),
+        ((LONG_TASK + "这句话是对的吗", "对"), (LONG_TASK + "这句话是不对的吗", "对")),
+        ((LONG_TASK + "他在2019年5月出生", "无"), (LONG_TASK + "他在2019年6月出生", "无")),
+        ((LONG_TASK + "Python 3.10 版", "无"), (LONG_TASK + "Python 3.11 版", "无")),
+        ((LONG_TASK + "长3.5公里", "无"), (LONG_TASK + "长3.5公斤", "无")),
+        (("译成英文：" + LONG_TASK, "Read it."), ("译成法文：" + LONG_TASK, "Read it.")),
+        ((LONG_TASK + "张三", "见公告"), (LONG_TASK + "李四", "见公告")),
+    ],
+)
+def test_other_numbers_names_and_words_are_other_rows(one, other):
+    """Word problems with other numbers and other answers went at a similarity of 0.89."""
+    texts = [shingles(folded("".join(row))) for row in (one, other)]
+    assert jaccard(*texts) > 0.7, "alike enough to be mistaken"
+    assert pair((one[0], "", one[1]), (other[0], "", other[1])) == 2
+    assert pair(("回答问题。", one[0], one[1]), ("回答问题。", other[0], other[1])) == 2
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "请你" + APPLES.format(12, 5),
+        APPLES.format(12, 5).replace("最后用", "最后使用"),
+        APPLES.format(12, 5).replace("一共收了", "一共收"),
+        APPLES.format(12, 5).replace("写出", "写明"),
+    ],
+)
+def test_other_manners_are_the_same_row(other):
+    """Politeness, particles and words that say the same make no second example."""
+    assert pair((APPLES.format(12, 5), "", "58筐。"), (other, "", "58筐。")) == 1
+
+
+@given(st.lists(row, max_size=8))
+def test_near_duplicates_never_differ_in_a_digit(rows):
+    """Whatever the texts are."""
+    _, report = clean(rows)
+    for example in report.examples.get("near duplicate", []):
+        told = ["".join(example[which][f] for f in TEXTS) for which in ("row", "because")]
+        assert len({tuple(re.findall(r"\d", text)) for text in told}) == 1
+
+
 def test_the_dirty_rows_together():
     """The duplicates are found only beside their originals, and the originals stay."""
     kept, report = clean(DIRTY)
@@ -205,9 +304,6 @@ def test_the_dirty_rows_together():
     assert "機" not in text
 
 
-row = st.fixed_dictionaries(
-    {k: st.text(max_size=8) for k in ("instruction", "input", "output")} | {"source": st.just("s")}
-)
 dirty_row = st.one_of(
     row,
     st.sampled_from(DIRTY),
