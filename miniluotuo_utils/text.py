@@ -68,8 +68,11 @@ SAME = (
     "设计 策划|写 撰写 编写|解释 说明|描述 描写"
 )
 FIRST = {word: group.split()[0] for group in SAME.split("|") for word in group.split()}
-# Three of something are three, whatever Chinese counts them by.
-COUNTED = re.compile(r"([一二两三四五六七八九十百千万几每这那\d]+)[个位名条项种]")
+# Three of something are three, whatever Chinese counts them by; but 三位数 is one number, and
+# 三个月 is not 三月.
+COUNTED = re.compile(
+    r"([一二两三四五六七八九十百千万几每这那\d])(?:[个名条项种]|位(?![上是为小置于和与]))(?![月半数])"
+)
 
 
 def plain_words(text: str) -> str:
@@ -79,18 +82,18 @@ def plain_words(text: str) -> str:
     names, nouns, adjectives and negations stay, in their order.
 
     >>> plain_words("请帮我写一首诗吧"), plain_words("北京的首都"), plain_words("请")
-    ('写一首诗', '北京首都', '请')
+    ('写 一首 诗', '北京 首都', '请')
     >>> plain_words("怎样策划三项活动") == plain_words("如何设计三个活动")
     True
     >>> plain_words("列出三个活动") == plain_words("列出两个活动")
     False
+    >>> plain_words("三个月后") == plain_words("三月后")
+    False
     """
     import rjieba
 
-    words = rjieba.cut(POLITE.sub("", text))
-    counted = (COUNTED.fullmatch(word) for word in words)
-    plain = (found[1] if found else word for found, word in zip(counted, words, strict=True))
-    return "".join(FIRST.get(word, word) for word in plain if word not in LIGHT) or text
+    words = rjieba.cut(COUNTED.sub(r"\1", POLITE.sub("", text)))
+    return " ".join(FIRST.get(word, word) for word in words if word not in LIGHT) or text
 
 
 def digits(text: str) -> list[str]:

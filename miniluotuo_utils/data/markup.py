@@ -8,7 +8,10 @@ import re
 from html import unescape
 
 # What stands around scraped prose. Any other tag means that the text is a page or code.
-LINES = "p|br|div|li|tr|h[1-6]|hr|ul|ol|dl|dt|dd|table|tbody|thead|blockquote|section|article|center|pre"
+LINES = (
+    "p|br|div|li|tr|h[1-6]|hr|ul|ol|dl|dt|dd|table|tbody|thead|blockquote|section|article|"
+    "center|pre"
+)
 WORDS = "b|strong|i|em|u|s|span|a|font|img|small|big|td|th|sub|sup|strike|del|ins|mark|label"
 ATTRIBUTES = r"""(?:\s+[\w:-]+(?:\s*=\s*(?:"[^"<>]*"|'[^'<>]*'|[^\s"'<>]+))?)*"""
 TAG = re.compile(rf"<\s?/?\s?(?P<name>{LINES}|{WORDS}){ATTRIBUTES}\s*/?\s?>", re.IGNORECASE)

@@ -31,7 +31,7 @@ ADDRESS = re.compile(r"(?:https?|ftp)://[!-~]+|\bwww\.[!-~]+")
 # Before a number: it counts goods or papers, and calls nobody.
 ORDER = re.compile(
     r"(?:订单|单号|编号|流水|货号|批号|型号|序列|条码|条形码|工单|快递|运单|发票|学号|工号|专利|"
-    r"ISBN|ISSN|DOI|IMEI|SN|ID|id)[^，。；,;\n\d]{0,4}$"
+    r"ISBN|ISSN|DOI|IMEI|SN|(?<![信Q])(?:ID|id))[^，。；,;\n\d]{0,4}$"
 )
 # Just after a number: it is an amount.
 MEASURES = (

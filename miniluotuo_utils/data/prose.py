@@ -4,12 +4,22 @@ In: an answer. Out: what of it is prose; whether it is JSON, or JSON that was cu
 01.
 """
 
+import ast
 import json
 import re
+import warnings
 
 FENCED = re.compile(r"```[a-zA-Z]*[ \t]*\n?(.*?)```", re.DOTALL)
 # Where JSON may begin: at the start, on a line of its own, after a colon.
 OPENS = re.compile(r"(?:^|[:：])[ \t]*(?=[{\[])", re.MULTILINE)
+# Extraction answers in other styles, line by line: (type:…, trigger:…), 类型：触发词；角色=论元,
+# person: …; place: …
+RECORDS = re.compile(
+    r"^[ \t]*(?:\((?:type|name|类型|名称)[:：].*\)"
+    r"|[^：:=；\n]{1,20}[：:][^；\n]*(?:；[^=；，。\n]{1,20}=[^；\n]*)+"
+    r"|(?:[^\s:;，。]{1,16}: [^;\n]{1,60}; )+[^\s:;，。]{1,16}: [^;\n]{1,60})[ \t]*$",
+    re.MULTILINE,
+)
 DECODER = json.JSONDecoder()
 BEGINS = re.compile(r'\s*(?:\{\s*(?:"|$)|\[\s*(?:[{\["]|$))')
 
@@ -26,6 +36,22 @@ def is_json(text: str) -> bool:
         return False
 
 
+def is_data(text: str) -> bool:
+    """Return whether a text is JSON, or the same in Python's quotes.
+
+    >>> is_data("{'人物': ['李白']}"), is_data("{李白}")
+    (True, False)
+    """
+    if is_json(text) or not text.lstrip().startswith(("{", "[")):
+        return is_json(text)
+    try:
+        # A backslash that Python does not know is no reason to warn.
+        with warnings.catch_warnings(action="ignore"):
+            return isinstance(ast.literal_eval(text.strip()), dict | list)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return False
+
+
 def unfenced(text: str) -> str:
     """Return what stands in the code fence that is the whole text, else the text."""
     fence = FENCED.fullmatch(text.strip())
@@ -39,12 +65,17 @@ def prose(text: str) -> str:
 
     >>> prose('{"人物": ["李白"]}'), prose('结果：[{"类型": "出生"}]\n就这些。')
     ('', '结果：\n就这些。')
+    >>> prose("质押：质押；数量=三股；日期=五月")
+    ''
     >>> prose("[注] 括号里的话不是 JSON。")
     '[注] 括号里的话不是 JSON。'
     """
+    text = RECORDS.sub("", text)
     if "{" not in text and "[" not in text:
         return text
-    text = FENCED.sub(lambda fence: "" if is_json(fence[1]) else fence[0], text)
+    text = FENCED.sub(lambda fence: "" if is_data(fence[1]) else fence[0], text)
+    if is_data(text):
+        return ""
     at, kept = 0, []
     for opening in OPENS.finditer(text):
         end = json_end(text, opening.end()) if opening.end() >= at else None

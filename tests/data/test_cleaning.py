@@ -257,6 +257,8 @@ def test_rows_of_one_long_instruction_are_compared_by_what_they_ask():
         ((LONG_TASK + "Python 3.10 版", "无"), (LONG_TASK + "Python 3.11 版", "无")),
         ((LONG_TASK + "长3.5公里", "无"), (LONG_TASK + "长3.5公斤", "无")),
         (("译成英文：" + LONG_TASK, "Read it."), ("译成法文：" + LONG_TASK, "Read it.")),
+        ((LONG_TASK + "三个月以后", "无"), (LONG_TASK + "三月以后", "无")),
+        ((LONG_TASK + "一共有五位数", "无"), (LONG_TASK + "一共有五个数", "无")),
         ((LONG_TASK + "张三", "见公告"), (LONG_TASK + "李四", "见公告")),
     ],
 )

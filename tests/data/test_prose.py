@@ -36,6 +36,11 @@ def removed_by(output: str, instruction: str = "找出事件。", given: str = "
         f"按照要求抽取出来的全部事件如下，一共有八个：\n{LONG}",
         "\n".join(json.dumps(event, ensure_ascii=False) for event in EVENTS),
         '["抱歉，我无法提供帮助", "我是ChatGPT。"]',
+        str(EVENTS),
+        "\n".join(["质押：质押；质押方=某某集团股份有限公司；质权方=某某银行股份有限公司"] * 6),
+        ", ".join(["(type:质押, trigger:质押, arguments:(name:某某股份有限公司,role:质押方))"] * 6),
+        "government: 美国使馆驻北京的签证处; name: （charles; position: 签证官和他的同事们",
+        "{'作品': ['《红楼梦（上', '长长的一个名字，以及'], '人物': ['曹雪芹', '高鹗']}",
     ],
 )
 def test_json_answers_stay(output):
