@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -217,14 +218,18 @@ def test_the_locks_file_goes_and_still_keeps_everybody_apart(tmp_path):
 
 
 @pytest.mark.skipif(not ROOT or not shutil.which("setpriv"), reason="needs two users")
-def test_a_second_user_of_one_cache(tmp_path):
+def test_a_second_user_of_one_cache():
     """The lock stood in the temporary folder and belonged to whoever came first: for the second
     user of a shared cache every download failed."""
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o777)
-    shared = tmp_path / "cache"
-    shared.mkdir()
-    shared.chmod(0o777)
+    # Not below `tmp_path`, which another user may not enter.
+    with tempfile.TemporaryDirectory() as folder:
+        shared = Path(folder)
+        shared.chmod(0o777)
+        second_user(shared)
+
+
+def second_user(shared):
+    """Hold the lock, be refused as another user, die, and be followed by that user."""
     other = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", sys.executable, "-c"]
     how = {"stdout": subprocess.PIPE, "stdin": subprocess.PIPE, "text": True}
     first = script(HELD, shared / "file")

@@ -5,6 +5,7 @@ In: a text, a slice of the schema and a task. Out: a grammar in Lark, as llguida
 """
 
 import json
+import re
 from collections.abc import Sequence
 
 from miniluotuo_utils.ie.schema import Schema, field_of
@@ -15,7 +16,9 @@ ITEMS = {
     "RE": '"[" name "," name "]"',
     "EE": '"{{\\"trigger\\":" name ",\\"arguments\\":{{" roles{number} "}}}}"',
 }
-# Characters of the text in a row; what they are follows as JSON. No name is made of white space
+# What a name is made of: whole numbers, as `spans.is_part` says what one is, and characters.
+PIECES = re.compile(r"[0-9]+(?:[.,][0-9]+)*|.", re.DOTALL)
+# Pieces of the text in a row; what they are follows as JSON. No name is made of white space
 # and punctuation alone, but for a title in 《》; none ends in white space, or begins with it or
 # with the end of a sentence: what a loop makes (。他。他) is no name.
 NAME = r"""MARKS: /(\s|\\[nrtbf]|\\u[0-9a-f]{4}|\p{P})+/ & ~/《(.|\n)+》/
@@ -52,8 +55,8 @@ def grammar(text: str, types: Sequence[str], task: str, schema: Schema | None = 
             roles = [entry(role, "name") for role in dict.fromkeys((schema or {}).get(kind, ()))]
             rules += chain(f"roles{number}", roles, f"role{number}_")
 
-    # Character by character as JSON writes them: a name never begins or ends inside an escape.
-    chunks = [json.dumps(character, ensure_ascii=False)[1:-1] for character in text]
+    # Piece by piece as JSON writes them: a name never begins or ends inside an escape or a number.
+    chunks = [json.dumps(piece, ensure_ascii=False)[1:-1] for piece in PIECES.findall(text)]
     names = NAME + json.dumps({"substring_chunks": chunks}, ensure_ascii=False)
     return "\n".join([*rules, 'name: "\\"" NAME "\\""', names])
 

@@ -180,8 +180,11 @@ def read_arguments(value: object, asked: Asked, repairs: Counter) -> Iterator[di
             repairs["single_value"] += 1
             yield from named_arguments(value.get(role), [value.get(name)], asked, repairs)
             return
-        if len(value) == 1 and rank(value[0][0], "arguments") is not None and is_list(value[0][1]):
-            yield from read_arguments(value[0][1], asked, repairs)
+        # A list of names under such a key is a role's; one of items is a wrapper's.
+        wrapper = len(value) == 1 and rank(value[0][0], "arguments") is not None
+        inside = value[0][1] if wrapper else None
+        if is_list(inside) and not all(map(is_text, inside)):
+            yield from read_arguments(inside, asked, repairs)
             return
         repairs["repeated_key"] += len(value) - len({str(key) for key, _ in value})
         for key, names in value:

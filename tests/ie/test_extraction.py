@@ -15,6 +15,7 @@ from miniluotuo_utils.generation.engine import shared_start
 from miniluotuo_utils.ie import build_instructions, extract, micro, schema_of, score
 from miniluotuo_utils.ie.constraints import grammar
 from miniluotuo_utils.ie.extraction import guessed
+from miniluotuo_utils.ie.spans import locate
 from miniluotuo_utils.ie.windows import sentence_places, whole, windows
 from miniluotuo_utils.prompts import row_prompt
 from miniluotuo_utils.records import check_record
@@ -203,6 +204,21 @@ def test_a_grammar_knows_right_from_wrong(kind, task):
         kind((text, *answers, *types)) if kind is bytewise else tiny_random("t5-61m").tokenizer
     )  # byte tokens too
     assert {answer: accepts(tokenizer, rules, answer) for answer in answers} == answers
+
+
+@pytest.mark.parametrize(
+    ("name", "good"),
+    [("2020年11月", True), ("11月", True), ("3.5", True), ("3.5亿", True), ("A4纸", True)]
+    + [("1月", False), ("20年", False), ("3", False), ("5亿", False), ("020年", False)],
+)
+def test_a_grammar_never_cuts_a_number(name, good):
+    """Such a name has no place in its text: under the grammar it was counted as made up."""
+    text = "2020年11月花3.5亿买A4纸"
+    rules = grammar(text, ["类"], "NER")
+    assert (
+        holds(rules, json.dumps({"类": [name]}, ensure_ascii=False, separators=(",", ":"))) == good
+    )
+    assert bool(locate(text, [name])[0]) == good
 
 
 def test_a_grammar_works_for_wordpiece_and_says_what_does_not():
