@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
+from miniluotuo_utils.ie.doubts import is_denied, is_rejected
 from miniluotuo_utils.ie.keys import Asked, is_word, rank
 from miniluotuo_utils.ie.names import is_text, kept, name_of, no_name
 from miniluotuo_utils.ie.shapes import (
@@ -16,6 +17,7 @@ from miniluotuo_utils.ie.shapes import (
     SENTENCE,
     bare,
     column_pairs,
+    explained_pair,
     is_list,
     may_be_type,
     oriented,
@@ -45,6 +47,8 @@ def entity_object(value: Pairs, asked: Asked, repairs: Counter, depth: int) -> I
     """Yield the items of one object: an item, a wrapper, columns, or names under their types."""
     # A key that was asked for is a type, whatever else it may mean.
     known = any(asked.known(key) is not None for key, _ in value)
+    if not known and not is_item_of_ner(value, repairs):
+        return
     lists = known and all(is_list(found) for _, found in value)
     found = None if lists else entity_item(value, asked)
     if found:
@@ -53,7 +57,7 @@ def entity_object(value: Pairs, asked: Asked, repairs: Counter, depth: int) -> I
         return
     held = [] if known else [inner for key, inner in value if holds_items(key, inner, asked)]
     inner = None if known else wrapped(value, "NER")
-    columns = None if known else column_pairs(value, ("name", "type"))
+    columns = None if known else entity_columns(value)
 
     # `{"实体": [...], "类型": [...]}`, `{"entities": …}`, else names under their types.
     if columns:
@@ -71,9 +75,26 @@ def entity_object(value: Pairs, asked: Asked, repairs: Counter, depth: int) -> I
         repairs["dropped_item"] += 0 < len(value) == repairs["extra_key"] - beside
 
 
+def is_item_of_ner(value: Pairs, repairs: Counter) -> bool:
+    """Tell whether an object may be or hold entities: no event, none that denies itself."""
+    event = part(value, "trigger", is_text), part(value, "arguments", lambda v: isinstance(v, list))
+    repairs["dropped_item"] += None not in event
+    repairs["extra_key"] += is_denied(value)
+    return None in event and not is_denied(value)
+
+
+def entity_columns(value: Pairs) -> list[Pairs] | None:
+    """Return the items of columns: `{"entities": ["李白"], "labels": ["人物"]}`."""
+    names = column_pairs(value, ("name", "type"))
+    if names:
+        return names
+    lists = column_pairs(value, ("NER", "type"))
+    return [Pairs([("name", one[0][1]), one[1]]) for one in lists] if lists else None
+
+
 def holds_items(key: object, value: object, asked: Asked) -> bool:
     """Tell whether whole items stand under a key, whatever it is called: `{"1": {item}}`."""
-    if rank(key, "RE") is not None or rank(key, "EE") is not None:
+    if rank(key, "RE") is not None or rank(key, "EE") is not None or is_rejected(key):
         return False
     found = value if is_list(value) else [value]
     return any(isinstance(one, Pairs) and entity_item(one, asked) for one in found)
@@ -144,9 +165,10 @@ def entities_under(key: object, value: object, asked: Asked, repairs: Counter) -
         if swapped := named_by_key(key, value, asked, repairs):
             yield from entities(*swapped, asked, repairs)
             return
-        if is_word(key) or attribute(key):
+        if is_word(key) or attribute(key) or is_rejected(key):
             # What is said beside the items is left out; names under no type are lost.
             lost = is_list(value) and bool(value) and rank(key, "meta") is None
+            lost = lost and not is_rejected(key)
             repairs["dropped_item" if lost else "extra_key"] += 1
             return
         doubtful = is_text(value) and not asked.is_type(key)
@@ -161,7 +183,7 @@ def named_by_key(
 ) -> tuple[str, str] | None:
     """Return (name, type) where a key is the name, `{"李白": "人物"}`, or leads to both."""
     # `**李白**（人物）：唐代诗人` holds both in its key.
-    for text in (value if is_word(key) else None, key):
+    for text in (value if is_word(key) else None, None if asked.is_type(key) else key):
         pair = text_pair(text) if is_text(text) else None
         at = oriented(*pair, asked.is_type) if pair else None
         if at is not None:
@@ -197,7 +219,7 @@ def entity_list(value: list, asked: Asked, repairs: Counter, depth: int) -> Iter
     if texts is not None and len(texts) == 2 and oriented(*texts, asked.is_type) is not None:
         value = [value]
     value = joined_tags(value)
-    pairs = [pair_in(one) for one in value]
+    pairs = [pair_in(one) or explained_pair(one, asked.is_type) for one in value]
     sides = {oriented(*pair, asked.is_type) for pair in pairs if pair} - {None}
     # One pair in doubt is read as the others are.
     side = sides.pop() if len(sides) == 1 else None

@@ -161,6 +161,9 @@ def arguments_of(
     # What stands beside type and trigger is a role, if it is no word for something else.
     for role, names in value:
         other = is_word(role) and not (asked.roles and asked.is_role(role))
+        # 主体 and 客体 are some roles of the schema, but nobody can tell which.
+        ends = rank(role, "head") is not None or rank(role, "tail") is not None
+        repairs["lost_role"] += other and ends and role not in used and is_text(names)
         if role in used or other or names is None or is_place(names):
             continue
         if asked.roles and not asked.is_role(role):
@@ -191,8 +194,10 @@ def read_arguments(value: object, asked: Asked, repairs: Counter) -> Iterator[di
             yield from named_arguments(key, several(names, repairs, "argument"), asked, repairs)
     # A list, or a text that joins several.
     elif is_list(value):
+        sides = {side_of(one, asked) for one in value} - {None}
+        side = sides.pop() if len(sides) == 1 else None
         for one in value:
-            yield from one_argument(one, asked, repairs)
+            yield from one_argument(one, asked, repairs, side)
     elif is_text(value) and not no_name(value) and len(value) <= 20 * LONGEST:
         for piece in re.split(r"[；;\n]|[，,、](?=[^，,、；;：:=]{1,10}[：:=])", value):
             yield from one_argument(piece, asked, repairs)
@@ -200,7 +205,23 @@ def read_arguments(value: object, asked: Asked, repairs: Counter) -> Iterator[di
         repairs["null_value" if value is None or no_name(value) else "dropped_item"] += 1
 
 
-def one_argument(one: object, asked: Asked, repairs: Counter) -> Iterator[dict]:
+def side_of(one: object, asked: Asked) -> int | None:
+    """Return where the role of a pair stands, None in doubt."""
+    pair = argument_pair(one)
+    return oriented(*pair, asked.is_role) if pair else None
+
+
+def argument_pair(one: object) -> tuple[str, str] | None:
+    """Return the two texts of `["地点", "酒泉"]` or `地点：酒泉`."""
+    if is_list(one):
+        texts = texts_of(one)
+        return (texts[0], texts[1]) if texts is not None and len(texts) == 2 else None
+    return role_pair(one) if is_text(one) else None
+
+
+def one_argument(
+    one: object, asked: Asked, repairs: Counter, side: int | None = None
+) -> Iterator[dict]:
     """Yield what one element of a list of arguments says."""
     # `{"role": …, "argument": …}`, or `{"地点": "酒泉"}`.
     if isinstance(one, Pairs):
@@ -216,13 +237,12 @@ def one_argument(one: object, asked: Asked, repairs: Counter) -> Iterator[dict]:
             yield from read_arguments_flat(one, asked, repairs)
         return
     # `["地点", "酒泉"]`, `地点：酒泉`: the role is the one that is known.
-    if is_list(one):
-        texts = texts_of(one)
-        pair = tuple(texts) if texts is not None and len(texts) == 2 else None
-    else:
-        pair = role_pair(one) if is_text(one) else None
+    # One in doubt is read as the others are.
+    pair = argument_pair(one)
     at = oriented(*pair, asked.is_role) if pair else None
+    at = side if at is None and pair and not asked.roles else at
     if at is None:
+        repairs["lost_role"] += pair is not None
         repairs["null_value" if one is None or no_name(one) else "dropped_item"] += 1
         return
     repairs["pairs"] += 1

@@ -124,6 +124,11 @@ MARKS = re.compile(r"[\s_\-]+")
 # What may hang on a label: `人物：`, `**人物**`, `B-PER`, `人物（PER）`.
 EDGES = " \t\r\n\u3000\u200b\u200c\u200d\u2060\ufeff:：*_`#\"'“”‘’「」"
 TAG = re.compile(r"[BIMESLU][-_](?=.)")
+COUNTED = re.compile(
+    r"\s*(?:\d{1,2}\s*[.、)）:：]|[(（]\d{1,2}[)）]|[一二三四五六七八九十]{1,2}、)\s*(?=\S)"
+)
+# `人物实体`, `persons`, `organization_list`: what was asked for, and how much of it.
+MANY = re.compile(r"(?<=.)(?:[ _-]?(?:实体|列表|entities|entity|list|names)|s)\Z", re.IGNORECASE)
 ASIDE = re.compile(r"(.+?)\s*[(（\[【](.+?)[)）\]】]")
 NUMBERED = re.compile(r"(?<=.)[-_ ]?[0-9一二三四五六七八九十]{1,3}\Z")
 
@@ -238,6 +243,9 @@ class Asked:
         # Without a schema the aside of a common type goes: 人物（PER）.
         bare = unguarded(label, bare_label)
         aside = None if self.types else ASIDE.fullmatch(bare)
+        counted = COUNTED.sub("", bare, count=1)
+        if not self.types and counted != bare and self.is_type(counted):
+            return counted  # `1. 人物`
         return aside[1] if aside and self.is_type(aside[1]) else bare
 
     def only(self) -> str | None:
@@ -277,5 +285,6 @@ def looked_up(label: object, table: Mapping[str, str]) -> str | None:
     # 人物（PER） is its first part, or the second where both are types: 鲁班（人物） is none.
     asides = aside.groups() if aside and key(aside[1]) in COMMON["NER"] else ()
     asides = asides or ((aside[1],) if aside else ())
-    forms = [label, TAG.sub("", label.strip(EDGES), count=1), *asides]
+    bare = COUNTED.sub("", label.strip(EDGES), count=1)
+    forms = [label, TAG.sub("", label.strip(EDGES), count=1), *asides, bare, MANY.sub("", bare)]
     return next((table[key(form)] for form in forms if key(form) in table), None)

@@ -11,20 +11,29 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from miniluotuo_utils.ie.keys import EDGES, Asked, is_word, rank
+from miniluotuo_utils.ie.calls import python_calls
+from miniluotuo_utils.ie.keys import EDGES, NUMBERED, Asked, is_word, rank
 from miniluotuo_utils.ie.relations import OF
 from miniluotuo_utils.ie.tolerant import Pairs
 
 LONGEST = 10_000  # characters: a longer text that is no JSON is a loop
 FENCED = re.compile(r"^[ \t]*(?:```|~~~)[^\n]*$", re.MULTILINE)
 PROSE = re.compile(r"[，。？！,?!]")
+# `✅ 人物：李白`, `❌ 时间：无`, and TOML's `[[entities]]`.
+SYMBOL = r"[✅✔✓☑📍📌🔹🔸👤🏢🕒📅⭐▶➤►■◆●\U0001f300-\U0001faff]\ufe0f?"
+SYMBOLS = re.compile(rf"^([ \t]*(?:(?:[-*•]|\d{{1,3}}[.、)）])\s+)?){SYMBOL}\s*", re.MULTILINE)
+DENIED = re.compile(
+    r"^[ \t]*(?:[❌✗✘✖🚫]\ufe0f?[^\n：:]{0,20}[：:]\s*(?:无|没有|未提及|None)?[。.]?"
+    r"|\[\[[\w.]{1,30}\]\])[ \t]*$",
+    re.MULTILINE,
+)
 
 
 def layouts(text: str, asked: Asked) -> Iterator[object]:
     """Yield the values that a text may hold when it is read as one layout after another."""
     if len(text) > LONGEST:
         return
-    text = FENCED.sub("", text)
+    text = SYMBOLS.sub(r"\1", DENIED.sub("", FENCED.sub("", text)))
     for read in READ:
         value = read(text, asked)
         if value:
@@ -199,10 +208,21 @@ def inner_pairs(element: Element) -> list[tuple]:
     if apart and all(map(is_part, element.inside)):
         return [(one.name, one.text.strip()) for one in element.inside]
     inner = [value_of(one) for one in element.inside]
+    if not apart and (parts := mixed_parts(element, inner)):
+        return parts
     single = all(isinstance(value, Pairs) and len(value) == 1 for value in inner)
     if apart and single and len({value[0][0] for value in inner}) == len(inner):
         return [value[0] for value in inner]
     return [(names[0] if len(set(names)) == 1 else element.name, inner)]
+
+
+def mixed_parts(element: Element, inner: list) -> list[tuple] | None:
+    """Return parts of which one comes again: `<trigger>…</trigger><argument …>…` and so on."""
+    lone = [(one.name, one.text.strip()) for one in element.inside if is_part(one)]
+    many = [value for one, value in zip(element.inside, inner, strict=True) if not is_part(one)]
+    kinds = {one.name for one in element.inside if not is_part(one)}
+    whole = len(kinds) == 1 and len({name for name, _ in lone}) == len(lone) > 0
+    return [*lone, (kinds.pop(), many)] if whole else None
 
 
 # ---- marks inside of a sentence
@@ -269,10 +289,13 @@ def classed(piece: str, asked: Asked) -> list | None:
     told = IS.fullmatch(piece)
     if not told or asked.is_type(told[1]) == asked.is_type(told[2]):
         return None
+    if re.search("不|没有|并非", piece):
+        return None
     name, kind = told.groups() if asked.is_type(told[2]) else told.groups()[::-1]
-    return [[one, kind] for one in re.split("、|和|以及", name)]
+    return [[undressed(one), kind] for one in re.split("、|和|以及", name)]
 
 
+COT = re.compile(r"^\s*\d+[.)]\s*(.+?)\s*\|\s*(True|False)\s*\|\s*(.+?)\s*(?:\|.*)?$", re.MULTILINE)
 BRAT = re.compile(r"^T\d+\t(\S+) \d+ \d+(?:;\d+ \d+)*\t(.+)$", re.MULTILINE)
 
 
@@ -280,6 +303,9 @@ def delimited(text: str, asked: Asked) -> list | None:
     """Return brat's lines, and GraphRAG's records: `("entity"<|>李白<|>人物<|>…)`."""
     if asked.task == "NER" and (found := BRAT.findall(text)):
         return [Pairs([("type", kind), ("name", name)]) for kind, name in found]
+    # spaCy-llm: `1. 李白 | True | 人物 | reason`, with False for what is none.
+    if asked.task == "NER" and (said := COT.findall(text)):
+        return [Pairs([("type", kind), ("name", one)]) for one, so, kind in said if so == "True"]
     found = []
     for piece in re.split(r"##|\n", text):
         parts = [
@@ -361,6 +387,8 @@ LITERAL = re.compile(r"[\"']([^\"']+)[\"']")
 def calls(text: str, asked: Asked) -> list | None:
     """Return calls of Python (GoLLIE, KnowCoder): `Person(span="李白")`, `人物("李白")`."""
     found = [called(name, inside, asked) for name, inside in CALLED.findall(text)]
+    if asked.task == "EE" and None in found:
+        return None
     return None if asked.task == "RE" and None in found else [one for one in found if one]
 
 
@@ -368,6 +396,10 @@ def called(name: str, inside: str, asked: Asked) -> list | None:
     """Return one call as an object or a list: its name is a type, unless it is a word for one."""
     words = Pairs((key, value) for key, _, value in KEYWORD.findall(inside))
     # With keywords: `Entity(name="李白", type="人物")`, `Person(span="李白")`.
+    if words and re.sub(
+        r"[\s,，]|[\w\u4e00-\u9fff]+\s*=\s*(?:None|\[\])", "", KEYWORD.sub("", inside)
+    ):
+        return None
     if words and is_word(name):
         return words
     if words:
@@ -576,10 +608,17 @@ def grouped_pairs(pairs: list[tuple]) -> object:
     groups = [Pairs()]
     for key, value in pairs:
         seen = {seen for seen, _ in groups[-1]}
-        if key in seen and is_word(key):
+        if is_word(key) and (key in seen or comes_again(key, groups[-1])):
             groups.append(Pairs())
         groups[-1].append((key, value))
     return groups if len(groups) > 1 else groups[0]
+
+
+def comes_again(label: str, group: Pairs) -> bool:
+    """Tell whether `实体2` begins an item of its own, after `实体1` and its type."""
+    stem = NUMBERED.sub("", label)
+    whole = any(rank(seen, "type") is not None for seen, _ in group)
+    return whole and stem != label and any(NUMBERED.sub("", seen) == stem for seen, _ in group)
 
 
 def pair_of(node: Node) -> object:
@@ -605,6 +644,6 @@ def inline_value(text: str) -> object:
 
 
 READ = (
-    *(table, tags, linearised, tuples, separated, marked, delimited),
+    *(table, python_calls, tags, linearised, tuples, separated, marked, delimited),
     *(calls, facts, outline, with_asides),
 )

@@ -137,6 +137,9 @@ def item(
         if kept(repairs, label, *(names if len(names) == 2 else [None])):
             yield {"head": names[0], "type": label, "tail": names[1]}
         return
+    if no_name(value):
+        repairs["null_value"] += 1
+        return
     name = clean(value, repairs)
     # `李白：人物`: type and name change places, but only where nothing else fits the schema.
     if label not in known and name in known:
@@ -207,6 +210,11 @@ def bracketed_events(text: str, repairs: Counter) -> list[dict]:
     # What was opened and not read counts as dropped; a text that opens nothing is one loss.
     opened = len(OPENED.findall(text))
     repairs["dropped_item"] += opened - len(matches) if opened else 1
+    # `(type:发射, trigger:升空, 地点:酒泉)`: what is not of the style would be lost in silence.
+    rest = re.sub(r"\\.|arguments\s*[:：]", "", EVENT.sub("", text), flags=re.DOTALL)
+    if opened == len(matches):
+        unread = re.findall(r"[^\s:：,，()（）]\s*[:：]\s*[^\s,，()（）]", rest)
+        repairs["dropped_item"] += len(unread)
     repairs["truncated"] += bool(opened) and not text.endswith((")", "）"))
     return events
 

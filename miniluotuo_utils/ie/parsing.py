@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from miniluotuo_utils.ie.doubts import is_guess, tells_more, without_asides
 from miniluotuo_utils.ie.entities import read_entities
 from miniluotuo_utils.ie.events import read_events
 from miniluotuo_utils.ie.keys import Asked, is_word, rank
@@ -93,7 +94,8 @@ def parse(answer: str, task: str, style: str = "json", schema: Schema | None = N
     Repairs of JSON: prefix_text, suffix_text, code_fence, punctuation, quotes, inner_quotes,
     comment, comma, colon, bracket, truncated, bare_word, number, python_literal, repeated_key.
     Of shapes: object_list, single_value, wrapper, pairs, triples, columns, nested, places,
-    flat_roles, swapped (type and name), joined_names, only_type, extra_key, bare_trigger,
+    flat_roles, lost_role, aside, swapped (type and name), joined_names, only_type,
+    extra_key, bare_trigger,
     null_value, spaces, unasked_type, dropped_item. Of several values: joined, draft; of thoughts:
     thoughts; of what a student says over and over: loop. Of lines: code_fence, suffix_text,
     punctuation, quotes, comma, bullet, empty_word, null_value, swapped, line_break (a missing one),
@@ -121,15 +123,22 @@ def parse(answer: str, task: str, style: str = "json", schema: Schema | None = N
         text = boxed[1]
 
     # What reads as nothing may be an answer in a text inside of JSON.
-    parsed = best(list(attempts(text, task, style, asked)))
+    parsed = best([beyond_doubt(one, asked) for one in attempts(text, task, style, asked)])
     inner = None if parsed.ok or len(text) > LONGEST else inside(text)
     if inner is not None:
-        found = best(list(attempts(inner, task, style, asked)))
+        found = best([beyond_doubt(one, asked) for one in attempts(inner, task, style, asked)])
         if found.ok:
             parsed = Parsed(found.items, {**found.repairs, "wrapper": 1}, True)
     if thoughts:
         parsed.repairs["thoughts"] = 1
     return without_loop(parsed)
+
+
+def beyond_doubt(parsed: Parsed, asked: Asked) -> Parsed:
+    """Return a reading, or a refusal where it is a guess."""
+    if parsed.items and is_guess(parsed.items, parsed.repairs, asked):
+        return Parsed([], parsed.repairs, False)
+    return parsed
 
 
 def without_loop(parsed: Parsed) -> Parsed:
@@ -298,10 +307,14 @@ def plausible(item: Mapping, asked: Asked) -> bool:
     label = item["type"]
     # `人物：[李白]`, `人物：李白 | 地点：碎叶`: marks of another layout stand in the names.
     names = [item[part] for part in ("name", "head", "tail", "trigger") if part in item]
-    if any(re.search(r"[：:|｜`]|^[\[({<（［]|\*\*|</|->|→", name) for name in [*names, label]):
+    if any(
+        re.search(r"[：:|｜`]|^[\[({<（［]|\*\*|</|->|→|.[(（].+[)）]\Z", name)
+        for name in [*names, label]
+    ):
         return False
     if asked.types or asked.task != "EE":
-        return label in asked.types.values() or (not asked.types and asked.is_type(label))
+        common = not asked.types and asked.is_type(label) and asked.label(label) == label
+        return label in asked.types.values() or common
     return may_be_type(label, asked) and not re.search(r"[*|#\s]", label)
 
 
@@ -311,7 +324,10 @@ def other_layouts(text: str, asked: Asked) -> Iterator[Parsed]:
     for value in layouts(ENDING.sub(r"\1", text), strict):
         repairs: Counter = Counter()
         items = list(SHAPES[asked.task](value, strict, repairs))
+        items = without_asides(items, repairs)
         parsed = Parsed(items, {"layout": 1, **+repairs}, bool(items) or said_none(repairs))
+        if items and is_guess(items, parsed.repairs, asked):
+            continue
         if items and not repairs["dropped_item"]:
             yield parsed
             return
@@ -361,6 +377,8 @@ def json_answer(answer: str, asked: Asked, style: str) -> tuple[Parsed, bool]:
     left = sum(pair[1].ok for pair in found) - len(chosen)
     if left > 0 and chosen:
         parsed.repairs["draft"] = left
+    elif chosen and tells_more(answer[chosen[-1][0].end :], parsed.items, asked):
+        return Parsed([], parsed.repairs, False), True
     return parsed, whole
 
 

@@ -171,10 +171,28 @@ def relations(
         for one in head if is_list(head) and head else [head]:
             for other in tail if is_list(tail) and tail else [tail]:
                 names = [name_of(bare(name), repairs) for name in (one, other)]
+                names = [end_of(name) if name and asked.strict else name for name in names]
                 if any(name is not None and isinstance(name, Number) for name in (one, other)):
                     names = [None, None]
                 if "" not in names and kept(repairs, label, *names):
                     yield {"head": names[0], "type": label, "tail": names[1]}
+
+
+TYPED = re.compile(r"(.+?)\s*[(（\[【:：]\s*([^()（）\[\]【】:：]+?)\s*[)）\]】]?|()")
+
+
+def end_of(name: str) -> str:
+    """Return an end of a triple in lines without its brackets and its type.
+
+    >>> end_of("(李白)"), end_of("李白[人物]"), end_of("人物:李白"), end_of("李白（字太白）")
+    ('李白', '李白', '李白', '李白（字太白）')
+    """
+    name = stripped_brackets(name)
+    found = TYPED.fullmatch(name)
+    sure = [COMMON_KINDS(text) for text in found.groups()[:2]] if found and found[1] else []
+    if sum(sure) != 1:
+        return name
+    return found[2] if sure[0] and re.search("[:：]", name) else found[1]
 
 
 def relations_under(key: object, value: object, asked: Asked, repairs: Counter) -> Iterator[dict]:

@@ -83,7 +83,9 @@ def several(value: object, repairs: Counter, name: str = "name") -> list:
         if numbers and numbers == len(value) - 1 and bare(value) is not None:
             repairs["places"] += 1
             return [bare(value)]
-        return [bare(one, name) for one in value]
+        nothing = bool(value) and all(one is None for one in value)
+        repairs["null_value"] += nothing
+        return [] if nothing else [bare(one, name) for one in value]
     if is_text(value):
         repairs["single_value"] += 1
         names = split_names(value)
@@ -152,7 +154,7 @@ def typed(label: object, asked: Asked, repairs: Counter) -> str | None:
     return kind
 
 
-BRACKETED = re.compile(r"(.+?)\s*[（(\[【<〈「［](.+?)[)）\]】>〉」］]。?\Z", re.DOTALL)
+BRACKETED = re.compile(r"(.+?)\s*[（(\[【<〈「［]([^（(\[【]+?)[)）\]】>〉」］]。?\Z", re.DOTALL)
 BETWEEN = re.compile(
     r"\s*(?:=>|->|→|⇒|——|--+|—|–|\||｜|\t|：|:|=|＝|/|#|，|,|~|\s-\s|(?<=\S)-(?=\S)| {1,4})\s*"
 )
@@ -171,13 +173,31 @@ def text_pair(text: str) -> tuple[str, str] | None:
         return None
     text = stripped_brackets(text)
     found = BRACKETED.fullmatch(text)
-    if found:
+    if found and not re.search(r"[)）\]】]\s*[、，,；;]", found[1]):
         return found[1].strip(QUOTED), found[2].strip(QUOTED)
     pieces = [piece.strip(QUOTED) for piece in BETWEEN.split(text)]
     if len(pieces) == 2 and all(pieces):
         return pieces[0], pieces[1]
-    found = IS_A.fullmatch(text)
+    found = None if re.search("不是|不属于|并非|不为", text) else IS_A.fullmatch(text)
     return (found[1].strip(QUOTED), found[2].strip(QUOTED)) if found else None
+
+
+def explained_pair(one: object, is_type: Callable[[object], bool]) -> tuple[str, str] | None:
+    """Return the first two of three texts or more where one of them is the type, the rest said why.
+
+    >>> explained_pair("李白 - 人物 - 唐代诗人", lambda text: text == "人物")
+    ('李白', '人物')
+    """
+    if is_list(one):
+        pieces = texts_of(one) or []
+    elif is_text(one) and len(one) <= LONGEST:
+        pieces = [piece.strip(QUOTED) for piece in re.split(r"\s+[-–—|｜]+\s+|——|[|｜\t]", one)]
+    else:
+        return None
+    sure = [n for n, piece in enumerate(pieces) if is_type(piece)]
+    if len(pieces) < 3 or len(sure) != 1 or sure[0] > 1 or not all(pieces[:2]):
+        return None
+    return pieces[0], pieces[1]
 
 
 QUOTED = " \t\"'“”‘’「」*`。"

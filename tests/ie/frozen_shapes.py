@@ -1,6 +1,5 @@
 """Answers frozen in `shapes/*.txt` before the parser was tuned to them, and how they are judged."""
 
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +27,7 @@ class Shape:
     answer: str
     right: list | None
     may_refuse: bool
+    schema_only: bool
     types: list | dict
 
 
@@ -49,10 +49,13 @@ def shape(title: str, answer: str, reading: str) -> Shape:
     """One shape of its title, its answer and the words of its reading."""
     name, _, types = title.rstrip("]").partition("[")
     task, _, name = name.partition(" ")
+    schema_only = reading.endswith(" (schema)")
+    reading = reading.removesuffix(" (schema)")
     reading, _, other = reading.partition(" or ")
     right = None if reading == "refuse" else items(task, READINGS.get(reading, reading))
     may_refuse = reading == "refuse" or other == "refuse"
-    return Shape(task, name, answer, right, may_refuse, types.split(",") if types else SCHEMAS[task])
+    schema = types.split(",") if types else SCHEMAS[task]
+    return Shape(task, name, answer, right, may_refuse, schema_only, schema)
 
 
 def items(task: str, reading: str) -> list:
@@ -76,9 +79,7 @@ def told(task: str, found: list[dict]) -> list:
         return sorted((item["name"], item["type"]) for item in found)
     if task == "RE":
         return sorted((item["head"], item["type"], item["tail"]) for item in found)
-    return sorted(
-        event_of(item["type"], item["trigger"], item["arguments"]) for item in found
-    )
+    return sorted(event_of(item["type"], item["trigger"], item["arguments"]) for item in found)
 
 
 def event_of(kind: str, trigger: str, arguments: list[dict]) -> tuple:
@@ -92,16 +93,3 @@ def judged(one: Shape, with_schema: bool) -> str:
     if not parsed.ok:
         return "right" if one.may_refuse else "refused"
     return "right" if told(one.task, parsed.items) == one.right else "wrong"
-
-
-if __name__ == "__main__":
-    for path in sorted(FOLDER.glob("*.txt")):
-        for with_schema in (True, False):
-            counts: dict = {}
-            for one in shapes_of(path):
-                verdict = judged(one, with_schema)
-                counts.setdefault(one.task, Counter())[verdict] += 1
-                if verdict != "right":
-                    parsed = parse(one.answer, one.task, schema=one.types if with_schema else None)
-                    print(verdict, with_schema, one.task, one.name, parsed.ok and told(one.task, parsed.items), parsed.repairs)
-            print(path.name, "schema" if with_schema else "no schema", {k: dict(v) for k, v in counts.items()})

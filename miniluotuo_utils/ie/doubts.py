@@ -1,0 +1,185 @@
+"""Tell a reading that is a guess from one beyond doubt, so that it is refused.
+
+In: the items of an answer and the repairs that it took. Out: whether anyone would sign for them.
+What strict JSON says under types that were asked for is never doubted, but for templates that the
+model only copied. Shown in notebook 05.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from miniluotuo_utils.ie.keys import Asked, is_word
+from miniluotuo_utils.ie.names import says_nothing
+from miniluotuo_utils.ie.tolerant import Pairs
+
+# What stands in a template or a schema instead of a name: `<人物名称>`, 机构的名称, `...`, 张三.
+TEMPLATE = re.compile(
+    r"[<＜{｛\[【][^<>＜＞{}｛｝]{0,20}[>＞}｝\]】]|…+|\.{2,}|[xX×*_]{2,}|(?:string|str|text|list)"
+    r"|(?:[\w\s、]{0,12}的)?(?:实体|人物|地点|机构|组织)?(?:名称|姓名|名字|地名|人名|机构名|文本|原文|内容)"
+    r"|(?:实体|名称|人物|地点|机构|关系|头实体|尾实体|角色|论元|触发词)(?:[0-9一二三A-C]|名)?"
+    r"|(?:日期|时间)(?:或|和|/).{1,6}|(?:entity|name|type)(?:\s?(?:name|text|\d))?",
+    re.IGNORECASE,
+)
+# In a name that was taken out of a line or a table: marks of a layout that was not understood.
+MARKS = re.compile(r"\s[|｜]\s|[|｜]\s*\Z|->|→|=>|<[|/]|\*\*|```|[？?！!。]\s*\S|\t|==")
+DENIES = re.compile(r"(?:不|并非|不再|没有|没|(?<!除)非|not|isn't)\Z", re.IGNORECASE)
+GUESSED = ("layout", "other_style", "pairs", "swapped")
+EXPLAINED = re.compile(r"([^()（）]+?)\s*[(（][^()（）]+[)）]")
+# Words before items that come on top of the answer.
+DENIED = re.compile("没有|未|无|不")
+MORE = re.compile(
+    r"另外|此外|还有|补充|遗漏|漏掉|漏了|除此之外|additionally|also|missed", re.IGNORECASE
+)
+
+
+def is_guess(items: Sequence[Mapping], repairs: Mapping[str, int], asked: Asked) -> bool:
+    """Tell whether items read with these repairs may be something else than the answer.
+
+    >>> asked = Asked.of("NER", ["人物"])
+    >>> is_guess([{"name": "✅", "type": "人物"}], {"layout": 1, "pairs": 1}, asked)
+    True
+    >>> is_guess([{"name": "李白", "type": "人物"}], {"layout": 1, "pairs": 1}, asked)
+    False
+    """
+    # No type of the answer was asked for: it answers another question, or in other words.
+    if asked.types and items and all(asked.known(item["type"]) is None for item in items):
+        return True
+    names = [name for item in items for name in names_of(item)]
+    # Strict JSON may well say that a name is 姓名, but not that it is `<人物>`.
+    strict = re.compile("[<＜].*[\u4e00-\u9fff].*[>＞]")
+    copied = [is_template(one) and (bool(repairs) or strict.fullmatch(one)) for one in names]
+    if 2 * sum(map(bool, copied)) > len(names):
+        return True
+    if repairs.get("lost_role"):
+        return True
+    if not any(repairs.get(repair) for repair in GUESSED):
+        return False
+    # `收购（触发词：买下）` was cut at its colon; one explanation may as well be part of a name.
+    labels = [*names, *(item["type"] for item in items)]
+    if any(len(re.findall("[(（]", name)) != len(re.findall("[)）]", name)) for name in labels):
+        return True
+    if repairs.get("layout") and any(re.search(r"的.*[)）]\Z", name) for name in names):
+        return True
+    return any(map(is_odd_name, names)) or any(holds_role(item, asked) for item in items)
+
+
+def names_of(item: Mapping) -> Iterator[str]:
+    """Yield the names of an item."""
+    yield from (item[part] for part in ("name", "head", "tail", "trigger") if part in item)
+    yield from (argument["name"] for argument in item.get("arguments", ()))
+
+
+def is_template(name: str) -> bool:
+    """Tell whether a name is one of a template: `<人物名称>`, 机构的名称, 实体1.
+
+    >>> is_template("<人物名称>"), is_template("机构的名称"), is_template("名古屋")
+    (True, True, False)
+    """
+    return TEMPLATE.fullmatch(name.strip()) is not None
+
+
+def without_asides(items: Sequence[dict], repairs: Counter) -> list[dict]:
+    """Return entities of lines without what brackets explain behind several of their names.
+
+    >>> names = ["周明远（教师）", "厦门（福建的城市）"]
+    >>> found = without_asides([{"name": name, "type": "词"} for name in names], Counter())
+    >>> [item["name"] for item in found]
+    ['周明远', '厦门']
+    """
+    asides = [EXPLAINED.fullmatch(item.get("name", "")) for item in items]
+    if sum(map(bool, asides)) < 2:
+        return list(items)
+    repairs["aside"] += sum(map(bool, asides))
+    pairs = zip(items, asides, strict=True)
+    return [{**item, "name": aside[1]} if aside else item for item, aside in pairs]
+
+
+def is_odd_name(name: str) -> bool:
+    """Tell whether a name has marks of a layout in it, no letter at all, or ends in a denial.
+
+    >>> is_odd_name("✓"), is_odd_name("周明远 | True"), is_odd_name("北京")
+    (True, True, False)
+    """
+    letters = any(unicodedata.category(char)[0] in "LN" for char in name)
+    return not letters or MARKS.search(name) is not None or DENIES.search(name) is not None
+
+
+def holds_role(item: Mapping, asked: Asked) -> bool:
+    """Tell whether an argument with its role was left inside of a trigger or a name."""
+    found = re.split(r"[=＝：:]", item.get("trigger", ""))
+    if len(found) > 1 and asked.task == "EE":
+        return True
+    for name in (one["name"] for one in item.get("arguments", ())):
+        pieces = re.split(r"[，,；;、\s]", name)
+        labels = [
+            re.split(r"[=＝：:]", piece)[0] for piece in pieces if re.search("[=＝：:]", piece)
+        ]
+        if any(asked.is_role(label) for label in labels):
+            return True
+    return False
+
+
+def tells_more(text: str, items: Sequence[Mapping], asked: Asked) -> bool:
+    """Tell whether words beside the JSON of an answer hold items that are not in it.
+
+    >>> asked = Asked.of("NER", ["人物", "地点"])
+    >>> tells_more("另外，碎叶是地点。", [{"name": "李白", "type": "人物"}], asked)
+    True
+    >>> tells_more("说明：没有地点。", [{"name": "李白", "type": "人物"}], asked)
+    False
+    """
+    if len(text) > 2_000 or not items:
+        return False
+    told = {item["type"] for item in items}
+    for sentence in re.split(r"[。\n]", text):
+        more = MORE.search(sentence)
+        rest = sentence[more.end() :] if more and not DENIED.search(sentence) else ""
+        if any(kind and kind in rest for kind in asked.types.values()):
+            return True
+        # `地点：碎叶` under an object that has no 地点.
+        label, colon, value = sentence.replace("：", ":").strip(" *-#•\t").partition(":")
+        fresh = bool(colon) and asked.is_type(label) and asked.label(label) not in told
+        if fresh and value.strip(" *") and not says_nothing(value) and "{" not in value:
+            return True
+    return False
+
+
+def is_denied(value: Pairs) -> bool:
+    """Tell whether an object says of itself that it is none: `{"is_entity": false}`."""
+    flags = (
+        "is_entity",
+        "isentity",
+        "valid",
+        "is_valid",
+        "keep",
+        "是否实体",
+        "是否为实体",
+        "有效",
+        "是否有效",
+    )
+    return any(
+        isinstance(key, str)
+        and key.casefold() in flags
+        and found in (False, "False", "false", "否")
+        for key, found in value
+    )
+
+
+REJECTED = re.compile(
+    r"reject|exclud|discard|ignored|negative|invalid|candidate|uncertain|not_entit|non_entit|removed"
+    r"|排除|剔除|舍弃|候选|非实体|不确定|无效|忽略|删除|错误|存疑",
+    re.IGNORECASE,
+)
+
+
+def is_rejected(key: object) -> bool:
+    """Tell whether a key says that what stands under it is not the answer: rejected, 排除.
+
+    >>> is_rejected("rejected_entities"), is_rejected("已排除"), is_rejected("entities")
+    (True, True, False)
+    """
+    return isinstance(key, str) and not is_word(key) and REJECTED.search(key) is not None
