@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "miniluotuo_utils"
 
 # from the ground up; rooms of one floor do not import each other
 FLOORS = (
-    ("moved", "extras"),
+    ("moved", "extras", "choices", "terminal"),
     ("writing",),
     ("files", "prompts", "text"),
     ("runtime", "records"),

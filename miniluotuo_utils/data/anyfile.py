@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from functools import cached_property, partial
 from hashlib import sha256
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from miniluotuo_utils.choices import choices
 from miniluotuo_utils.data.catalog import CATALOG
 from miniluotuo_utils.data.loading import loadable, read
 from miniluotuo_utils.data.mixture import RECIPES, mix, recipe
@@ -362,10 +362,9 @@ def open_data(
     elif word in recipes:
         rows, what = partial(lambda parts: iter(mix(parts)), recipe(word)), f"the recipe {word}"
     else:
-        near = get_close_matches(word, [*CATALOG, *recipes], 3, 0.5)
-        hint = f" Near it: {', '.join(near)}." if near else ""
         raise FileNotFoundError(
-            f"{word}: no file of this name, and neither a source of the catalog nor a recipe.{hint}"
+            f"{word}: no file of this name, and neither a source of the catalog nor a recipe; "
+            f"{choices(word, [*CATALOG, *recipes])}"
         )
 
     # Sources of several tasks are read as the first of them.

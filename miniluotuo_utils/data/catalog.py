@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from miniluotuo_utils.choices import choices
 from miniluotuo_utils.moved import names as moved_names
 
 CARDS = Path(__file__).parent / "cards"
@@ -88,9 +89,12 @@ CATALOG = read_catalog()
 
 
 def card(name: str) -> Card:
-    """Return the card of that name; ValueError lists the names there are."""
+    """Return the card of that name; ValueError offers the nearest."""
     if name not in CATALOG:
-        raise ValueError(f"no data set {name!r} in the catalog; there are: {', '.join(CATALOG)}")
+        raise ValueError(
+            f"no data set {name!r} in the catalog; {choices(name, CATALOG)}; the command `catalog` "
+            "prints all of them"
+        )
     return CATALOG[name]
 
 

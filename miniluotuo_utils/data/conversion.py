@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+from miniluotuo_utils.choices import choices
 from miniluotuo_utils.data.anyfile import Say, read_any
 from miniluotuo_utils.data.offsets import Unit
 from miniluotuo_utils.data.readers import Fault
@@ -61,7 +62,7 @@ def convert(
     # Nothing is written before it is known that it can be.
     source, out = Path(source), Path(out)
     if to not in WRITERS:
-        raise ValueError(f"cannot write {to!r}; expected one of {', '.join(WRITERS)}")
+        raise ValueError(f"cannot write {to!r}; {choices(to, WRITERS)}")
     writer, faults = WRITERS[to], [] if skip else None
     role = "folder" if writer.form == "folder" else "file"
     guard([Touched("IN", source, "reads"), Touched("OUT", out, role)], overwrite)

@@ -15,6 +15,7 @@ from itertools import count
 from operator import itemgetter
 from pathlib import Path
 
+from miniluotuo_utils.choices import choices
 from miniluotuo_utils.data.catalog import card
 from miniluotuo_utils.data.loading import read
 from miniluotuo_utils.data.steps import TEXTS
@@ -56,8 +57,8 @@ def recipe(name: str | Path, seed: int | None = None) -> list[Portion]:
     """
     path = Path(name) if str(name).endswith(".tsv") else RECIPES / f"{name}.tsv"
     if not path.is_file():
-        ours = ", ".join(sorted(path.stem for path in RECIPES.glob("*.tsv")))
-        raise ValueError(f"no recipe {str(name)!r}; there are: {ours}, or the path of a .tsv")
+        ours = sorted(path.stem for path in RECIPES.glob("*.tsv"))
+        raise ValueError(f"no recipe {str(name)!r}; {choices(name, ours)}, or the path of a .tsv")
     with open(path, encoding="utf-8", newline="") as file:
         lines = enumerate(csv.DictReader(file, delimiter="\t"), 2)
         portions = [portion(line, f"{path.name}, line {number}") for number, line in lines]

@@ -7,11 +7,11 @@ out. Used by `read_any`; data/README.md lists the formats.
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import partial
 from itertools import islice
 from typing import Any
 
+from miniluotuo_utils.choices import choices
 from miniluotuo_utils.data.opening import AnyFile
 from miniluotuo_utils.data.readers import (
     READERS,
@@ -350,10 +350,7 @@ def recognised(file: AnyFile, wanted: str | None = None) -> Found:
     reader.
     """
     if wanted is not None and ALIASES.get(wanted, wanted) not in SHAPES:
-        near = get_close_matches(wanted, [*SHAPES, *ALIASES], 3, 0.5)
-        raise ValueError(
-            f"no format {wanted!r}; near it: {', '.join(near)}. There are: {', '.join(SHAPES)}"
-        )
+        raise ValueError(f"no format {wanted!r}; {choices(wanted, [*SHAPES, *ALIASES])}")
     wanted = ALIASES.get(wanted, wanted)
 
     # What no first byte tells: folders, pairs of files, XML.

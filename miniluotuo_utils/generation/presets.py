@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields, replace
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from miniluotuo_utils.choices import check_choice
 from miniluotuo_utils.generation.constrained import constrain
 
 if TYPE_CHECKING:
@@ -117,8 +118,7 @@ def preset_of(name: str, **overrides: Any) -> Preset:
     Traceback (most recent call last):
     ValueError: temperature and top_p choose among drawn tokens, but extract takes the likeliest...
     """
-    if name not in PRESETS:
-        raise ValueError(f"preset is {name!r}; expected one of {', '.join(PRESETS)}")
+    check_choice("preset", name, PRESETS)
     known = [field.name for field in fields(Preset)]
     if unknown := [field for field in overrides if field not in known]:
         raise ValueError(f"found {', '.join(unknown)}; a preset's fields are {', '.join(known)}")

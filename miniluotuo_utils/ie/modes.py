@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any, NamedTuple
 
+from miniluotuo_utils.choices import check_choice
+
 # type -> [right, predicted, gold], for duie a fourth: gold found. Under None stands the sum of all
 # types, where it is another than that of the rows.
 Counts = dict[str | None, list[float]]
@@ -409,8 +411,7 @@ def ruled(
 
     Raises ValueError where there is none, and where it does not take `typed` or `aliases`.
     """
-    if mode not in MODES:
-        raise ValueError(f"mode is {mode!r}; expected one of {', '.join(MODES)}")
+    check_choice("mode", mode, MODES)
     chosen = MODES[mode]
     if task not in chosen.parts:
         others = ", ".join(name for name, other in MODES.items() if task in other.parts)

@@ -6,6 +6,7 @@ In: IE records. Out: a schema: a list of types, or for EE event type -> roles.
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
+from miniluotuo_utils.choices import check_choice
 from miniluotuo_utils.files import DataError
 from miniluotuo_utils.records import TASKS
 
@@ -18,8 +19,7 @@ def field_of(task: str) -> str:
     >>> field_of("RE")
     'relations'
     """
-    if task not in TASKS:
-        raise ValueError(f"task is {task!r}; expected one of {', '.join(TASKS)}")
+    check_choice("task", task, TASKS)
     return TASKS[task]
 
 

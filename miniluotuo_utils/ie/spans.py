@@ -9,6 +9,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 
+from miniluotuo_utils.choices import check_choice
 from miniluotuo_utils.ie.schema import distinct, field_of
 
 POLICIES = ("first", "every")
@@ -84,8 +85,7 @@ def locate(sentence: str, names: Sequence[str], policy: str = "first") -> list[l
     >>> locate("新款小米14Ultra", ["小米14 Ultra"])
     [[(2, 11)]]
     """
-    if policy not in POLICIES:
-        raise ValueError(f"policy is {policy!r}; expected one of {', '.join(POLICIES)}")
+    check_choice("policy", policy, POLICIES)
     found = {name: places(sentence, name) or alike(sentence, name) for name in set(names)}
     if policy == "every":
         return [list(found[name]) for name in names]

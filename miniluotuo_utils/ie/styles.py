@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from miniluotuo_utils.choices import check_choice
 from miniluotuo_utils.ie.keys import bare_label
 from miniluotuo_utils.ie.names import guarded, no_name
 
@@ -50,10 +51,8 @@ LABEL_EDGES = re.compile(rf"\A(?=[\s\"'“‘「\[{{［｛`]|{BULLET})|(?=[\s。
 
 def check_style(style: str, language: str = "zh") -> None:
     """Raise ValueError for an unknown style or language."""
-    if style not in STYLES:
-        raise ValueError(f"style is {style!r}; expected one of {', '.join(STYLES)}")
-    if language not in LANGUAGES:
-        raise ValueError(f"language is {language!r}; expected one of {', '.join(LANGUAGES)}")
+    check_choice("style", style, STYLES)
+    check_choice("language", language, LANGUAGES)
 
 
 def written(items: Sequence[Mapping], task: str, style: str = "json") -> str:

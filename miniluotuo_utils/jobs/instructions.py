@@ -15,6 +15,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
+from miniluotuo_utils.choices import check_choice
 from miniluotuo_utils.data.catalog import CATALOG, Card, card
 from miniluotuo_utils.data.decontamination import evaluation_splits
 from miniluotuo_utils.data.loading import read, renamed
@@ -63,8 +64,7 @@ class Options:
                 raise ValueError(f"{name} is {value!r}; expected a whole number of at least 1")
         if isinstance(self.names, str):
             raise ValueError(f"names is the text {self.names!r}; expected a list of names")
-        if self.format not in FORMATS:
-            raise ValueError(f"format is {self.format!r}; expected one of {', '.join(FORMATS)}")
+        check_choice("format", self.format, FORMATS)
         for name in self.names or ():
             if not set(card(name).tasks) & set(TASKS):
                 raise ValueError(

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from functools import lru_cache, wraps
 from typing import TYPE_CHECKING, Any
 
+from miniluotuo_utils.choices import check_choice
 from miniluotuo_utils.students.internals import linear_types
 from miniluotuo_utils.students.methods import METHODS, RANK
 
@@ -122,8 +123,7 @@ def trainable_parameters(config: PreTrainedConfig, method: str) -> int:
     """
     from miniluotuo_utils.students.meta import adapted, meta_model
 
-    if method not in METHODS:
-        raise ValueError(f"method is {method!r}; expected one of {', '.join(METHODS)}")
+    check_choice("method", method, METHODS)
     if method in ("lora", "qlora"):
         return RANK * anatomy(config).ends
     # AdaLoRA starts at 1.5 × rank and has a third factor, the singular values.

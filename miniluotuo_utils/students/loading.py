@@ -14,8 +14,10 @@ from hashlib import sha256
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
+from miniluotuo_utils.choices import choices
 from miniluotuo_utils.students.bases import base_note, check_base, weights_fingerprint
 from miniluotuo_utils.students.devices import own_device, quiet
+from miniluotuo_utils.students.successors import check_id, instead
 from miniluotuo_utils.students.zoo import ZOO
 from miniluotuo_utils.tokens.template import say_template
 
@@ -26,7 +28,6 @@ HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 # Tokens: the length that T5, whose relative positions have no limit, was pretrained on.
 UNSTATED = 512
 SAMPLED = 1024  # numbers of each weight that tell one student from another
-ADVICE = f"run notebook 04 first, or name one of: {', '.join(ZOO)}"
 
 
 @dataclass
@@ -163,23 +164,26 @@ def located(name: str | Path, revision: str | None = None) -> tuple[str, str | N
 
     A mirror folder without the `revision` asked for gives what it has.
 
-    Raises FileNotFoundError for a folder that is not there or is no student.
+    Raises FileNotFoundError for a folder that is not there or is no student, ValueError for an id
+    whose code would have to be trusted.
     """
     folder, spec = Path(name), ZOO.get(str(name))
     if spec and not spec.hub:
         return spec.source, None
     if spec or (HUB_ID.fullmatch(str(name)) and not folder.is_dir()):
         hub, pinned = (spec.hub, spec.revision) if spec else (str(name), None)
+        check_id(hub)
         wanted = revision or pinned
         mirrored = mirror_folder(hub, wanted) or mirror_folder(hub, pinned)
         return (str(mirrored), None) if mirrored else (hub, wanted)
     if (folder / "config.json").is_file():
         return str(folder), None
+    advice = f"run notebook 04 first, or name a student of the zoo: {choices(folder.name, ZOO)}"
     if not folder.is_dir():
-        raise FileNotFoundError(f"no student folder {folder.name}; {ADVICE}")
+        raise FileNotFoundError(f"no student folder {folder.name}; {advice}")
     raise FileNotFoundError(
         f"{folder.name}: found no config.json or adapter_config.json in this folder, "
-        f"expected a student; {ADVICE}"
+        f"expected a student; {advice}"
     )
 
 
@@ -238,7 +242,7 @@ def native_config(source: str, revision: str | None) -> PreTrainedConfig:
         raise ValueError(
             f"{Path(source).name}/config.json, field model_type: found {found!r}, "
             "expected an architecture that is part of transformers; "
-            "code from a model's repository is never run here"
+            f"code from a model's repository is never run here.{instead(found)}"
         )
     return AutoConfig.from_pretrained(source, revision=revision)
 
@@ -379,8 +383,7 @@ def adapter_base(folder: Path) -> str:
     found = "an absolute path" if fixed else "nothing"
     raise ValueError(
         f"{folder.name}/adapter_config.json, field base_model_name_or_path: found {found}, "
-        f"expected a hub id or one of the zoo ({', '.join(ZOO)}): "
-        'write the base\'s name there, e.g. "tiny"'
+        'expected a hub id or a name of the zoo: write the base\'s name there, e.g. "tiny"'
     )
 
 
@@ -402,6 +405,7 @@ def copy_into_mirror(name: str, mirror: Path) -> Path:
     if spec and not spec.hub:
         raise ValueError(f"{name} ships in the package; there is nothing to download")
     hub, revision = (spec.hub, spec.revision) if spec else (name, None)
+    check_id(hub)
     files = needed_files(HfApi().list_repo_files(hub, revision=revision))
     folder = place_in_mirror(mirror, hub, revision)
     snapshot_download(hub, revision=revision, allow_patterns=files, local_dir=folder)

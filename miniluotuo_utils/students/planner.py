@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from miniluotuo_utils.choices import check_choice
 from miniluotuo_utils.students.devices import GIB, known_peak, measured_peak, memory_of
 from miniluotuo_utils.students.estimate import (
     anatomy,
@@ -65,8 +66,7 @@ def room_and_peak(gpu: str) -> tuple[int, float]:
     """
     if gpu == "cpu":
         return int(0.9 * memory_of("cpu")), measured_peak()
-    if gpu not in GPUS:
-        raise ValueError(f"gpu is {gpu!r}; expected one of {', '.join(GPUS)} or cpu")
+    check_choice("gpu", gpu, [*GPUS, "cpu"])
     return GPUS[gpu]["gib"] * GIB - RESERVE, known_peak(GPUS[gpu]["name"]) or 0.0
 
 
