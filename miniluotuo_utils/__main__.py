@@ -330,8 +330,7 @@ class Annotate:
     def run(self) -> None:
         from miniluotuo_utils.jobs.annotate import annotate_file
 
-        say = partial(print, file=sys.stderr, flush=True)
-        counts = annotate_file(**given(self), say=say)
+        counts = annotate_file(**given(self), progress=True)
         print(
             f"{counts['records']:,} sentences with {counts['names']:,} names in {self.out}, "
             f"{counts['kept']:,} of them by an earlier run"
@@ -382,7 +381,7 @@ class Train:
         "files of any format, names of the catalog or of recipes", nargs="+", **reads
     )
     out: Path = needed(role="folder")
-    method: Method = option(default="full")
+    method: Method | None = option("left out: full, or an adapter's own")
     bits: int | None = option(choices=(4,))
     epochs: float = option(default=1.0)
     max_steps: int | None = option()
@@ -457,6 +456,7 @@ class Predict:
             self.batch_size,
             self.seed,
             self.overwrite,
+            progress=first_process(),
         )
         print(
             f"{counts['answered']:,} rows answered in {self.out}, "

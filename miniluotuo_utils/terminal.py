@@ -12,6 +12,7 @@ import sys
 import time
 import unicodedata
 from collections.abc import Iterable, Iterator
+from threading import Lock
 from types import TracebackType
 from typing import Any, Self, TextIO
 
@@ -20,9 +21,10 @@ PAUSE = 1.0  # seconds between two of those lines at least: short work needs non
 EVERY = 30.0  # seconds between two lines where nobody knows how much there is
 REDRAWN = 0.1  # seconds between two looks of a terminal's line
 # Chinese breaks anywhere but before a closing mark; other words stay whole.
+OPENING = "（《「『【"
 CLOSING = "，。、；：！？）》」』】…”’"
 PIECES = re.compile(
-    rf"\s+|[\u2e80-\u9fff\uff00-\uffef][{CLOSING}]*|[^\s\u2e80-\u9fff\uff00-\uffef]+"
+    rf"\s+|[{OPENING}]*[\u2e80-\u9fff\uff00-\uffef][{CLOSING}]*|[^\s\u2e80-\u9fff\uff00-\uffef]+"
 )
 
 
@@ -88,7 +90,8 @@ class Progress:
 
     On a terminal one line is rewritten. Elsewhere, as in a log, every tenth is a line, or every
     half minute where `total` is None. `kept` was done by an earlier run and takes no time. `pause`
-    is how many seconds are between two lines at least; `shown=False` says nothing at all.
+    is how many seconds are between two lines at least; `size` is how many make one `unit` (bytes a
+    MiB); `shown=False` says nothing at all.
     """
 
     def __init__(
@@ -97,15 +100,22 @@ class Progress:
         unit: str = "行 rows",
         kept: int = 0,
         *,
+        size: int = 1,
         pause: float = PAUSE,
         shown: bool = True,
         file: TextIO | None = None,
     ) -> None:
-        self.total, self.unit, self.kept, self.pause, self.shown = total, unit, kept, pause, shown
+        self.total, self.unit, self.shown = total, unit, shown
+        self.size, self.pause, self.lock = size, pause, Lock()
         self.file = file or sys.stderr
         self.terminal = self.file.isatty()
+        self.drawn = False
+        self.begin(kept)
+
+    def begin(self, kept: int = 0) -> None:
+        """Start the clock; so many were done before."""
         self.begun = self.last = time.monotonic()
-        self.done, self.part, self.drawn = kept, self.parts(kept), False
+        self.kept, self.done, self.part = kept, kept, self.parts(kept)
 
     def __enter__(self) -> Self:
         return self
@@ -133,6 +143,11 @@ class Progress:
             text = "\r" + clipped(text, width(200) - 1) + "\x1b[K"
         print(text, end="" if self.terminal else "\n", file=self.file, flush=True)
 
+    def update(self, count: int) -> None:
+        """Say that so many more are done; several threads may."""
+        with self.lock:
+            self.at(self.done + count)
+
     def due(self, now: float) -> bool:
         """Return whether it is time for a line."""
         ended = self.done == self.total
@@ -146,6 +161,10 @@ class Progress:
         self.part = self.part if due else before
         return due
 
+    def elapsed(self) -> float:
+        """Return the seconds since the work began."""
+        return time.monotonic() - self.begun
+
     def parts(self, done: int) -> int:
         """Return how many tenths are over."""
         return PARTS * done // self.total if self.total else 0
@@ -156,8 +175,9 @@ class Progress:
         speed = new / seconds
         if left is None and self.total and new:
             left = (self.total - self.done) / speed
-        of = f"/{self.total:,}" if self.total else ""
-        said = [f"{self.done:,}{of} {self.unit}", *notes, rate or per_second(speed)]
+        of = f"/{self.total / self.size:,.0f}" if self.total else ""
+        count = f"{self.done / self.size:,.0f}{of} {self.unit}"
+        said = [count, *notes, rate or per_second(speed / self.size)]
         said += [f"还剩 left {span(left)}"] if left is not None else []
         return " · ".join(part for part in said if part)
 

@@ -19,6 +19,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from miniluotuo_utils.files import DataError, file_sha256, written_whole
 from miniluotuo_utils.runtime import PACKAGE
+from miniluotuo_utils.terminal import Progress
 from miniluotuo_utils.writing import Alone, Taken
 
 AT_ONCE = 4  # files fetched side by side
@@ -152,8 +153,6 @@ def fetch_all(pins: Sequence[Mapping], progress: bool = True, network: bool = Tr
     network; `network=False` stops before the last two. Raises DataError for a file whose bytes are
     wrong, and FileNotFoundError that lists every file that cannot be had and where it was sought.
     """
-    from tqdm.auto import tqdm
-
     found: dict[str, Any] = {pin["url"]: local(pin) for pin in pins}
     # By address: two threads must not write one file.
     wanted = {pin["url"]: pin for pin in pins if found[pin["url"]] is None}
@@ -161,7 +160,7 @@ def fetch_all(pins: Sequence[Mapping], progress: bool = True, network: bool = Tr
         sizes = [pin["bytes"] for pin in wanted.values()]
         # One bar of bytes for all files of a call.
         total = sum(sizes) if all(sizes) else None
-        bar = tqdm(total=total, unit="B", unit_scale=True, disable=not progress, leave=False)
+        bar = Progress(total, "MiB", size=1 << 20, shown=progress)
         with bar, ThreadPoolExecutor(AT_ONCE) as pool:
             results = pool.map(lambda pin: outcome(pin, bar, network), wanted.values())
             found |= zip(wanted, results, strict=True)

@@ -5,7 +5,6 @@ unrounded figures in 0-1, its table, and for NER what kind of error each entity 
 nothing but Python.
 """
 
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from miniluotuo_utils.files import DataError, expect, iter_jsonl
 from miniluotuo_utils.ie.modes import MODES, Counts, Rule, Unit, once, pairs_of, ruled
 from miniluotuo_utils.ie.schema import Schema, check_schema, field_of, in_schema
 from miniluotuo_utils.records import OBJECT, check_record, map_mentions, mentions
+from miniluotuo_utils.terminal import columns
 
 RATES = ("precision", "recall", "f1")
 COUNTS = ("tp", "pred", "gold", "found")
@@ -363,7 +363,7 @@ def block(title: str, part: Mapping, mode: str) -> str:
     """Return the table of one part of a result."""
     counts = [count for count in COUNTS if count in part["micro"]]
     rows = [("micro", part["micro"]), ("macro", part["macro"]), *part["per_type"].items()]
-    width = max(cells(name) for name in [title, *part["per_type"]])
+    width = max(columns(name) for name in [title, *part["per_type"]])
     lines = [line(title, [*RATES, *counts], width)]
     for name, row in rows:
         figures = [f"{row[rate]:.4f}" for rate in RATES]
@@ -391,16 +391,7 @@ def shown(count: float) -> str:
 
 def line(name: str, figures: Iterable[str], width: int) -> str:
     """Return a row of a table: a name in `width` columns, then figures in ten each."""
-    return name + " " * (width - cells(name)) + "".join(f"{figure:>10}" for figure in figures)
-
-
-def cells(text: str) -> int:
-    """Return how many terminal columns a text takes; a Chinese character takes two.
-
-    >>> cells("F1 值")
-    5
-    """
-    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
+    return name + " " * (width - columns(name)) + "".join(f"{figure:>10}" for figure in figures)
 
 
 # how an item of gold and one of the prediction are alike: the strictest first, so that no good pair

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -24,10 +23,10 @@ from miniluotuo_utils.files import (
     written_whole,
 )
 from miniluotuo_utils.teacher.annotator import FILES, Annotator
+from miniluotuo_utils.terminal import Progress
 from miniluotuo_utils.writing import Touched, claimed
 
 SAVED = 1000  # records that are written together: what a kill costs at most
-EVERY = 10  # seconds between two lines of progress
 
 
 def annotate_file(
@@ -36,8 +35,8 @@ def annotate_file(
     column: str = "sentence",
     types: Sequence[str] | None = None,
     processes: int = 1,
-    say: Callable[[str], None] = lambda line: None,
     overwrite: bool = False,
+    progress: bool = False,
 ) -> dict[str, int]:
     """Write one silver IE record per sentence of `data` to `out`, in order.
 
@@ -50,7 +49,7 @@ def annotate_file(
     only what is missing and writes the same bytes as an uninterrupted run; what was begun with
     another file or option is a `DataError`. `out` is written whole. `Taken` (a FileExistsError)
     keeps an older one, unless `overwrite` is given and it holds such records; and says who writes
-    it, where another process does. `say` is called with a line of progress. Returns `records`,
+    it, where another process does. `progress` says on stderr where the work is. Returns `records`,
     `names`, and `kept`: how many records an earlier run had made.
     """
     touched = [
@@ -59,7 +58,7 @@ def annotate_file(
     ]
     with claimed(touched, overwrite):
         annotator = Annotator(types, processes)
-        return annotated(annotator, data, out, column, say, overwrite)
+        return annotated(annotator, data, out, column, overwrite, progress)
 
 
 def annotated(
@@ -67,8 +66,8 @@ def annotated(
     data: Path,
     out: Path,
     column: str,
-    say: Callable[[str], None],
     overwrite: bool,
+    progress: bool,
 ) -> dict[str, int]:
     """Annotate the sentences that the journal lacks, then write all into the file."""
     total = sum(1 for _ in sentences(data, column))
@@ -87,7 +86,8 @@ def annotated(
         journal.append()  # begins it, or proves that it is ours and mends its last line
         kept = sum(1 for _ in iter_jsonl(journal.path)) - 1
         new = records(annotator, data, column, kept)
-        for batch in batches(told(new, kept, total, say), SAVED):
+        said = Progress(total, "句 sentences", kept, shown=progress)
+        for batch in batches(said.over(new), SAVED):
             journal.append(*batch)
 
         # A record's place is all that ties it to its line: a file edited meanwhile has other lines.
@@ -107,19 +107,6 @@ def records(annotator: Annotator, data: Path, column: str, skipped: int) -> Iter
     texts = (row["sentence"] for row in islice(sentences(data, column), skipped, None))
     for row, record in zip(rows, annotator.stream(texts), strict=True):
         yield {**record, **row}
-
-
-def told(new: Iterator[dict], kept: int, total: int, say: Callable[[str], None]) -> Iterator[dict]:
-    """Pass records on, and say every few seconds how many there are and how fast they come."""
-    begun = last = time.monotonic()
-    characters = 0
-    for done, record in enumerate(new, kept + 1):
-        yield record
-        characters += len(record["sentence"])
-        now = time.monotonic()
-        if now - last > EVERY:
-            last = now
-            say(f"{done:,} of {total:,} sentences, {characters / (now - begun):,.0f} characters/s")
 
 
 def finish(part: Path, out: Path, overwrite: bool) -> int:

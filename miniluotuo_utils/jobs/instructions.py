@@ -26,6 +26,7 @@ from miniluotuo_utils.ie.schema import distinct, labels, schema_of
 from miniluotuo_utils.ie.slicing import hard_negatives
 from miniluotuo_utils.records import TASKS
 from miniluotuo_utils.runtime import commit
+from miniluotuo_utils.terminal import Progress
 from miniluotuo_utils.text import folded, markdown
 from miniluotuo_utils.writing import Touched, claimed
 
@@ -235,7 +236,8 @@ def source_rows(
         }
         # The card tells what was written, so it is counted on the way out.
         used = set()
-        for row, record in built(kept, task, options, stats["language"]):
+        rows = built(kept, task, options, stats["language"])
+        for row, record in told(rows, len(kept), f"{found.name} {task}") if say else rows:
             count(stats, row, record[field])
             used.add(row["record"])
             yield row | {"source": found.name, "task": task}
@@ -245,6 +247,16 @@ def source_rows(
     if say:
         rows = sum(stats["rows"] for stats in sources if stats["name"] == found.name)
         say(f"{found.name}: {rows:,} rows")
+
+
+def told(rows: Iterator[tuple[dict, dict]], total: int, name: str) -> Iterator[tuple[dict, dict]]:
+    """Pass rows on, and say of how many records, of `total`, they are so far."""
+    seen = set()
+    with Progress(total, f"{name} 条 records") as said:
+        for row, record in rows:
+            yield row, record
+            seen.add(row["record"])
+            said.at(len(seen))
 
 
 def usable(

@@ -24,6 +24,7 @@ from miniluotuo_utils.generation.batching import too_long
 from miniluotuo_utils.generation.presets import preset_of
 from miniluotuo_utils.records import check_row
 from miniluotuo_utils.students.loading import fingerprint
+from miniluotuo_utils.terminal import Progress
 from miniluotuo_utils.tokens import prompt_ids, prompt_of
 from miniluotuo_utils.writing import Touched, claimed
 
@@ -43,6 +44,7 @@ def predict_file(
     batch_size: int = 32,
     seed: int = 42,
     overwrite: bool = False,
+    progress: bool = False,
 ) -> dict[str, int]:
     """Write every row of `data` to `out`, its `output` replaced by the student's answer.
 
@@ -55,21 +57,27 @@ def predict_file(
     only what is missing and writes the same bytes as an uninterrupted run. What was begun with
     another file, student or option is a ValueError. `out` is written whole. `Taken` (a
     FileExistsError) keeps an older one, unless `overwrite` is given and it holds answers; and says
-    who writes it, where another process does. Returns `answered`, and `kept`: how many of them an
-    earlier run had made.
+    who writes it, where another process does. `progress` says on stderr where the work is. Returns
+    `answered`, and `kept`: how many of them an earlier run had made.
     """
     touched = [
         Touched("data", data, "reads"),
         Touched("out", out, "file", lambda row: "output" in row),
     ]
     with claimed(touched, overwrite):
-        check_rows(student, data)
+        total = check_rows(student, data)
         how = preset, max_new_tokens, batch_size, seed
-        return predicted(student, data, out, how, overwrite)
+        with Progress(total, shown=progress) as said:
+            return predicted(student, data, out, how, overwrite, said)
 
 
 def predicted(
-    student: Student, data: Path, out: Path, how: tuple[str, int, int, int], overwrite: bool
+    student: Student,
+    data: Path,
+    out: Path,
+    how: tuple[str, int, int, int],
+    overwrite: bool,
+    said: Progress,
 ) -> dict[str, int]:
     """Answer checked rows: those that the journal lacks, then all into the file."""
     preset, max_new_tokens, batch_size, seed = how
@@ -87,11 +95,13 @@ def predicted(
     with journal.alone():
         answers = dict(pair for line in journal.lines() for pair in line["answers"])
         kept = len(answers)
+        said.begin(kept)
         for new in missing_answers(
             student, data, answers, preset_of(preset), max_new_tokens, batch_size, seed
         ):
             journal.append({"answers": new})
             answers.update(new)
+            said.at(len(answers))
 
         # Row numbers are all that ties answers to rows: a file edited meanwhile has other rows.
         if file_sha256(data) != made_by["data"]:
@@ -150,8 +160,11 @@ def prompts_of(student: Student, rows: Sequence[Mapping]) -> list[list[int]]:
     return prompt_ids(student.tokenizer, texts, student.model.config.is_encoder_decoder)
 
 
-def check_rows(student: Student, data: Path) -> None:
-    """Raise `DataError` for a malformed line, a prompt that fills the context, and for no rows."""
+def check_rows(student: Student, data: Path) -> int:
+    """Return how many rows there are.
+
+    Raises `DataError` for a malformed line, a prompt that fills the context, and for no rows.
+    """
     seen = 0
     for rows in batches(iter_jsonl(data, check_asked), WINDOW):
         ids = prompts_of(student, rows)
@@ -164,3 +177,4 @@ def check_rows(student: Student, data: Path) -> None:
         seen += len(rows)
     if not seen:
         raise DataError(f"{data.name}: found no rows, expected one JSON object per line")
+    return seen

@@ -14,17 +14,19 @@ from typing import TYPE_CHECKING
 
 from miniluotuo_utils.data.anyfile import Reading, Together, open_data
 from miniluotuo_utils.files import file_sha256
+from miniluotuo_utils.jobs.watch import Watch
 from miniluotuo_utils.runtime import commit, installed_versions
 from miniluotuo_utils.students.checkpoints import SETTINGS, check_progress, discard
 from miniluotuo_utils.students.devices import first_process, half, own_device
 from miniluotuo_utils.students.finetune import (
+    check_options,
     finetune,
     packs,
     refuse_base,
     row_length,
     write_student,
 )
-from miniluotuo_utils.students.loading import folders_read, load_student
+from miniluotuo_utils.students.loading import base_of_adapter, folders_read, load_student
 from miniluotuo_utils.students.training import Training
 from miniluotuo_utils.tokens import encoded_dataset
 from miniluotuo_utils.writing import Touched, claimed, written_whole
@@ -49,19 +51,23 @@ def train_files(
     """Train student `name` on the instruction rows of all `data` and write it to `out`.
 
     `data` are files of any format that `read_any` knows, and names of the catalog and of recipes.
-    `say` is told what each was taken for, and what is left out, before the training begins.
+    `say` is told what each was taken for, what is left out, and how many steps there will be,
+    before the training begins; then stderr shows where it is. An adapter's folder as `name` has
+    that adapter trained further.
 
     The training in progress stands in `<out>.training` (log, checkpoints, encoded rows) until `out`
     is whole: the same command goes on where a killed one stopped. Under `accelerate launch` every
     process reads the rows and the first one writes. `options` are those of `finetune`.
 
-    Raises ValueError for files without a row to learn from, and `Taken` (a ValueError) for an `out`
+    Raises ValueError for options that cannot be, before anything is loaded or written, for files
+    without a row to learn from, and `Taken` (a ValueError) for an `out`
     that is there already, unless `overwrite` is given and an earlier run wrote all of it; also
     where another process writes it.
     """
     out, base = Path(out), Path(name)
-    if base.is_dir() and options.get("method", "full") != "full":
-        check_beside(out, base)
+    options["method"] = method_of(base, options.get("method"), bits)
+    check_options(**options, folder=out)
+    check_place(out, base, options["method"])
     progress = out.with_name(out.name + ".training")
     touched = [Touched("student", folder, "reads") for folder in folders_read(name)]
     touched += [Touched("data", Path(one), "reads") for one in data]
@@ -101,6 +107,8 @@ def trained(
     rows, report = encoded_rows(
         student, method, readings, asked, progress / "tokens", processes, say
     )
+    if say and first_process():
+        options = {"show": Watch(say, options), **options}
     training = finetune(student, rows, folder=progress, **options)
     training.dropped = dict(report["dropped"])
     return training
@@ -197,6 +205,41 @@ def tell(readings: Sequence[Reading], report: Mapping, say: Callable[[str], obje
             f"{warning}{report['rows']:,} 行里有 {lost:,} 行（{lost / report['rows']:.0%}）没用上。"
             f" {lost:,} of {report['rows']:,} rows are left out: {why}."
         )
+
+
+def method_of(student: Path, asked: str | None, bits: int | None) -> str:
+    """Return the method of a training: the one asked for, else an adapter's own, else full.
+
+    Raises ValueError for one that a 4-bit student or an adapter's folder cannot be trained with.
+    """
+    config = student / "adapter_config.json"
+    own = None
+    if config.is_file():
+        own = json.loads(config.read_text(encoding="utf-8")).get("peft_type")
+    four = bits is not None
+    further = "qlora" if four else "lora"
+    method = asked or (further if own else "full")
+    if own and not (own == "LORA" and method in ("lora", "qlora")):
+        raise ValueError(
+            f"{student.name} is an adapter ({own}), which method {method!r} does not train: "
+            + ("leave --method out to train it further, or " if own == "LORA" else "")
+            + "`merge` it first and train the merged folder"
+        )
+    if four and method == "full":
+        raise ValueError(
+            "4-bit weights cannot be trained: give --method qlora, or leave out --bits"
+        )
+    return method
+
+
+def check_place(out: Path, student: Path, method: str) -> None:
+    """Raise ValueError for an adapter's folder from which its base could not be found."""
+    if not student.is_dir() or method == "full":
+        return
+    adapter = (student / "adapter_config.json").is_file()
+    base = base_of_adapter(student) if adapter else student
+    if isinstance(base, Path):
+        check_beside(out, base)
 
 
 def check_beside(out: Path, base: Path) -> None:

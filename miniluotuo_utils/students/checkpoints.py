@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 SETTINGS, LOG = "settings.json", "training.jsonl"
+DIVERGED = "diverged"  # the setting that holds the step at which the loss was no number
 
 
 def settings_of(student: Student, options: Options, rows: Dataset) -> dict[str, Any]:
@@ -44,18 +46,21 @@ def settings_of(student: Student, options: Options, rows: Dataset) -> dict[str, 
 def open_folder(folder: Path, settings: Mapping, training: Training) -> Path:
     """Make the folder, or read its log up to the last whole checkpoint; return the log's path.
 
-    Raises ValueError, naming the first difference, where it holds a training of other settings.
+    One whose loss was no number is begun anew with other settings: nothing of it is worth keeping.
+    Raises ValueError, naming the first difference, where it holds another training.
     """
     folder.mkdir(parents=True, exist_ok=True)
     note, journal = folder / SETTINGS, folder / LOG
-    if note.is_file():
+    anew = note.is_file() and diverged(note, settings)
+    if note.is_file() and not anew:
         refuse_another(note, settings)
     elif first_process():
+        for path in [*folder.glob("checkpoint-*"), journal] if anew else []:
+            remove(path)
         # First of all, so that whatever else is here is known to be of this training.
-        with written_whole(note) as partial:
-            partial.write_text(json.dumps(settings, ensure_ascii=False), encoding="utf-8")
+        write_settings(note, settings)
 
-    lines = lines_until(journal, last_checkpoint(folder))
+    lines = [] if anew else lines_until(journal, last_checkpoint(folder))
     training.log = [line for line in lines if "loss" in line]
     training.evaluations = [line for line in lines if "eval_loss" in line]
     if training.log:
@@ -65,6 +70,48 @@ def open_folder(folder: Path, settings: Mapping, training: Training) -> Path:
     if first_process():
         write_jsonl(journal, lines)
     return journal
+
+
+def write_settings(note: Path, settings: Mapping) -> None:
+    """Write what a training is, whole."""
+    with written_whole(note) as partial:
+        partial.write_text(json.dumps(settings, ensure_ascii=False), encoding="utf-8")
+
+
+def settings_in(note: Path) -> dict[str, Any]:
+    """Return the settings of a training that was begun; `Taken` where finetune did not write it."""
+    try:
+        return dict(json.loads(note.read_text(encoding="utf-8")))
+    except (ValueError, TypeError):
+        raise Taken(
+            f"{note.parent.name}/{note.name} is not what finetune writes: choose another folder"
+        ) from None
+
+
+def note_divergence(folder: Path, step: int) -> None:
+    """Note the step at which the loss of the training in a folder was no number."""
+    note = folder / SETTINGS
+    if first_process() and note.is_file():
+        write_settings(note, {**settings_in(note), DIVERGED: step})
+
+
+def diverged(note: Path, wanted: Mapping) -> bool:
+    """Return whether the training in a folder ended without a loss, and say that it goes.
+
+    The same settings go on from its last checkpoint, as after a kill.
+    """
+    found = settings_in(note)
+    step = found.pop(DIVERGED, None)
+    if step is None or found == dict(wanted):
+        return False
+    if first_process():
+        print(
+            f"{note.parent.name} 里的训练在第 {step} 步没有了损失（NaN），换了设置，从头训练。 "
+            f"The training in this folder lost its loss at step {step}: with other settings it "
+            "begins anew.",
+            file=sys.stderr,
+        )
+    return True
 
 
 def check_progress(folder: Path) -> None:
@@ -86,12 +133,8 @@ def check_progress(folder: Path) -> None:
 
 def refuse_another(note: Path, wanted: Mapping) -> None:
     """Raise ValueError for the first setting in which a folder's training is another one."""
-    try:
-        found = dict(json.loads(note.read_text(encoding="utf-8")))
-    except (ValueError, TypeError):
-        raise Taken(
-            f"{note.parent.name}/{note.name} is not what finetune writes: choose another folder"
-        ) from None
+    found = settings_in(note)
+    found.pop(DIVERGED, None)
     for field in sorted({*found, *wanted}):
         if found.get(field) != wanted.get(field):
             raise ValueError(

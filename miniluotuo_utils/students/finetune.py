@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from miniluotuo_utils.choices import check_choice
 from miniluotuo_utils.files import write_jsonl
 from miniluotuo_utils.students.bases import weights_fingerprint
 from miniluotuo_utils.students.checkpoints import (
@@ -81,8 +82,10 @@ def finetune(
     `folder/training.jsonl` and ten checkpoints stand beside it (`checkpoints` sets how many): a
     killed training that is called again goes on from the last one, to the same loss (with `minutes`
     only nearly, since wall time differs; AdaLoRA begins anew, because PEFT does not save its
-    importance scores). `show` is called after each step and at the end. `checkpointing` recomputes
-    activations to save memory; None does so only where the estimate says that memory would not do.
+    importance scores). `show` is called after each step and at the end; its method `begin`, if it
+    has one, before the first, with the number of steps. A student that was loaded with an adapter
+    has that trained further. `checkpointing` recomputes activations to save memory; None does so
+    only where the estimate says that memory would not do.
 
     Raises ValueError where no token is supervised, or where `folder` holds another training;
     FloatingPointError as soon as the loss is not a number; MemoryError with advice where memory
@@ -165,35 +168,46 @@ def trained(
 
 
 def refuse(student: Student, options: Options, report_to: str, folder: Path | None) -> None:
-    """Raise ValueError for what cannot be trained, before anything is loaded or encoded."""
-    method = options.method
+    """Raise ValueError for what cannot be trained, before anything is encoded."""
+    check_options(**options._asdict(), report_to=report_to, folder=folder)
     cut_up = os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true"
-    amounts = {name: getattr(options, name) for name in AMOUNTS.split()}
+    if cut_up and (student.encoder_decoder or options.method == "adalora"):
+        raise ValueError(
+            f"{student.name} with method {options.method!r} cannot be cut up by FSDP "
+            "(shared embeddings, changing ranks): use ddp.yaml"
+        )
+
+
+def check_options(
+    method: str = "full",
+    evaluation: float = 0.0,
+    checkpointing: bool | None = None,
+    report_to: str = "none",
+    folder: Path | None = None,
+    **others: Any,
+) -> None:
+    """Raise ValueError for options that no student can be trained with, before one is loaded.
+
+    `others` are more of `finetune`'s options; what is left out is not looked at.
+    """
+    check_choice("method", method, METHODS)
+    check_choice("report_to", report_to, REPORTERS)
+    amounts = {name: others.get(name) for name in AMOUNTS.split()}
 
     # Whether a rule is broken, and what is said then; the first one is told.
     rules = [
-        (method not in METHODS, f"method is {method!r}; expected one of {', '.join(METHODS)}"),
         *(
             (value is not None and value <= 0, f"{name} is {value}; expected more than 0")
             for name, value in amounts.items()
         ),
         (
-            not 0 <= options.evaluation < 1,
-            f"evaluation is {options.evaluation}; expected a share of the rows, from 0 to below 1",
+            not 0 <= evaluation < 1,
+            f"evaluation is {evaluation}; expected a share of the rows, from 0 to below 1",
         ),
         (
-            options.checkpointing and method in VIRTUAL,
+            checkpointing and method in VIRTUAL,
             f"method {method!r} learns virtual tokens, which recomputation cannot see: "
             "leave checkpointing out",
-        ),
-        (
-            cut_up and (student.encoder_decoder or method == "adalora"),
-            f"{student.name} with method {method!r} cannot be cut up by FSDP "
-            "(shared embeddings, changing ranks): use ddp.yaml",
-        ),
-        (
-            report_to not in REPORTERS,
-            f"report_to is {report_to!r}; expected one of {', '.join(REPORTERS)}",
         ),
         (
             report_to in REPORTERS[1:] and not find_spec(report_to),

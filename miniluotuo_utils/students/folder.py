@@ -93,7 +93,7 @@ ADAPTER = """# 适配器 · An adapter
 from miniluotuo_utils.students import load_student, merge
 
 student = load_student("这个文件夹 this folder")
-whole = merge(student)  # 要接着训练，先合并 to train it further, merge first
+whole = merge(student)  # 合进底座 added into its base
 ```
 
 只用 PEFT 时，底座要自己给：`AutoPeftModelForCausalLM` 只会到 hub 上找它，

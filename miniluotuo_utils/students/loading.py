@@ -172,12 +172,15 @@ def located(name: str | Path, revision: str | None = None) -> tuple[str, str | N
         return spec.source, None
     if spec or (HUB_ID.fullmatch(str(name)) and not folder.is_dir()):
         hub, pinned = (spec.hub, spec.revision) if spec else (str(name), None)
+        # Before minutes of downloading.
         check_id(hub)
         wanted = revision or pinned
         mirrored = mirror_folder(hub, wanted) or mirror_folder(hub, pinned)
         return (str(mirrored), None) if mirrored else (hub, wanted)
     if (folder / "config.json").is_file():
         return str(folder), None
+
+    # A person's own folder, then, or a name that nothing has.
     advice = f"run notebook 04 first, or name a student of the zoo: {choices(folder.name, ZOO)}"
     if not folder.is_dir():
         raise FileNotFoundError(f"no student folder {folder.name}; {advice}")

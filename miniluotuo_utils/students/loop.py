@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from miniluotuo_utils.students.checkpoints import note_divergence
 from miniluotuo_utils.students.devices import half
 from miniluotuo_utils.students.internals import cpu_computes_bf16, use_one_gpu
 from miniluotuo_utils.students.loading import Student
@@ -217,6 +218,11 @@ class Step:
             self.record.meter.count(inputs)
         return (loss, {}) if return_outputs else loss
 
+    def on_train_begin(self, args, state, control, **_):
+        """Tell a `show` that wants to know how many steps there will be."""
+        if self.is_world_process_zero() and (begin := getattr(self.show, "begin", None)):
+            begin(self.record, state.max_steps)
+
     def on_optimizer_step(self, args, state, control, model=None, **_):
         """Let AdaLoRA move ranks between matrices, while the gradients are still there."""
         if self.record.method == "adalora":
@@ -261,9 +267,12 @@ class Step:
         """Return a step's line of the log; FloatingPointError if its loss is not a number."""
         # Every later step would be lost as well, however long it took.
         if not math.isfinite(loss):
+            if self.journal:
+                note_divergence(self.journal.parent, step)
             raise FloatingPointError(
-                f"the loss is {loss} at step {step}: lower learning_rate, "
-                "or look for rows without an answer"
+                f"the loss is {loss} at step {step}: lower learning_rate "
+                f"({self.args.learning_rate:g} at its peak), or look for rows without an answer"
+                + ("; a training with other options begins anew there" if self.journal else "")
             )
         return {
             "step": step,

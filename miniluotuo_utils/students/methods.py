@@ -35,8 +35,8 @@ def attach(student: Student, method: str, seed: int, steps: int, rank: int = RAN
     """Put the method's adapter on the student; every trained weight is kept in float32.
 
     `steps` is the length of the training, which AdaLoRA's schedule needs. Raises ValueError for a
-    4-bit method on a student that was not loaded in 4-bit, and for a student that has an adapter
-    already.
+    4-bit method on a student that was not loaded in 4-bit, and for one whose adapter is of another
+    method: its own is trained further.
     """
     from transformers import set_seed
 
@@ -44,9 +44,7 @@ def attach(student: Student, method: str, seed: int, steps: int, rank: int = RAN
     set_seed(seed)
     model = student.model
     if hasattr(model, "peft_config"):
-        raise ValueError(
-            f"{student.name} has an adapter already: load the base again, or merge(student) first"
-        )
+        check_adapter(student, method)
     four = getattr(model, "is_loaded_in_4bit", False)
     if method == "qlora" and not four:
         raise ValueError("method 'qlora' needs a 4-bit student: load_student(name, bits=4)")
@@ -73,8 +71,32 @@ def attach(student: Student, method: str, seed: int, steps: int, rank: int = RAN
 
         if four:
             model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
-        student.model = get_peft_model(model, peft_config(model.config, method, steps, rank))
+        if hasattr(model, "peft_config"):
+            train_further(model)
+        else:
+            student.model = get_peft_model(model, peft_config(model.config, method, steps, rank))
     train_in_float32(student.model)
+
+
+def check_adapter(student: Student, method: str) -> None:
+    """Raise ValueError for a student whose adapter a method cannot train further.
+
+    Low-rank ones can be. AdaLoRA's ranks and P-tuning's network are not saved with them.
+    """
+    own = student.model.peft_config["default"].peft_type.value
+    if not (own == "LORA" and method in ("lora", "qlora")):
+        further = "method 'lora' trains that further; " if own == "LORA" else ""
+        raise ValueError(
+            f"{student.name} has an adapter already ({own}), which method {method!r} does not "
+            f"train: {further}load the base again, or merge(student) first"
+        )
+
+
+def train_further(model: Any) -> None:
+    """Make the low-rank adapter that a student was loaded with trainable, and it alone."""
+    model.peft_config["default"].inference_mode = False
+    for name, weight in model.named_parameters():
+        weight.requires_grad = "lora_" in name
 
 
 def train_in_float32(model: Any) -> None:
