@@ -62,9 +62,27 @@ def repository() -> Path | None:
 
 def runs_root() -> Path:
     """Return where `runs/` stands: `$MINILUOTUO_RUNS`, else in the clone, else where we are."""
-    if chosen := os.environ.get("MINILUOTUO_RUNS"):
+    if chosen := os.environ.get("MINILUOTUO_RUNS", "").strip():
         return Path(chosen).expanduser().resolve()
     return (repository() or Path.cwd()) / "runs"
+
+
+def mirror() -> str:
+    """Return `$MINILUOTUO_MIRROR`: a folder or a base URL, "" where it is not set, or empty.
+
+    A file:// address is a folder.
+
+    >>> from unittest.mock import patch
+    >>> with patch.dict(os.environ, MINILUOTUO_MIRROR="file:///media/my%20stick/"):
+    ...     mirror()
+    '/media/my stick'
+    """
+    chosen = os.environ.get("MINILUOTUO_MIRROR", "").strip()
+    if chosen.startswith("file:"):
+        from urllib.request import url2pathname
+
+        chosen = url2pathname(chosen.removeprefix("file://").removeprefix("localhost"))
+    return chosen if chosen == "/" else chosen.rstrip("/")
 
 
 def gpu_memory_gib() -> float:

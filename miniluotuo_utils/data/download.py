@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from miniluotuo_utils.files import DataError, file_sha256, written_whole
-from miniluotuo_utils.runtime import PACKAGE
+from miniluotuo_utils.runtime import PACKAGE, mirror
 from miniluotuo_utils.terminal import Progress
 from miniluotuo_utils.writing import Alone, Taken
 
@@ -42,11 +42,6 @@ NOT_FOUND = (
 def home() -> Path:
     """Return the download cache: `$MINILUOTUO_HOME`, else `~/.cache/miniluotuo`."""
     return Path(os.environ.get("MINILUOTUO_HOME", "~/.cache/miniluotuo")).expanduser()
-
-
-def mirror() -> str:
-    """Return the mirror, a folder or a base URL: `$MINILUOTUO_MIRROR`, "" where there is none."""
-    return os.environ.get("MINILUOTUO_MIRROR", "").rstrip("/")
 
 
 def offline() -> bool:

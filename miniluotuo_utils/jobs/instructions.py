@@ -237,7 +237,7 @@ def source_rows(
         # The card tells what was written, so it is counted on the way out.
         used = set()
         rows = built(kept, task, options, stats["language"])
-        for row, record in told(rows, len(kept), f"{found.name} {task}") if say else rows:
+        for row, record in told(rows, len(kept), f"{found.name} {task}", bool(say)):
             count(stats, row, record[field])
             used.add(row["record"])
             yield row | {"source": found.name, "task": task}
@@ -249,10 +249,12 @@ def source_rows(
         say(f"{found.name}: {rows:,} rows")
 
 
-def told(rows: Iterator[tuple[dict, dict]], total: int, name: str) -> Iterator[tuple[dict, dict]]:
+def told(
+    rows: Iterator[tuple[dict, dict]], total: int, name: str, shown: bool
+) -> Iterator[tuple[dict, dict]]:
     """Pass rows on, and say of how many records, of `total`, they are so far."""
     seen = set()
-    with Progress(total, f"{name} 条 records") as said:
+    with Progress(total, f"{name} 条 records", shown=shown) as said:
         for row, record in rows:
             yield row, record
             seen.add(row["record"])

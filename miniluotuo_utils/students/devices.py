@@ -56,8 +56,10 @@ def quiet() -> Iterator[None]:
     """Silence the libraries' notes to their own developers; errors stay."""
     from transformers.utils import logging
 
-    kept = logging.get_verbosity()
+    kept, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
+    # A bar for each checkpoint would break our line of progress.
+    logging.disable_progress_bar()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=FutureWarning)
         warnings.filterwarnings("ignore", message=f".*({'|'.join(NOTES)}).*")
@@ -65,6 +67,8 @@ def quiet() -> Iterator[None]:
             yield
         finally:
             logging.set_verbosity(kept)
+            if bars:
+                logging.enable_progress_bar()
 
 
 def own_device() -> str:

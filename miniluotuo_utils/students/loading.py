@@ -6,7 +6,6 @@ In: a name. Out: a `Student`: model and tokenizer that belong together.
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 from miniluotuo_utils.choices import choices
+from miniluotuo_utils.runtime import mirror
 from miniluotuo_utils.students.bases import base_note, check_base, weights_fingerprint
 from miniluotuo_utils.students.devices import own_device, quiet
 from miniluotuo_utils.students.successors import check_id, instead
@@ -194,9 +194,9 @@ def mirror_folder(hub: str, revision: str | None) -> Path | None:
     """Return the folder of a hub model in a mirror folder (`MINILUOTUO_MIRROR`), None where it is
     not there.
     """
-    mirror = os.environ.get("MINILUOTUO_MIRROR", "")
-    folder = place_in_mirror(Path(mirror).expanduser(), hub, revision)
-    return folder if mirror and "://" not in mirror and (folder / "config.json").is_file() else None
+    place = mirror()
+    folder = place_in_mirror(Path(place).expanduser(), hub, revision)
+    return folder if place and "://" not in place and (folder / "config.json").is_file() else None
 
 
 def place_in_mirror(mirror: Path, hub: str, revision: str | None) -> Path:
