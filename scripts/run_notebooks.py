@@ -8,19 +8,23 @@ In: a scale. Out: executed copies and their HTML under `runs/<scale>/executed/`.
 from __future__ import annotations
 
 import argparse
+import ast
 import json
 import os
 import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import nbformat
 
+from miniluotuo_utils.choices import choices
 from miniluotuo_utils.files import written_whole
 from miniluotuo_utils.runtime import SCALES, runs_root
+from miniluotuo_utils.writing import cannot_write
 from notebooks import notebooks
 
 SLOWEST_CELL = 6 * 3600  # seconds
@@ -49,10 +53,9 @@ def check_parameters(book: Path, parameters: Mapping[str, Any]) -> None:
     from papermill import inspect_notebook
 
     known = inspect_notebook(str(book))
-    if unknown := [name for name in parameters if name not in known]:
-        raise ValueError(
-            f"{book.name} has no parameter {', '.join(unknown)}; it has: {', '.join(known)}"
-        )
+    for name in parameters:
+        if name not in known:
+            raise ValueError(f"{book.name} has no parameter {name}; {choices(name, known)}")
 
 
 def execute(book: Path, folder: Path, parameters: Mapping[str, Any]) -> Path:
@@ -146,7 +149,10 @@ def run(
     for book in books:
         check_parameters(book, given)
     folder = runs_root() / scale / "executed"
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(error, f"runs/{scale}") from error
     os.environ.setdefault(
         "PYTHONWARNINGS", "error:Glyph"
     )  # a Chinese character without a glyph is a failure
@@ -187,15 +193,27 @@ def closing(results: Sequence[tuple[str, float, str]], planned: Sequence[str], w
 
 
 def literal(text: str) -> object:
-    """A parameter's value: a JSON literal where it is one, else the text itself.
+    """A parameter's value: a literal of JSON or of Python where it is one, else the text itself.
 
-    >>> literal("3"), literal("tiny")
-    (3, 'tiny')
+    >>> literal("3"), literal("false"), literal("False"), literal("None"), literal("tiny")
+    (3, False, False, None, 'tiny')
     """
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text
+    for read in (json.loads, ast.literal_eval):
+        with suppress(ValueError, SyntaxError):
+            return read(text)
+    return text
+
+
+def parameter(text: str) -> tuple[str, object]:
+    """Name and value of NAME=VALUE; ValueError for anything else.
+
+    >>> parameter("SEED=7")
+    ('SEED', 7)
+    """
+    name, equals, value = text.partition("=")
+    if not (name.isidentifier() and equals):
+        raise ValueError(f"--parameter: found {text!r}, expected NAME=VALUE, for example SEED=7")
+    return name, literal(value)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -203,15 +221,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     top = argparse.ArgumentParser(
         prog="python scripts/run_notebooks.py", description=__doc__.partition("\n")[0]
     )
-    top.add_argument("--scale", default="smoke", choices=SCALES)
-    top.add_argument("--only", help="numbers, e.g. 01,05")
-    top.add_argument("--from", dest="start", help="the first notebook to run, e.g. 03")
-    top.add_argument("--parameter", action="append", default=[], metavar="NAME=VALUE")
+    top.add_argument(
+        "--scale", default="smoke", choices=SCALES, help="规模 the dial (default: smoke)"
+    )
+    top.add_argument("--only", help="编号 numbers, e.g. 01,05; left out: all")
+    top.add_argument("--from", dest="start", help="从哪一本开始 the first one, e.g. 03")
+    top.add_argument(
+        "--parameter",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="参数格里的一个参数 of the parameters cell; may be given several times",
+    )
     args = top.parse_args(argv)
-    given = {
-        name: literal(value) for name, _, value in (pair.partition("=") for pair in args.parameter)
-    }
     try:
+        given = dict(map(parameter, args.parameter))
         return run(args.scale, args.only, args.start, given)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

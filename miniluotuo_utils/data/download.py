@@ -41,7 +41,8 @@ NOT_FOUND = (
 
 def home() -> Path:
     """Return the download cache: `$MINILUOTUO_HOME`, else `~/.cache/miniluotuo`."""
-    return Path(os.environ.get("MINILUOTUO_HOME", "~/.cache/miniluotuo")).expanduser()
+    chosen = os.environ.get("MINILUOTUO_HOME", "").strip()
+    return Path(chosen or "~/.cache/miniluotuo").expanduser()
 
 
 def offline() -> bool:
@@ -89,14 +90,14 @@ def inside(name: str) -> bool:
 def verify(path: Path, pin: Mapping) -> Path:
     """Return `path` if its size and SHA-256 are the pinned ones; a null pin is not checked.
 
-    Raises DataError where they are not.
+    Raises DataError where they are not; it names the whole path, since that is what to delete.
     """
     size = path.stat().st_size
     if pin.get("bytes") is not None and size != pin["bytes"]:
-        raise DataError(f"{path.name}: found {size:,} bytes, expected {pin['bytes']:,}. {CHANGED}")
+        raise DataError(f"{path}: found {size:,} bytes, expected {pin['bytes']:,}. {CHANGED}")
     if pin.get("sha256") and (digest := file_sha256(path)) != pin["sha256"]:
         raise DataError(
-            f"{path.name}: found sha256 {digest[:12]}…, expected {pin['sha256'][:12]}…. {CHANGED}"
+            f"{path}: found sha256 {digest[:12]}…, expected {pin['sha256'][:12]}…. {CHANGED}"
         )
     return path
 
@@ -317,7 +318,7 @@ def unpack(path: Path, folder: Path) -> None:
             archive.extractall(folder, filter="data")
     except BROKEN as error:
         raise DataError(
-            f"{path.name}: not a whole archive that can be read ({error}); delete it and run again"
+            f"{path}: not a whole archive that can be read ({error}); delete it and run again"
         ) from None
 
 

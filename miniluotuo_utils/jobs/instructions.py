@@ -236,8 +236,7 @@ def source_rows(
         }
         # The card tells what was written, so it is counted on the way out.
         used = set()
-        rows = built(kept, task, options, stats["language"])
-        for row, record in told(rows, len(kept), f"{found.name} {task}", bool(say)):
+        for row, record in told(built(kept, task, options, stats["language"]), len(kept), say):
             count(stats, row, record[field])
             used.add(row["record"])
             yield row | {"source": found.name, "task": task}
@@ -250,11 +249,11 @@ def source_rows(
 
 
 def told(
-    rows: Iterator[tuple[dict, dict]], total: int, name: str, shown: bool
+    rows: Iterator[tuple[dict, dict]], total: int, say: Callable | None
 ) -> Iterator[tuple[dict, dict]]:
-    """Pass rows on, and say of how many records, of `total`, they are so far."""
+    """Pass rows on; with `say`, stderr shows of how many records, of `total`, they are so far."""
     seen = set()
-    with Progress(total, f"{name} 条 records", shown=shown) as said:
+    with Progress(total, "条 records", shown=bool(say)) as said:
         for row, record in rows:
             yield row, record
             seen.add(row["record"])

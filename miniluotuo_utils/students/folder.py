@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from miniluotuo_utils.prompts import has_own_template
 from miniluotuo_utils.students.bases import write_base
 from miniluotuo_utils.students.loading import Student
+from miniluotuo_utils.students.zoo import ZOO
 from miniluotuo_utils.tokens.template import all_ends, written_down
 
 if TYPE_CHECKING:
@@ -67,8 +68,22 @@ def readme(student: Student) -> str:
         parts.append(OWN if has_own_template(student.tokenizer) else WRAPPER)
         if "enable_thinking" in str(student.tokenizer.chat_template):
             parts.append(THINKING)
+    if student.is_adapter:
+        parts.insert(1, with_peft(student))
     text = "\n".join(parts).replace("BASE", student.name)
+    auto = "AutoModelForSeq2SeqLM" if student.encoder_decoder else "AutoModelForCausalLM"
+    text = text.replace("@AUTO@", auto).replace("@PEFT@", auto.replace("Auto", "AutoPeft"))
     return text.replace("REVISION", student.revision or "main")
+
+
+def with_peft(student: Student) -> str:
+    """Return how an adapter is loaded without this package, which depends on where its base is."""
+    if student.name.startswith("./"):
+        return BESIDE
+    spec = ZOO.get(student.name)
+    if spec and not spec.hub:
+        return SHIPPED
+    return ON_HUB.replace("@HUB@", spec.hub if spec else student.name)
 
 
 WHOLE = """# 学生 · A student
@@ -80,6 +95,16 @@ WHOLE = """# 学生 · A student
 from miniluotuo_utils.students import load_student
 
 student = load_student("这个文件夹 this folder")
+```
+
+不装 Mini-Luotuo 时，用 transformers：
+*Without Mini-Luotuo, with transformers:*
+
+```python
+from transformers import @AUTO@, AutoTokenizer
+
+model = @AUTO@.from_pretrained("这个文件夹 this folder")
+tokenizer = AutoTokenizer.from_pretrained("这个文件夹 this folder")
 ```
 """
 ADAPTER = """# 适配器 · An adapter
@@ -96,16 +121,37 @@ student = load_student("这个文件夹 this folder")
 whole = merge(student)  # 合进底座 added into its base
 ```
 
-只用 PEFT 时，底座要自己给：`AutoPeftModelForCausalLM` 只会到 hub 上找它，
-而 `tiny` 和 `./` 开头的名字不在那里。
-*With PEFT alone, give the base yourself: `AutoPeftModelForCausalLM` looks for it on the hub,
-where neither `tiny` nor a name that begins with `./` is.*
+接着训练：`python -m miniluotuo_utils train --student 这个文件夹 --data 新数据 --out 另一个文件夹`（LoRA）。
+*To train it further: `train --student THIS_FOLDER --data MORE --out ANOTHER_FOLDER` (LoRA).*
+"""
+BESIDE = """只用 PEFT 时，要在这个文件夹的上一级目录里运行：底座 `BASE` 是它旁边的文件夹。
+*With PEFT alone, run in the folder that holds this one: the base `BASE` stands beside it.*
+
+```python
+from peft import @PEFT@
+
+model = @PEFT@.from_pretrained("这个文件夹 this folder")
+```
+"""
+SHIPPED = """只用 PEFT 时，`@PEFT@` 在 hub 上找不到底座 `BASE`，它随 Mini-Luotuo 一起来：自己给出它。
+*With PEFT alone, `@PEFT@` does not find the base on the hub: `BASE` comes with Mini-Luotuo.
+Give it yourself.*
 
 ```python
 from peft import PeftModel
 
-base = load_student("BASE")  # 版本 revision: REVISION
+base = load_student("BASE")
 model = PeftModel.from_pretrained(base.model, "这个文件夹 this folder")
+```
+"""
+ON_HUB = """只用 PEFT 时 *With PEFT alone*：
+
+```python
+from peft import PeftModel
+from transformers import @AUTO@
+
+base = @AUTO@.from_pretrained("@HUB@", revision="REVISION")
+model = PeftModel.from_pretrained(base, "这个文件夹 this folder")
 ```
 """
 OWN = """## 怎样提问 · How it is asked
