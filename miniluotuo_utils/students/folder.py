@@ -121,7 +121,7 @@ student = load_student("这个文件夹 this folder")
 whole = merge(student)  # 合进底座 added into its base
 ```
 
-接着训练：`python -m miniluotuo_utils train --student 这个文件夹 --data 新数据 --out 另一个文件夹`（LoRA）。
+接着训练（LoRA）：`train --student 这个文件夹 --data 新数据 --out 另一个文件夹`。
 *To train it further: `train --student THIS_FOLDER --data MORE --out ANOTHER_FOLDER` (LoRA).*
 """
 BESIDE = """只用 PEFT 时，要在这个文件夹的上一级目录里运行：底座 `BASE` 是它旁边的文件夹。
@@ -133,7 +133,8 @@ from peft import @PEFT@
 model = @PEFT@.from_pretrained("这个文件夹 this folder")
 ```
 """
-SHIPPED = """只用 PEFT 时，`@PEFT@` 在 hub 上找不到底座 `BASE`，它随 Mini-Luotuo 一起来：自己给出它。
+SHIPPED = """只用 PEFT 时，`@PEFT@` 在 hub 上找不到底座 `BASE`：
+它随 Mini-Luotuo 一起来，要自己给出。
 *With PEFT alone, `@PEFT@` does not find the base on the hub: `BASE` comes with Mini-Luotuo.
 Give it yourself.*
 
