@@ -10,12 +10,13 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from types import NoneType
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, NoReturn, get_args, get_origin
 
+from miniluotuo_utils.choices import choices, nearest
 from miniluotuo_utils.data.writers import WRITERS
 from miniluotuo_utils.jobs.instructions import Options, instruction_set
 from miniluotuo_utils.jobs.respond import grow_file, respond_file
@@ -23,10 +24,27 @@ from miniluotuo_utils.students import load_student, merge, save, zoo_table
 from miniluotuo_utils.students.devices import first_process, half, own_device
 from miniluotuo_utils.students.loading import folders_read
 from miniluotuo_utils.students.methods import METHODS
+from miniluotuo_utils.terminal import width, wrapped
+from miniluotuo_utils.text import markdown
 from miniluotuo_utils.writing import Alone, Touched, guard
 
 Method = Literal[METHODS]  # type: ignore[valid-type]
-OVERWRITE = "replace what an earlier run wrote there; anybody else's files are never replaced"
+OVERWRITE = "替换 replace what an earlier run wrote there; anybody else's files are never replaced"
+FORMAT = "格式 name of its format, e.g. doccano; left out: its shape tells"
+STUDENT = "学生 zoo name, folder (of an adapter, too) or hub id"
+BITS = "4 位 load the weights in 4 bits; left out: whole weights"
+# Shapes that the help shows beside the options.
+ROW = (
+    '指令行 instruction row: {"instruction": "找出人物。", "input": "李白生于碎叶。", '
+    '"output": "李白", "source": "自写"}; a dialogue has history, too: [[user, assistant], …]'
+)
+RECORD = (
+    '抽取记录 IE record: {"sentence": "李白生于碎叶", "entities": '
+    '[{"name": "李白", "type": "人物", "pos": [0, 2]}]}, pos in characters, the end exclusive, or '
+    "null; or relations [{head, type, tail}], or events [{type, trigger, pos, arguments: "
+    "[{name, role, pos}]}]"
+)
+OTHERS = "其他格式也认得 Other formats are read, too: miniluotuo_utils/data/README.md lists them."
 
 
 def option(help: str = "", default: Any = None, **how: Any) -> Any:
@@ -45,7 +63,10 @@ reads, writes = {"role": "reads"}, {"role": "file"}
 
 @dataclass
 class Catalog:
-    """Print the catalog of data sources."""
+    """Print the catalog of data sources.
+
+    打印数据目录。
+    """
 
     def run(self) -> None:
         from miniluotuo_utils.data.catalog import catalog_table
@@ -56,11 +77,14 @@ class Catalog:
 @dataclass
 class Download:
     """Download and verify the files of data sets, into the cache or a mirror folder for a class;
-    students too, with --mirror."""
+    students too, with --mirror.
 
-    names: list[str] = place(nargs="+")
-    mirror: Path | None = option(role="grows")
-    home: Path | None = option(role="grows")
+    下载并核对数据集的文件，放进缓存，或放进给全班用的镜像文件夹；带 --mirror 时学生也行。
+    """
+
+    names: list[str] = place("名字 names of the catalog or the zoo", nargs="+")
+    mirror: Path | None = option("镜像文件夹 a folder to fill; left out: the cache", role="grows")
+    home: Path | None = option("缓存 the cache's folder; left out: MINILUOTUO_HOME", role="grows")
 
     def run(self) -> None:
         from miniluotuo_utils.jobs.download import downloaded
@@ -74,11 +98,15 @@ class Download:
 @dataclass
 class Validate:
     """Check a file of instruction rows or IE records in any format, and name place, field and
-    fault of each bad one."""
+    fault of each bad one.
 
-    file: Path = place(**reads)
-    most: int = option("how many faults to print", 20)
-    format: str | None = option("of the file, where its shape does not tell")
+    检查一份指令或抽取数据，什么格式都行，指出每个错误在哪一行、哪个字段。
+    """
+
+    shapes = (ROW, RECORD, OTHERS)
+    file: Path = place("要检查的文件 the file", **reads)
+    most: int = option("最多列出几个 how many faults to print", 20)
+    format: str | None = option(FORMAT)
 
     def run(self) -> int:
         from miniluotuo_utils.jobs.validate import validated
@@ -96,21 +124,31 @@ class Validate:
 @dataclass
 class Convert:
     """Write a file of any format in another: doccano, Label Studio, brat, columns of tags, UIE,
-    Alpaca, ShareGPT, OpenAI's messages."""
+    Alpaca, ShareGPT, OpenAI's messages.
 
-    source: Path = place("a file, or a folder of brat", metavar="IN", **reads)
-    out: Path = place("a new file; for brat a new folder", metavar="OUT", role="whole")
-    to: Literal[tuple(WRITERS)] = needed("records: our own rows or records")  # type: ignore
-    from_: str | None = option("else the file's shape tells", flag="--from", metavar="FORMAT")
-    task: Literal["NER", "RE", "EE"] | None = option("of a file that holds several")
+    把一份文件换成另一种格式。
+    """
+
+    shapes = (ROW, RECORD, OTHERS)
+    source: Path = place("输入 a file, or a folder of brat", metavar="IN", **reads)
+    out: Path = place("输出 a new file; for brat a new folder", metavar="OUT", role="whole")
+    to: Literal[tuple(WRITERS)] = needed(  # type: ignore
+        "换成 the new format; records: our own rows or records"
+    )
+    from_: str | None = option(FORMAT, flag="--from", metavar="FORMAT")
+    task: Literal["NER", "RE", "EE"] | None = option(
+        "任务 of a file that holds several; left out: the one that it holds"
+    )
     offsets: Literal["characters", "utf16"] | None = option(
-        "how places are counted in OUT; else utf16 for doccano, characters for the others"
+        "位置的单位 how places are counted in OUT; left out: utf16 for doccano, else characters"
     )
     read_offsets: Literal["characters", "utf16"] | None = option(
-        "how places are counted in IN; else what stands there tells"
+        "输入里位置的单位 how places are counted in IN; left out: what stands there tells"
     )
-    labels: list[str] | None = option("names of numbered tags, in order", nargs="+")
-    skip: bool = option("leave malformed units out, and count them")
+    labels: list[str] | None = option(
+        "标签名 names of numbered tags, in order; left out: the file's own", nargs="+"
+    )
+    skip: bool = option("跳过坏的 leave malformed units out, and count them")
     overwrite: bool = option(OVERWRITE)
 
     def run(self) -> None:
@@ -121,13 +159,18 @@ class Convert:
 
 @dataclass(frozen=True)
 class Instructions(Options):
-    """Write one large extraction instruction set from the catalog's sources, with its card."""
+    """Write one large extraction instruction set from the catalog's sources, with its card.
+
+    把拿得到的抽取数据做成一个指令集，附数据卡。
+    """
 
     names: list[str] = place(
-        "of the catalog; none: every source with an extraction task", nargs="*"
+        "数据集 names of the catalog; none: every source with an extraction task", nargs="*"
     )
-    out: Path = needed(role="folder")
-    slice_size: int | None = option("types per prompt; else 6 for NER, 4 for others")
+    out: Path = needed("输出 a new folder", role="folder")
+    slice_size: int | None = option(
+        "每次问几类 types per prompt; left out: 6 for NER, 4 for others"
+    )
     overwrite: bool = option(OVERWRITE)
 
     def run(self) -> None:
@@ -149,37 +192,49 @@ class Asking:
     The key comes from TEACHER_API_KEY alone, since every user of a machine can read arguments.
     """
 
-    base_url: str | None = option("else TEACHER_BASE_URL")
-    model: str | None = option("else TEACHER_MODEL")
-    store: Path = needed("sqlite file of all replies: nothing is asked twice", role="store")
-    concurrency: int = option("requests at a time, at most", 16)
-    requests_per_minute: float | None = option("at most; tries count")
-    tokens_per_minute: float | None = option("at most, as the server counts them")
-    timeout: float = option("seconds of silence after which a try is given up", 600.0)
-    max_retries: int = option("tries of a request beside the first; one after a time-out", 8)
+    base_url: str | None = option("服务器地址 the server; left out: TEACHER_BASE_URL")
+    model: str | None = option("模型 its model; left out: TEACHER_MODEL")
+    store: Path = needed("存储 sqlite file of all replies: nothing is asked twice", role="store")
+    concurrency: int = option("并发 requests at a time, at most", 16)
+    requests_per_minute: float | None = option(
+        "每分钟请求 at most; tries count; left out: no limit"
+    )
+    tokens_per_minute: float | None = option(
+        "每分钟词元 at most, as the server counts them; left out: no limit"
+    )
+    timeout: float = option("超时 seconds of silence after which a try is given up", 600.0)
+    max_retries: int = option("重试 tries of a request beside the first; one after a time-out", 8)
     budget: float | None = option(
-        "money that this run may spend (earlier runs are not counted); needs both prices and "
-        "--max-tokens"
+        "预算 money that this run may spend (earlier runs are not counted); needs both prices and "
+        "--max-tokens; left out: no limit"
     )
     budget_tokens: int | None = option(
-        "tokens that this run may spend (earlier runs are not counted); needs --max-tokens"
+        "词元预算 tokens that this run may spend (earlier runs are not counted); needs "
+        "--max-tokens; left out: no limit"
     )
-    price_in: float | None = option("per million prompt tokens")
-    price_out: float | None = option("per million completion tokens")
-    language: Literal["zh", "en"] = option("of our prompts to the teacher", "zh")
-    temperature: float | None = option("left out: the server's own")
-    max_tokens: int | None = option("of one reply; left out: the server's own limit")
+    price_in: float | None = option("输入价 per million prompt tokens; left out: costs are unknown")
+    price_out: float | None = option(
+        "输出价 per million completion tokens; left out: costs are unknown"
+    )
+    language: Literal["zh", "en"] = option("语言 of our prompts to the teacher", "zh")
+    temperature: float | None = option("温度 of the sampling; left out: the server's own")
+    max_tokens: int | None = option(
+        "一次回答的词元 of one reply, at most; left out: the server's own limit"
+    )
     param: list[str] | None = option(
-        "any other parameter, its value as JSON or text: enable_thinking=false; repeatable",
+        "其他参数 any other parameter, its value as JSON or text: enable_thinking=false; "
+        "repeatable; left out: none",
         action="append",
         metavar="NAME=VALUE",
     )
     retry: str | None = option(
-        "ask again for stored replies that are cut, empty, refused or filtered",
+        "重问 ask again for stored replies that are cut, empty, refused or filtered; left out: "
+        "for none",
         metavar="cut,empty,refused",
     )
     replace: bool = option(
-        "write OUT anew, even if that loses lines of an earlier run or of yours; else it only grows"
+        "重写 write OUT anew, even if that loses lines of an earlier run or of yours; else it only "
+        "grows"
     )
 
     def teacher(self) -> Any:
@@ -242,15 +297,22 @@ def spent(teacher: Any) -> str:
 @dataclass
 class Respond(Asking):
     """Fill the output of every row of a JSON Lines file with a teacher's answers; exit status 0
-    only when every row has one."""
+    only when every row has one.
 
-    rows: Path = place(**reads)
-    out: Path = place(role="again")
+    让教师回答每一行；每一行都有了回答，退出码才是 0。密钥只从 TEACHER_API_KEY 读。
+    """
+
+    rows: Path = place("要回答的行 instruction rows, JSON Lines", **reads)
+    out: Path = place("输出 the same rows with their answers", role="again")
     rejected: Path | None = option(
-        "rows without a usable answer go here, with the reason", role="again"
+        "没答好的行 rows without a usable answer go here, with the reason; left out: nowhere",
+        role="again",
     )
-    overwrite: bool = option("answer rows that have an output, too")
-    accept: str | None = option("take replies that look like refusals", metavar="refused")
+    overwrite: bool = option("重答 answer rows that have an output, too")
+    accept: str | None = option(
+        "照收 take replies that look like refusals; left out: they are no answers",
+        metavar="refused",
+    )
 
     def run(self) -> int:
         teacher = self.teacher()
@@ -276,13 +338,18 @@ class Respond(Asking):
 
 @dataclass
 class Instruct(Asking):
-    """Grow a set of instructions from seeds, guided by examples and, where given, topics."""
+    """Grow a set of instructions from seeds, guided by examples and, where given, topics.
 
-    out: Path = place(role="again")
-    seeds: Path = needed("JSON Lines with a field instruction", **reads)
-    topics: Path | None = option("one a line, or JSON Lines with a field topic", **reads)
-    target: int = needed("instructions to stop at")
-    seed: int = option("draws the examples and topics", 0)
+    从种子扩充出新指令，照着例子，也可以照着主题。密钥只从 TEACHER_API_KEY 读。
+    """
+
+    out: Path = place("输出 the instructions, JSON Lines", role="again")
+    seeds: Path = needed("种子 JSON Lines with a field instruction", **reads)
+    topics: Path | None = option(
+        "主题 one a line, or JSON Lines with a field topic; left out: none", **reads
+    )
+    target: int = needed("目标 instructions to stop at")
+    seed: int = option("随机种子 draws the examples and topics", 0)
 
     def run(self) -> int:
         teacher, say = self.teacher(), partial(aside, self)
@@ -314,17 +381,22 @@ class Instruct(Asking):
 @dataclass
 class Annotate:
     """Name persons, places, organisations and more in a file of sentences, as silver IE records;
-    killed, it goes on where it stopped."""
+    killed, it goes on where it stopped.
+
+    让标注器标出人物、地点、机构、时间等；被杀掉后接着做。
+    """
 
     data: Path = place(
-        "sentences: .txt, one a line, or .jsonl; also .gz and .xz", metavar="IN", **reads
+        "句子 sentences: .txt, one a line, or .jsonl; also .gz and .xz", metavar="IN", **reads
     )
-    out: Path = place("JSON Lines, one IE record per sentence, in order", metavar="OUT", **writes)
-    column: str = option("the field of .jsonl that holds the sentence", "sentence")
+    out: Path = place(
+        "记录 JSON Lines, one IE record per sentence, in order", metavar="OUT", **writes
+    )
+    column: str = option("字段 the field of .jsonl that holds the sentence", "sentence")
     types: list[str] | None = option(
-        "some of 人物 地点 机构 时间 作品 专名 数量; else all", nargs="+"
+        "类型 some of 人物 地点 机构 时间 作品 专名 数量; left out: all", nargs="+"
     )
-    processes: int = option("one thread each", 1)
+    processes: int = option("进程 processes, one thread each", 1)
     overwrite: bool = option(OVERWRITE)
 
     def run(self) -> None:
@@ -342,7 +414,10 @@ class Annotate:
 
 @dataclass
 class Zoo:
-    """Print the zoo of students."""
+    """Print the zoo of students.
+
+    打印学生名册。
+    """
 
     def run(self) -> None:
         print_table(zoo_table())
@@ -350,18 +425,25 @@ class Zoo:
 
 @dataclass
 class Plan:
-    """Estimate memory, hours and cost of a training before anything is loaded."""
+    """Estimate memory, hours and cost of a training before anything is loaded.
 
-    student: str = place("zoo name, folder or hub id")
-    method: Method = option(default="full")
-    length: int = option(default=1024)
-    gpu: str = option("t4, v100, l4, rtx4090, a100-40, a100-80, h100, h200 or cpu", "t4")
-    epochs: float | None = option()
-    rows: int | None = option("else the 683,235 of the whole mixture")
-    row_tokens: float | None = option("mean tokens per row")
-    mfu: float | None = option("share of the GPU's peak, 0 to 1")
-    price: float | None = option("per hour")
-    json: bool = option("one JSON object")
+    训练前先估内存、时间和费用。
+    """
+
+    student: str = place("学生 zoo name, folder or hub id")
+    method: Method = option("方法 of fine-tuning", "full")
+    length: int = option("长度 tokens of a row or packed sequence", 1024)
+    gpu: str = option("显卡 t4, v100, l4, rtx4090, a100-40, a100-80, h100, h200 or cpu", "t4")
+    epochs: float | None = option("轮数 times over the rows; left out: 1")
+    rows: int | None = option("行数 rows; left out: the 683,235 of the whole mixture")
+    row_tokens: float | None = option(
+        "每行词元 mean tokens per row; left out: what the mixture has with its tokenizer"
+    )
+    mfu: float | None = option(
+        "利用率 share of the GPU's peak, 0 to 1; left out: as the printed table says"
+    )
+    price: float | None = option("每小时价钱 per hour; left out: no cost is given")
+    json: bool = option("打印 JSON print one JSON object")
 
     def run(self) -> int:
         from miniluotuo_utils.students.planner import plan, table
@@ -374,29 +456,39 @@ class Plan:
 @dataclass
 class Train:
     """Fine-tune a student on files of instruction rows; killed, it goes on where it stopped. Also
-    under `accelerate launch -m`."""
+    under `accelerate launch -m`. An adapter's folder as student is trained further.
 
-    student: str = needed("zoo name, folder or hub id", role="student")
+    在指令数据上微调一个学生；被杀掉后，同一条命令接着训。给一个适配器文件夹，就接着训练它。
+    """
+
+    shapes = (ROW, OTHERS)
+    student: str = needed(STUDENT, role="student")
     data: list[Path] = needed(
-        "files of any format, names of the catalog or of recipes", nargs="+", **reads
+        "数据 files of any format, names of the catalog or of recipes", nargs="+", **reads
     )
-    out: Path = needed(role="folder")
-    method: Method | None = option("left out: full, or an adapter's own")
-    bits: int | None = option(choices=(4,))
-    epochs: float = option(default=1.0)
-    max_steps: int | None = option()
-    minutes: float | None = option()
-    max_length: int = option(default=512)
-    batch_size: int = option("per process", 8)
-    accumulate: int = option(default=1)
-    learning_rate: float | None = option()
-    rank: int = option(default=16)
-    evaluation: float = option("share of rows kept out", 0.0)
-    processes: int = option("that encode the rows", 1)
-    checkpointing: bool | None = option("recompute activations; left out: where memory asks for it")
-    seed: int = option(default=42)
-    checkpoints: int = option(default=10)
-    report_to: Literal["none", "tensorboard", "trackio"] = option(default="none")
+    out: Path = needed("输出 a new folder; for an adapter, beside its base's", role="folder")
+    method: Method | None = option("方法 of fine-tuning; left out: full, or an adapter's own")
+    bits: int | None = option(BITS, choices=(4,))
+    epochs: float = option("轮数 times over the rows", 1.0)
+    max_steps: int | None = option("步数上限 steps at most; left out: epochs and minutes decide")
+    minutes: float | None = option("时间上限 minutes at most; left out: epochs and steps decide")
+    max_length: int = option("长度上限 tokens of a row; longer ones are left out", 512)
+    batch_size: int = option("批量 rows or packed sequences at a time, per process", 8)
+    accumulate: int = option("累积 batches of one optimizer step", 1)
+    learning_rate: float | None = option(
+        "学习率 at its peak; left out: the method's and the student's own"
+    )
+    rank: int = option("秩 of low-rank adapters", 16)
+    evaluation: float = option("留出的比例 share of rows kept out for an evaluation loss", 0.0)
+    processes: int = option("进程 processes that encode the rows", 1)
+    checkpointing: bool | None = option(
+        "重算激活 recompute activations; left out: where memory asks for it"
+    )
+    seed: int = option("随机种子 of weights and order", 42)
+    checkpoints: int = option("检查点 how many are written in a training; two are kept", 10)
+    report_to: Literal["none", "tensorboard", "trackio"] = option(
+        "曲线 where curves go besides the log", "none"
+    )
     overwrite: bool = option(OVERWRITE)
 
     def run(self) -> None:
@@ -411,10 +503,13 @@ class Train:
 
 @dataclass
 class Merge:
-    """Add an adapter into its base and save a plain student folder."""
+    """Add an adapter into its base and save a plain student folder.
 
-    adapter: Path = place(role="student")
-    out: Path = place(role="folder")
+    把适配器合并进底座，存成一个普通的学生文件夹。
+    """
+
+    adapter: Path = place("适配器 the adapter's folder", role="student")
+    out: Path = place("输出 a new folder", role="folder")
     overwrite: bool = option(OVERWRITE)
 
     def run(self) -> None:
@@ -427,16 +522,22 @@ class Merge:
 @dataclass
 class Predict:
     """Answer every row of a JSON Lines file with a student, in order; killed, it goes on where it
-    stopped."""
+    stopped.
 
-    student: str = needed("zoo name, folder or hub id", role="student")
-    bits: int | None = option(choices=(4,))
-    data: Path = needed('instruction rows, or {"prompt": "..."} lines', **reads)
-    out: Path = needed("the same rows, output filled by the student", **writes)
-    preset: Literal["extract", "chat", "creative"] = option(default="extract")
-    max_new_tokens: int = option(default=128)
-    batch_size: int = option(default=32)
-    seed: int = option("for creative", 42)
+    让学生按顺序回答每一行；被杀掉后接着做。
+    """
+
+    shapes = (ROW,)
+    student: str = needed(STUDENT, role="student")
+    bits: int | None = option(BITS, choices=(4,))
+    data: Path = needed('问题 instruction rows, or {"prompt": "..."} lines', **reads)
+    out: Path = needed("输出 the same rows, output filled by the student", **writes)
+    preset: Literal["extract", "chat", "creative"] = option(
+        "预设 extract: the likeliest answer; chat and creative: drawn ones", "extract"
+    )
+    max_new_tokens: int = option("回答的词元 tokens of an answer, at most", 128)
+    batch_size: int = option("批量 rows at a time", 32)
+    seed: int = option("随机种子 for drawn answers", 42)
     overwrite: bool = option(OVERWRITE)
 
     def run(self) -> None:
@@ -467,30 +568,40 @@ class Predict:
 @dataclass
 class Score:
     """Score a file of predicted IE records against a file of gold ones; with --against compare it
-    with another prediction. A record: {"sentence": "李白生于碎叶", "entities": [{"name": "李白",
-    "type": "人物", "pos": [0, 2]}]}, pos in characters or null; or relations [{head, type, tail}],
-    or events [{type, trigger, pos, arguments: [{name, role, pos}]}]. Other formats are read too."""
+    with another prediction.
 
-    gold: Path = place(**reads)
-    pred: Path = place(**reads)
-    task: Literal["NER", "RE", "EE"] = needed()
+    给抽取结果打分；带 --against 时和另一份预测比较。
+    """
+
+    shapes = (RECORD, OTHERS)
+    gold: Path = place("标准答案 the gold records", **reads)
+    pred: Path = place("预测 the predicted records, one for each gold one, in order", **reads)
+    task: Literal["NER", "RE", "EE"] = needed("任务 entities, relations or events")
     mode: str = option(
-        "span, string, iepile, instructuie, duie (RE), duee (EE) or overlap (NER)", "span"
+        "怎样算对 span, string, iepile, instructuie, duie (RE), duee (EE) or overlap (NER)", "span"
     )
-    typed: bool = option("RE: the types of head and tail too")
-    aliases: Path | None = option("duie, duee: {name: [equal names]}", metavar="FILE.json", **reads)
+    typed: bool = option("连类型 RE: the types of head and tail count, too")
+    aliases: Path | None = option(
+        "别名 for duie and duee: {name: [equal names]}; left out: none",
+        metavar="FILE.json",
+        **reads,
+    )
     schema: Path | None = option(
-        "types, for EE {event type: [roles]}: counts what is outside it",
+        "类型表 types, for EE {event type: [roles]}: counts what is outside it; left out: any type",
         metavar="FILE.json",
         **reads,
     )
     format: str | None = option(
-        "of both files, where their shape does not tell, e.g. spo_list", metavar="FORMAT"
+        "格式 of both files, e.g. spo_list; left out: their shapes tell", metavar="FORMAT"
     )
-    strict: bool = option("refuse a PRED that is slightly off, instead of counting it wrong")
-    interval: bool = option("bootstrap")
-    against: Path | None = option("is it better than PRED?", metavar="OTHER_PRED", **reads)
-    json: bool = option("one JSON object")
+    strict: bool = option("从严 refuse a PRED that is slightly off, instead of counting it wrong")
+    interval: bool = option("区间 give a bootstrap interval")
+    against: Path | None = option(
+        "另一份预测 is PRED better than this one? left out: no comparison",
+        metavar="OTHER_PRED",
+        **reads,
+    )
+    json: bool = option("打印 JSON print one JSON object")
 
     def run(self) -> None:
         from miniluotuo_utils.jobs.score import scored
@@ -547,8 +658,6 @@ def as_json(value: object) -> str:
 
 def print_table(rows: Sequence[dict]) -> None:
     """Print rows of one shape as a Markdown table."""
-    from miniluotuo_utils.text import markdown
-
     print(markdown(list(rows[0]), [list(row.values()) for row in rows]))
 
 
@@ -620,19 +729,131 @@ def argument(
     return name if positional else flag or "--" + name.replace("_", "-"), how
 
 
-def parser() -> argparse.ArgumentParser:
+def paragraphs(command: Any) -> list[str]:
+    """Return what a command does, in English and in Chinese, and the shapes of its data.
+
+    >>> paragraphs(Zoo)
+    ['Print the zoo of students.', '打印学生名册。']
+    """
+    described = [" ".join(part.split()) for part in command.__doc__.split("\n\n")]
+    return [*described, *getattr(command, "shapes", ())]
+
+
+def explained(one: Field) -> str:
+    """Return the explanation of an option, with its default where it has one.
+
+    >>> explained(next(one for one in fields(Train) if one.name == "max_length"))
+    '长度上限 tokens of a row; longer ones are left out (默认 default: 512)'
+    """
+    said, default = one.metadata["help"], one.default
+    if one.type is bool:
+        default = "no"
+    asked = one.metadata.get("required") or one.metadata.get("positional")
+    if asked or default is None:
+        return said + (" (必填 required)" if one.metadata.get("required") else "")
+    return f"{said} (默认 default: {default})"
+
+
+class Help(argparse.HelpFormatter):
+    """Lay out `--help` for the width of the terminal, where a Chinese character takes two columns.
+
+    argparse counts characters.
+    """
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=28, width=width())
+
+    def _split_lines(self, text: str, size: int) -> list[str]:
+        return wrapped(text, size)
+
+    def _fill_text(self, text: str, size: int, indent: str) -> str:
+        parts = (wrapped(part, size - len(indent)) for part in text.split("\n\n"))
+        return "\n\n".join("\n".join(indent + line for line in part) for part in parts)
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, and offer the nearest of many names."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print one line that says what is wrong, and leave with status 2."""
+        if bad := re.search(r"(.*): invalid choice: '(.*?)' \(choose from (.*)\)", message):
+            names = re.findall(r"[^\s',]+", bad[3])
+            message = f"{bad[1]}: found {bad[2]!r}; {choices(bad[2], names)}"
+        print(f"error: {message}\n{self.prog} --help", file=sys.stderr)
+        sys.exit(2)
+
+
+def parser() -> Parser:
     """Return the parser of all commands, one subparser each."""
-    top = argparse.ArgumentParser(
-        prog="python -m miniluotuo_utils", description="迷你骆驼 Mini-Luotuo from a shell"
+    top = Parser(
+        prog="python -m miniluotuo_utils",
+        description="迷你骆驼 Mini-Luotuo from a shell. COMMAND --help: 一条命令的选项 its options",
+        formatter_class=Help,
     )
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     for command in COMMANDS:
-        sub = commands.add_parser(command.__name__.lower(), help=" ".join(command.__doc__.split()))
+        described = paragraphs(command)
+        sub = commands.add_parser(
+            command.__name__.lower(),
+            help=" ".join(first_sentence(part) for part in described[:2]),
+            description="\n\n".join(described).replace("%", "%%"),
+            formatter_class=Help,
+        )
         sub.set_defaults(command=command)
         for one in fields(command):
-            flag, how = argument(one.name, one.type, one.default, one.metadata)
+            how = {**one.metadata, "help": explained(one).replace("%", "%%")}
+            flag, how = argument(one.name, one.type, one.default, how)
             sub.add_argument(flag, **how)
     return top
+
+
+def first_sentence(text: str) -> str:
+    """Return the first sentence of a text, or its part before a semicolon.
+
+    >>> first_sentence("Train it; killed, it goes on."), first_sentence("训练它；接着训。")
+    ('Train it.', '训练它。')
+    """
+    cut = re.match(r"(.*?)([.;](?= |$)|[。；])", text)
+    return text if cut is None else cut[1] + {";": ".", "；": "。"}.get(cut[2], cut[2])
+
+
+def parsed(argv: Sequence[str]) -> tuple[Any, dict[str, Any]]:
+    """Return the command and its options; an option that it does not have is an error."""
+    top = parser()
+    found, rest = top.parse_known_args(argv)
+    options = vars(found)
+    chosen = options.pop("command")
+    strange = next((word for word in rest if word.startswith("-")), None)
+    name = chosen.__name__.lower()
+    if strange:
+        flags = [argument(one.name, one.type, None, one.metadata)[0] for one in fields(chosen)]
+        known = [flag for flag in flags if flag.startswith("-")]
+        near = ", ".join(nearest(strange, known))
+        top.error(f"{name} has no option {strange.partition('=')[0]}; nearest: {near}")
+    if rest:
+        top.error(f"{name}: {rest[0]!r} is one argument too many")
+    return chosen, options
+
+
+def help_page() -> str:
+    """Return the options of all commands in Markdown, from what `--help` prints."""
+    parts = []
+    for command in COMMANDS:
+        rows = []
+        for one in fields(command):
+            flag, how = argument(one.name, one.type, one.default, one.metadata)
+            shown = how.get("metavar", flag) if one.metadata.get("positional") else flag
+            values = f" {', '.join(map(str, how['choices']))}" if "choices" in how else ""
+            rows.append([f"`{shown}`{values}", explained(one)])
+        table = [markdown(["选项 option", "说明 meaning"], rows)] if rows else []
+        title = f"### {command.__name__.lower()}"
+        parts.append("\n\n".join([title, *map(quoted, paragraphs(command)), *table]))
+    return "\n\n" + "\n\n".join(parts) + "\n\n"
+
+
+def quoted(text: str) -> str:
+    """Return a paragraph in which Markdown changes nothing but marks JSON as code."""
+    return re.sub(r"\{\".*\}(?=[,;])|\[[\[{].*[\]}]\]?", lambda found: f"`{found[0]}`", text)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -641,8 +862,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv and argv[0] in MOVED:
         print(f"error: {argv[0]} is now, in a clone: {MOVED[argv[0]]}", file=sys.stderr)
         return 2
-    options = vars(parser().parse_args(argv))
-    chosen = options.pop("command")
+    chosen, options = parsed(argv)
     try:
         # Before anything is loaded or paid for: no command replaces what is not its own. Where a
         # command may be given again, `overwrite` is about rows, and its files only grow.

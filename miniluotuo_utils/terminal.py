@@ -21,7 +21,7 @@ PAUSE = 1.0  # seconds between two of those lines at least: short work needs non
 EVERY = 30.0  # seconds between two lines where nobody knows how much there is
 REDRAWN = 0.1  # seconds between two looks of a terminal's line
 # Chinese breaks anywhere but before a closing mark; other words stay whole.
-OPENING = "（《「『【"
+OPENING = "(（《「『【"
 CLOSING = "，。、；：！？）》」』】…”’"
 PIECES = re.compile(
     rf"\s+|[{OPENING}]*[\u2e80-\u9fff\uff00-\uffef][{CLOSING}]*|[^\s\u2e80-\u9fff\uff00-\uffef]+"
@@ -47,6 +47,8 @@ def wrapped(text: str, size: int) -> list[str]:
 
     >>> wrapped("微调一个学生 fine-tune a student", 12)
     ['微调一个学生', 'fine-tune a', 'student']
+    >>> wrapped("步数 steps (默认 default: 1)", 12)
+    ['步数 steps', '(默认', 'default: 1)']
     """
     lines = [""]
     for piece in PIECES.findall(text):

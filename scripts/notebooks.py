@@ -3,6 +3,7 @@
     python scripts/notebooks.py refresh     outputs of the last run at smoke, into the notebooks
     python scripts/notebooks.py badges --repo owner/name
     python scripts/notebooks.py tables      catalog and zoo, into their READMEs (minutes)
+    python scripts/notebooks.py help        the options of all commands, into their README
 
 In: `notebooks/*.ipynb`. Out: the same files with one address in all badges and setup cells, and
 stripped outputs.
@@ -197,6 +198,13 @@ def write_catalog(root: Path) -> list[Path]:
     return write_between(path, "catalog", catalog_text())
 
 
+def write_help(root: Path) -> list[Path]:
+    """Write the options of all commands into their README; returns what changed."""
+    from miniluotuo_utils.__main__ import help_page
+
+    return write_between(root / "miniluotuo_utils" / "jobs" / "README.md", "help", help_page())
+
+
 def zoo_text() -> str:
     """The zoo's table as its README holds it, each name a link to the model's page."""
     from miniluotuo_utils.students import ZOO, zoo_table
@@ -288,6 +296,7 @@ def main(argv: list[str] | None = None) -> int:
     badges.add_argument("--repo", help="owner/name; else that of the remote")
     badges.add_argument("--ref", help="branch or tag")
     commands.add_parser("tables", help="write the catalog and the zoo into the READMEs")
+    commands.add_parser("help", help="write the options of all commands into their README")
     args, root = top.parse_args(argv), repository()
     if args.command == "refresh":
         changed = list(refresh(root, runs_root() / "smoke" / "executed"))
@@ -295,6 +304,8 @@ def main(argv: list[str] | None = None) -> int:
         slug = args.repo or remote_slug(root) or address(root)[0]
         changed = write_badges(root, slug, args.ref or address(root)[1])
         print(f"badges point to {slug}")
+    elif args.command == "help":
+        changed = write_help(root)
     else:
         write_memory()
         changed = write_catalog(root) + write_zoo(root)

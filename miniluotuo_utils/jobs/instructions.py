@@ -44,18 +44,28 @@ class Options:
     """
 
     names: Sequence[str] | None = None
-    split: str = "train"
+    split: str = option(default="train", metadata={"help": "切分 the split of every source"})
     per_type: int | None = option(
-        default=None, metadata={"help": "stop taking records of types that stand in so many"}
+        default=None,
+        metadata={
+            "help": "每类上限 stop taking records of types that stand in so many; left out: never"
+        },
     )
-    limit: int | None = option(default=None, metadata={"help": "records of each source at most"})
-    seed: int = 0
-    style: Literal["json", "yayi", "instructuie", "plain"] = "json"
+    limit: int | None = option(
+        default=None, metadata={"help": "每源上限 records of each source at most; left out: all"}
+    )
+    seed: int = option(default=0, metadata={"help": "随机种子 draws records and templates"})
+    style: Literal["json", "yayi", "instructuie", "plain"] = option(
+        default="json", metadata={"help": "答案的写法 how answers are written"}
+    )
     slice_size: int | str | None = DEFAULT
     pure_negative: float | None = option(
-        default=0.25, metadata={"help": "largest share of prompts with an empty answer"}
+        default=0.25,
+        metadata={"help": "空答案比例 largest share of prompts with an empty answer"},
     )
-    format: Literal["jsonl", "parquet"] = "jsonl"
+    format: Literal["jsonl", "parquet"] = option(
+        default="jsonl", metadata={"help": "文件格式 of the rows"}
+    )
 
     def __post_init__(self) -> None:
         """Raise ValueError for options that make no sense, before anything is read."""

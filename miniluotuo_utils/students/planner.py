@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from miniluotuo_utils.choices import check_choice
+from miniluotuo_utils.choices import check_choice, choices
 from miniluotuo_utils.students.devices import GIB, known_peak, measured_peak, memory_of
 from miniluotuo_utils.students.estimate import (
     anatomy,
@@ -162,7 +162,7 @@ def configured(name: str | Path) -> PreTrainedConfig:
     """Return the configuration of a student of the zoo, a folder or the hub."""
     if str(name) not in ZOO and not Path(name).is_dir() and not HUB_ID.fullmatch(str(name)):
         raise ValueError(
-            f"student is {str(name)!r}; expected a name of the zoo: {', '.join(ZOO)}; "
+            f"student {str(name)!r} is not in the zoo; {choices(name, ZOO)}; "
             "or the folder of a student, or a hub id such as owner/name"
         )
     return config_of(name)

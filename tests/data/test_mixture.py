@@ -102,7 +102,7 @@ def test_a_bad_recipe_names_its_line_and_field(line, field, tmp_path):
     with pytest.raises(DataError, match=f"mine.tsv, line 2, field {field}"):
         recipe(path)
     with pytest.raises(
-        ValueError, match="no recipe 'cpus'; there are: cpu, embedded, mini-luotuo-683k, t4"
+        ValueError, match="no recipe 'cpus'; expected one of cpu, embedded, mini-luotuo-683k, t4"
     ):
         recipe("cpus")
 

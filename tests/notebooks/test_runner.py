@@ -49,9 +49,7 @@ def write_book(root: Path, name: str, *sources: str) -> Path:
 
 def test_a_misspelt_parameter_is_an_error(clone):
     """papermill only logs it and runs at full size."""
-    with pytest.raises(
-        ValueError, match="00_quickstart.ipynb has no parameter SCAEL; .*SCALE"
-    ):
+    with pytest.raises(ValueError, match="00_quickstart.ipynb has no parameter SCAEL; .*SCALE"):
         runner.run("smoke", only="00", parameters={"SCAEL": "cpu"})
     with pytest.raises(ValueError, match="no notebook begins with '9'"):
         runner.run("smoke", only="9")

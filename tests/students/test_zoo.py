@@ -266,7 +266,7 @@ def test_a_missing_student_says_what_to_do(tmp_path):
     for name in (tmp_path / "nothing", "nothing", "runs/smoke/students/nothing"):
         with pytest.raises(
             FileNotFoundError,
-            match="no student folder nothing; run notebook 04 first, or name one of: tiny",
+            match="no student folder nothing; run notebook 04 first, or name a student of the",
         ):
             load_student(name)
     (tmp_path / "half").mkdir()
