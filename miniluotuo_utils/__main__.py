@@ -767,8 +767,8 @@ class Help(argparse.HelpFormatter):
         return wrapped(text, size)
 
     def _fill_text(self, text: str, size: int, indent: str) -> str:
-        parts = (wrapped(part, size - len(indent)) for part in text.split("\n\n"))
-        return "\n\n".join("\n".join(indent + line for line in part) for part in parts)
+        parts = ["\n".join(wrapped(part, size)) for part in text.split("\n\n")]
+        return "\n\n".join(parts)
 
 
 class Parser(argparse.ArgumentParser):
