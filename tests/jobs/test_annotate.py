@@ -37,8 +37,7 @@ def files(folder):
 
 def test_a_text_becomes_records_in_order(text, tmp_path):
     """The records of a file are those of its sentences, and nothing else is left behind."""
-    said = []
-    counts = annotate_file(text, tmp_path / "out.jsonl", say=said.append)
+    counts = annotate_file(text, tmp_path / "out.jsonl", progress=True)
     found = read_jsonl(tmp_path / "out.jsonl", check_record)
     assert found == Annotator().annotate(SENTENCES, "news")
     names = sum(len(record["entities"]) for record in found)
