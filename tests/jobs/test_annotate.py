@@ -109,13 +109,13 @@ def test_no_file_is_replaced(text, tmp_path, monkeypatch):
     assert text.read_bytes() == held
 
     late = tmp_path / "late.jsonl"
-    real = annotate.told
+    real = annotate.records
 
     def meanwhile(*told):
         yield from real(*told)
         late.write_text("mine\n")
 
-    monkeypatch.setattr(annotate, "told", meanwhile)
+    monkeypatch.setattr(annotate, "records", meanwhile)
     with pytest.raises(FileExistsError):
         annotate_file(text, late)
     assert late.read_text() == "mine\n"
@@ -162,13 +162,13 @@ def test_a_broken_run_goes_on_with_the_same_bytes(text, tmp_path, monkeypatch):
 
 def test_a_file_that_changed_meanwhile_is_no_result(text, tmp_path, monkeypatch):
     """Records of the old file would stand beside lines of the new one."""
-    real = annotate.told
+    real = annotate.records
 
     def edited(*told):
         yield from real(*told)
         text.write_text("别的。\n", encoding="utf-8")
 
-    monkeypatch.setattr(annotate, "told", edited)
+    monkeypatch.setattr(annotate, "records", edited)
     with pytest.raises(ValueError, match="changed while it was annotated"):
         annotate_file(text, tmp_path / "out.jsonl")
     assert not (tmp_path / "out.jsonl").exists()
