@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from miniluotuo_utils.ie.keys import Asked, is_word
-from miniluotuo_utils.ie.names import says_nothing
+from miniluotuo_utils.ie.names import no_name, says_nothing
 from miniluotuo_utils.ie.tolerant import Pairs
 
 # What stands in a template or a schema instead of a name: `<人物名称>`, 机构的名称, `...`, 张三.
@@ -25,10 +25,15 @@ TEMPLATE = re.compile(
     re.IGNORECASE,
 )
 # In a name that was taken out of a line or a table: marks of a layout that was not understood.
-MARKS = re.compile(r"\s[|｜]\s|[|｜]\s*\Z|->|→|=>|<[|/]|\*\*|```|[？?！!。]\s*\S|\t|==")
-DENIES = re.compile(r"(?:不|并非|不再|没有|没|(?<!除)非|not|isn't)\Z", re.IGNORECASE)
+MARKS = re.compile(
+    r"\s[|｜]\s|[|｜]\s*\Z|->|→|=>|<[|/]|\*\*|```|[？?！!。]\s*\S|\t|==|(?:结果|如下|实体)[：:]"
+)
+DENIES = re.compile(
+    r"(?:可能|也许|大概|或许|似乎|不|并非|不再|没有|没|(?<!除)非|not|isn't)\Z", re.IGNORECASE
+)
 GUESSED = ("layout", "other_style", "pairs", "swapped")
 EXPLAINED = re.compile(r"([^()（）]+?)\s*[(（][^()（）]+[)）]")
+LETTER = re.compile(r"\w")
 # Words before items that come on top of the answer.
 DENIED = re.compile("没有|未|无|不")
 MORE = re.compile(
@@ -49,6 +54,15 @@ def is_guess(items: Sequence[Mapping], repairs: Mapping[str, int], asked: Asked)
     if asked.types and items and all(asked.known(item["type"]) is None for item in items):
         return True
     names = [name for item in items for name in names_of(item)]
+    # A second answer in other words (English below Chinese), and a type that says there is none.
+    if repairs.get("joined") and repairs.get("unasked_type"):
+        return True
+    if repairs.get("object_list") and any(no_name(item["type"]) for item in items):
+        return True
+    # All that an event holds was lost.
+    bare = asked.task == "EE" and not any(item["arguments"] for item in items)
+    if bare and repairs.get("dropped_item") and repairs.get("extra_key"):
+        return True
     # Strict JSON may well say that a name is 姓名, but not that it is `<人物>`.
     strict = re.compile("[<＜].*[\u4e00-\u9fff].*[>＞]")
     copied = [is_template(one) and (bool(repairs) or strict.fullmatch(one)) for one in names]
@@ -60,6 +74,8 @@ def is_guess(items: Sequence[Mapping], repairs: Mapping[str, int], asked: Asked)
         return False
     # `收购（触发词：买下）` was cut at its colon; one explanation may as well be part of a name.
     labels = [*names, *(item["type"] for item in items)]
+    if any(item["type"] and not LETTER.search(item["type"]) for item in items):
+        return True
     if any(len(re.findall("[(（]", name)) != len(re.findall("[)）]", name)) for name in labels):
         return True
     if repairs.get("layout") and any(re.search(r"的.*[)）]\Z", name) for name in names):
@@ -183,3 +199,18 @@ def is_rejected(key: object) -> bool:
     (True, True, False)
     """
     return isinstance(key, str) and not is_word(key) and REJECTED.search(key) is not None
+
+
+def pruned(value: object, asked: Asked, depth: int = 0) -> object:
+    """Return a value without the objects that deny themselves, and what stands under rejected keys.
+
+    >>> pruned([Pairs([("name", "碎叶"), ("valid", False)])], Asked.of("NER", None))
+    []
+    """
+    if depth > 8 or not isinstance(value, list):
+        return value
+    if isinstance(value, Pairs):
+        kept = ((k, v) for k, v in value if not is_rejected(k) or asked.known(k) is not None)
+        return Pairs((k, pruned(v, asked, depth + 1)) for k, v in kept)
+    kept = (one for one in value if not (isinstance(one, Pairs) and is_denied(one)))
+    return [pruned(one, asked, depth + 1) for one in kept]

@@ -28,7 +28,7 @@ from miniluotuo_utils.ie.shapes import (
     typed,
     wrapped,
 )
-from miniluotuo_utils.ie.tolerant import Pairs
+from miniluotuo_utils.ie.tolerant import Number, Pairs
 
 UIE_TRIGGER = re.compile(r"(.+?)(?:触发词|的触发词|_trigger| trigger)\Z")
 
@@ -132,7 +132,7 @@ def event(
         key = part(value, "name", is_text)
     arguments = list(arguments_of(value, {key}, asked, repairs))
     found = value.get(key) if key is not None else None
-    triggers = found if is_list(found) else [found]
+    triggers = [one for one in found if not isinstance(one, Number)] if is_list(found) else [found]
     for trigger in triggers:
         name = name_of(bare(trigger, "argument"), repairs)
         if name != "" and kept(repairs, label, name):

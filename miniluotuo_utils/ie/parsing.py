@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from miniluotuo_utils.ie.doubts import is_guess, tells_more, without_asides
+from miniluotuo_utils.ie.doubts import is_guess, pruned, tells_more, without_asides
 from miniluotuo_utils.ie.entities import read_entities
 from miniluotuo_utils.ie.events import read_events
 from miniluotuo_utils.ie.keys import Asked, is_word, rank
@@ -323,7 +323,7 @@ def other_layouts(text: str, asked: Asked) -> Iterator[Parsed]:
     strict, doubtful = replace(asked, strict=True), []
     for value in layouts(ENDING.sub(r"\1", text), strict):
         repairs: Counter = Counter()
-        items = list(SHAPES[asked.task](value, strict, repairs))
+        items = list(SHAPES[asked.task](pruned(value, asked), strict, repairs))
         items = without_asides(items, repairs)
         parsed = Parsed(items, {"layout": 1, **+repairs}, bool(items) or said_none(repairs))
         if items and is_guess(items, parsed.repairs, asked):
@@ -356,7 +356,7 @@ def json_answer(answer: str, asked: Asked, style: str) -> tuple[Parsed, bool]:
     found: list[tuple[Reading, Parsed]] = []
     for reading in readings(answer):
         repairs = Counter(reading.repairs)
-        items = list(SHAPES[asked.task](reading.value, asked, repairs))
+        items = list(SHAPES[asked.task](pruned(reading.value, asked), asked, repairs))
         nothing = not (repairs["dropped_item"] or repairs["truncated"])
         # An object that holds only what stands beside an answer is none.
         beside = isinstance(reading.value, Pairs) and 0 < len(reading.value) <= repairs["extra_key"]
@@ -364,7 +364,8 @@ def json_answer(answer: str, asked: Asked, style: str) -> tuple[Parsed, bool]:
         if style == "yayi" and asked.task != "NER":
             repairs["other_style"] += bool(items) and not repairs["object_list"]
             repairs["object_list"] = 0
-        ok = bool(items) or (nothing and not beside)
+        unread = repairs["bare_word"] or (repairs["extra_key"] and repairs["object_list"])
+        ok = bool(items) or (nothing and not beside and not unread)
         found.append((reading, Parsed(items, repairs, ok)))
     if not found:
         return Parsed([], {}, False), False
