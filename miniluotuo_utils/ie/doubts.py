@@ -68,10 +68,13 @@ def is_guess(items: Sequence[Mapping], repairs: Mapping[str, int], asked: Asked)
     copied = [is_template(one) and (bool(repairs) or strict.fullmatch(one)) for one in names]
     if 2 * sum(map(bool, copied)) > len(names):
         return True
-    if repairs.get("lost_role"):
-        return True
-    if not any(repairs.get(repair) for repair in GUESSED):
-        return False
+    guessed = any(repairs.get(repair) for repair in GUESSED)
+    return bool(repairs.get("lost_role")) or (guessed and is_misplaced(items, repairs, asked))
+
+
+def is_misplaced(items: Sequence[Mapping], repairs: Mapping[str, int], asked: Asked) -> bool:
+    """Tell whether names and types of lines or tables hold marks of a layout or its other parts."""
+    names = [name for item in items for name in names_of(item)]
     # `收购（触发词：买下）` was cut at its colon; one explanation may as well be part of a name.
     labels = [*names, *(item["type"] for item in items)]
     if any(item["type"] and not LETTER.search(item["type"]) for item in items):

@@ -358,14 +358,11 @@ def json_answer(answer: str, asked: Asked, style: str) -> tuple[Parsed, bool]:
         repairs = Counter(reading.repairs)
         items = list(SHAPES[asked.task](pruned(reading.value, asked), asked, repairs))
         nothing = not (repairs["dropped_item"] or repairs["truncated"])
-        # An object that holds only what stands beside an answer is none.
-        beside = isinstance(reading.value, Pairs) and 0 < len(reading.value) <= repairs["extra_key"]
         # A list of objects is no repair where yayi asks for one, and a dict of lists is.
         if style == "yayi" and asked.task != "NER":
             repairs["other_style"] += bool(items) and not repairs["object_list"]
             repairs["object_list"] = 0
-        unread = repairs["bare_word"] or (repairs["extra_key"] and repairs["object_list"])
-        ok = bool(items) or (nothing and not beside and not unread)
+        ok = bool(items) or (nothing and not stands_beside(reading.value, repairs))
         found.append((reading, Parsed(items, repairs, ok)))
     if not found:
         return Parsed([], {}, False), False
@@ -381,6 +378,13 @@ def json_answer(answer: str, asked: Asked, style: str) -> tuple[Parsed, bool]:
     elif chosen and tells_more(answer[chosen[-1][0].end :], parsed.items, asked):
         return Parsed([], parsed.repairs, False), True
     return parsed, whole
+
+
+def stands_beside(value: object, repairs: Counter) -> bool:
+    """Tell whether a value holds only what stands beside an answer, or what nobody can read."""
+    alone = isinstance(value, Pairs) and 0 < len(value) <= repairs["extra_key"]
+    lost = repairs["bare_word"] or (repairs["extra_key"] and repairs["object_list"])
+    return alone or bool(lost)
 
 
 def answered(answer: str, found: Sequence[tuple[Reading, Parsed]]) -> list[tuple[Reading, Parsed]]:
