@@ -354,6 +354,7 @@ def said_none(repairs: Counter) -> bool:
 def json_answer(answer: str, asked: Asked, style: str) -> tuple[Parsed, bool]:
     """Return the reading of an answer as JSON, and whether all of it is JSON."""
     found: list[tuple[Reading, Parsed]] = []
+    # What an answer rejects itself goes before its items are looked for.
     for reading in readings(answer):
         repairs = Counter(reading.repairs)
         items = list(SHAPES[asked.task](pruned(reading.value, asked), asked, repairs))
@@ -367,6 +368,7 @@ def json_answer(answer: str, asked: Asked, style: str) -> tuple[Parsed, bool]:
     if not found:
         return Parsed([], {}, False), False
 
+    # The last value is the answer, or all that stand side by side.
     text = answer.strip()
     whole = len(found) == 1 and found[0][0].end - found[0][0].start >= 0.8 * len(text)
     whole = whole and re.match(r"\{|\[\s*[\[{\"]", text) is not None
