@@ -430,7 +430,7 @@ class Plan:
     训练前先估内存、时间和费用。
     """
 
-    student: str = place("学生 zoo name, folder or hub id")
+    student: str = place("学生 zoo name, folder or hub id", role="student")
     method: Method = option("方法 of fine-tuning", "full")
     length: int = option("长度 tokens of a row or packed sequence", 1024)
     gpu: str = option("显卡 t4, v100, l4, rtx4090, a100-40, a100-80, h100, h200 or cpu", "t4")
