@@ -37,7 +37,7 @@ def test_a_plan_for_a_folder_and_for_an_adapter_is_that_of_their_model(tmp_path)
     assert {**own, "student": ""} == {**tiny, "student": ""}
     (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "tiny"}')
     assert plan(tmp_path, "lora")["parameters"] == tiny["parameters"]
-    with pytest.raises(ValueError, match="a name of the zoo: tiny.* or a hub id"):
+    with pytest.raises(ValueError, match="is not in the zoo; the nearest of .* or a hub id"):
         plan("no-such-student")
     with pytest.raises(FileNotFoundError, match="expected a student"):
         plan(tmp_path.parent)
