@@ -356,7 +356,7 @@ def test_a_missing_file_and_an_unknown_format(tmp_path, written):
     """The nearest names help where a name is mistyped."""
     with pytest.raises(FileNotFoundError, match="no file .*none.json"):
         read_any(tmp_path / "none.json")
-    with pytest.raises(ValueError, match="no format 'docanno'; near it: doccano"):
+    with pytest.raises(ValueError, match="no format 'docanno'; the nearest of .* are doccano"):
         read_any(written([ROW]), "docanno")
 
 
@@ -601,7 +601,9 @@ def test_sources_and_recipes_by_name(tmp_path, monkeypatch, written):
     assert "recipe embedded" in said[0]
     reading = open_data("embedded-ner", say=None)
     assert (reading.kind, reading.task) == ("records", "NER")
-    with pytest.raises(FileNotFoundError, match="embeded-ner: no file.*Near it: embedded-ner"):
+    with pytest.raises(
+        FileNotFoundError, match="embeded-ner: no file.*nearest of .* are embedded-ner"
+    ):
         open_data("embeded-ner")
     written([ROW], "embedded")
     monkeypatch.chdir(tmp_path)

@@ -441,7 +441,7 @@ def test_adapters_find_their_base(tmp_path):
         (
             "/somewhere/models/gpt2",
             ValueError,
-            "found an absolute path, expected a hub id or one of the zoo",
+            "found an absolute path, expected a hub id or a name of the zoo",
         ),
         ("C:\\models\\gpt2", ValueError, "found an absolute path"),
         (None, ValueError, "found nothing"),
