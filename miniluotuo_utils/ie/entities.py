@@ -13,9 +13,9 @@ from miniluotuo_utils.ie.doubts import is_denied, is_rejected
 from miniluotuo_utils.ie.keys import Asked, is_word, rank
 from miniluotuo_utils.ie.names import is_text, kept, name_of, no_name
 from miniluotuo_utils.ie.shapes import (
-    DEEPEST,
     SENTENCE,
     bare,
+    by_shape,
     column_pairs,
     explained_pair,
     is_list,
@@ -35,12 +35,7 @@ TAGGED = re.compile(r"([BIMESLU])[-_](.+)")
 
 def read_entities(value: object, asked: Asked, repairs: Counter, depth: int = 0) -> Iterator[dict]:
     """Yield NER items."""
-    if isinstance(value, Pairs) and depth <= DEEPEST:
-        yield from entity_object(value, asked, repairs, depth)
-    elif isinstance(value, list) and depth <= DEEPEST:
-        yield from entity_list(value, asked, repairs, depth)
-    else:
-        repairs["null_value" if value is None or no_name(value) else "dropped_item"] += 1
+    return by_shape(value, asked, repairs, depth, (entity_object, entity_list))
 
 
 def entity_object(value: Pairs, asked: Asked, repairs: Counter, depth: int) -> Iterator[dict]:

@@ -12,10 +12,10 @@ from collections.abc import Iterator, Sequence
 from miniluotuo_utils.ie.keys import Asked, bare_label, is_word, rank
 from miniluotuo_utils.ie.names import is_label, is_text, kept, name_of, no_name, unguarded
 from miniluotuo_utils.ie.shapes import (
-    DEEPEST,
     LONGEST,
     QUOTED,
     bare,
+    by_shape,
     is_list,
     is_place,
     may_be_type,
@@ -35,16 +35,16 @@ UIE_TRIGGER = re.compile(r"(.+?)(?:触发词|的触发词|_trigger| trigger)\Z")
 
 def read_events(value: object, asked: Asked, repairs: Counter, depth: int = 0) -> Iterator[dict]:
     """Yield EE items."""
-    if isinstance(value, Pairs) and depth <= DEEPEST:
-        yield from event_object(value, asked, repairs, depth)
-    elif isinstance(value, list) and depth <= DEEPEST:
-        found = []
-        for one in value:
-            repairs["object_list"] += isinstance(one, Pairs)
-            found += read_events(one, asked, repairs, depth + 1)
-        yield from joined_rows(found) if repairs["rows"] else found
-    else:
-        repairs["null_value" if value is None or no_name(value) else "dropped_item"] += 1
+    return by_shape(value, asked, repairs, depth, (event_object, event_list))
+
+
+def event_list(value: list, asked: Asked, repairs: Counter, depth: int) -> Iterator[dict]:
+    """Yield the events of a list; rows of one table may belong to one event."""
+    found = []
+    for one in value:
+        repairs["object_list"] += isinstance(one, Pairs)
+        found += read_events(one, asked, repairs, depth + 1)
+    yield from joined_rows(found) if repairs["rows"] else found
 
 
 def joined_rows(found: list[dict]) -> list[dict]:

@@ -12,10 +12,10 @@ from collections.abc import Iterator, Sequence
 from miniluotuo_utils.ie.keys import Asked, is_word, rank
 from miniluotuo_utils.ie.names import is_label, is_text, kept, name_of, no_name
 from miniluotuo_utils.ie.shapes import (
-    DEEPEST,
     LONGEST,
     QUOTED,
     bare,
+    by_shape,
     column_pairs,
     is_list,
     may_be_type,
@@ -31,12 +31,7 @@ from miniluotuo_utils.ie.tolerant import Number, Pairs
 
 def read_relations(value: object, asked: Asked, repairs: Counter, depth: int = 0) -> Iterator[dict]:
     """Yield RE items."""
-    if isinstance(value, Pairs) and depth <= DEEPEST:
-        yield from relation_object(value, asked, repairs, depth)
-    elif isinstance(value, list) and depth <= DEEPEST:
-        yield from relation_list(value, asked, repairs, depth)
-    else:
-        repairs["null_value" if value is None or no_name(value) else "dropped_item"] += 1
+    return by_shape(value, asked, repairs, depth, (relation_object, relation_list))
 
 
 def relation_object(value: Pairs, asked: Asked, repairs: Counter, depth: int) -> Iterator[dict]:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from miniluotuo_utils.ie.keys import Asked, is_word, rank
-from miniluotuo_utils.ie.names import is_label, is_text
+from miniluotuo_utils.ie.names import is_label, is_text, no_name
 from miniluotuo_utils.ie.tolerant import Number, Pairs
 
 DEEPEST = 6  # wrappers within wrappers
@@ -21,6 +21,23 @@ SENTENCE = re.compile(r"[，。？！；,?!;\n]")
 JOINED = re.compile(
     r"《[^》]*》|“[^”]*”|\"[^\"]*\"|（[^）]*）|\([^)]*\)|(、|；|;|，|(?<!\d),|,(?!\d))"
 )
+
+
+def by_shape(
+    value: object,
+    asked: Asked,
+    repairs: Counter,
+    depth: int,
+    readers: tuple[Callable[..., Iterator[dict]], Callable[..., Iterator[dict]]],
+) -> Iterator[dict]:
+    """Yield the items of an object or of a list, by the reader of each; what is neither counts."""
+    of_object, of_list = readers
+    if isinstance(value, Pairs) and depth <= DEEPEST:
+        yield from of_object(value, asked, repairs, depth)
+    elif isinstance(value, list) and depth <= DEEPEST:
+        yield from of_list(value, asked, repairs, depth)
+    else:
+        repairs["null_value" if value is None or no_name(value) else "dropped_item"] += 1
 
 
 def part(found: Pairs, name: str, good: Callable[[object], bool] = bool) -> str | None:
