@@ -213,6 +213,8 @@ def pruned(value: object, asked: Asked, depth: int = 0) -> object:
     if depth > 8 or not isinstance(value, list):
         return value
     if isinstance(value, Pairs):
+        if is_denied(value):
+            return []
         kept = ((k, v) for k, v in value if not is_rejected(k) or asked.known(k) is not None)
         return Pairs((k, pruned(v, asked, depth + 1)) for k, v in kept)
     kept = (one for one in value if not (isinstance(one, Pairs) and is_denied(one)))

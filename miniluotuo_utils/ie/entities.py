@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from miniluotuo_utils.ie.doubts import is_denied, is_rejected
+from miniluotuo_utils.ie.doubts import is_rejected
 from miniluotuo_utils.ie.keys import Asked, is_word, rank
 from miniluotuo_utils.ie.names import is_text, kept, name_of, no_name
 from miniluotuo_utils.ie.shapes import (
@@ -71,11 +71,10 @@ def entity_object(value: Pairs, asked: Asked, repairs: Counter, depth: int) -> I
 
 
 def is_item_of_ner(value: Pairs, repairs: Counter) -> bool:
-    """Tell whether an object may be or hold entities: no event, none that denies itself."""
+    """Tell whether an object may be or hold entities and is no event."""
     event = part(value, "trigger", is_text), part(value, "arguments", lambda v: isinstance(v, list))
     repairs["dropped_item"] += None not in event
-    repairs["extra_key"] += is_denied(value)
-    return None in event and not is_denied(value)
+    return None in event
 
 
 def entity_columns(value: Pairs) -> list[Pairs] | None:
