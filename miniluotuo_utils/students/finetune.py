@@ -76,16 +76,17 @@ def finetune(
     `rows` are instruction rows, or token rows of `tokens.encode` or `tokens.pack`: a list, a
     DataFrame or a `Dataset` (`given_rows`). A batch holds `batch_size` packed sequences of up to
     `max_length` tokens on a GPU, and as many single rows of about one length on a CPU (`packs`).
-    The training ends after `epochs`, `max_steps` or
-    `minutes`, whichever comes first, and the learning rate falls with that. `evaluation` is the
-    share of rows kept out for an evaluation loss. With `folder`, every step is a line of
-    `folder/training.jsonl` and ten checkpoints stand beside it (`checkpoints` sets how many): a
-    killed training that is called again goes on from the last one, to the same loss (with `minutes`
-    only nearly, since wall time differs; AdaLoRA begins anew, because PEFT does not save its
-    importance scores). `show` is called after each step and at the end; its method `begin`, if it
-    has one, before the first, with the number of steps. A student that was loaded with an adapter
-    has that trained further. `checkpointing` recomputes activations to save memory; None does so
-    only where the estimate says that memory would not do.
+    The training ends after `epochs`, `max_steps` or `minutes`, whichever comes first, and the
+    learning rate falls with that. `evaluation` is the share of rows kept out for an evaluation
+    loss. A student that was loaded with an adapter has that trained further. `checkpointing`
+    recomputes activations to save memory; None does so only where the estimate says that memory
+    would not do.
+
+    With `folder`, every step is a line of `folder/training.jsonl` and ten checkpoints stand beside
+    it (`checkpoints` sets how many): a killed training that is called again goes on from the last
+    one, to the same loss (with `minutes` only nearly, since wall time differs; AdaLoRA begins anew,
+    because PEFT does not save its importance scores). `show` is called after each step and at the
+    end; its method `begin`, if it has one, before the first, with the number of steps.
 
     Raises ValueError where no token is supervised, or where `folder` holds another training;
     FloatingPointError as soon as the loss is not a number; MemoryError with advice where memory
