@@ -44,8 +44,9 @@ def tables(rows: Dataset) -> Iterator[pa.Table]:
     import pyarrow as pa
 
     # Every page of a mapped file that is looked at counts as memory; a file that is read does not.
+    # Rows that were selected, cut or renamed (`replays`) are not the file's any more.
     path = getattr(rows.data, "path", None)
-    if path is None or rows._indices is not None:  # noqa: SLF001 - rows that were selected
+    if path is None or rows.data.replays or rows._indices is not None:
         yield from rows.with_format("arrow").iter(BATCH)
         return
     with pa.OSFile(path) as file, pa.ipc.open_stream(file) as batches:

@@ -651,7 +651,9 @@ def test_columns_are_the_same_mapped_selected_and_in_memory(tiny, tmp_path):
     """A file is read beside its mapping: rows that were selected from it must not be its first."""
     from_disk, _ = encoded_dataset(ROWS, tiny.tokenizer, 128, cache=tmp_path / "c")
     backwards = list(range(len(from_disk)))[::-1]
-    for rows in (from_disk, from_disk.select(backwards)):
+    first, renamed = from_disk.select(range(3)), from_disk.rename_column("labels", "x")
+    renamed = renamed.rename_column("x", "labels")
+    for rows in (from_disk, from_disk.select(backwards), first, first.select([2, 0]), renamed):
         listed = as_dataset(rows.to_list())
         assert sizes_of(rows).tolist() == [len(row["input_ids"]) for row in rows]
         assert digest_of(rows) == digest_of(listed)
