@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "miniluotuo_utils"
 
 # from the ground up; rooms of one floor do not import each other
 FLOORS = (
-    ("moved", "extras", "choices", "terminal"),
+    ("moved", "extras", "choices", "terminal", "progress"),
     ("writing",),
     ("files", "prompts", "text"),
     ("runtime", "records"),

