@@ -50,7 +50,8 @@ MARKS = {
     b"\xff\xfe": "utf-16",
     b"\xfe\xff": "utf-16",
 }
-# Codes of Chinese text -> the first bytes of its commonest characters, and of punctuation.
+# Codes of Chinese text -> the first bytes of its commonest characters, and of punctuation. Our own
+# rule, since charset-normalizer takes files of a row or two in GBK for other codes.
 CHINESE = {
     "gb18030": (range(0xB0, 0xD8), range(0xA1, 0xA4)),
     "big5": (range(0xA4, 0xC7), range(0xA1, 0xA3)),
