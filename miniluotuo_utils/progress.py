@@ -6,58 +6,57 @@ In: items, or counts. Out: lines on stderr. Used by every long command.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
-from typing import Any, TextIO
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, TextIO
 
-from tqdm import tqdm
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 PAUSE = 1.0  # seconds before the first line of a log, and between two: short work needs none
 EVERY = 30.0  # seconds between two lines of a log where nobody knows how much there is
 
 
-class Progress(tqdm):
-    """tqdm on stderr, as our commands show it.
+def progress_bar(
+    items: Iterable | None = None,
+    total: int | None = None,
+    unit: str = "行 rows",
+    kept: int = 0,
+    *,
+    shown: bool = True,
+    **more: Any,
+) -> tqdm:
+    """Return tqdm on stderr, as our commands show it.
 
     `kept` was done by an earlier run and takes no time; `shown=False` says nothing at all. Other
     options are tqdm's.
     """
+    # Only here: files are scored where tqdm is not installed.
+    from tqdm import tqdm
 
-    def __init__(
-        self,
-        items: Iterable | None = None,
-        total: int | None = None,
-        unit: str = "行 rows",
-        kept: int = 0,
-        *,
-        shown: bool = True,
-        **more: Any,
-    ) -> None:
-        file = more.pop("file", None) or sys.stderr
-        if not file.isatty():
-            # tqdm would add lines as fast as it redraws one; its monitor would ask for more.
-            often = {"miniters": total / 10, "mininterval": PAUSE} if total else {"miniters": 1}
-            more = (
-                {"mininterval": EVERY, "maxinterval": float("inf"), "delay": PAUSE} | often | more
-            )
-        more = {"initial": kept, "unit": f" {unit}", "disable": not shown, "file": file} | more
-        super().__init__(items, total=total, dynamic_ncols=True, **more)
+    file = more.pop("file", None) or sys.stderr
+    if not file.isatty():
+        # tqdm would add lines as fast as it redraws one; its monitor would ask for more.
+        often = {"miniters": total / 10, "mininterval": PAUSE} if total else {"miniters": 1}
+        more = {"mininterval": EVERY, "maxinterval": float("inf"), "delay": PAUSE} | often | more
+        file = Lines(file)
+    more = {"initial": kept, "unit": f" {unit}", "disable": not shown, "file": file} | more
+    return tqdm(items, total=total, dynamic_ncols=True, **more)
 
-    @staticmethod
-    def status_printer(file: TextIO) -> Callable[[str], None]:
-        """Return what shows a text: it takes the place of the last one, or is a line of a log."""
-        if file.isatty():
-            return tqdm.status_printer(file)
-        last = ""
 
-        def show(text: str) -> None:
-            """Print a line, unless the last one had the same count: tqdm ends with one more."""
-            nonlocal last
-            before, last = last, text.partition("[")[0]
-            if last.strip() and last != before:
-                print(text.strip(), file=file, flush=True)
+class Lines:
+    """A log to tqdm: what redraws a terminal's line becomes a line of its own."""
 
-        return show
+    def __init__(self, file: TextIO) -> None:
+        self.file, self.encoding, self.last = file, file.encoding, ""
 
-    def to(self, done: int) -> None:
-        """Say that so many are done in all."""
-        self.update(done - self.n)
+    def write(self, text: str) -> None:
+        """Print a line, unless the last one had the same count: tqdm ends with one more."""
+        text = text.strip()
+        before, last = self.last, text.partition("[")[0]
+        if text and last != before:
+            self.last = last
+            print(text, file=self.file)
+
+    def flush(self) -> None:
+        """Flush the log."""
+        self.file.flush()

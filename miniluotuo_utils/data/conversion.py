@@ -22,7 +22,7 @@ from miniluotuo_utils.data.offsets import Unit
 from miniluotuo_utils.data.readers import Fault
 from miniluotuo_utils.data.writers import WRITERS, Writer
 from miniluotuo_utils.files import DataError, json_line, written_whole
-from miniluotuo_utils.progress import Progress
+from miniluotuo_utils.progress import progress_bar
 from miniluotuo_utils.records import TASKS, map_mentions
 from miniluotuo_utils.writing import Touched, guard
 
@@ -76,7 +76,7 @@ def convert(
 
     # Only our own records are of one task; the other formats hold what stands side by side.
     whole = iter(reading) if to == "records" or reading.kind == "rows" else reading.documents()
-    said = Progress(whole, unit="条 items", shown=bool(say))
+    said = progress_bar(whole, unit="条 items", shown=bool(say))
     items = written_items(said, writer, to, unit, counts)
     if writer.form == "folder":
         write_folder(out, items, overwrite)

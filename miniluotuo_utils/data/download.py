@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from miniluotuo_utils.files import DataError, file_sha256, written_whole
-from miniluotuo_utils.progress import Progress
+from miniluotuo_utils.progress import progress_bar
 from miniluotuo_utils.runtime import PACKAGE, mirror
 from miniluotuo_utils.writing import Alone, Taken
 
@@ -156,7 +156,9 @@ def fetch_all(pins: Sequence[Mapping], progress: bool = True, network: bool = Tr
         sizes = [pin["bytes"] for pin in wanted.values()]
         # One bar of bytes for all files of a call.
         total = sum(sizes) if all(sizes) else None
-        bar = Progress(total=total, unit="B", unit_scale=True, unit_divisor=1024, shown=progress)
+        bar = progress_bar(
+            total=total, unit="B", unit_scale=True, unit_divisor=1024, shown=progress
+        )
         with bar, ThreadPoolExecutor(AT_ONCE) as pool:
             results = pool.map(lambda pin: outcome(pin, bar, network), wanted.values())
             found |= zip(wanted, results, strict=True)

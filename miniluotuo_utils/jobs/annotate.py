@@ -22,7 +22,7 @@ from miniluotuo_utils.files import (
     reason,
     written_whole,
 )
-from miniluotuo_utils.progress import Progress
+from miniluotuo_utils.progress import progress_bar
 from miniluotuo_utils.teacher.annotator import FILES, Annotator
 from miniluotuo_utils.writing import Touched, claimed
 
@@ -86,7 +86,7 @@ def annotated(
         journal.append()  # begins it, or proves that it is ours and mends its last line
         kept = sum(1 for _ in iter_jsonl(journal.path)) - 1
         new = records(annotator, data, column, kept)
-        said = Progress(new, total, "句 sentences", kept, shown=progress)
+        said = progress_bar(new, total, "句 sentences", kept, shown=progress)
         for batch in batches(said, SAVED):
             journal.append(*batch)
 

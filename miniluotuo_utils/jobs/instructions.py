@@ -24,7 +24,7 @@ from miniluotuo_utils.files import batches, file_sha256, write_jsonl, written_wh
 from miniluotuo_utils.ie.instructions import DEFAULT, build_instructions
 from miniluotuo_utils.ie.schema import distinct, labels, schema_of
 from miniluotuo_utils.ie.slicing import hard_negatives
-from miniluotuo_utils.progress import Progress
+from miniluotuo_utils.progress import progress_bar
 from miniluotuo_utils.records import TASKS
 from miniluotuo_utils.runtime import commit
 from miniluotuo_utils.text import folded, markdown
@@ -263,11 +263,11 @@ def told(
 ) -> Iterator[tuple[dict, dict]]:
     """Pass rows on; with `say`, stderr shows of how many records, of `total`, they are so far."""
     seen = set()
-    with Progress(total=total, unit="条 records", shown=bool(say)) as said:
+    with progress_bar(total=total, unit="条 records", shown=bool(say)) as said:
         for row, record in rows:
             yield row, record
             seen.add(row["record"])
-            said.to(len(seen))
+            said.update(len(seen) - said.n)
 
 
 def usable(

@@ -22,7 +22,7 @@ from miniluotuo_utils.files import (
 from miniluotuo_utils.generation.answers import completions
 from miniluotuo_utils.generation.batching import too_long
 from miniluotuo_utils.generation.presets import preset_of
-from miniluotuo_utils.progress import Progress
+from miniluotuo_utils.progress import progress_bar
 from miniluotuo_utils.records import check_row
 from miniluotuo_utils.students.loading import fingerprint
 from miniluotuo_utils.tokens import prompt_ids, prompt_of
@@ -100,11 +100,11 @@ def predicted(
         missing = missing_answers(
             student, data, answers, preset_of(preset), max_new_tokens, batch_size, seed
         )
-        with Progress(total=total, kept=kept, shown=total is not None) as said:
+        with progress_bar(total=total, kept=kept, shown=total is not None) as said:
             for new in missing:
                 journal.append({"answers": new})
                 answers.update(new)
-                said.to(len(answers))
+                said.update(len(answers) - said.n)
 
         # Row numbers are all that ties answers to rows: a file edited meanwhile has other rows.
         if file_sha256(data) != made_by["data"]:

@@ -10,10 +10,12 @@ import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from miniluotuo_utils.progress import Progress
+from miniluotuo_utils.progress import progress_bar
 from miniluotuo_utils.students.devices import world_size
 
 if TYPE_CHECKING:
+    from tqdm import tqdm
+
     from miniluotuo_utils.students.training import Training
 
 SHOWN = "{n_fmt}/{total_fmt}{unit}{postfix}"  # time left is ours: minutes may end a training
@@ -28,7 +30,7 @@ class Watch:
 
     def __init__(self, say: Callable[[str], object], options: Mapping) -> None:
         self.say, self.options = say, options
-        self.bar = Progress(shown=False)
+        self.bar: tqdm | None = None
 
     def begin(self, training: Training, steps: int) -> None:
         """Say how many steps there will be, and where that is too few to learn from."""
@@ -41,7 +43,7 @@ class Watch:
         )
         if steps < FEW:
             self.say(few_steps(steps, self.options))
-        self.bar = Progress(
+        self.bar = progress_bar(
             total=steps,
             unit="步 steps",
             kept=training.steps,
@@ -54,6 +56,9 @@ class Watch:
         """Show the last step: its loss, the speed, the time left; at the end, close the line."""
         line, speed = training.log[-1], training.meter.rates()["tokens_per_second"]
         minutes, bar = self.options.get("minutes"), self.bar
+        # Whoever comes back to a training that had ended is shown no step of it.
+        if bar is None:
+            return
         # Whichever of steps and minutes ends the training first.
         done, elapsed = line["step"] - bar.initial, bar.format_dict["elapsed"]
         left = (bar.total - line["step"]) * elapsed / max(1, done) if bar.total else 0.0
@@ -62,7 +67,7 @@ class Watch:
         rate = f", {speed:,.0f} tokens/s" if speed else ""
         time_left = bar.format_interval(max(0.0, left))
         bar.set_postfix_str(f"loss {line['loss']:.3f}{rate}, 还剩 left {time_left}", refresh=False)
-        bar.to(line["step"])
+        bar.update(line["step"] - bar.n)
         if training.seconds:
             bar.close()
 

@@ -18,7 +18,7 @@ from miniluotuo_utils.choices import choices, nearest
 from miniluotuo_utils.data import CATALOG
 from miniluotuo_utils.files import write_jsonl
 from miniluotuo_utils.jobs.train import train_files
-from miniluotuo_utils.progress import Progress
+from miniluotuo_utils.progress import progress_bar
 from miniluotuo_utils.students import ZOO, load_student
 from miniluotuo_utils.terminal import columns, wrapped
 
@@ -190,7 +190,7 @@ def test_a_log_has_a_line_for_every_tenth(monkeypatch):
     """Hours without a word, or a line for every row."""
     monkeypatch.setattr("miniluotuo_utils.progress.PAUSE", 0.0)
     file = io.StringIO()
-    assert list(Progress(range(1000), total=1000, file=file)) == list(range(1000))
+    assert list(progress_bar(range(1000), total=1000, file=file)) == list(range(1000))
     lines = [line for line in file.getvalue().splitlines() if line and not line.startswith("0%")]
     assert [re.search(r"(\d+)/1000 ", line)[1] for line in lines] == [
         f"{n}00" for n in range(1, 11)
@@ -198,7 +198,7 @@ def test_a_log_has_a_line_for_every_tenth(monkeypatch):
     assert "\r" not in file.getvalue()
     monkeypatch.setattr("miniluotuo_utils.progress.PAUSE", 1.0)
     quick = io.StringIO()
-    list(Progress(range(1000), total=1000, file=quick))
+    list(progress_bar(range(1000), total=1000, file=quick))
     assert quick.getvalue() == "", "a tenth of a second is no long work"
 
 
@@ -207,9 +207,9 @@ def test_what_an_earlier_run_did_takes_no_time(monkeypatch):
     monkeypatch.setattr("miniluotuo_utils.progress.PAUSE", 0.0)
     file, now = io.StringIO(), [100.0]
     monkeypatch.setattr("tqdm.std.time", lambda: now[0])
-    said = Progress(total=1000, kept=800, file=file)
+    said = progress_bar(total=1000, kept=800, file=file)
     now[0] = 110.0
-    said.to(900)
+    said.update(100)
     last = file.getvalue().splitlines()[-1]
     assert "900/1000" in last
     assert "[00:10<00:10" in last
@@ -228,9 +228,9 @@ def test_a_terminal_has_one_line_that_ends():
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 40, 0, 0))
     with open(theirs, "w", encoding="utf-8") as file:
         how = {"unit": "很长的单位" * 20, "file": file, "mininterval": 0}
-        with pytest.raises(KeyError), Progress(total=10, **how) as said:
-            for done in range(1, 4):
-                said.to(done)
+        with pytest.raises(KeyError), progress_bar(total=10, **how) as said:
+            for _ in range(3):
+                said.update()
             raise KeyError
         file.flush()
         shown = os.read(ours, 1 << 16).decode()
@@ -243,7 +243,7 @@ def test_a_terminal_has_one_line_that_ends():
 
 def test_only_the_first_process_speaks(capsys):
     """Eight processes, eight lines of the same progress."""
-    list(Progress(range(11), shown=False))
+    list(progress_bar(range(11), shown=False))
     assert capsys.readouterr().err == ""
 
 
