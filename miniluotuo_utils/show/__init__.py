@@ -1,6 +1,7 @@
 """Everything a notebook shows: pictures, highlighted text, forms."""
 
 from miniluotuo_utils.moved import names as moved_names
+from miniluotuo_utils.show.exercises import check
 from miniluotuo_utils.show.forms import (
     error_examples,
     explorer,
@@ -20,6 +21,7 @@ from miniluotuo_utils.show.html import (
 )
 
 __all__ = [
+    "check",
     "coloured_tokens",
     "difference",
     "error_examples",
