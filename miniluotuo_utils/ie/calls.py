@@ -1,4 +1,4 @@
-"""Read answers that are Python code: calls, dataclasses, lists, as GoLLIE and CodeKGC write them.
+"""Read answers that are calls: Python code of GoLLIE and CodeKGC, tools' calls of GLM and Qwen.
 
 In: the text of an answer. Out: values as of JSON (objects as `Pairs`, lists, texts). The code is
 parsed and never run. Shown in notebook 05.
@@ -7,14 +7,44 @@ parsed and never run. Shown in notebook 05.
 from __future__ import annotations
 
 import ast
+import json
+import re
 import warnings
 
 from miniluotuo_utils.ie.keys import Asked, is_word
 from miniluotuo_utils.ie.tolerant import Number, Pairs
 
 DEEPEST = 12  # calls within calls
+# What GLM and Qwen's coders are given a tool's parameters in.
+PARAMETER = re.compile(
+    r"<arg_key>([^<>]{1,40})</arg_key>\s*<arg_value>(.*?)</arg_value>"
+    r"|<parameter=([^<>]{1,40})>(.*?)</parameter>",
+    re.DOTALL,
+)
 SAID = ("mention", "span", "text", "word")
 OWN = {"NER": "type", "RE": "relation", "EE": "event_type"}
+
+
+def tool_parameters(text: str) -> str | None:
+    """Return the parameters of tools' calls as JSON, an object for each call; None without any.
+
+    >>> tool_parameters('<function=find><parameter=人物>["李白"]</parameter></function>')
+    '{"人物": ["李白"]}'
+    """
+    calls = [PARAMETER.findall(call) for call in re.split(r"</tool_call>|</function>", text)]
+    return "\n".join(map(parameters, filter(None, calls))) or None
+
+
+def parameters(found: list[tuple[str, str, str, str]]) -> str:
+    """Return the parameters of one call as an object of JSON."""
+    return "{" + ", ".join(parameter(*groups) for groups in found) + "}"
+
+
+def parameter(key: str, value: str, name: str, held: str) -> str:
+    """Return one parameter as a pair of JSON; what is no JSON itself is a text."""
+    value = (value or held).strip()
+    told = value if value.startswith(("[", "{")) else json.dumps(value, ensure_ascii=False)
+    return f"{json.dumps(key or name, ensure_ascii=False)}: {told}"
 
 
 def python_calls(text: str, asked: Asked) -> list | None:

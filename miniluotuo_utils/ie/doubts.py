@@ -12,7 +12,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from miniluotuo_utils.ie.keys import Asked, is_word
+from miniluotuo_utils.ie.keys import Asked, is_word, key
 from miniluotuo_utils.ie.names import no_name, says_nothing
 from miniluotuo_utils.ie.tolerant import Pairs
 
@@ -26,13 +26,20 @@ TEMPLATE = re.compile(
 )
 # In a name that was taken out of a line or a table: marks of a layout that was not understood.
 MARKS = re.compile(
-    r"\s[|｜]\s|[|｜]\s*\Z|->|→|=>|<[|/]|\*\*|```|[？?！!。]\s*\S|\t|==|(?:结果|如下|实体)[：:]"
+    r"\s[|｜/]\s|[|｜]\s*\Z|->|→|=>|<[|/]|\*\*|```|[？?！!。]\s*\S|\t|==|(?:结果|如下|实体)[：:]"
 )
 DENIES = re.compile(
     r"(?:可能|也许|大概|或许|似乎|不|并非|不再|没有|没|(?<!除)非|not|isn't)\Z", re.IGNORECASE
 )
-GUESSED = ("layout", "other_style", "pairs", "swapped")
+# What a schema says of a role: 接受任命的人.
+EXPLAINS = re.compile(
+    r"[\w\s、]{2,12}的(?:人|人员|一方|机构|组织|公司|词|动词|地点|地方|时间|日期|数量|金额|对象)"
+)
+# What a type means instead of a name: `节日：指有纪念意义的日子`.
+DEFINED = re.compile(r"(?:是指|指的是|指|表示|用于|用来)\w{2,20}的\w{1,10}(?:[，,；;：:].*)?")
+GUESSED = ("layout", "other_style", "pairs", "swapped", "bare_word")
 EXPLAINED = re.compile(r"([^()（）]+?)\s*[(（][^()（）]+[)）]")
+COMMON_KINDS = Asked.of("NER", None).is_type
 LETTER = re.compile(r"\w")
 # Words before items that come on top of the answer.
 DENIED = re.compile("没有|未|无|不")
@@ -61,15 +68,25 @@ def is_guess(items: Sequence[Mapping], repairs: Mapping[str, int], asked: Asked)
         return True
     # All that an event holds was lost.
     bare = asked.task == "EE" and not any(item["arguments"] for item in items)
-    if bare and repairs.get("dropped_item") and repairs.get("extra_key"):
+    if bare and repairs.get("dropped_item"):
+        return True
+    if is_schema(names, repairs, asked):
+        return True
+    guessed = any(repairs.get(repair) for repair in GUESSED)
+    return bool(repairs.get("lost_role")) or (guessed and is_misplaced(items, repairs, asked))
+
+
+def is_schema(names: Sequence[str], repairs: Mapping[str, int], asked: Asked) -> bool:
+    """Tell whether names are what a template or a schema says in their place."""
+    # `{"导演": {"head": "电影", "tail": "人物"}}`
+    if asked.task == "RE" and repairs.get("single_value") and all(map(COMMON_KINDS, names)):
         return True
     # Strict JSON may well say that a name is 姓名, but not that it is `<人物>`.
     strict = re.compile("[<＜].*[\u4e00-\u9fff].*[>＞]")
     copied = [is_template(one) and (bool(repairs) or strict.fullmatch(one)) for one in names]
-    if 2 * sum(map(bool, copied)) > len(names):
-        return True
-    guessed = any(repairs.get(repair) for repair in GUESSED)
-    return bool(repairs.get("lost_role")) or (guessed and is_misplaced(items, repairs, asked))
+    said = [is_template(one) or EXPLAINS.fullmatch(one) for one in names]
+    most = 2 * sum(map(bool, copied)) > len(names)
+    return most or (bool(repairs) and len(names) > 1 and all(said))
 
 
 def is_misplaced(items: Sequence[Mapping], repairs: Mapping[str, int], asked: Asked) -> bool:
@@ -82,6 +99,9 @@ def is_misplaced(items: Sequence[Mapping], repairs: Mapping[str, int], asked: As
     if any(len(re.findall("[(（]", name)) != len(re.findall("[)）]", name)) for name in labels):
         return True
     if repairs.get("layout") and any(re.search(r"的.*[)）]\Z", name) for name in names):
+        return True
+    # `导演：潮声记 - 甲；主演：潮声记 - 乙`: the second relation was left in a name.
+    if any(asked.is_type(re.split("[:：]", name)[0]) for name in names if re.search("[:：]", name)):
         return True
     return any(map(is_odd_name, names)) or any(holds_role(item, asked) for item in items)
 
@@ -124,7 +144,8 @@ def is_odd_name(name: str) -> bool:
     (True, True, False)
     """
     letters = any(unicodedata.category(char)[0] in "LN" for char in name)
-    return not letters or MARKS.search(name) is not None or DENIES.search(name) is not None
+    odd = MARKS.search(name) or DENIES.search(name) or DEFINED.fullmatch(name)
+    return not letters or odd is not None
 
 
 def holds_role(item: Mapping, asked: Asked) -> bool:
@@ -167,30 +188,42 @@ def tells_more(text: str, items: Sequence[Mapping], asked: Asked) -> bool:
     return False
 
 
+# Flags of an item, without case and `_`, and what they say where the item is none.
+FLAGS = re.compile(
+    r"(?:is)?(?:an?)?(?:entity|relation|event|triple|valid|correct|true|holds?|exists?|keep|kept"
+    r"|accepted|confirmed|present|match(?:ed)?|relevant|included)"
+    r"|(?:是否)?为?(?:实体|关系|事件|有效|成立|存在|正确|保留|采纳|符合|相关)"
+)
+VERDICTS = ("status", "decision", "verdict", "判断", "判定", "结论", "状态", "处理")
+NO, YES = (False, "false", "no", "否", "不是", "不"), (True, "true", "yes", "是")
+
+
 def is_denied(value: Pairs) -> bool:
-    """Tell whether an object says of itself that it is none: `{"is_entity": false}`."""
-    flags = (
-        "is_entity",
-        "isentity",
-        "valid",
-        "is_valid",
-        "keep",
-        "是否实体",
-        "是否为实体",
-        "有效",
-        "是否有效",
-    )
-    return any(
-        isinstance(key, str)
-        and key.casefold() in flags
-        and found in (False, "False", "false", "否")
-        for key, found in value
-    )
+    """Tell whether an object says of itself that it is none.
+
+    >>> is_denied(Pairs([("name", "李白"), ("is_valid", False)]))
+    True
+    >>> is_denied(Pairs([("name", "李白"), ("rejected", True)]))
+    True
+    """
+    return any(isinstance(key, str) and denies(key, found) for key, found in value)
+
+
+def denies(flag: str, found: object) -> bool:
+    """Tell whether a flag of an item takes it back: `valid: false`, `excluded: 是`, `判断: 否`."""
+    said = found.strip().casefold() if isinstance(found, str) else found
+    # `{"entity": "NO"}` is a name, `{"entity": false}` is none.
+    if FLAGS.fullmatch(key(flag)):
+        return found is False if is_word(flag) else said in NO
+    verdict = key(flag) in VERDICTS and isinstance(said, str)
+    return said in YES and is_rejected(flag) or verdict and (said in NO or is_rejected(said))
 
 
 REJECTED = re.compile(
     r"reject|exclud|discard|ignored|negative|invalid|candidate|uncertain|not_entit|non_entit|removed"
-    r"|排除|剔除|舍弃|候选|非实体|不确定|无效|忽略|删除|错误|存疑",
+    r"|irrelevant|unrelated|none_of"
+    r"|排除|剔除|舍弃|候选|非实体|不确定|无效|忽略|删除|错误|存疑|未采纳|未归类"
+    r"|不属于(?:任何|以上|上述|所列)|(?:以上|都|均)不是|不是实体|不符合(?:要求|条件|类型)|无关(?:实体|词)?\Z",
     re.IGNORECASE,
 )
 

@@ -19,6 +19,7 @@ from miniluotuo_utils.ie.shapes import (
     column_pairs,
     explained_pair,
     is_list,
+    is_place,
     may_be_type,
     oriented,
     part,
@@ -30,6 +31,7 @@ from miniluotuo_utils.ie.shapes import (
 )
 from miniluotuo_utils.ie.tolerant import Number, Pairs
 
+NUMBERED = re.compile(r"[A-Za-z_]{0,8}[-_]?\d+\Z")
 TAGGED = re.compile(r"([BIMESLU])[-_](.+)")
 
 
@@ -49,6 +51,7 @@ def entity_object(value: Pairs, asked: Asked, repairs: Counter, depth: int) -> I
     if found:
         repairs["single_value"] += not depth
         yield from entities(*found, asked, repairs)
+        yield from nested_items(value, found[0], asked, repairs, depth)
         return
     held = [] if known else [inner for key, inner in value if holds_items(key, inner, asked)]
     inner = None if known else wrapped(value, "NER")
@@ -63,11 +66,35 @@ def entity_object(value: Pairs, asked: Asked, repairs: Counter, depth: int) -> I
         for one in held or [inner]:
             yield from read_entities(one, asked, repairs, depth + 1)
     else:
-        repairs["repeated_key"] += len(value) - len({str(key) for key, _ in value})
-        beside = repairs["extra_key"]
-        for key, names in value:
-            yield from entities_under(key, names, asked, repairs)
-        repairs["dropped_item"] += 0 < len(value) == repairs["extra_key"] - beside
+        yield from under_types(value, asked, repairs)
+
+
+def under_types(value: Pairs, asked: Asked, repairs: Counter) -> Iterator[dict]:
+    """Yield the items of an object of types, each over its names."""
+    if are_counts(value, asked):
+        repairs["dropped_item"] += len(value)
+        return
+    repairs["repeated_key"] += len(value) - len({str(key) for key, _ in value})
+    beside = repairs["extra_key"]
+    for key, names in value:
+        yield from entities_under(key, names, asked, repairs)
+    repairs["dropped_item"] += 0 < len(value) == repairs["extra_key"] - beside
+
+
+def nested_items(
+    value: Pairs, name: object, asked: Asked, repairs: Counter, depth: int
+) -> Iterator[dict]:
+    """Yield the items inside of an item: `{"name": …, "type": …, "nested": [{…}]}`."""
+    for key, inner in value if is_text(name) else ():
+        if rank(key, "meta") is None and inner is not name and holds_items(key, inner, asked):
+            repairs["nested"] += 1
+            yield from read_entities(inner, asked, repairs, depth + 1)
+
+
+def are_counts(value: Pairs, asked: Asked) -> bool:
+    """Tell whether only numbers stand under several types: how many, or how sure."""
+    told = [names for key, names in value if asked.is_type(key)]
+    return len(told) > 1 and all(isinstance(one, Number | bool) for one in told)
 
 
 def is_item_of_ner(value: Pairs, repairs: Counter) -> bool:
@@ -99,6 +126,9 @@ def entity_item(value: Pairs, asked: Asked) -> tuple[object, object] | None:
     kinds = [kind_in(v, asked) for key, v in value if rank(key, "type") is not None]
     kinds = [kind for kind in kinds if is_text(kind) and not isinstance(kind, Number)]
     names = [key for key, v in value if rank(key, "name") is not None and is_text(v)]
+    # LangChain's graphs: `{"id": "李白", "type": "人物"}`.
+    if not names and kinds and len(value) <= 3:
+        names = [key for key, v in value if key == "id" and is_text(v) and not NUMBERED.match(v)]
     # transformers: `{"entity": "PER", "word": "李白"}`; elsewhere an entity is a name.
     if not kinds and len(names) > 1 and part(value, "type", is_text) is None:
         texts = [value.get(key) for key in names]
@@ -108,13 +138,15 @@ def entity_item(value: Pairs, asked: Asked) -> tuple[object, object] | None:
         key = part(value, "type", is_text)
         kinds = [kind for kind in kinds if asked.is_type(kind)] or [value.get(key) or kinds[0]]
     if kinds and names:
-        return value.get(min(names, key=lambda key: rank(key, "name"))), kinds[0]
+        return value.get(min(names, key=lambda key: rank(key, "name") or 0)), kinds[0]
     if kinds:
         # `{"type": "人物", "entities": ["李白"]}`
         lists = [
             v
             for key, v in value
-            if is_list(v) and (rank(key, "name") is not None or rank(key, "NER") is not None)
+            if is_list(v)
+            and not is_place(v)
+            and (rank(key, "name") is not None or rank(key, "NER") is not None)
         ]
         if lists:
             return lists[0], kinds[0]

@@ -30,6 +30,7 @@ from miniluotuo_utils.ie.shapes import (
 )
 from miniluotuo_utils.ie.tolerant import Number, Pairs
 
+SPANS = ("mention", "span", "提及")  # of the trigger, where an event stands under its type
 UIE_TRIGGER = re.compile(r"(.+?)(?:触发词|的触发词|_trigger| trigger)\Z")
 
 
@@ -107,6 +108,8 @@ def events_under(key: object, value: object, asked: Asked, repairs: Counter) -> 
             repairs["dropped_item"] += 1
             return
     # One event may stand there without its list, and a trigger without its event.
+    # A number alone says how many there are.
+    value = False if isinstance(value, Number) else value
     single = is_text(value) or isinstance(value, Pairs)
     repairs["single_value"] += single
     if not single and not isinstance(value, list):
@@ -128,8 +131,9 @@ def event(
     """Yield the event of an object, one for each of its triggers."""
     label = typed(kind, asked, repairs)
     key = part(value, "trigger", told)
-    if key is None and uie:
-        key = part(value, "name", is_text)
+    if key is None:
+        spans = (key for key, said in value if (uie or key in SPANS) and is_text(said))
+        key = next((key for key in spans if rank(key, "name") is not None), None)
     arguments = list(arguments_of(value, {key}, asked, repairs))
     found = value.get(key) if key is not None else None
     triggers = [one for one in found if not isinstance(one, Number)] if is_list(found) else [found]
@@ -143,19 +147,7 @@ def arguments_of(
     value: Pairs, used: set[str | None], asked: Asked, repairs: Counter
 ) -> Iterator[dict]:
     """Yield the arguments of an event: under a key for them, or under their roles beside it."""
-    # A row of a table may hold one argument: `| 发射 | 升空 | 地点 | 酒泉 |`.
-    names = {of: part(value, of, is_text) for of in ("role", "argument")}
-    row = None not in names.values() and rank(names["role"], "event") is None
-    if row and names["role"] != names["argument"]:
-        repairs["rows"] += 1
-        role, name = (value.get(names[of]) for of in ("role", "argument"))
-        yield from named_arguments(role, split_names(name), asked, repairs)
-        return
-    # UIE calls the arguments relations.
-    keys = [key for key, found in value if rank(key, "arguments") is not None and found is not None]
-    keys += [key for key, found in value if key in ("relations", "relation") and key not in used]
-    if keys:
-        found = value.get(keys[0])
+    if (found := gathered(value, used, asked, repairs)) is not None:
         yield from read_arguments(found, asked, repairs)
         return
     # What stands beside type and trigger is a role, if it is no word for something else.
@@ -171,6 +163,39 @@ def arguments_of(
             continue
         repairs["flat_roles"] += 1
         yield from named_arguments(role, several(names, Counter(), "argument"), asked, repairs)
+
+
+def gathered(value: Pairs, used: set[str | None], asked: Asked, repairs: Counter) -> object:
+    """Return what holds the arguments of an event: a row, two lists or one; None without it."""
+    # A row of a table may hold one argument: `| 发射 | 升空 | 地点 | 酒泉 |`.
+    names = {of: part(value, of, is_text) for of in ("role", "argument")}
+    row = None not in names.values() and rank(names["role"], "event") is None
+    if row and names["role"] != names["argument"]:
+        repairs["rows"] += 1
+        role, name = (value.get(names[of]) for of in ("role", "argument"))
+        return Pairs([(role, split_names(name))])
+    if (columns := role_columns(value, asked)) is not None:
+        repairs["columns"] += 1
+        return columns
+    # UIE calls the arguments relations.
+    keys = [key for key, found in value if rank(key, "arguments") is not None and found is not None]
+    keys += [key for key, found in value if key in ("relations", "relation") and key not in used]
+    return value.get(keys[0]) if keys else None
+
+
+def holds_arguments(key: object) -> bool:
+    """Tell whether a key is a word for roles, for arguments or for both."""
+    return any(rank(key, of) is not None for of in ("role", "argument", "arguments"))
+
+
+def role_columns(value: Pairs, asked: Asked) -> Pairs | None:
+    """Return the arguments of two lists side by side: `{"roles": ["地点"], "values": ["酒泉"]}`."""
+    held = [texts_of(found) for key, found in value if is_list(found) and holds_arguments(key)]
+    lists = [texts for texts in held if texts]
+    roles = [texts for texts in lists if all(map(asked.is_role, texts))]
+    if len(lists) != 2 or len(roles) != 1 or len(lists[0]) != len(lists[1]):
+        return None
+    return Pairs(zip(roles[0], lists[lists[0] is roles[0]], strict=True))
 
 
 def read_arguments(value: object, asked: Asked, repairs: Counter) -> Iterator[dict]:

@@ -65,10 +65,12 @@ WORDS = {
     # What may stand around all items: of a task, or of any.
     "NER": """
         entities entity ents entity_list entity_mentions named_entities ner ner_result ner_results
-        nodes spans mentions label 实体 实体列表 命名实体 命名实体列表 实体识别 实体抽取""",
+        nodes spans mentions label entity_extraction named_entity_recognition
+        实体 实体列表 命名实体 命名实体列表 实体识别 实体抽取""",
     "RE": """
         relations relation relation_list relationships relation_triples triples triple triplets
-        triple_list triplet_list spo_list spos spo edges links facts re
+        triple_list triplet_list spo_list spos spo edges links facts re relation_extraction
+        predicates
         关系 关系列表 三元组 三元组列表 关系三元组 关系抽取""",
     "EE": """
         events event event_list event_mentions ee 事件 事件列表 事件抽取""",
@@ -87,11 +89,14 @@ WORDS = {
         summary sentence context evidence language lang task status code message count total number
         schema instruction prompt alias aliases attributes properties metadata meta version model
         head_type tail_type subject_type object_type source_type target_type head_label tail_label
-        entity1_type entity2_type h_type t_type s_type o_type trigger_start_index trigger_start
+        keyword keywords sentiment topic topics intent error precision recall f1 f1_score accuracy
+        support entity1_type entity2_type h_type t_type s_type o_type trigger_start_index
+        trigger_start
         argument_start_index role_id event_id entity_id tool function_name query question step
         序号 编号 索引 起始位置 结束位置 起始 结束 开始 开始位置 终止位置 偏移 置信度 概率 得分
         理由 解释 说明 备注 注 注释 注意 分析 思考 推理 依据 证据 句子 输入 原句 描述 总结 小结
         上下文 别名 提示 语言 任务 状态 问题 步骤 例子 示例 例如
+        关键词 关键字 情感 情感倾向 主题 意图
         头实体类型 尾实体类型 主体类型 客体类型 主语类型 宾语类型 实体1类型 实体2类型""",
 }
 # Common types, roles and relations: where no schema says which of two words is the type.

@@ -234,7 +234,7 @@ LINK = re.compile(r"\[([^\[\]\n]{1,60}?)\][ \t]*[(（]([^()（）\n]{1,30}?)[)�
 SLASHED = re.compile(r"([^\s/、，,；;]{1,60}?)\s?/\s?([^\s/、，,；;。]{1,20})(?=[\s、，,；;。]|\Z)")
 ASIDES = re.compile(
     r"(?:^|[\s、，,；;。])([^\s、，,；;。()（）\[\]【】：:]{1,60}?)[ \t]*"
-    r"[(（【\[]([^()（）【】\[\]\s]{1,30}?)[)）】\]](?=$|[\s、，,；;。])"
+    r"[(（【\[]((?:[^()（）【】\[\]\s]|[(（][^()（）\s]{1,16}[)）]){1,30}?)[)）】\]](?=$|[\s、，,；;。])"
 )
 
 
@@ -272,7 +272,7 @@ def facts(text: str, asked: Asked) -> list | None:
     """Return what sentences say of names: `李白是人物，碎叶是地点。`, `李白的出生地是碎叶。`."""
     if asked.task == "EE" or len(text) > 400:
         return None
-    pieces = [piece.strip() for piece in re.split(r"[，。；,;\n]", text)]
+    pieces = [MARK.sub("", piece.strip(), count=1) for piece in re.split(r"[，。；,;\n]", text)]
     read = related if asked.task == "RE" else classed
     found = [read(piece, asked) for piece in pieces if piece]
     return None if None in found else [item for told in found for item in told]
@@ -379,7 +379,7 @@ def sel_value(nodes: list, asked: Asked) -> list:
     return found
 
 
-CALLED = re.compile(r"([\w\u4e00-\u9fff]{1,30})\s*\(([^()]*)\)")
+CALLED = re.compile(r"(?<![.\w])([\w\u4e00-\u9fff]{1,30})\s*\(([^()]*)\)")
 KEYWORD = re.compile(r"([\w\u4e00-\u9fff]+)\s*=\s*([\"'])(.*?)\2")
 LITERAL = re.compile(r"[\"']([^\"']+)[\"']")
 
@@ -419,7 +419,7 @@ def called(name: str, inside: str, asked: Asked) -> list | None:
     return literals if len(literals) in (2, 3) else None
 
 
-TUPLE = re.compile(r"[(（<〈\[]([^()（）<>〈〉\[\]\n]+)[)）>〉\]]")
+TUPLE = re.compile(r"[(（<〈\[]((?:[^()（）<>〈〉\[\]\n]|[(（][^()（）\n]{1,20}[)）])+)[)）>〉\]]")
 
 
 def tuples(text: str, asked: Asked) -> list | None:

@@ -15,9 +15,14 @@ BLANK = " \t\r\n\v\f\u00a0\u3000\u200b\u200c\u200d\u2060"
 SAID_NONE = """
     nan null nil n/a na nothing 暂无 没有提到 未提及 未提到 未提供 未找到 不存在 无相关
     无相关实体 无相关信息 无实体 无关系 无事件 没有实体 没有关系 没有事件 无结果 找不到
+    未知 不详 不明 不确定 未说明 未明确 无法确定 无法判断 unknown unspecified no_relation
 """
 NO_NAMES = {word.casefold() for word in (*EMPTY_WORDS, *SAID_NONE.split())}
-NOBODY = re.compile(r"not (?:mentioned|found|specified|available|applicable|provided)\.?")
+NOBODY = re.compile(
+    r"not (?:mentioned|found|specified|available|applicable|provided)\.?"
+    r"|(?:(?:该|本|上|原)?(?:文|句|文本|句子)中?)?(?:并?未|没有?|无)(?:明确|直接|具体)?"
+    r"(?:提及|提到|提供|出现|涉及|说明|找到|指出|给出|体现)"
+)
 SURROGATE = re.compile("[\ud800-\udfff]")
 
 # An answer that says in a sentence that there is nothing (文中没有相关的实体。) is made of these.
@@ -25,7 +30,7 @@ WORDS = """
     根据 在 从 上述 以上 给定 提供 输入 所给 该 本 这 那 此 上面 下面 一 个 条 句子 文本 文章
     文字 文 句 原 话 段 内容 描述 来看 中 里 内 之 的 ， , 、 ： : 并 都 均 也 我 暂 时 似乎
     因此 所以 故 答案 是 为 没有 没 未 无 不 空 能 有 存在 包含 含 涉及 提及 提到 出现 发现
-    找到 识别 抽取 提取 检测 出 到 任何 可 可以 需要 需 要 明确 符合 满足 要求 条件 相关 相应
+    找到 找不到 识别 抽取 提取 检测 出 到 任何 可 可以 需要 需 要 明确 符合 满足 要求 条件 相关 相应
     对应 所列 指定 目标 类型 类 种 命名 和 或 及 与 人物 地点 机构 组织 时间 作品 实体 关系
     事件 三元组 信息 结果 论元 触发词
 """

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from miniluotuo_utils.ie.calls import tool_parameters
 from miniluotuo_utils.ie.doubts import is_guess, pruned, tells_more, without_asides
 from miniluotuo_utils.ie.entities import read_entities
 from miniluotuo_utils.ie.events import read_events
@@ -51,6 +52,22 @@ DRAFT = re.compile(
     r"|e\.g\.|example|instance|draft|format|template|first attempt|initial|wrong",
     re.IGNORECASE,
 )
+# A line over the answer, with a draft before it: `核对以后，最终结果：`, `## 最终结果`.
+SETTLED = r"[^\n，,：:]{0,6}(?:最终|修正|更正|改正|核对后|修改后|final|revised)[^\n，,。：:]{0,10}"
+FINAL_LINE = re.compile(
+    rf"^[ \t*>]*(?:[^\n：:]{{0,12}}[，,])?{SETTLED}(?:[：:][* \t]*|(?<=\*\*))$|^#+{SETTLED}$",
+    re.MULTILINE | re.IGNORECASE,
+)
+# A prompt that a model made up behind its answer, and one that it left without an answer.
+PROMPT = re.compile(r"^[#*]* ?(?:输入|句子|文本|原文|input|sentence|text)[ *]*[：:]", re.M | re.I)
+BEGINS = re.compile(r"\s*(?:```\w*\s*)?[{\[｛［|]")
+UNANSWERED = re.compile(
+    r"^[ \t#*]*(?:输出|答案|答|结果|output|answer)[ \t*]*[：:]\s*\Z", re.M | re.I
+)
+# Code that would make the answer when it is run.
+PROGRAM = re.compile(
+    r"^[ \t]*(?:import \w|from \w+ import|def \w+\(|for \w+ in |print\()", re.MULTILINE
+)
 # Between values that stand side by side: marks, bullets, numbers, 和.
 BESIDE = re.compile(
     rf"(?:\s|{FENCE}|[,，、;；.。\-*•·|]|\d{{1,3}}[.、)）]?|和|以及|及|and)*", re.IGNORECASE
@@ -86,7 +103,8 @@ def parse(answer: str, task: str, style: str = "json", schema: Schema | None = N
     with its roles. It tells a type from a name; a type outside of it stays what it is and counts as
     `unasked_type`. Without it only common types are told from names.
 
-    Thoughts (`text.split_thoughts`) are dropped; of several objects the last after words such as
+    Thoughts (`text.split_thoughts`) are dropped, and what stands above 最终结果 or goes on with a
+    prompt of the model's own; of several objects the last after words such as
     答案, or all that stand side by side. What is in another style is read as repair other_style,
     what is in none of ours (tables, lists, headings, tags, tuples) as repair layout. Words for
     nothing (无, 没有实体) are an empty answer. A shape that is unknown is not ok.
@@ -114,14 +132,66 @@ def parse(answer: str, task: str, style: str = "json", schema: Schema | None = N
     check_style(style)
     asked = Asked.of(task, schema)
 
-    # Thoughts and the tags around an answer go first: what stands in them is not the answer.
-    thoughts, text = split_thoughts(answer)
-    tagged = list(AROUND.finditer(text)) if len(text) <= LONGEST else []
+    # Thoughts, prompts that were made up and tags go first: in them stands no answer.
+    thoughts, told = split_thoughts(answer)
+    first = without_prompts(told, asked)
+    call = tool_parameters(first) if len(first) <= LONGEST else None
+    text = untagged(call or first)
+
+    # A draft is read only where nothing that stands below it can be.
+    final = after_draft(text)
+    parsed = read(final or text, task, style, asked)
+    if final and not parsed.ok:
+        final, parsed = None, read(text, task, style, asked)
+    named = {"thoughts": thoughts, "suffix_text": first != told, "wrapper": call, "draft": final}
+    parsed.repairs.update({name: 1 for name, there in named.items() if there})
+    return without_loop(parsed)
+
+
+def untagged(text: str) -> str:
+    r"""Return an answer without the tags or the box around it.
+
+    >>> untagged(r"<answer>李白</answer>"), untagged(r"所以是\boxed{李白}")
+    ('李白', '李白')
+    """
+    if len(text) > LONGEST:
+        return text
+    tagged = list(AROUND.finditer(text))
     if tagged and not re.search(r"[{\[\"]", text[: tagged[-1].start()]):
         text = tagged[-1][2]
-    if len(text) <= LONGEST and (boxed := BOXED.search(text)):
-        text = boxed[1]
+    boxed = BOXED.search(text)
+    return boxed[1] if boxed else text
 
+
+def without_prompts(text: str, asked: Asked) -> str:
+    r"""Return an answer without the prompts that a model goes on with once it has answered.
+
+    >>> asked = Asked.of("NER", ["人物"])
+    >>> without_prompts('{"人物": ["李白"]}\n输入：杜甫来了。\n输出：{"人物": ["杜甫"]}', asked)
+    '{"人物": ["李白"]}\n'
+    """
+    prompt = PROMPT.search(text)
+    # What begins with its items is no prompt that was repeated before it is answered.
+    label = re.split("[：:]", text.lstrip(" \n-*#"), maxsplit=1)[0]
+    begins = BEGINS.match(text) is not None or asked.is_type(label)
+    return text[: prompt.start()] if prompt and begins else text
+
+
+def after_draft(text: str) -> str | None:
+    r"""Return what stands below the last line that says it is final, if something is above it.
+
+    >>> after_draft("初步：\n- 李白：地点\n最终结果：\n- 李白：人物")
+    '\n- 李白：人物'
+    """
+    lines = list(FINAL_LINE.finditer(text)) if len(text) <= LONGEST else []
+    above = text[: lines[-1].start()] if lines else ""
+    below = text[lines[-1].end() :] if lines else ""
+    drafted = re.search(r"(?m)^\s*[-*|•]\s|[{\[]|[：:][^\S\n]*\S", above)
+    return below if drafted and below.strip() else None
+
+
+def read(text: str, task: str, style: str, asked: Asked) -> Parsed:
+    """Return an answer as it is read, without thoughts and tags around it."""
     # What reads as nothing may be an answer in a text inside of JSON.
     parsed = best([beyond_doubt(one, asked) for one in attempts(text, task, style, asked)])
     inner = None if parsed.ok or len(text) > LONGEST else inside(text)
@@ -129,9 +199,7 @@ def parse(answer: str, task: str, style: str = "json", schema: Schema | None = N
         found = best([beyond_doubt(one, asked) for one in attempts(inner, task, style, asked)])
         if found.ok:
             parsed = Parsed(found.items, {**found.repairs, "wrapper": 1}, True)
-    if thoughts:
-        parsed.repairs["thoughts"] = 1
-    return without_loop(parsed)
+    return parsed
 
 
 def beyond_doubt(parsed: Parsed, asked: Asked) -> Parsed:
@@ -179,7 +247,7 @@ def attempts(text: str, task: str, style: str, asked: Asked) -> Iterator[Parsed]
             continue
         yield parsed
         # Another style could read no more than everything.
-        if parsed.items and not parsed.repairs.get("dropped_item"):
+        if beyond_doubt(parsed, asked).items and not parsed.repairs.get("dropped_item"):
             return
     if says_nothing(FENCES.sub("", text)):
         yield Parsed([], {"empty_word": 1}, True)
@@ -199,6 +267,9 @@ def inside(text: str) -> str | None:
     >>> inside('{"result": "人物：李白"}')
     '人物：李白'
     """
+    # `[{\\"name\\": …}]`: escaped for another text that was left out.
+    if '\\"' in text and not re.search(r'(?<!\\)"', text):
+        return text.replace('\\"', '"')
     if text.strip().startswith('"'):
         value = next(iter(readings(f"[{text.strip()}]")), None)
         return (
@@ -363,10 +434,12 @@ def json_answer(answer: str, asked: Asked, style: str) -> tuple[Parsed, bool]:
         if style == "yayi" and asked.task != "NER":
             repairs["other_style"] += bool(items) and not repairs["object_list"]
             repairs["object_list"] = 0
-        ok = bool(items) or (nothing and not stands_beside(reading.value, repairs))
+        nothing = nothing and not stands_beside(reading.value, repairs)
+        ok = (bool(items) or nothing) and not is_program(answer, items, repairs)
         found.append((reading, Parsed(items, repairs, ok)))
-    if not found:
-        return Parsed([], {}, False), False
+    # A prompt at the end that has no answer: all of it were examples.
+    if not found or UNANSWERED.search(answer[found[-1][0].end :]):
+        return Parsed([], {}, False), bool(found)
 
     # The last value is the answer, or all that stand side by side.
     text = answer.strip()
@@ -380,6 +453,11 @@ def json_answer(answer: str, asked: Asked, style: str) -> tuple[Parsed, bool]:
     elif chosen and tells_more(answer[chosen[-1][0].end :], parsed.items, asked):
         return Parsed([], parsed.repairs, False), True
     return parsed, whole
+
+
+def is_program(answer: str, items: Sequence[dict], repairs: Counter) -> bool:
+    """Tell whether a value is code: a bare word is a variable, an empty list will be filled."""
+    return bool((repairs["bare_word"] or not items) and PROGRAM.search(answer))
 
 
 def stands_beside(value: object, repairs: Counter) -> bool:

@@ -14,6 +14,7 @@ from miniluotuo_utils.ie.names import is_label, is_text, kept, name_of, no_name
 from miniluotuo_utils.ie.shapes import (
     LONGEST,
     QUOTED,
+    SENTENCE,
     bare,
     by_shape,
     column_pairs,
@@ -42,6 +43,9 @@ def relation_object(value: Pairs, asked: Asked, repairs: Counter, depth: int) ->
     if columns:
         repairs["columns"] += 1
         yield from relation_list(columns, asked, repairs, depth + 1)
+    elif head := head_beside(value, asked):
+        own = Pairs((key, tails) for key, tails in value if asked.known(key) is not None)
+        yield from under_head(head, own, asked, repairs)
     elif ends := ends_of(value):
         repairs["single_value"] += not depth
         yield from relations(relation_in(value, asked), [ends], asked, repairs)
@@ -58,6 +62,17 @@ def relation_object(value: Pairs, asked: Asked, repairs: Counter, depth: int) ->
         repairs["repeated_key"] += len(value) - len({str(key) for key, _ in value})
         for key, pairs in value:
             yield from relations_under(key, pairs, asked, repairs)
+
+
+def head_beside(value: Pairs, asked: Asked) -> object:
+    """Return the head of `{"name": "李白", "出生地": "碎叶", "字": "太白"}`; None without one."""
+    keys = (part(value, name, is_named) for name in ("head", "name"))
+    key = next((key for key in keys if key is not None and asked.known(key) is None), None)
+    tails = [held for relation, held in value if asked.known(relation) is not None]
+    flat = tails and all(is_text(held) or (is_list(held) and texts_of(held)) for held in tails)
+    head = bare(value.get(key)) if key is not None and flat else None
+    # A sentence is no head, but what the triples were found in.
+    return None if head is None or SENTENCE.search(head) or len(head) > 40 else head
 
 
 def held_in(value: Pairs) -> list:
@@ -100,14 +115,19 @@ def relation_by_types(value: Pairs, asked: Asked) -> tuple[str, str, str] | None
 def nested_relations(value: Pairs, known: bool) -> tuple[object, object] | None:
     """Return (head, relations) of `{"text": "李白", "relations": {"出生地": ["碎叶"]}}` (UIE)."""
     inner = part(value, "RE", lambda v: isinstance(v, list))
-    names = [part(value, name, is_text) for name in ("head", "name")]
+    names = [part(value, name, is_named) for name in ("head", "name")]
     name = next((key for key in names if key is not None), None)
     if known or inner is None or name is None:
         return None
     # `{"text": sentence, "spo_list": [{subject, predicate, object}]}` is a wrapper.
     found = value.get(inner)
     whole = is_list(found) and any(isinstance(one, Pairs) and ends_of(one) for one in found)
-    return None if whole or not found else (value.get(name), found)
+    return None if whole or not found else (bare(value.get(name)), found)
+
+
+def is_named(value: object) -> bool:
+    """Tell whether a value is a name, or an object of one: `{"value": "潮声记"}`."""
+    return is_text(value) or isinstance(value, Pairs) and is_text(bare(value))
 
 
 def under_head(head: str, inner: object, asked: Asked, repairs: Counter) -> Iterator[dict]:
@@ -166,8 +186,10 @@ def relations(
         for one in head if is_list(head) and head else [head]:
             for other in tail if is_list(tail) and tail else [tail]:
                 names = [name_of(bare(name), repairs) for name in (one, other)]
-                names = [end_of(name) if name and asked.strict else name for name in names]
-                if any(name is not None and isinstance(name, Number) for name in (one, other)):
+                if asked.strict and all(names):
+                    names = ends_without_types(*names)
+                # A head that is a number points to an entity; a tail may be a year.
+                if isinstance(one, Number):
                     names = [None, None]
                 if "" not in names and kept(repairs, label, *names):
                     yield {"head": names[0], "type": label, "tail": names[1]}
@@ -188,6 +210,19 @@ def end_of(name: str) -> str:
     if sum(sure) != 1:
         return name
     return found[2] if sure[0] and re.search("[:：]", name) else found[1]
+
+
+def ends_without_types(head: str, tail: str) -> list[str]:
+    """Return the ends of a triple in lines without their types: both, where one surely has one.
+
+    >>> ends_without_types("潮声记:电影", "渡口:小说"), ends_without_types("李白", "3:2")
+    (['潮声记', '渡口'], ['李白', '3:2'])
+    """
+    found = [end_of(head), end_of(tail)]
+    apart = [re.split("[:：]", end) for end in (head, tail)]
+    both = all(len(pieces) == 2 and all(pieces) for pieces in apart)
+    sides = [pieces.index(end) for pieces, end in zip(apart, found, strict=True) if end in pieces]
+    return [pieces[sides[0]] for pieces in apart] if both and sides else found
 
 
 def relations_under(key: object, value: object, asked: Asked, repairs: Counter) -> Iterator[dict]:
@@ -234,7 +269,9 @@ def pairs_of(value: object, kind: object, asked: Asked, repairs: Counter) -> lis
         columns = column_pairs(value, ("head", "tail"))
         if columns:
             return [ends_of(one) for one in columns]
-        return [ends_of(value)] if ends_of(value) else [(key, tail) for key, tail in value]
+        # A word for a part is no head: `{"subject_type": "电影"}` is a schema.
+        told = [(None if is_word(key) else key, tail) for key, tail in value]
+        return [ends_of(value)] if ends_of(value) else told
     # A list of pairs, or the two ends of one.
     if is_list(value):
         texts = texts_of(value)

@@ -19,7 +19,7 @@ DEEPEST = 6  # wrappers within wrappers
 LONGEST = 200  # characters of a text that may hold a pair, or a triple
 SENTENCE = re.compile(r"[，。？！；,?!;\n]")
 JOINED = re.compile(
-    r"《[^》]*》|“[^”]*”|\"[^\"]*\"|（[^）]*）|\([^)]*\)|(、|；|;|，|(?<!\d),|,(?!\d))"
+    r"《[^》]*》|“[^”]*”|\"[^\"]*\"|（[^）]*）|\([^)]*\)|(、|；|;|，|(?<!\d),|,(?!\d)|\s/\s)"
 )
 
 
@@ -32,6 +32,9 @@ def by_shape(
 ) -> Iterator[dict]:
     """Yield the items of an object or of a list, by the reader of each; what is neither counts."""
     of_object, of_list = readers
+    if (inner := named_wrapper(value, asked)) is not None:
+        repairs["wrapper"] += 1
+        value = inner
     if isinstance(value, Pairs) and depth <= DEEPEST:
         yield from of_object(value, asked, repairs, depth)
     elif isinstance(value, list) and depth <= DEEPEST:
@@ -58,6 +61,22 @@ def wrapped(found: Pairs, task: str) -> object:
         if key is not None:
             return found.get(key)
     return None
+
+
+def named_wrapper(value: object, asked: Asked) -> Pairs | None:
+    """Return the object of an object that only names it: `{"MedicalEntities": {"疾病": […]}}`."""
+    if not isinstance(value, Pairs) or len(value) != 1 or not isinstance(value[0][1], Pairs):
+        return None
+    name, inner = value[0]
+    if asked.known(name) is not None:
+        return None
+    # `{"李白": {"出生地": ["碎叶"]}}` is a head with its relations, over lists of texts.
+    whole = [key for key, held in inner if is_list(held) and not all(map(is_text, held))]
+    return (
+        inner
+        if any(asked.known(key) or rank(key, asked.task) is not None for key in whole)
+        else None
+    )
 
 
 def bare(value: object, name: str = "name") -> object:
@@ -93,7 +112,9 @@ def several(value: object, repairs: Counter, name: str = "name") -> list:
             return several(value.get(key), repairs, name)
         # CLUENER: `{"李白": [[0, 1]]}`.
         repairs["places"] += 1
-        return [key if is_place(places) else None for key, places in value]
+        return [
+            key if is_place(places) and may_be_name(key, places) else None for key, places in value
+        ]
     if isinstance(value, list):
         # `["李白", 0, 2]` is one name with its place, `[["李白", 0, 2]]` a list of one.
         numbers = sum(isinstance(one, Number) for one in value)
@@ -136,6 +157,11 @@ def is_place(value: object) -> bool:
     return value is None or isinstance(value, Number)
 
 
+def may_be_name(key: object, places: object) -> bool:
+    """Tell whether a key over places or a number is a name, and no measure: `{"recall": 0.8}`."""
+    return rank(key, "meta") is None or isinstance(places, list)
+
+
 def is_list(value: object) -> bool:
     """Tell whether a value is a list and no object."""
     return isinstance(value, list) and not isinstance(value, Pairs)
@@ -171,7 +197,11 @@ def typed(label: object, asked: Asked, repairs: Counter) -> str | None:
     return kind
 
 
-BRACKETED = re.compile(r"(.+?)\s*[（(\[【<〈「［]([^（(\[【]+?)[)）\]】>〉」］]。?\Z", re.DOTALL)
+# The type behind a name may hold brackets of its own: `乳酸酸中毒（疾病（诊断））`.
+BRACKETED = re.compile(
+    r"(.+?)\s*[（(\[【<〈「［]((?:[^（(\[【]|[（(][^()（）]{1,16}[)）])+?)[)）\]】>〉」］]。?\Z",
+    re.DOTALL,
+)
 BETWEEN = re.compile(
     r"\s*(?:=>|->|→|⇒|——|--+|—|–|\||｜|\t|：|:|=|＝|/|#|，|,|~|\s-\s|(?<=\S)-(?=\S)| {1,4})\s*"
 )

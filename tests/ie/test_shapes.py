@@ -226,6 +226,51 @@ def test_a_loop_ends_the_answer():
     assert len(parse('{"人物":["他","他","他"]}', "NER").items) == 3
 
 
+# ---- what is no answer, beside one that is
+
+FEW = ["人物", "城市"]
+WHO_ONLY = [("林小舟", "人物")]
+BESIDE_ANSWERS = {
+    "a prompt of its own": '{"人物":["林小舟"]}\n输入：丁一到了成都。\n输出：{"人物":["丁一"]}',
+    "a prompt of its own, lines": "人物：林小舟\n\n输入：丁一来了。\n人物：丁一",
+    "a draft in lines": "初步识别：\n- 林小舟：城市\n\n**最终答案：**\n- 林小舟：人物",
+    "a draft in JSON": '{"城市":["林小舟"]}\n最终结果：\n|实体|类型|\n|--|--|\n|林小舟|人物|',
+    "a rejected one": '{"人物":["林小舟"],"城市":[{"name":"船","rejected":true}]}',
+    "a verdict": '[{"name":"林小舟","type":"人物"},{"name":"船","type":"城市","判断":"否"}]',
+    "what is none": '{"人物":["林小舟"],"以上都不是":["船"]}',
+    "a word for not sure": '{"人物":["林小舟"],"城市":["不确定"]}',
+}
+
+
+@pytest.mark.parametrize("answer", BESIDE_ANSWERS.values(), ids=BESIDE_ANSWERS)
+def test_what_is_no_answer_is_left_out(answer):
+    """Examples that the model made up, drafts and rejected names were items with ok."""
+    parsed = parse(answer, "NER", schema=FEW)
+    assert [(item["name"], item["type"]) for item in parsed.items] == WHO_ONLY
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        '{"人物": 0.93, "城市": 0.88}',
+        '{"人物": {"precision": 0.9}, "城市": {"count": 3}}',
+        "人物：指句子里的人，例如张三\n城市：表示一级行政区的名称",
+        '例如 {"人物": ["林小舟"]}\n问：丁一来了。\n答：',
+        'def extract(text):\n    return {"人物": [], "城市": []}',
+    ],
+)
+def test_numbers_definitions_and_code_are_no_names(answer):
+    """Counts, scores and variables were read as names, and 指有纪念意义的日子 as a day."""
+    assert not parse(answer, "NER", schema=FEW).ok
+
+
+def test_an_item_inside_of_an_item_is_read():
+    """The inner name was lost, and nothing said so."""
+    answer = '{"name":"成都大学","type":"学校","children":[{"name":"成都","type":"城市"}]}'
+    found = parse(answer, "NER", schema=["学校", "城市"])
+    assert [item["name"] for item in found.items] == ["成都大学", "成都"]
+
+
 # ---- places
 
 
