@@ -54,8 +54,16 @@ def shape(title: str, answer: str, reading: str) -> Shape:
     reading, _, other = reading.partition(" or ")
     right = None if reading == "refuse" else items(task, READINGS.get(reading, reading))
     may_refuse = reading == "refuse" or other == "refuse"
-    schema = types.split(",") if types else SCHEMAS[task]
+    schema = asked(task, types) if types else SCHEMAS[task]
     return Shape(task, name, answer, right, may_refuse, schema_only, schema)
+
+
+def asked(task: str, types: str) -> list | dict:
+    """`人物,地点` as types; for events `任命:任命方|职务,登陆:台风` as types with their roles."""
+    if task != "EE":
+        return types.split(",")
+    pairs = [one.partition(":") for one in types.split(",")]
+    return {kind: roles.split("|") for kind, _, roles in pairs}
 
 
 def items(task: str, reading: str) -> list:
