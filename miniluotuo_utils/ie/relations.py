@@ -43,12 +43,12 @@ def relation_object(value: Pairs, asked: Asked, repairs: Counter, depth: int) ->
     if columns:
         repairs["columns"] += 1
         yield from relation_list(columns, asked, repairs, depth + 1)
-    elif head := head_beside(value, asked):
-        own = Pairs((key, tails) for key, tails in value if asked.known(key) is not None)
-        yield from under_head(head, own, asked, repairs)
     elif ends := ends_of(value):
         repairs["single_value"] += not depth
         yield from relations(relation_in(value, asked), [ends], asked, repairs)
+    elif head := head_beside(value, asked):
+        own = Pairs((key, tails) for key, tails in value if asked.known(key) is not None)
+        yield from under_head(head, own, asked, repairs)
     elif nested := nested_relations(value, known):
         yield from under_head(*nested, asked, repairs)
     elif not known and (held := held_in(value)):
