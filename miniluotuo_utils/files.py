@@ -177,17 +177,16 @@ def json_line(value: object) -> str:
     return json.dumps(value, ensure_ascii=False) + "\n"
 
 
-def write_jsonl(
-    path: Path | str, rows: Iterable[Mapping], overwrite: bool = True, keeps: bool = False
-) -> int:
+def write_jsonl(path: Path | str, rows: Iterable[Mapping], overwrite: bool | None = None) -> int:
     """Write rows as JSON Lines, whole or not at all, and return how many.
 
-    `overwrite=False` raises `Taken` where a file is there already, `keeps` where it has a line that
-    the rows lack.
+    A file that is there is replaced where all of its lines are among the new ones, so that a cell
+    may be run again; else `Taken`, a ValueError. `overwrite=True` replaces any file, False none.
     """
     count = 0
+    keeps = "pass overwrite=True" if overwrite is None else ""
     with (
-        written_whole(path, overwrite, keeps) as partial,
+        written_whole(path, overwrite is not False, keeps) as partial,
         open(partial, "w", encoding="utf-8") as file,
     ):
         for row in rows:

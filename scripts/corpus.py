@@ -565,7 +565,7 @@ def run_mix(asked: argparse.Namespace) -> None:
     kind = "sentence" if asked.command == "sentences" else "text"
     rows, given = mix(asked.out, asked.characters, kind, asked.seed)
     path = asked.out / f"{asked.command}.jsonl"
-    write_jsonl(path, rows)
+    write_jsonl(path, rows, overwrite=True)
     about = {"rows": len(rows), "characters": sum(given.values()), "seed": asked.seed}
     with written_whole(path.with_suffix(".json")) as partial:
         value = {**about, "sha256": file_sha256(path), "sources": given}
@@ -576,7 +576,7 @@ def run_mix(asked: argparse.Namespace) -> None:
 def run_held_out(asked: argparse.Namespace) -> None:
     """Write OUT/held_out.jsonl."""
     rows = held_out(asked.out)
-    write_jsonl(asked.out / "held_out.jsonl", rows)
+    write_jsonl(asked.out / "held_out.jsonl", rows, overwrite=True)
     print(f"held_out.jsonl: {len(rows):,} rows, {sum(len(r['text']) for r in rows):,} characters")
 
 

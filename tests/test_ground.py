@@ -23,6 +23,7 @@ from miniluotuo_utils.files import (
 from miniluotuo_utils.prompts import prompt, row_prompt
 from miniluotuo_utils.records import check_record, check_row, map_mentions, mentions
 from miniluotuo_utils.runtime import record_run, setup
+from miniluotuo_utils.writing import Taken
 
 ROW = {"instruction": "问好", "input": "", "output": "你好。", "source": "自写"}
 
@@ -36,6 +37,26 @@ def test_written_whole_keeps_the_old_file_when_the_block_fails(tmp_path):
         raise RuntimeError
     assert target.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_rows_replace_no_file_of_a_persons_own(tmp_path):
+    """A plain `write_jsonl` put rows in the place of whatever stood there: notes, corrections."""
+    path, rows = tmp_path / "rows.jsonl", [{"n": 1}, {"n": 2}]
+    assert write_jsonl(path, rows) == write_jsonl(path, rows) == 2, "a cell is run again"
+    assert write_jsonl(path, [*rows, {"n": 3}]) == 3, "nothing is lost where rows are added"
+    mine = [{"n": 1}, {"n": 2, "note": "corrected by hand"}]
+    write_jsonl(path, mine, overwrite=True)
+    with pytest.raises(Taken, match=r"rows.jsonl, line 2: found .*by hand.*overwrite=True"):
+        write_jsonl(path, rows)
+    with pytest.raises(Taken, match="is there already"):
+        write_jsonl(path, mine, overwrite=False)
+    assert read_jsonl(path) == mine
+    thesis = tmp_path / "thesis.txt"
+    thesis.write_bytes("第一章".encode("gb18030"))
+    with pytest.raises(ValueError, match="thesis.txt, line 1"):
+        write_jsonl(thesis, rows)
+    assert thesis.read_bytes() == "第一章".encode("gb18030")
+    assert {p.name for p in tmp_path.iterdir()} == {"rows.jsonl", "thesis.txt"}
 
 
 def test_written_whole_replaces_folders(tmp_path):

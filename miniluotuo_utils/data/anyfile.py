@@ -28,7 +28,8 @@ from miniluotuo_utils.records import TASKS, check_record, check_row, mentions
 
 Say = Callable[[str], object]
 REST = (
-    "`validate FILE` names every such place; `convert FILE OUT --to records --skip` writes the rest"
+    "`validate FILE` names every such place; `convert FILE OUT --to records --skip` writes the "
+    "rest; in Python `read_any(FILE, faults=[])` reads it"
 )
 
 

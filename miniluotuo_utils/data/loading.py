@@ -77,8 +77,9 @@ def read(
     chosen = reader or found.reader
     if found.splits and chosen is None:
         raise DataError(f"{name}: no reader; `files({name!r})` gives its files as they are")
+    rest = f'`load({name!r}, errors="collect")` reads the rest and returns the faults beside it'
     for path in files(name, split, progress)[split]:
-        yield from read_file(path, READERS[chosen], name, faults)
+        yield from read_file(path, READERS[chosen], name, faults, rest)
 
 
 def files(

@@ -7,7 +7,8 @@ Shown in notebook 05.
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-from miniluotuo_utils.ie.schema import field_of
+from miniluotuo_utils.ie.names import checked_texts
+from miniluotuo_utils.ie.schema import field_of, whole_records
 from miniluotuo_utils.ie.spans import Place, mentioned, to_record
 
 
@@ -21,14 +22,16 @@ def dictionary_baseline(
     EE: the triggers seen, with their most frequent event type; as arguments the names seen in that
     type of event, with their most frequent role.
 
-    Raises ValueError for an unknown task.
+    Raises ValueError for an unknown task; DataError, naming record and field, or the number of a
+    text, for what no record can hold.
 
     >>> poet = {"name": "李白", "type": "人物", "pos": [0, 2]}
     >>> train = [{"sentence": "李白", "entities": [poet]}]
     >>> dictionary_baseline(train, ["问李白"], "NER")[0]["entities"]
     [{'name': '李白', 'type': '人物', 'pos': [1, 3]}]
     """
-    field, sentences = field_of(task), list(sentences)
+    field, sentences = field_of(task), checked_texts(sentences)
+    train = list(whole_records(train, task))
     find = {"NER": find_entities, "RE": find_relations, "EE": find_events}[task]
     return [
         {"sentence": sentence, "source": "", field: items}

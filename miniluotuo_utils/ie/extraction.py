@@ -11,13 +11,13 @@ from itertools import islice
 from typing import Any
 
 from miniluotuo_utils import generation
-from miniluotuo_utils.files import expect
+from miniluotuo_utils.choices import check_choice
 from miniluotuo_utils.ie.constraints import grammar
 from miniluotuo_utils.ie.instructions import DEFAULT, merged, questions
-from miniluotuo_utils.ie.names import SURROGATE
+from miniluotuo_utils.ie.names import checked_texts
 from miniluotuo_utils.ie.parsing import Parsed, parse
 from miniluotuo_utils.ie.schema import Schema, in_schema, labels, ordered
-from miniluotuo_utils.ie.spans import alike, places, to_record
+from miniluotuo_utils.ie.spans import POLICIES, alike, places, to_record
 from miniluotuo_utils.ie.windows import Piece, whole, windows
 from miniluotuo_utils.records import mentions
 from miniluotuo_utils.tokens import prompt_ids, prompts_of
@@ -91,10 +91,8 @@ def extract(
     and for `constrained` with another style than json or with `generate`; DataError, naming the
     number of the text, for one that no record can hold. Warns of types that a student cannot write.
     """
-    if constrained and (style != "json" or generate is not None):
-        given = f"style {style!r}" + (", generate" if generate is not None else "")
-        raise ValueError(f"constrained is for style json and the student itself; found {given}")
-    sentences, schema = texts_of(sentences), ordered(schema)
+    check_way(policy, constrained, style, generate)
+    sentences, schema = checked_texts(sentences), ordered(schema)
     form = dict(style=style, language=language, descriptions=descriptions, slice_size=slice_size)
 
     # Only a student has a context: whatever answers in its place takes texts of any length.
@@ -128,20 +126,12 @@ def extract(
     return found
 
 
-def texts_of(sentences: Iterable[str]) -> list[str]:
-    """Return texts as a list; DataError for one that no record can hold.
-
-    That is none, an empty one, or one with half of a surrogate pair.
-    """
-    if isinstance(sentences, str):
-        raise ValueError(f"sentences is the text {sentences[:20]!r}; expected a list of texts")
-    texts = list(sentences)
-    for number, text in enumerate(texts):
-        where = f"sentences[{number}] (text {number + 1})"
-        whole_text = isinstance(text, str) and not SURROGATE.search(text)
-        expect(whole_text, where, text, "a text of whole characters; leave it out or mend it")
-        expect(text.strip(), where, text, "a text that is not empty; leave it out")
-    return texts
+def check_way(policy: str, constrained: bool, style: str, generate: Callable | None) -> None:
+    """Raise ValueError, before hours of asking, for options that do not go together."""
+    check_choice("policy", policy, POLICIES)
+    if constrained and (style != "json" or generate is not None):
+        given = f"style {style!r}" + (", generate" if generate is not None else "")
+        raise ValueError(f"constrained is for style json and the student itself; found {given}")
 
 
 def asked_of(types: Sequence[str], schema: Schema) -> Schema:
@@ -240,7 +230,13 @@ def complete(
 ) -> list[str]:
     """Return the answers to `rows`, by the student or by what answers in its place."""
     write = generate or generation.generate
-    return list(write(student, prompts_of(student, rows), **options))
+    answers = list(write(student, prompts_of(student, rows), **options))
+    if len(answers) != len(rows):
+        raise ValueError(
+            f"generate gave {len(answers)} answers to {len(rows)} prompts; expected one each, in "
+            "their order"
+        )
+    return answers
 
 
 def read(

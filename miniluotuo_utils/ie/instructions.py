@@ -17,6 +17,7 @@ from miniluotuo_utils.ie.schema import (
     in_schema,
     labels,
     order,
+    whole_records,
 )
 from miniluotuo_utils.ie.slicing import SLICE_SIZES, HardNegatives, asked_types, sliced
 from miniluotuo_utils.ie.styles import check_style, grouped, written
@@ -73,7 +74,7 @@ def build_instructions(
     size = SLICE_SIZES[task] if slice_size == DEFAULT else slice_size
     templates = templates_of(task, style, language)
     rows = []
-    for number, record in enumerate(records):
+    for number, record in enumerate(whole_records(records, task, text=True)):
         check_labels(record, number + 1, task, schema)
         items = grouped((item["type"], item) for item in answer_items(record, task, schema))
         types = list(dict.fromkeys(schema))

@@ -7,7 +7,9 @@ guards a name that would be taken for something else, as in the line styles.
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+
+from miniluotuo_utils.files import expect
 
 EMPTY_WORDS = ("无", "没有", "空", "None", "NONE")
 # White space, and characters that nobody sees (json_repair, langextract and others meet them).
@@ -146,3 +148,20 @@ def says_nothing(answer: str) -> bool:
         return False
     chinese = not SAID.sub("", text) and DENIED.search(text) and NOUN.search(text)
     return no_name(text) or bool(chinese) or SAID_ENGLISH.fullmatch(text) is not None
+
+
+def checked_texts(sentences: Iterable[str]) -> list[str]:
+    """Return texts as a list; DataError for one that no record can hold.
+
+    That is none, an empty one, or one with half of a surrogate pair.
+    """
+    if isinstance(sentences, str):
+        raise ValueError(f"sentences is the text {sentences[:20]!r}; expected a list of texts")
+    expect(isinstance(sentences, Iterable), "sentences", sentences, "a list of texts")
+    texts = list(sentences)
+    for number, text in enumerate(texts):
+        where = f"sentences[{number}] (text {number + 1})"
+        whole_text = isinstance(text, str) and not SURROGATE.search(text)
+        expect(whole_text, where, text, "a text of whole characters; leave it out or mend it")
+        expect(text.strip(), where, text, "a text that is not empty; leave it out")
+    return texts

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from miniluotuo_utils.files import expect
 from miniluotuo_utils.ie.calls import tool_parameters
 from miniluotuo_utils.ie.doubts import is_guess, pruned, tells_more, without_asides
 from miniluotuo_utils.ie.entities import read_entities
@@ -94,7 +95,9 @@ class Parsed:
 # ---- which style an answer is in
 
 
-def parse(answer: str, task: str, style: str = "json", schema: Schema | None = None) -> Parsed:
+def parse(
+    answer: str | None, task: str, style: str = "json", schema: Schema | None = None
+) -> Parsed:
     """Read an answer of a style, or in any shape that leaves no doubt; never raises for a string.
 
     Items: NER `{name, type}`, RE `{head, type, tail}`,
@@ -131,6 +134,10 @@ def parse(answer: str, task: str, style: str = "json", schema: Schema | None = N
     field_of(task)
     check_style(style)
     asked = Asked.of(task, schema)
+    answer = "" if answer is None else answer  # as servers say that a model wrote nothing
+    expect(isinstance(answer, str), "answer", answer, "the text that a model wrote")
+    listed = not isinstance(schema, str)
+    expect(listed, "schema", schema, "a list of types, for EE with their roles")
 
     # Thoughts, prompts that were made up and tags go first: in them stands no answer.
     thoughts, told = split_thoughts(answer)

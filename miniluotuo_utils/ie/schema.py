@@ -7,8 +7,8 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from miniluotuo_utils.choices import check_choice
-from miniluotuo_utils.files import DataError
-from miniluotuo_utils.records import TASKS
+from miniluotuo_utils.files import DataError, expect
+from miniluotuo_utils.records import OBJECT, TASKS, mentions
 
 Schema = Sequence[str] | Mapping[str, Sequence[str]]  # NER and RE: types; EE: event type -> roles
 
@@ -26,11 +26,48 @@ def field_of(task: str) -> str:
 def items_of(record: Mapping, task: str) -> list[Mapping]:
     """Return a record's items of a task; DataError where it has no such field."""
     field = field_of(task)
+    expect(isinstance(record, OBJECT), "record", record, "an IE record, a dict")
     if field not in record:
         raise DataError(
             f"field {field}: found none, expected the {task} items of {record.get('sentence')!r}"
         )
     return record[field]
+
+
+def whole_records(records: Iterable[Mapping], task: str, text: bool = False) -> Iterator[Mapping]:
+    """Yield records whose items of the task are whole, and with `text` whose sentences are texts.
+
+    DataError names record (from 1), field, and what was found and expected.
+
+    >>> list(whole_records([{"sentence": "李白", "entities": "李白"}], "NER"))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    miniluotuo_utils.files.DataError: record 1, field entities: found '李白', expected a list...
+    """
+    if isinstance(records, OBJECT):
+        raise DataError("records is one record or a dict; expected a list of IE records")
+    for number, record in enumerate(records, 1):
+        try:
+            items = items_of(record, task)
+            listed = isinstance(items, list | tuple)
+            expect(listed, field_of(task), items, "a list, [] where there is nothing")
+            for thing, place in mentions({field_of(task): list(items)}):
+                check_thing(thing, place)
+            if text:
+                sentence = record.get("sentence")
+                expect(isinstance(sentence, str), "sentence", sentence, "a text")
+        except DataError as error:
+            raise DataError(f"record {number}, {error}") from None
+        yield record
+
+
+def check_thing(thing: object, place: str) -> None:
+    """Raise DataError for a thing without a name, or with a place that is none."""
+    expect(isinstance(thing, OBJECT), place, thing, "an object with name and pos")
+    name, pos, kind = thing.get("name"), thing.get("pos"), thing.get("type", "")
+    expect(isinstance(name, str) and name, f"{place}.name", name, "a text that is not empty")
+    expect(isinstance(kind, str), f"{place}.type", kind, 'a text ("" where there is none)')
+    pair = isinstance(pos, list | tuple) and [*map(type, pos)] == [int, int]
+    expect(pos is None or pair, f"{place}.pos", pos, "null or [start, end)")
 
 
 def labels(record: Mapping, task: str) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -64,7 +101,7 @@ def schema_of(records: Iterable[Mapping], task: str) -> list[str] | dict[str, li
     ['人物']
     """
     seen: dict[str, list[str]] = {}
-    for record in records:
+    for record in whole_records(records, task):
         for _, (kind, *role) in labels(record, task):
             roles = seen.setdefault(kind, [])
             roles += [r for r in role if r not in roles]

@@ -12,11 +12,12 @@ from functools import partial
 from itertools import repeat, zip_longest
 from operator import add
 from pathlib import Path
+from typing import Any
 
-from miniluotuo_utils.files import DataError, expect, iter_jsonl
+from miniluotuo_utils.files import DataError, iter_jsonl
 from miniluotuo_utils.ie.modes import MODES, Counts, Rule, Unit, once, pairs_of, ruled
-from miniluotuo_utils.ie.schema import Schema, check_schema, field_of, in_schema
-from miniluotuo_utils.records import OBJECT, check_record, map_mentions, mentions
+from miniluotuo_utils.ie.schema import Schema, check_schema, check_thing, field_of, in_schema
+from miniluotuo_utils.records import check_record, map_mentions, mentions
 from miniluotuo_utils.terminal import columns
 
 RATES = ("precision", "recall", "f1")
@@ -31,6 +32,9 @@ NOTES = (
     "off_schema",
     "misplaced",
 )
+
+
+END: Any = object()  # in place of a record behind the end of the shorter side
 
 
 class Misaligned(DataError):
@@ -121,18 +125,18 @@ def aligned(
     the first line where they are not of the same sentence and task, or an item is not whole.
     """
     golds, preds = iter(gold), iter(pred)
-    for line, (g, p) in enumerate(zip_longest(golds, preds), 1):
-        if g is not None:
+    for line, (g, p) in enumerate(zip_longest(golds, preds, fillvalue=END), 1):
+        if g is not END:
             check_side(g, f"line {line}: the gold", task)
-        if p is not None:
-            p = p if strict or g is None else with_sentence(p, g["sentence"])
+        if p is not END:
+            p = p if strict or g is END else with_sentence(p, g["sentence"])
             check_side(p, f"line {line}: the prediction", task)
 
         # The longer side is read to its end: two numbers tell a lost line from the wrong file.
-        if g is None or p is None:
-            more = line + sum(1 for _ in (preds if g is None else golds))
+        if g is END or p is END:
+            more = line + sum(1 for _ in (preds if g is END else golds))
             lost, found = (
-                ("gold", (line - 1, more)) if g is None else ("prediction", (more, line - 1))
+                ("gold", (line - 1, more)) if g is END else ("prediction", (more, line - 1))
             )
             raise Misaligned(
                 f"line {line}: there is no {lost} ({found[0]} gold, {found[1]} predicted records); "
@@ -171,16 +175,6 @@ def check_side(record: Mapping, side: str, task: str) -> None:
             check_thing(thing, place)
     except DataError as error:
         raise Misaligned(f"{side}, {error}") from None
-
-
-def check_thing(thing: object, place: str) -> None:
-    """Raise DataError for a thing without a name, or with a place that is none."""
-    expect(isinstance(thing, OBJECT), place, thing, "an object with name and pos")
-    name, pos, kind = thing.get("name"), thing.get("pos"), thing.get("type", "")
-    expect(isinstance(name, str) and name, f"{place}.name", name, "a text that is not empty")
-    expect(isinstance(kind, str), f"{place}.type", kind, 'a text ("" where there is none)')
-    pair = isinstance(pos, (list, tuple)) and [*map(type, pos)] == [int, int]
-    expect(pos is None or pair, f"{place}.pos", pos, "null or [start, end)")
 
 
 def predicted(gold: Iterable[Mapping], pred: Iterable[Mapping]) -> Iterator[Mapping]:

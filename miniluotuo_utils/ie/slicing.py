@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import permutations
 
-from miniluotuo_utils.ie.schema import field_of, items_of
+from miniluotuo_utils.ie.schema import field_of, items_of, whole_records
 
 SLICE_SIZES = {"NER": 6, "RE": 4, "EE": 4}  # IEPile's
 HardNegatives = Mapping[str, Mapping[str, float]]  # type -> other type -> how easily it is taken
@@ -94,7 +94,7 @@ def hard_negatives(records: Iterable[Mapping], task: str) -> dict[str, dict[str,
     field_of(task)  # a misspelt task is refused even where there is no record
     cues: defaultdict[tuple, Counter] = defaultdict(Counter)  # cue -> type -> how often
     shared: dict[str, Counter] = {}
-    for record in records:
+    for record in whole_records(records, task):
         for item in items_of(record, task):
             shared.setdefault(item["type"], Counter())
             for cue in cues_of(item):

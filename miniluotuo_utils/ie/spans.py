@@ -6,10 +6,11 @@ In: a sentence and parsed items. Out: an IE record whose every `pos` cuts its na
 import re
 import unicodedata
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cache
 
 from miniluotuo_utils.choices import check_choice
+from miniluotuo_utils.files import expect
 from miniluotuo_utils.ie.schema import distinct, field_of
 
 POLICIES = ("first", "every")
@@ -86,6 +87,10 @@ def locate(sentence: str, names: Sequence[str], policy: str = "first") -> list[l
     [[(2, 11)]]
     """
     check_choice("policy", policy, POLICIES)
+    listed = isinstance(names, Collection) and not isinstance(names, str)
+    expect(isinstance(sentence, str), "sentence", sentence, "a text")
+    texts = listed and all(isinstance(name, str) for name in names)
+    expect(texts, "names", names, "a list of texts")
     found = {name: places(sentence, name) or alike(sentence, name) for name in set(names)}
     if policy == "every":
         return [list(found[name]) for name in names]

@@ -7,6 +7,8 @@ notebook 05. What an answer looks like stands in `styles`: questions are tables,
 import re
 from collections.abc import Mapping, Sequence
 
+from miniluotuo_utils.files import expect
+
 # What is asked, ten ways or more for each task. What stands before the bar is the question, what
 # stands after it names the schema: the published layouts need the two apart.
 LEADS = {
@@ -333,5 +335,7 @@ def notes(types: Sequence[str], descriptions: Mapping[str, str], language: str) 
     >>> notes(["人物", "地点"], {"人物": "人的名字。"}, "zh")
     '\n人物：人的名字。'
     """
+    told = isinstance(descriptions, Mapping)
+    expect(told, "descriptions", descriptions, "a dict: type -> one sentence")
     colon = "：" if language == "zh" else ": "
     return "".join(f"\n{kind}{colon}{descriptions[kind]}" for kind in types if kind in descriptions)

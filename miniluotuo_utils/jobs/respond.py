@@ -32,6 +32,9 @@ from miniluotuo_utils.teacher.limits import commonest
 from miniluotuo_utils.teacher.store import KNOWN
 from miniluotuo_utils.writing import Touched, claimed
 
+# How a file that has other lines than the new one is replaced all the same.
+REPLACE = "give --replace (in Python the argument replace); what was paid for is stored"
+
 
 def check_question(row: Mapping) -> dict:
     """Return a row that asks something by its `instruction` (and `input`), or raise `DataError`.
@@ -229,8 +232,8 @@ def responded(
     prompts = (chat_of(row, work.system) for row, asked in work.rows() if asked)
     work.teacher.fill(prompts, progress, total, **work.sampling)
     if rejected is not None:
-        write_jsonl(rejected, (row for row, good in work.judged() if not good))
-    with written_whole(target, keeps=not replace) as partial:
+        write_jsonl(rejected, (row for row, good in work.judged() if not good), overwrite=True)
+    with written_whole(target, keeps="" if replace else REPLACE) as partial:
         write_jsonl(partial, (row for row, good in work.judged() if good))
         if work.counts["unanswered"] and rejected is None:
             so = f", so {target.name} was not written; what was answered is stored"
@@ -279,5 +282,6 @@ def grow_file(
     with claimed(touched, replace):
         known = read_jsonl(seeds, check_question)
         grown = grow(teacher, known, count, topics_of_file(topics) if topics else None, **options)
-        write_jsonl(target, grown.rows, keeps=not replace)
+        with written_whole(target, keeps="" if replace else REPLACE) as partial:
+            write_jsonl(partial, grown.rows)
     return grown

@@ -68,7 +68,7 @@ def open_folder(folder: Path, settings: Mapping, training: Training) -> Path:
 
     # Steps after the checkpoint are trained again, and must not stand in the log twice.
     if first_process():
-        write_jsonl(journal, lines)
+        write_jsonl(journal, lines, overwrite=True)
     return journal
 
 

@@ -434,14 +434,16 @@ class Store:
                 "server": columns[-1] or "",
             }
 
-    def export(self, path: Path | str) -> int:
+    def export(self, path: Path | str, overwrite: bool | None = None) -> int:
         """Write every reply to `path`, JSON Lines or Parquet by its ending, and return how many.
 
-        The file appears when it is complete. Raises ValueError for another ending.
+        The file appears when it is complete. One that is there is replaced where it holds nothing
+        else, as `write_jsonl` does, or is an earlier Parquet export; else `Taken`, a ValueError.
+        `overwrite=True` replaces any file, False none. Raises ValueError for another ending.
         """
         path = Path(path)
         if path.suffix == ".jsonl":
-            return write_jsonl(path, self.rows())
+            return write_jsonl(path, self.rows(), overwrite)
         if path.suffix != ".parquet":
             raise ValueError(
                 f"{path.name}: found the ending {path.suffix!r}, expected .jsonl or .parquet"
@@ -461,7 +463,15 @@ class Store:
             | {"created": pa.float64()}
         )
         count = 0
-        with written_whole(path) as partial, parquet.ParquetWriter(partial, schema) as writer:
+        # What another program wrote has its notes in the schema.
+        if overwrite is None:
+            with suppress(OSError, pa.ArrowInvalid):
+                found = parquet.read_schema(path)
+                overwrite = found.equals(schema) and not found.metadata
+        with (
+            written_whole(path, bool(overwrite)) as partial,
+            parquet.ParquetWriter(partial, schema) as writer,
+        ):
             for batch in batches(self.rows(), 10_000):
                 writer.write_table(pa.Table.from_pylist(batch, schema))
                 count += len(batch)

@@ -19,7 +19,7 @@ from miniluotuo_utils.writing.temporary import remove, remove_left, temporary
 
 
 @contextmanager
-def written_whole(path: Path | str, overwrite: bool = True, keeps: bool = False) -> Iterator[Path]:
+def written_whole(path: Path | str, overwrite: bool = True, keeps: str = "") -> Iterator[Path]:
     """Give a path beside `path` to write to; it takes the place of `path` if the block ends well.
 
     So a killed run leaves `<name>.….partial`, which nothing reads and the next writer removes, and
@@ -27,9 +27,9 @@ def written_whole(path: Path | str, overwrite: bool = True, keeps: bool = False)
     name of its own: of two, both write whole files and the last one stays.
 
     `overwrite=False` raises `Taken` where something is there in the end; `keeps` where a file is
-    there with a line that the new one lacks. A folder is replaced only
-    by a folder, and only if we wrote it (`foreign`), else `Taken`. Raises OSError that names the
-    file and the space left where the disk is full.
+    there with a line that the new one lacks, and tells how to have it replaced all the same. A
+    folder is replaced only by a folder, and only if we wrote it (`foreign`), else `Taken`. Raises
+    OSError that names the file and the space left where the disk is full.
     """
     name, path = Path(path).name, Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,7 +40,7 @@ def written_whole(path: Path | str, overwrite: bool = True, keeps: bool = False)
     try:
         yield partial
         if keeps and path.is_file():
-            check_lines(path, partial)
+            check_lines(path, partial, keeps)
         put_in_place(partial, path, overwrite)
     except OSError as error:
         if error.errno not in FULL:
@@ -50,7 +50,7 @@ def written_whole(path: Path | str, overwrite: bool = True, keeps: bool = False)
         remove(partial)
 
 
-def check_lines(path: Path, partial: Path) -> None:
+def check_lines(path: Path, partial: Path, way: str) -> None:
     """Raise `Taken` unless every line of a file stands in the one that replaces it, in order."""
     with open(path, "rb") as old, open(partial, "rb") as new:
         for number, line in enumerate(old, 1):
@@ -59,8 +59,7 @@ def check_lines(path: Path, partial: Path) -> None:
                 raise Taken(
                     f"{path.name}, line {number}: found {shown!r}, which this run would not write: "
                     "it was edited, or written with other options. Delete the file, choose another "
-                    "name, or give --replace (in Python the argument replace); what was paid for "
-                    "is stored"
+                    f"name, or {way}"
                 )
 
 

@@ -375,6 +375,20 @@ def test_a_fault_names_file_place_field_and_step_and_the_rest_is_read(written):
     assert [fault.place for fault in faults] == ["line 2", "line 3"]
 
 
+def test_the_hint_about_the_rest_fits_the_reader(written):
+    """`load(…, errors="collect")` takes names of the catalog: for one's own file it led nowhere."""
+    good = {"text": "李白生于碎叶", "label": [[0, 2, "人物"]]}
+    path = written([good, {**good, "label": [[4, 9, "地点"]]}])
+    with pytest.raises(DataError, match=r"in Python `read_any\(FILE, faults=\[\]\)` reads it"):
+        list(read_any(path, say=None))
+    rows = written([{"instruction": "问", "input": "", "output": "答"}, {"instruction": 3}])
+    with pytest.raises(DataError, match="A list as `faults` collects such places") as told:
+        list(read_file(rows, READERS["alpaca"], "mine"))
+    assert "load(" not in str(told.value)
+    faults = []
+    assert len(list(read_file(rows, READERS["alpaca"], "mine", faults))) == len(faults) == 1
+
+
 @pytest.mark.parametrize(
     ("history", "words"),
     [

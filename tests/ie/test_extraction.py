@@ -83,6 +83,27 @@ def test_a_perfect_student_of_each_task_scores_one_by_string():
         assert made.counts | {"ambiguous": 0} == EMPTY
 
 
+def test_what_cannot_be_is_said_before_a_student_is_asked():
+    """A misspelt policy was found after hours of answers; a lost answer was zip()'s words."""
+    asked = []
+
+    def silent(student, prompts, **_):
+        asked.append(prompts)
+        return []
+
+    for words, wrong in (
+        ("policy is 'frist'", {"policy": "frist"}),
+        ("descriptions: found", {"descriptions": ["人的名字"]}),
+        ("sentences: found None", {"sentences": None}),
+    ):
+        given = {"sentences": ["李白"], **wrong}
+        with pytest.raises(ValueError, match=words):
+            extract(None, schema=["人物"], task="NER", generate=silent, **given)
+    assert asked == []
+    with pytest.raises(ValueError, match="0 answers to 1 prompts"):
+        extract(None, ["李白"], ["人物"], "NER", generate=silent)
+
+
 @pytest.mark.parametrize("style", ["json", "yayi", "instructuie", "plain"])
 def test_slices_and_styles_come_together_in_one_record(style):
     """A schema of nine types is asked for in two prompts;

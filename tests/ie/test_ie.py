@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from miniluotuo_utils import ie
+from miniluotuo_utils.files import DataError
 from miniluotuo_utils.ie import (
     build_instructions,
     dictionary_baseline,
@@ -122,6 +123,75 @@ def test_dictionary_of_relations_and_events():
     }
     assert made[1]["events"] == []
     assert score([SPACE], [check_record(made[0])], "EE")["argument"]["micro"]["f1"] == 1.0
+
+
+BROKEN = {  # a record that somebody's script wrote: what is wrong with it, by task
+    "NER": [
+        (None, "record: found None"),
+        ("李白", "record: found '李白'"),
+        ({"sentence": "李白"}, "entities: found none"),
+        ({"sentence": "李白", "entities": None}, "entities: found None, expected a list"),
+        ({"sentence": "李白", "entities": ["李白"]}, r"entities\[0\]: found '李白'"),
+        ({"sentence": "李白", "entities": [{"name": "李白"}]}, r"entities\[0\].type: found None"),
+        ({"sentence": "李白", "entities": [{"type": "人物"}]}, r"entities\[0\].name: found None"),
+    ],
+    "RE": [
+        ({"sentence": "李白", "relations": [{"type": "字"}]}, r"relations\[0\].head: found None"),
+        (
+            BOOK | {"relations": [{"head": "他", "type": "字"}]},
+            r"relations\[0\].head: found '他'",
+        ),
+    ],
+    "EE": [
+        (
+            {"sentence": "发射", "events": [{"type": "发射"}]},
+            r"events\[0\].trigger.name: found None",
+        ),
+        (
+            {"sentence": "发射", "events": [{"type": "a", "trigger": "发", "arguments": [{}]}]},
+            r"events\[0\].arguments\[0\].role: found None",
+        ),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("task", "broken", "said"), [(task, *one) for task in BROKEN for one in BROKEN[task]]
+)
+def test_a_broken_record_is_named_by_number_and_field(task, broken, said):
+    """TypeError: string indices must be integers, from a loop over 100,000 records."""
+    good = {"NER": LIBAI, "RE": BOOK, "EE": SPACE}[task]
+    records, schema = [good, broken], ie.schema_of([good], task)
+    for asked in (
+        lambda: ie.schema_of(records, task),
+        lambda: build_instructions(records, task, schema),
+        lambda: ie.hard_negatives(records, task),
+        lambda: dictionary_baseline(records, ["问李白"], task),
+    ):
+        with pytest.raises(DataError, match=f"record 2, field {said}"):
+            asked()
+    with pytest.raises(DataError, match="line 2: the gold"):
+        score(records, [good, good], task)
+
+
+def test_other_things_than_records_texts_and_answers_are_named():
+    """One record in place of a list was read key by key, a name letter by letter."""
+    with pytest.raises(DataError, match="expected a list of IE records"):
+        build_instructions(LIBAI, "NER", ["人物"])
+    with pytest.raises(DataError, match="record 1, field sentence: found 3, expected a text"):
+        build_instructions([{"sentence": 3, "entities": []}], "NER", ["人物"])
+    with pytest.raises(DataError, match="descriptions: found .*expected a dict"):
+        build_instructions([LIBAI], "NER", ie.schema_of([LIBAI], "NER"), descriptions=["人"])
+    with pytest.raises(DataError, match=r"sentences\[1\] \(text 2\): found 7"):
+        dictionary_baseline([LIBAI], ["李白", 7], "NER")
+    for sentence, names in ((None, ["李白"]), ("李白", "李白"), ("李白", [None]), ("李白", None)):
+        with pytest.raises(DataError, match="expected a text|expected a list of texts"):
+            locate(sentence, names)
+    with pytest.raises(DataError, match="answer: found .*expected the text"):
+        parse({"人物": ["李白"]}, "NER")
+    with pytest.raises(DataError, match="schema: found '人物', expected a list"):
+        parse("{}", "NER", schema="人物")
+    assert parse(None, "NER").ok is False, "a server's content: null is no answer"
 
 
 def test_the_package_is_light_and_exports_what_it_promises():

@@ -654,7 +654,8 @@ def test_a_file_that_is_slightly_off_is_scored_and_the_wrong_item_counted(tmp_pa
     with pytest.raises(DataError, match=r"pred\.jsonl, line 1, field sentence"):
         score_files(*paths, "NER", strict=True)
 
-    write_jsonl(paths[1], [{"sentence": "李白在碎叶", "entities": entities}, pred[1]])
+    whole = [{"sentence": "李白在碎叶", "entities": entities}, pred[1]]
+    write_jsonl(paths[1], whole, overwrite=True)
     with pytest.raises(DataError, match=r"pred\.jsonl, line 1, field entities\[1\]\.pos"):
         score_files(*paths, "NER", strict=True)
 
@@ -671,7 +672,7 @@ def test_an_alias_that_is_no_list_is_refused(tmp_path):
     gold = event(GAMES, ("夺冠", "夺冠", {"夺冠赛事": "雅典奥运会"}))
     for alias in ("雅典", [5]):
         gold["events"][0]["arguments"][0]["alias"] = alias
-        write_jsonl(tmp_path / "gold.jsonl", [gold])
+        write_jsonl(tmp_path / "gold.jsonl", [gold], overwrite=True)
         with pytest.raises(
             DataError,
             match=r"gold\.jsonl, line 1, field events\[0\]\.arguments\[0\]\.alias: "
@@ -715,7 +716,7 @@ def test_score_files_stops_at_the_first_different_line(tmp_path):
         DataError, match=r"gold\.jsonl against pred\.jsonl, line 2: found the prediction of '三'"
     ):
         score_files(gold, pred, "NER")
-    write_jsonl(pred, [ner("一"), ner("二")])
+    write_jsonl(pred, [ner("一"), ner("二")], overwrite=True)
     with pytest.raises(DataError, match=r"^gold\.jsonl, line 3: Expecting value"):
         score_files(gold, pred, "NER")
 

@@ -52,19 +52,19 @@ def test_what_a_person_wrote_into_an_answer_stays(files):
         mine = [
             {**row, "output": row["output"] + "改过"} if row["id"] == 2 else row for row in made
         ]
-        write_jsonl(out, mine)
+        write_jsonl(out, mine, overwrite=True)
         with pytest.raises(Taken, match=r"out.jsonl, line 3: found .* would not write"):
             respond_file(teacher, rows, out, rejected, progress=False)
         assert read_jsonl(out) == mine
         respond_file(teacher, rows, out, rejected, progress=False, replace=True)
         assert read_jsonl(out) == made
         [left] = read_jsonl(rejected)
-        write_jsonl(rejected, [{**left, "output": "我自己的回答"}])
+        write_jsonl(rejected, [{**left, "output": "我自己的回答"}], overwrite=True)
         with pytest.raises(Taken, match="rejected.jsonl is there already"):
             respond_file(teacher, rows, out, rejected, progress=False)
         assert read_jsonl(rejected)[0]["output"] == "我自己的回答"
         # Another file's answers are no earlier run of this one.
-        write_jsonl(out, [{"instruction": "别的", "output": "别的文件"}])
+        write_jsonl(out, [{"instruction": "别的", "output": "别的文件"}], overwrite=True)
         rejected.unlink()
         answered = server.answered.total()
         other = Teacher(server.base_url, server.model, "sk-a-long-key", store.with_name("s.sqlite"))
@@ -89,7 +89,7 @@ def test_a_set_that_is_grown_again_keeps_its_lines(tmp_path):
         first = read_jsonl(out)
         grow_file(teacher, seeds, out, 20, progress=False)
         assert read_jsonl(out)[: len(first)] == first
-        write_jsonl(out, [first[0] | {"instruction": "我改过的"}, *first[1:]])
+        write_jsonl(out, [first[0] | {"instruction": "我改过的"}, *first[1:]], overwrite=True)
         kept = out.read_bytes()
         with pytest.raises(Taken, match=r"new.jsonl, line 1.*我改过的"):
             grow_file(teacher, seeds, out, 20, progress=False)

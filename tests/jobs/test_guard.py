@@ -313,7 +313,7 @@ def test_predict_replaces_its_own_answers_when_told(tmp_path, tiny, monkeypatch)
     assert out.read_bytes() == before
     assert cli.main([*command, "--overwrite"]) == 0
     assert len(read_jsonl(out)) == 1
-    write_jsonl(out, [{"question": "a table of my own"}])
+    write_jsonl(out, [{"question": "a table of my own"}], overwrite=True)
     before = out.read_bytes()
     assert cli.main([*command, "--overwrite"]) == 2
     assert out.read_bytes() == before

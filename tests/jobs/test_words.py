@@ -259,6 +259,19 @@ def test_long_commands_say_where_they_are(rows, tmp_path, capsys, monkeypatch):
     assert "2/2 " in capsys.readouterr().err
 
 
+def test_work_of_unknown_length_says_where_it_is(tmp_path, capsys, monkeypatch):
+    """`convert` cannot know how many items a file holds, and was silent over a million."""
+    monkeypatch.setattr("miniluotuo_utils.progress.PAUSE", 0.0)
+    monkeypatch.setattr("miniluotuo_utils.progress.EVERY", 0.0)
+    entity = {"name": "李白", "type": "人物", "pos": [0, 2]}
+    record = {"sentence": "李白到了长安。", "source": "", "entities": [entity]}
+    write_jsonl(tmp_path / "in.jsonl", [record] * 300)
+    asked = ["convert", str(tmp_path / "in.jsonl"), str(tmp_path / "out.jsonl")]
+    assert main([*asked, "--to", "doccano"]) == 0
+    said = re.findall(r"(\d+) 条 items \[", capsys.readouterr().err)
+    assert said[-1] == "300", "the last line of the log counts all items"
+
+
 # ---- train
 
 

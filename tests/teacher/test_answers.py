@@ -112,7 +112,8 @@ def test_history_is_sent_and_part_of_the_key(tmp_path):
         assert [row["output"] for row in read_jsonl(tmp_path / "o.jsonl")] == ["烤鸭。", "火锅。"]
         asked = len(server.asked)
         for history in ("北京", [["甲"]], [["甲", 1]], [{"role": "user"}]):
-            write_jsonl(tmp_path / "bad.jsonl", [*rows, {"instruction": "问", "history": history}])
+            bad = [*rows, {"instruction": "问", "history": history}]
+            write_jsonl(tmp_path / "bad.jsonl", bad, overwrite=True)
             with pytest.raises(
                 DataError, match="bad.jsonl, line 3, field history: .*earlier turns"
             ):

@@ -26,6 +26,7 @@ from miniluotuo_utils.teacher.client import chat
 from miniluotuo_utils.teacher.limits import Budget, BudgetReached, Concurrency
 from miniluotuo_utils.teacher.recorded import FAULTS, Faults
 from miniluotuo_utils.teacher.store import Reply, new_owner, request_key
+from miniluotuo_utils.writing import Taken
 
 BANK = [
     {
@@ -492,6 +493,24 @@ def test_a_full_disk_stops_the_run_and_keeps_the_store(tmp_path):
     assert asked < 1000
 
 
+def export_twice(store, folder):
+    """An export takes the place of an earlier one, and never of a person's own table."""
+    import pandas
+
+    assert store.export(folder / "all.jsonl") == store.export(folder / "all.parquet") == 5
+    for name in ("all.jsonl", "all.parquet"):
+        with pytest.raises(Taken, match="is there already"):
+            store.export(folder / name, overwrite=False)
+    table = pandas.read_parquet(folder / "all.parquet").assign(text="mine")
+    table.to_parquet(folder / "all.parquet")
+    (folder / "all.jsonl").write_text("my notes\n", encoding="utf-8")
+    for name in ("all.jsonl", "all.parquet"):
+        with pytest.raises(Taken, match=name):
+            store.export(folder / name)
+    assert set(pandas.read_parquet(folder / "all.parquet")["text"]) == {"mine"}
+    assert store.export(folder / "all.parquet", overwrite=True) == 5
+
+
 def test_replies_are_marked_kept_and_exported(tmp_path):
     """Cut, empty and refused replies are paid for:
     they must be found again, and not be learned from.
@@ -522,6 +541,7 @@ def test_replies_are_marked_kept_and_exported(tmp_path):
     assert pyarrow.parquet.read_table(tmp_path / "all.parquet").to_pylist() == rows
     with pytest.raises(ValueError, match=r"all.csv: found the ending '.csv'"):
         store.export(tmp_path / "all.csv")
+    export_twice(store, tmp_path)
     with pytest.raises(DataError, match="damaged"):
         (tmp_path / "bad.sqlite").write_bytes(b"x" * 5000)
         Store(tmp_path / "bad.sqlite")

@@ -127,14 +127,17 @@ def examples() -> dict[str, Path]:
 
 
 def read_file(
-    path: Path, reader: Reader, source: str, faults: list[Fault] | None = None
+    path: Path,
+    reader: Reader,
+    source: str,
+    faults: list[Fault] | None = None,
+    rest: str = "A list as `faults` collects such places, and the rest is read",
 ) -> Iterator[dict]:
     """Yield the rows or records of one native file, each checked, with their `source`.
 
     A malformed unit raises DataError with file, place and reason; with a list `faults` it is put
-    there and reading goes on.
+    there and reading goes on; `rest` tells how.
     """
-    rest = '`load(…, errors="collect")` reads the rest and returns the faults beside it'
     finish = partial(finished, reader=reader, source=source)
     yield from read_units(reader.units(path), reader.convert, finish, path.name, rest, faults)
 
