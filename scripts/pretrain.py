@@ -25,7 +25,7 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, IterableDataset
 from transformers import AutoTokenizer, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
-from miniluotuo_utils.files import json_line, read_jsonl, written_whole
+from miniluotuo_utils.files import json_line, read_jsonl, write_jsonl, written_whole
 from miniluotuo_utils.generation import generate
 from miniluotuo_utils.prompts import SHORT_TOKENS
 from miniluotuo_utils.runtime import EMBEDDED
@@ -195,6 +195,15 @@ class Run:
             optimizer.load_state_dict(saved)
         for name in ("step", "tokens", "supervised", "seconds"):
             setattr(self, name, state[name])
+        self.shorten_log()
+
+    def shorten_log(self) -> None:
+        """Take the steps out of the log that come after the saved state: they are done again."""
+        log = self.out / "training.jsonl"
+        if log.is_file():
+            lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
+            whole = (json.loads(line) for line in lines if line.endswith("\n"))
+            write_jsonl(log, [line for line in whole if line["step"] <= self.step], overwrite=True)
 
     def save(self) -> None:
         """Write the state and the student, each whole or not at all."""

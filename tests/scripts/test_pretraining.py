@@ -1,6 +1,7 @@
 """The base's pre-training: its rows are what a student is asked, its labels are the answers."""
 
 import json
+from types import SimpleNamespace
 
 import pretrain
 import pytest
@@ -221,3 +222,12 @@ def test_a_training_goes_on_from_its_state(tokenizer, tmp_path):
     second.train()
     steps = [line["step"] for line in read_jsonl(files[-1] / "training.jsonl")]
     assert steps == sorted(steps) and steps[-1] > first.step
+
+
+def test_a_log_goes_on_from_the_saved_state(tmp_path):
+    """Steps after the last saved state are taken again: the log of a killed run had them twice."""
+    lines = [f'{{"step": {step}}}\n' for step in (50, 100, 150)]
+    (tmp_path / "training.jsonl").write_text("".join(lines) + '{"step": 2', encoding="utf-8")
+    run = SimpleNamespace(out=tmp_path, step=100)
+    pretrain.Run.shorten_log(run)
+    assert read_jsonl(tmp_path / "training.jsonl") == [{"step": 50}, {"step": 100}]
