@@ -1,6 +1,7 @@
 """Make the virtual environment that the Makefile runs in, with plain words when it cannot be made.
 
     python3 scripts/install.py .venv     (make calls it; on Windows: py scripts\\install.py .venv)
+    python3 scripts/install.py --hosted  (the setup cell, on Colab and Kaggle: into this Python)
 
 TORCH_INDEX=address chooses where torch comes from; UNCONSTRAINED=1 takes the newest versions that
 requirements.txt allows. Standard library only, and readable by an old Python, which it refuses. The
@@ -12,6 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 
 LEAST = (3, 11)
 SPACE = 6  # GiB: torch's CPU build and all the rest; a CUDA build needs about three times as much
@@ -52,9 +54,9 @@ def python_of(venv):
     return os.path.join(venv, "bin", "python")
 
 
-def pip(venv, *arguments):
-    """Run pip of the new environment; explain the two failures that everybody meets."""
-    command = [python_of(venv), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+def pip(python, *arguments):
+    """Run pip of an environment; explain the two failures that everybody meets."""
+    command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     done = subprocess.run(command + list(arguments), stderr=subprocess.PIPE, text=True)
     if done.returncode:
         sys.stderr.write(done.stderr)
@@ -87,6 +89,33 @@ def make_environment(venv):
         )
 
 
+def pins(names=("torch", "numpy", "ipykernel")):
+    """The lines that hold what a platform came with as it is: its torch fits its GPU."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    lines = []
+    for name in names:
+        try:
+            lines.append("%s==%s\n" % (name, version(name)))
+        except PackageNotFoundError:
+            pass
+    return lines
+
+
+def hosted():
+    """Install into the Python that runs this, on a platform that brings torch and numpy.
+
+    pip fails rather than replace them, because they stand in a file of constraints.
+    """
+    handle, path = tempfile.mkstemp(suffix=".txt")
+    with os.fdopen(handle, "w") as file:
+        file.writelines(pins())
+    try:
+        pip(sys.executable, "-r", "requirements.txt", "-c", path)
+    finally:
+        os.remove(path)
+
+
 def main(venv):
     if sys.version_info < LEAST:
         stop(
@@ -110,11 +139,14 @@ def main(venv):
     constraints = ["-c", "constraints.txt"] if constrained() else []
     index = os.environ.get("TORCH_INDEX")
     where = ["--no-deps", "--index-url", index] if index else []
-    pip(venv, "torch", *(constraints + where))
-    pip(venv, "-r", "requirements.txt", *constraints)
+    pip(python_of(venv), "torch", *(constraints + where))
+    pip(python_of(venv), "-r", "requirements.txt", *constraints)
     with open(stamp, "w") as file:
         file.write(wanted)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    if sys.argv[1] == "--hosted":
+        hosted()
+    else:
+        main(sys.argv[1])

@@ -1,6 +1,9 @@
 """Keep what every notebook and README carries equal: setup cell, badge, address, outputs, tables.
 
     python scripts/notebooks.py refresh     outputs of the last run at smoke, into the notebooks
+    python scripts/notebooks.py exercises   from notebooks/solutions/NN.py, open and solved
+    python scripts/notebooks.py setup       the setup cell, folded, into the notebooks
+    python scripts/notebooks.py times       of the last whole run, into headers and READMEs
     python scripts/notebooks.py badges --repo owner/name
     python scripts/notebooks.py tables      catalog and zoo, into their READMEs (minutes)
     python scripts/notebooks.py help        the options of all commands, into their README
@@ -21,6 +24,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import nbformat
+from exercises import number_of, write_exercises
+from times import keep_times, write_times
 
 from miniluotuo_utils.runtime import repository, runs_root
 
@@ -33,28 +38,33 @@ ADDRESS_FILE = (
 KEPT, SKIPPED = "keep_output", "skip-execution"
 NOISE = ("widgets", "papermill", "language_info", "execution", "colab", "vscode")
 
+MOST = 50_000  # bytes of one output: GitHub stops showing a notebook that is too large
+ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
+PRIVATE = re.compile(
+    r"/(?:home|root|work|Users|tmp)/|[A-Z]:\\+Users|sk-[A-Za-z0-9]{16}|hf_[A-Za-z0-9]{16}"
+)
+
+NOTE = (
+    "**在本地跳过下一格**：它只在 Colab 和 Kaggle 上克隆仓库、安装依赖。\n\n"
+    "*Skip the next cell on your own machine: it clones and installs on Colab and Kaggle only.*"
+)
 SETUP = """
-# 准备：在 Colab / Kaggle 上克隆仓库并安装依赖；在本地什么也不做。
-# On Colab or Kaggle: clone and install; elsewhere nothing.
+# @title 准备，只为 Colab 和 Kaggle · Setup, for Colab and Kaggle only
 import importlib.util, os, subprocess, sys
-from importlib.metadata import version
 
 SLUG, REF = "{slug}", "{ref}"
 hosted = {{"COLAB_RELEASE_TAG", "KAGGLE_KERNEL_RUN_TYPE"}} & set(os.environ)
 if hosted and importlib.util.find_spec("miniluotuo_utils") is None:
-    folder = os.path.abspath(SLUG.split("/")[-1])
+    url, folder = f"https://github.com/{{SLUG}}", os.path.abspath(SLUG.split("/")[-1])
     if not os.path.isdir(folder):
-        clone = ["git", "clone", "--depth", "1", "--branch", REF]
-        subprocess.run([*clone, f"https://github.com/{{SLUG}}", folder], check=True)
-    # 平台自带的 torch 和 numpy 绝不替换。 The platform's own torch and numpy stay.
-    kept = os.path.abspath("live-constraints.txt")
-    with open(kept, "w") as file:
-        for name in ("torch", "numpy", "ipykernel"):
-            file.write(f"{{name}}=={{version(name)}}\\n")
-    pip = [sys.executable, "-m", "pip", "install", "-q", "-c", kept]
-    subprocess.run([*pip, "-r", "requirements.txt"], check=True, cwd=folder)
+        clone = ["git", "clone", "--depth", "1", "--branch", REF, url, folder]
+        subprocess.run(clone, check=True)
+    # 平台自带的 torch 和 numpy 不动。 The platform's own torch and numpy stay.
+    install = [sys.executable, "scripts/install.py", "--hosted"]
+    subprocess.run(install, check=True, cwd=folder)
     sys.path.insert(0, folder)
 """.strip()
+FOLDED = {"cellView": "form", "jupyter": {"source_hidden": True}, "tags": ["setup"]}
 
 
 def notebooks(root: Path | None = None) -> list[Path]:
@@ -161,28 +171,112 @@ def stripped(book: nbformat.NotebookNode, keep: bool = True) -> nbformat.Noteboo
 
 
 def curated(cell: nbformat.NotebookNode) -> list:
-    """The outputs of a cell worth committing: tables and pictures, without progress lines and
-    without counts."""
-    outputs = [o for o in cell.outputs if o.output_type in ("display_data", "execute_result")]
+    """The outputs of a cell worth committing: what it prints, tables and pictures; no warnings, no
+    counts.
+
+    ValueError names the cell where one is too large, or holds a path of this machine or a key.
+    """
+    outputs: list[nbformat.NotebookNode] = []
+    for output in cell.outputs:
+        if output.output_type == "stream" and output.name == "stdout":
+            # What was printed piece by piece is one text.
+            if outputs and outputs[-1].output_type == "stream":
+                outputs[-1].text += output.text
+            else:
+                outputs.append(output)
+        elif output.output_type in ("display_data", "execute_result"):
+            outputs.append(without_noise(output))
+
     for output in outputs:
-        output.metadata = {}
-        if "execution_count" in output:
-            output.execution_count = None
-        output.data.pop("application/vnd.jupyter.widget-view+json", None)
+        if output.output_type == "stream":
+            output.text = settled(output.text)
+    outputs = [o for o in outputs if o.output_type != "stream" or o.text.strip()]
+    for output in outputs:
+        check_kept(cell.id, output)
     return outputs
+
+
+def without_noise(output: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """A table or picture without its count, widget and metadata."""
+    output.metadata = {}
+    if "execution_count" in output:
+        output.execution_count = None
+    output.data.pop("application/vnd.jupyter.widget-view+json", None)
+    return output
+
+
+def settled(text: str) -> str:
+    r"""What a printed text looks like in the end: of a line that was written over, the last state.
+
+    >>> settled("10 %\r50 %\r100 %\n\x1b[1m好\x1b[0m\r\n")
+    '100 %\n好\n'
+    """
+    lines = ANSI.sub("", text).replace("\r\n", "\n").split("\n")
+    return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in lines)
+
+
+def check_kept(name: str, output: nbformat.NotebookNode) -> None:
+    """ValueError for an output of the cell `name` that must not be committed."""
+    data = output.get("data", {"text/plain": output.get("text", "")})
+    for kind, content in data.items():
+        text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
+        # A picture is base64: four letters for three bytes.
+        binary = kind.startswith("image/") and kind != "image/svg+xml"
+        size = len(text) * 3 // 4 if binary else len(text.encode())
+        if size > MOST:
+            raise ValueError(
+                f"cell {name}: its {kind} has {size:,} bytes, at most {MOST:,} are kept; "
+                f"show less, or draw it smaller"
+            )
+        if not binary and (found := PRIVATE.search(text)):
+            raise ValueError(
+                f"cell {name}: it shows {text[found.start() : found.end() + 20]!r}, a path of this "
+                f"machine or a key; print runtime.shown(path)"
+            )
 
 
 def refresh(root: Path, executed: Path) -> Iterator[Path]:
     """Copy the curated outputs of the executed notebooks into the committed ones; yields each
-    notebook written."""
+    notebook written.
+
+    What a run put in (the solved exercises) stays out. ValueError names notebook and cell of an
+    output that must not be committed.
+    """
     for path in notebooks(root):
         book = nbformat.read(path, as_version=4)
         ran = {cell.id: cell for cell in nbformat.read(executed / path.name, as_version=4).cells}
         for cell in book.cells:
             if cell.cell_type == "code" and cell.id in ran:
                 cell.outputs = ran[cell.id].outputs
-        nbformat.write(stripped(book), path)
+        try:
+            nbformat.write(stripped(book), path)
+        except ValueError as error:
+            raise ValueError(f"{path.name}: {error}") from None
         yield path
+
+
+def write_setup(root: Path) -> list[Path]:
+    """Write the setup cell, folded, and the line above it into every notebook; returns what
+    changed."""
+    source, changed = setup_cell(*address(root)), []
+    for path in notebooks(root):
+        old = nbformat.read(path, as_version=4)
+        book = with_setup(nbformat.read(path, as_version=4), source, number_of(path))
+        if book != old:
+            nbformat.write(book, path)
+            changed.append(path)
+    return changed
+
+
+def with_setup(book: nbformat.NotebookNode, source: str, number: str) -> nbformat.NotebookNode:
+    """Put the setup cell in the place of the old one, with its note above."""
+    at = next(i for i, c in enumerate(book.cells) if c.cell_type == "code" and "setup" in tags(c))
+    cell = book.cells[at]
+    cell.source, cell.metadata = source, nbformat.from_dict(FOLDED)
+    note = nbformat.v4.new_markdown_cell(NOTE, id=f"c{number}-setup", metadata={"tags": ["setup"]})
+    book.cells = [c for c in book.cells if c.id != note.id]
+    book.cells.insert(book.cells.index(cell), note)
+    return book
 
 
 def catalog_text() -> str:
@@ -280,6 +374,23 @@ def write_between(path: Path, mark: str, between: str) -> list[Path]:
     return [path]
 
 
+def command(args: argparse.Namespace, root: Path) -> list[Path]:
+    """Do what was asked; returns what changed."""
+    if args.command == "badges":
+        slug = args.repo or remote_slug(root) or address(root)[0]
+        print(f"badges point to {slug}")
+        return write_badges(root, slug, args.ref or address(root)[1])
+    if args.command == "refresh":
+        return list(refresh(root, runs_root() / "smoke" / "executed"))
+    if args.command == "times":
+        return keep_times(root, runs_root()) + write_times(root, notebooks(root))
+    if args.command == "tables":
+        write_memory()
+        return write_catalog(root) + write_zoo(root)
+    simple = {"exercises": write_exercises, "setup": write_setup, "help": write_help}
+    return simple[args.command](root)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run one command of this script."""
     top = argparse.ArgumentParser(
@@ -290,6 +401,13 @@ def main(argv: list[str] | None = None) -> int:
         "refresh",
         help="copy the curated outputs of the last run at smoke into the committed notebooks",
     )
+    commands.add_parser(
+        "exercises", help="write the exercises of notebooks/solutions/NN.py, open and solved"
+    )
+    commands.add_parser("setup", help="write the setup cell, folded, into the notebooks")
+    commands.add_parser(
+        "times", help="write the times of the last whole run into headers and READMEs"
+    )
     badges = commands.add_parser(
         "badges", help="point every badge, setup cell and clone command to one repository"
     )
@@ -298,17 +416,11 @@ def main(argv: list[str] | None = None) -> int:
     commands.add_parser("tables", help="write the catalog and the zoo into the READMEs")
     commands.add_parser("help", help="write the options of all commands into their README")
     args, root = top.parse_args(argv), repository()
-    if args.command == "refresh":
-        changed = list(refresh(root, runs_root() / "smoke" / "executed"))
-    elif args.command == "badges":
-        slug = args.repo or remote_slug(root) or address(root)[0]
-        changed = write_badges(root, slug, args.ref or address(root)[1])
-        print(f"badges point to {slug}")
-    elif args.command == "help":
-        changed = write_help(root)
-    else:
-        write_memory()
-        changed = write_catalog(root) + write_zoo(root)
+    try:
+        changed = command(args, root)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     print("\n".join(f"{path.name} written" for path in changed) or "nothing to change")
     return 0
 

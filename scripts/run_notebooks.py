@@ -2,7 +2,9 @@
 
     python scripts/run_notebooks.py --scale smoke --only 01,05 --parameter SEED=7
 
-In: a scale. Out: executed copies and their HTML under `runs/<scale>/executed/`.
+In: a scale. Out, in `runs/<scale>/`: executed copies in `executed/`, their pages in `html/`, the
+times of a whole run in `times.json`. Each solved exercise runs behind its open one: the open one
+must say 还没做, the solved one 对.
 """
 
 from __future__ import annotations
@@ -20,12 +22,14 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+from exercises import number_of, read_exercises, unheld, with_solutions
+from pages import write_index, write_page
+from times import peak_memory, record, write_json
 
 from miniluotuo_utils.choices import choices
-from miniluotuo_utils.files import written_whole
-from miniluotuo_utils.runtime import SCALES, runs_root
+from miniluotuo_utils.runtime import SCALES, repository, runs_root
 from miniluotuo_utils.writing import cannot_write
-from notebooks import notebooks
+from notebooks import address, notebooks
 
 SLOWEST_CELL = 6 * 3600  # seconds
 
@@ -59,24 +63,25 @@ def check_parameters(book: Path, parameters: Mapping[str, Any]) -> None:
 
 
 def execute(book: Path, folder: Path, parameters: Mapping[str, Any]) -> Path:
-    """Run one notebook into `folder`; the executed copy and its HTML appear only when it ran to the
-    end.
+    """Run one notebook into `folder`; the executed copy appears only when it ran to the end.
 
     A failing one is kept as `<name>.failed.ipynb`. Raises NotebookFailed with the failing cell and
-    its traceback.
+    its traceback, or with the exercises that do not hold both forms.
     """
     import papermill
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
     target, failed = folder / book.name, folder / f"{book.stem}.failed.ipynb"
-    for old in (target, target.with_suffix(".html"), failed):
+    page = folder.parent / "html" / f"{book.stem}.html"
+    for old in (target, page, failed):
         old.unlink(missing_ok=True)
     working = folder / f"{book.stem}.partial.ipynb"
+    nbformat.write(to_run(book), working)
     os.environ["MINILUOTUO_HEADLESS"] = "1"  # forms become static tables
     try:
         papermill.execute_notebook(
-            str(book),
+            str(working),
             str(working),
             parameters=dict(parameters),
             cwd=str(book.parent),
@@ -99,10 +104,23 @@ def execute(book: Path, folder: Path, parameters: Mapping[str, Any]) -> Path:
     except BaseException:
         working.unlink(missing_ok=True)
         raise
-    nbformat.write(coalesced(nbformat.read(working, as_version=4)), working)
+    executed = coalesced(nbformat.read(working, as_version=4))
+    nbformat.write(executed, working)
+    if broken := unheld(executed):
+        os.replace(working, failed)
+        what = "\n".join([f"{book.name}: exercises that do not hold both forms", *broken])
+        raise NotebookFailed(f"{what}\n--- kept as {failed.parent.name}/{failed.name}")
     os.replace(working, target)
-    to_html(target)
     return target
+
+
+def to_run(book: Path) -> nbformat.NotebookNode:
+    """The notebook, each solved exercise behind its open one where the solutions are at hand."""
+    content, number = nbformat.read(book, as_version=4), number_of(book)
+    source = book.parent / "solutions" / f"{number}.py"
+    if not source.is_file():
+        return content
+    return with_solutions(content, read_exercises(source), number)
 
 
 def coalesced(book: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -125,16 +143,6 @@ def failure(book: Path, error: Any, kept: Path) -> str:
     )
 
 
-def to_html(executed: Path) -> Path:
-    """The HTML of an executed notebook, beside it."""
-    from nbconvert import HTMLExporter
-
-    html, _ = HTMLExporter().from_notebook_node(nbformat.read(executed, as_version=4))
-    with written_whole(executed.with_suffix(".html")) as partial:
-        partial.write_text(html, encoding="utf-8")
-    return executed.with_suffix(".html")
-
-
 def run(
     scale: str = "smoke",
     only: str | None = None,
@@ -153,39 +161,71 @@ def run(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise cannot_write(error, f"runs/{scale}") from error
+    results, peaks = execute_all(books, folder, given)
+
+    # Times of a part, or of other parameters, are not what a header promises.
+    seconds = {name: taken for name, taken, result in results if result == "ok"}
+    done = record(repository(), seconds, peaks)
+    if len(seconds) == len(notebooks()) and not parameters:
+        write_json(folder.parent / "times.json", done)
+    write_pages(folder, scale, done)
+    print(closing(results, [b.stem for b in books], f"runs/{scale}/"))
+    return 0 if all(r[2] == "ok" for r in results) else 1
+
+
+def execute_all(
+    books: Sequence[Path], folder: Path, given: Mapping[str, Any]
+) -> tuple[list[tuple[str, float, str]], dict[str, float]]:
+    """Run notebooks up to the first that fails: (name, seconds, "ok" or "FAILED") of each, and the
+    peak memory of those that ran to their end, in GiB."""
     os.environ.setdefault(
         "PYTHONWARNINGS", "error:Glyph"
     )  # a Chinese character without a glyph is a failure
     results: list[tuple[str, float, str]] = []
+    peaks: dict[str, float] = {}
     for number, book in enumerate(books, 1):
         print(f"[{number}/{len(books)}] {book.stem} …", end="", flush=True)
         started = time.time()
         try:
-            execute(book, folder, given)
+            with peak_memory() as peak:
+                execute(book, folder, given)
         except NotebookFailed as error:
             results.append((book.stem, time.time() - started, "FAILED"))
             print(f" failed after {results[-1][1]:.0f} s\n\n{error}\n")
             break
         results.append((book.stem, time.time() - started, "ok"))
+        peaks[book.stem] = peak[0]
         print(f" {results[-1][1]:.0f} s")
-    print(closing(results, [b.stem for b in books], f"runs/{scale}/executed/"))
-    return 0 if all(r[2] == "ok" for r in results) else 1
+    return results, peaks
+
+
+def write_pages(folder: Path, scale: str, done: Mapping[str, Any]) -> None:
+    """Write the pages of the notebooks that this run executed, and the list of all pages."""
+    slug, ref = address(repository())
+    pages = folder.parent / "html"
+    for name in done["notebooks"]:
+        write_page(folder / f"{name}.ipynb", pages, f"https://github.com/{slug}/blob/{ref}")
+    seconds = {name: figures["seconds"] for name, figures in done["notebooks"].items()}
+    where = f"{done['processor']}, {done['cores']} cores"
+    about = f"{scale} · {done['date']} · {done['commit'] or 'changed files'} · {where}"
+    write_index(pages, folder, seconds, about)
 
 
 def closing(results: Sequence[tuple[str, float, str]], planned: Sequence[str], where: str) -> str:
-    """The table that ends a run: notebook, seconds, result, where its executed copy is.
+    """The table that ends a run: notebook, seconds, result, where its page is.
 
-    >>> print(closing([("00_a", 3.2, "ok")], ["00_a", "01_b"], "runs/smoke/executed/"))
+    >>> print(closing([("00_a", 3.2, "ok")], ["00_a", "01_b"], "runs/smoke/"))
     <BLANKLINE>
-    notebook                     seconds  result   executed copy
-    00_a                             3.2  ok       runs/smoke/executed/00_a.html
+    notebook                     seconds  result   where to read it
+    00_a                             3.2  ok       runs/smoke/html/00_a.html
     01_b                               -  not run
     total                            3.2  1 of 2 ok
     """
-    lines = ["", f"{'notebook':<28} {'seconds':>7}  {'result':<7}  executed copy"]
+    lines = ["", f"{'notebook':<28} {'seconds':>7}  {'result':<7}  where to read it"]
     for name, seconds, result in results:
-        copy = f"{where}{name}.html" if result == "ok" else f"{where}{name}.failed.ipynb"
-        lines.append(f"{name:<28} {seconds:>7.1f}  {result:<7}  {copy}")
+        good = result == "ok"
+        place = f"html/{name}.html" if good else f"executed/{name}.failed.ipynb"
+        lines.append(f"{name:<28} {seconds:>7.1f}  {result:<7}  {where}{place}")
     lines += [f"{name:<28} {'-':>7}  not run" for name in planned[len(results) :]]
     good = sum(r[2] == "ok" for r in results)
     lines.append(f"{'total':<28} {sum(r[1] for r in results):>7.1f}  {good} of {len(planned)} ok")

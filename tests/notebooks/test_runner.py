@@ -6,8 +6,10 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
+import install
 import nbformat
 import pytest
 import run_notebooks as runner
@@ -75,11 +77,10 @@ def test_a_failing_notebook_shows_its_cell_and_stops_the_rest(clone, tmp_path, c
     assert re.search(r"01_bad .*FAILED", said)
     assert re.search(r"02_never .*not run", said)
     assert "1 of 3 ok" in said
-    assert sorted(p.name for p in executed.iterdir()) == [
-        "00_good.html",
-        "00_good.ipynb",
-        "01_bad.failed.ipynb",
-    ]
+    assert sorted(p.name for p in executed.iterdir()) == ["00_good.ipynb", "01_bad.failed.ipynb"]
+    pages = executed.parent / "html"
+    assert sorted(p.name for p in pages.iterdir()) == ["00_good.html", "index.html"]
+    assert not (executed.parent / "times.json").exists()
 
 
 def test_a_mistake_is_one_line_from_a_shell(capsys):
@@ -108,18 +109,19 @@ def test_one_address_stands_in_every_badge_and_setup_cell(clone):
     for path in book.notebooks(ROOT):
         cells = nbformat.read(path, as_version=4).cells
         assert book.badge(slug, ref, path.name) in cells[0].source
-        assert cells[1].source == book.setup_cell(slug, ref)
+        assert f'SLUG, REF = "{slug}", "{ref}"' in setup_of(path).source
         for readme in ("README.md", "README_zh.md"):
             assert book.badge(slug, ref, path.name) in (ROOT / readme).read_text(
                 encoding="utf-8"
             ), f"{path.name} in {readme}"
+    book.write_setup(clone)
     changed = book.write_badges(clone, "my-class/camel", "v2")
     assert len(changed) >= len(book.notebooks(clone)) + 2
     assert book.address(clone) == ("my-class/camel", "v2")
     for path in book.notebooks(clone):
         cells = nbformat.read(path, as_version=4).cells
         assert book.badge("my-class/camel", "v2", path.name) in cells[0].source
-        assert cells[1].source == book.setup_cell("my-class/camel", "v2")
+        assert setup_of(path).source == book.setup_cell("my-class/camel", "v2")
     assert f"git clone https://github.com/{slug}" not in (clone / "README.md").read_text(
         encoding="utf-8"
     )
@@ -127,32 +129,96 @@ def test_one_address_stands_in_every_badge_and_setup_cell(clone):
         book.write_badges(clone, "https://github.com/a/b", "main")
 
 
-def test_the_setup_cell_checks_its_exit_codes(tmp_path):
-    """`%pip install nosuch` leaves a cell green; here a failing clone must fail, and torch must
-    stay what it is."""
-    cell = book.setup_cell("nobody/nothing", "main")
-    assert "check=True" in cell
-    assert "live-constraints" in cell
-    assert len(cell.splitlines()) <= 25
-    fake = tmp_path / "git"
-    fake.write_text("#!/bin/sh\nexit 7\n")
+def setup_of(path: Path) -> nbformat.NotebookNode:
+    """A notebook's setup cell, which must be its first code cell."""
+    cells = nbformat.read(path, as_version=4).cells
+    first = next(cell for cell in cells if cell.cell_type == "code")
+    assert "setup" in book.tags(first)
+    return first
+
+
+def test_the_setup_cell_is_folded_and_may_be_skipped(clone):
+    """The first code that a newcomer met was 14 lines about pip, cut at the right edge."""
+    assert len(book.write_setup(clone)) == len(book.notebooks(clone))
+    assert not book.write_setup(clone), "a second time changes nothing"
+    for path in book.notebooks(clone):
+        cells = nbformat.read(path, as_version=4).cells
+        at = next(i for i, cell in enumerate(cells) if cell.cell_type == "code")
+        assert "在本地跳过" in cells[at - 1].source
+        assert cells[at].metadata == book.FOLDED
+        assert cells[at].source.startswith("# @title ")
+        wide = [sum(1 + (ord(c) > 0x2E7F) for c in line) for line in cells[at].source.splitlines()]
+        assert max(wide) <= 88
+        assert book.tags(cells[at + 1]) == ["parameters"]
+        runner.check_parameters(path, {"SCALE": "smoke"})
+
+
+def run_setup(folder: Path, git: str, **hosted: str) -> subprocess.CompletedProcess:
+    """Run the setup cell in a folder as on a platform without the package; `git` is a script."""
+    fake = folder / "bin" / "git"
+    fake.parent.mkdir()
+    fake.write_text(f"#!/bin/sh\n{git}\n")
     fake.chmod(0o755)
     code = (
         "import importlib.util as u\nfind = u.find_spec\n"
-        "u.find_spec = lambda n, *a: None if n == 'miniluotuo_utils' else find(n, *a)\n" + cell
+        "u.find_spec = lambda n, *a: None if n == 'miniluotuo_utils' else find(n, *a)\n"
+        + book.setup_cell("nobody/nothing", "main")
+        + "\nprint(sys.path[0])"
     )
-    environment = {"PATH": str(tmp_path), "COLAB_RELEASE_TAG": "x"}
-    done = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env=environment,
+        cwd=folder,
+        env={"PATH": f"{fake.parent}:/usr/bin:/bin", **hosted},
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def test_the_setup_cell_checks_its_exit_codes(tmp_path):
+    """`%pip install nosuch` leaves a cell green; here a failing clone must fail."""
+    done = run_setup(tmp_path, "exit 7", COLAB_RELEASE_TAG="x")
     assert done.returncode
     assert "returned non-zero exit status 7" in done.stderr
-    assert subprocess.run([sys.executable, "-c", cell], cwd=tmp_path, check=False).returncode == 0
+
+
+def test_the_setup_cell_does_nothing_on_ones_own_machine(tmp_path):
+    """A clone inside a clone, and a torch that was replaced by another."""
+    done = run_setup(tmp_path, "exit 7")
+    assert not done.returncode, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["bin"]
+
+
+def test_the_setup_cell_installs_from_the_clone(tmp_path):
+    """What is installed is the script's business: the cell only finds it, and the package."""
+    script = 'import sys; print("installed", sys.argv[1:], flush=True)'
+    git = f"mkdir -p nothing/scripts && echo '{script}' > nothing/scripts/install.py; echo $@"
+    done = run_setup(tmp_path, git, KAGGLE_KERNEL_RUN_TYPE="Interactive")
+    assert not done.returncode, done.stderr
+    cloned, installed, path = done.stdout.splitlines()
+    folder = str(tmp_path / "nothing")
+    url = "https://github.com/nobody/nothing"
+    assert cloned == f"clone --depth 1 --branch main {url} {folder}"
+    assert installed == "installed ['--hosted']"
+    assert path == folder
+
+
+def test_a_platform_keeps_its_torch_and_numpy(monkeypatch):
+    """A torch of another build does not fit the platform's GPU, and the kernel runs on the old."""
+    calls = []
+
+    def pip(python, *arguments):
+        calls.append((python, arguments, Path(arguments[-1]).read_text(encoding="utf-8")))
+
+    monkeypatch.setattr(install, "pip", pip)
+    install.hosted()
+    (python, arguments, lines) = calls[0]
+    assert python == sys.executable
+    assert arguments[:3] == ("-r", "requirements.txt", "-c")
+    assert f"torch=={version('torch')}\n" in lines
+    assert f"numpy=={version('numpy')}\n" in lines
+    assert not Path(arguments[-1]).exists()
+    assert install.pins(("no-such-package",)) == []
 
 
 def test_every_public_name_is_used_by_a_notebook_or_the_command_line():
