@@ -152,6 +152,10 @@ def arguments_of(
         return
     # What stands beside type and trigger is a role, if it is no word for something else.
     for role, names in value:
+        # A bracket that is open too early makes a list of a key.
+        if not isinstance(role, str):
+            repairs["dropped_item"] += 1
+            continue
         other = is_word(role) and not (asked.roles and asked.is_role(role))
         # 主体 and 客体 are some roles of the schema, but nobody can tell which.
         ends = rank(role, "head") is not None or rank(role, "tail") is not None

@@ -11,6 +11,7 @@ from functools import cache
 
 from miniluotuo_utils.choices import check_choice
 from miniluotuo_utils.files import expect
+from miniluotuo_utils.ie.names import SURROGATE
 from miniluotuo_utils.ie.schema import distinct, field_of
 
 POLICIES = ("first", "every")
@@ -136,7 +137,11 @@ def same(text: str) -> tuple[str, list[int]]:
     origins: list[int] = []
     for number, char in enumerate(text):
         plain = unicodedata.normalize("NFKC", char).casefold()
-        plain = "".join(plain.split()) if ord(char) < 0x2E80 else simplified()(plain).strip()
+        # OpenCC raises for half of a surrogate pair, which has no other script anyway.
+        if ord(char) < 0x2E80 or SURROGATE.match(char):
+            plain = "".join(plain.split())
+        else:
+            plain = simplified()(plain).strip()
         found.append(plain)
         origins += [number] * len(plain)
     return "".join(found), origins
