@@ -142,6 +142,7 @@ def reason(error: BaseException) -> str:
         case json.JSONDecodeError():
             return (
                 f"{error.msg.removesuffix(' at')} at column {error.colno}, expected one JSON object"
+                "（这一行应当是一个完整的 JSON 对象）"
             )
         case UnicodeDecodeError():
             return f"not UTF-8 at byte {error.start:,} ({error.reason}); save the file as UTF-8"

@@ -180,7 +180,8 @@ def check_mention(sentence: str, thing: object, place: str) -> None:
         )
     cut = sentence[pos[0] : pos[1]]
     if cut != name:
-        raise unexpected(f"{place}.pos", Shown(f"{list(pos)} = {cut!r}"), f"the place of {name!r}")
+        expected = f"the place of {name!r}（位置上的字应当就是名字）"
+        raise unexpected(f"{place}.pos", Shown(f"{list(pos)} = {cut!r}"), expected)
 
 
 __getattr__ = moved_names(__name__)

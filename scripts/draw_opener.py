@@ -17,11 +17,10 @@ import matplotlib.pyplot as plt
 from miniluotuo_utils.files import read_jsonl
 from miniluotuo_utils.ie import build_instructions, extract, score
 from miniluotuo_utils.runtime import EMBEDDED, chinese_font, repository
-from miniluotuo_utils.show.plots import COLOURS
+from miniluotuo_utils.show.colours import INK, shade_of
 from miniluotuo_utils.students import finetune, load_student
 
-COLOUR_OF = {"作品": COLOURS[0], "时间": COLOURS[1]}
-TYPES = list(COLOUR_OF)
+TYPES = ["作品", "时间"]
 GREY = "#555555"
 
 
@@ -67,10 +66,9 @@ def draw_line(axes: plt.Axes, y: float, title: str, record: dict) -> None:
         return
     for text, kind in pieces(record):
         shown = f"［{text}｜{kind}］" if kind else text
-        box = {"facecolor": COLOUR_OF[kind], "edgecolor": "none", "pad": 2.5} if kind else None
-        drawn = axes.text(
-            x, y, shown, fontsize=14, va="center", color="white" if kind else "black", bbox=box
-        )
+        shade = shade_of(kind)
+        box = {"facecolor": shade.fill, "edgecolor": shade.edge, "pad": 2.5} if kind else None
+        drawn = axes.text(x, y, shown, fontsize=14, va="center", color=INK, bbox=box)
         extent = drawn.get_window_extent().transformed(axes.transData.inverted())
         x = extent.x1 + 0.04
 

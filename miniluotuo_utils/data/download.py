@@ -27,7 +27,10 @@ TRIES = 3  # per file, each going on where the last one broke off
 # Faults of this machine's disk, which no other address would mend.
 LOCAL = (errno.ENOSPC, errno.ENOTDIR, errno.EACCES, errno.EROFS, errno.EISDIR, errno.EDQUOT)
 # What a person can do.
-CHANGED = "The file is damaged or changed at its source: delete it and run again"
+CHANGED = (
+    "文件坏了，或者在来源那边改过：删掉它再运行。 "
+    "The file is damaged or changed at its source: delete it and run again"
+)
 NO_NETWORK = (
     "This session is offline (HF_HUB_OFFLINE=1, as SCALE = 'smoke' sets it): put the files into a "
     "folder with `python -m miniluotuo_utils download NAME --mirror DIR` where there is a network, "

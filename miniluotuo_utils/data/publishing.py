@@ -39,6 +39,7 @@ def publish(
     if closed := [part.source for part in permitted(portions, terms)[1]]:
         said = "; ".join(f"{source}: {CATALOG[source].licence}" for source in closed)
         raise ValueError(
+            "许可证没有明确允许，不能发布；去掉这些来源，确实可以发布的传入 terms=…。 "
             f"not to be published without a licence that allows it ({said}). "
             "Leave these sources out, or pass terms=… if you may"
         )

@@ -44,15 +44,15 @@ PRESETS = {
 }
 WHY = {
     "extract": (
-        "抽取：每步取最可能的词元；JSON 要重复键名、照抄原文，所以没有任何重复惩罚 · "
+        "抽取：每步取最可能的词元；JSON 要重复键名、照抄原文，所以没有任何重复惩罚\n"
         "extraction: greedy; JSON repeats keys and copies spans, so nothing is penalised"
     ),
     "chat": (
-        "对话：同样的问题总得同样的回答；轻微的重复惩罚让小模型不绕圈 · "
+        "对话：同样的问题总得同样的回答；轻微的重复惩罚让小模型不绕圈\n"
         "chat: greedy; a slight penalty keeps small students out of loops"
     ),
     "creative": (
-        "创作：抽样，给定 seed 就可重现；没有惩罚 · "
+        "创作：抽样，给定 seed 就可重现；没有惩罚\n"
         "writing: sampled, reproducible with a seed, nothing penalised"
     ),
 }
@@ -67,7 +67,7 @@ ALPACA_COT = [
         "top_p": 0.75,
         "beams": 4,
         "why": (
-            "没有 do_sample：四路集束搜索，温度、top_p、top_k=40 都不起作用 · "
+            "没有 do_sample：束宽 4 的束搜索，温度、top_p、top_k=40 都不起作用\n"
             "without do_sample this is beam search, and its sampling numbers do nothing"
         ),
     },
@@ -77,14 +77,14 @@ ALPACA_COT = [
         "temperature": 0.35,
         "top_p": 0.85,
         "repetition_penalty": 1.2,
-        "why": "抽样，和上一行相反 · sampled, the opposite of the row above",
+        "why": "抽样，和上一行相反\nsampled, the opposite of the row above",
     },
     {
         "preset": "Alpaca-CoT advertised",
         "repetition_penalty": 1.8,
         "no_repeat_ngram_size": 6,
         "why": (
-            "重复的键名和照抄的片段被惩罚或禁止，JSON 就坏了 · "
+            "重复的键名和照抄的片段被惩罚或禁止，JSON 就坏了\n"
             "repeated keys and copied spans are penalised or forbidden, which breaks JSON"
         ),
     },
@@ -94,13 +94,13 @@ ALPACA_COT = [
 def preset_table() -> list[dict[str, Any]]:
     """Return our presets beside Alpaca-CoT's published ones, one dict per row.
 
-    A field is "" where a source does not say.
+    A field is "" where a source does not say; `why` has a line of Chinese and one of English.
 
     >>> [row["preset"] for row in preset_table()][:3]
     ['extract', 'chat', 'creative']
     """
     ours = [
-        {"preset": name, **vars(preset), "beams": 1, "why": WHY[name]}
+        {"preset": name, "why": WHY[name], **vars(preset), "beams": 1}
         for name, preset in PRESETS.items()
     ]
     unsaid = dict.fromkeys(ours[0], "")

@@ -15,10 +15,13 @@ from miniluotuo_utils.show.html import (
     highlight,
     highlight_rows,
     html,
+    shifted_tokens,
     shown,
     source_of,
     table,
 )
+from miniluotuo_utils.show.page import plain
+from miniluotuo_utils.show.words import native, said
 
 __all__ = [
     "check",
@@ -30,8 +33,12 @@ __all__ = [
     "highlight_rows",
     "html",
     "live_loss",
+    "native",
+    "plain",
     "question_box",
     "rating_form",
+    "said",
+    "shifted_tokens",
     "shown",
     "source_of",
     "table",

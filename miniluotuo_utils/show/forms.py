@@ -63,23 +63,13 @@ def error_examples(
         for item in sentence["entities"]:
             sides = {"标准 gold": item["gold"], "学生 student": item["pred"]}
             parts = [
-                f"<b>{side}</b> {highlight({**sentence, 'entities': [thing]})}{unplaced(thing)}"
+                f"<b>{side}</b> {highlight({**sentence, 'entities': [thing]})}"
                 for side, thing in sides.items()
                 if thing
             ]
             texts.setdefault(item["kind"], []).append("<br>".join(parts))
     groups = {f"{name}（{len(texts[kind])}）": texts[kind] for kind, name in names.items()}
     return samples(groups, list(groups), str, "错误 error", count, seed)
-
-
-def unplaced(entity: Mapping) -> str:
-    """Return what to say of an entity that its sentence does not hold, "" for one with a place.
-
-    >>> unplaced({"name": "杜甫", "type": "人物", "pos": None})
-    '（不在句中 not in the sentence：杜甫 · 人物）'
-    """
-    words = f"{escape(entity['name'])} · {escape(entity['type'])}"
-    return "" if entity["pos"] else f"（不在句中 not in the sentence：{words}）"
 
 
 def samples(

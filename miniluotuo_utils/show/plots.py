@@ -1,47 +1,91 @@
 """Draw pictures with Chinese labels, one small function each.
 
-In: plain dicts and lists. Out: a shown figure. Shown in notebooks 01 to 05.
+In: plain dicts and lists. Out: a shown picture, and its axes for `axes.figure.savefig(path)`. Shown
+in notebooks 01 to 05.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Collection, Mapping, Sequence
+from functools import cache
+from io import BytesIO
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import matplotlib.pyplot as plt
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from miniluotuo_utils.runtime import chinese_font
+from miniluotuo_utils.show.colours import COLOURS, GREY, INK, LICENCES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-COLOURS = (
-    "#c8553d",
-    "#588b8b",
-    "#f28f3b",
-    "#2d3047",
-    "#93b7be",
-    "#8a5a83",
-    "#6a994e",
-    "#bc6c25",
-    "#4361ee",
-    "#adb5bd",
-)
+__all__ = [
+    "COLOURS",
+    "bars",
+    "batch_picture",
+    "funnel",
+    "grouped_bars",
+    "histogram",
+    "lines",
+    "loss_curve",
+    "scatter",
+]
+DPI = 144  # and letters of 10 points or more, which a class reads from the third row
+STUMP = {"facecolor": "white", "edgecolor": GREY.edge, "hatch": "////", "linewidth": 0.8}
+STYLES = ("-", "--", "-.", ":")
+find_font = cache(chinese_font)  # once, on first use: without it Chinese letters are boxes
 
 
 def new(title: str, x: str = "", y: str = "", size: tuple[float, float] = (8, 3.2)) -> Axes:
     """Return an empty picture with its labels; `size` in inches."""
-    _, axes = plt.subplots(figsize=size, dpi=80)
+    find_font()
+    _, axes = plt.subplots(figsize=size, dpi=DPI)
     axes.set(title=title, xlabel=x, ylabel=y)
     axes.set_prop_cycle(color=COLOURS)  # the colours that several series take, one after the other
     axes.spines[["top", "right"]].set_visible(False)
     return axes
 
 
-def finish() -> None:
-    """Show the current picture."""
-    plt.tight_layout()
-    plt.show()
-    plt.close("all")
+def finish(axes: Axes) -> Axes:
+    """Show a picture, and return its axes, which can still be saved: `axes.figure.savefig(path)`.
+
+    A script with no window shows nothing. Other people's figures stay open.
+    """
+    figure = axes.figure
+    figure.tight_layout()
+    if in_notebook():
+        from IPython.display import Image, display
+
+        display(Image(small_png(figure)))
+    elif plt.get_backend().lower() != "agg":
+        plt.show()
+    plt.close(figure)
+
+    # The last line of a cell shows what it returns, and the picture is there already.
+    axes._ipython_display_ = figure._ipython_display_ = lambda: None
+    return axes
+
+
+def in_notebook() -> bool:
+    """Return whether a kernel shows what we display."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return hasattr(shell, "kernel")
+
+
+def small_png(figure: Figure) -> bytes:
+    """Return a figure as PNG of 128 colours: a third of the bytes, for notebooks in a history."""
+    from PIL import Image
+
+    whole, small = BytesIO(), BytesIO()
+    figure.savefig(whole, dpi=DPI, bbox_inches="tight", facecolor="white")
+    picture = Image.open(whole).convert("RGB").quantize(128, dither=Image.Dither.NONE)
+    picture.save(small, "png", optimize=True)
+    return small.getvalue()
 
 
 def number(value: float) -> str:
@@ -53,6 +97,14 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if value == int(value) or value >= 100 else f"{value:.2f}"
 
 
+class Look(NamedTuple):
+    """How the members of a group are drawn, and what a legend calls them ("" has no entry)."""
+
+    words: str
+    colour: str
+    marker: str
+
+
 def bars(
     values: Mapping[str, float],
     title: str,
@@ -60,100 +112,235 @@ def bars(
     groups: Mapping[str, str] | None = None,
     log: bool = False,
     kinds: Sequence[str] = (),
-) -> None:
-    """Draw horizontal bars, largest on top, the number at each.
+    hollow: Collection[str] = (),
+    hollow_means: str = "",
+) -> Axes:
+    """Draw horizontal bars, largest on top, the number at each; dots where the axis is `log`.
 
-    `groups` maps a bar to the group whose colour it takes. `kinds` fixes the order of the groups,
-    so that a group has one colour in several pictures.
+    A logarithmic axis has no zero, so the length of a bar on it says nothing. `groups` maps a bar
+    to the group whose colour it takes; readings of licences have colours and shapes of their own.
+    `kinds` fixes the order of the groups, so that a group has one colour in several pictures.
+    `hollow` names bars to be drawn empty, and `hollow_means` says why.
     """
     names = sorted(values, key=values.get)
     # Many bars are drawn thinner, or the picture outgrows the page.
-    height, letters = (0.32, 10) if len(names) < 20 else (0.2, 7)
+    height = 0.34 if len(names) < 20 else 0.24
     axes = new(title, x, size=(8, max(1.8, height * len(names) + 1)))
-    axes.tick_params(axis="y", labelsize=letters)
+    of_group = looks(groups or {}, kinds)
+    chosen = [of_group[groups[name]] if groups else Look("", COLOURS[1], "o") for name in names]
+    fills = [
+        "white" if name in hollow else look.colour for name, look in zip(names, chosen, strict=True)
+    ]
+    draw = draw_dots if log else draw_bars
+    draw(axes, {name: values[name] for name in names}, chosen, fills)
 
-    # Groups of a picture that `kinds` does not name come after those that it does.
-    groups = groups or {}
-    kinds = list(dict.fromkeys([*kinds, *groups.values()]))
-    colour_of = {kind: COLOURS[at % len(COLOURS)] for at, kind in enumerate(kinds)}
-    colours = [colour_of[groups[name]] if groups else COLOURS[1] for name in names]
-    drawn = axes.barh(names, [values[name] for name in names], color=colours, log=log)
-    axes.bar_label(drawn, [number(values[name]) for name in names], padding=3, fontsize=8)
-    if kinds:
-        there = [kind for kind in kinds if kind in groups.values()]
-        boxes = [plt.Rectangle((0, 0), 1, 1, color=colour_of[kind]) for kind in there]
-        axes.legend(boxes, there, fontsize=8, loc="lower right", frameon=False)
-    axes.margins(x=0.12)
-    finish()
+    # The order of the legend is that of the kinds, whichever bar is the longest.
+    entries = [(look, look.colour) for look in of_group.values() if look in chosen]
+    if set(names) & set(hollow):
+        entries.append((Look(hollow_means, GREY.edge, "o"), "white"))
+    legend(axes, entries)
+    axes.margins(x=0.18)
+    return finish(axes)
 
 
-def grouped_bars(table: Mapping[str, Mapping[str, float]], title: str, y: str) -> None:
+def looks(groups: Mapping[str, str], kinds: Sequence[str]) -> dict[str, Look]:
+    """Return the look of each group: of a licence what it allows, else the next colour.
+
+    Groups of a picture that `kinds` does not name come after those that it does.
+    """
+    order = list(dict.fromkeys([*kinds, *groups.values()]))
+    if all(kind in LICENCES for kind in order):
+        return {kind: Look(*LICENCES[kind]) for kind in order}
+    return {kind: Look(kind, COLOURS[at % len(COLOURS)], "o") for at, kind in enumerate(order)}
+
+
+def draw_bars(
+    axes: Axes, values: Mapping[str, float], chosen: Sequence[Look], fills: Sequence[str]
+) -> None:
+    """Draw a bar for each value, from the bottom up."""
+    edges = [look.colour for look in chosen]
+    drawn = axes.barh(list(values), list(values.values()), color=fills, edgecolor=edges)
+    axes.bar_label(drawn, list(map(number, values.values())), padding=3)
+
+
+def draw_dots(
+    axes: Axes, values: Mapping[str, float], chosen: Sequence[Look], fills: Sequence[str]
+) -> None:
+    """Draw a dot for each value on a logarithmic axis, from the bottom up."""
+    axes.set_xscale("log")
+    axes.grid(axis="y", color="#e5e7ea")  # the eye must find the way from a name to its dot
+    axes.set_axisbelow(True)
+    for (name, value), look, fill in zip(values.items(), chosen, fills, strict=True):
+        axes.plot(value, name, look.marker, markersize=8, color=look.colour, markerfacecolor=fill)
+        axes.annotate(number(value), (value, name), (8, 0), textcoords="offset points", va="center")
+    axes.set_ylim(-0.6, len(values) - 0.4)
+
+
+def legend(axes: Axes, entries: Sequence[tuple[Look, str]]) -> None:
+    """Write what each (look, fill) means below the picture; nothing without words."""
+    marks = [
+        Line2D([], [], ls="", ms=8, marker=look.marker, color=look.colour, mfc=fill)
+        for look, fill in entries
+    ]
+    if marks:
+        words = [look.words for look, _ in entries]
+        axes.legend(marks, words, **below(axes))
+
+
+def below(axes: Axes, lines_of_names: int = 1) -> dict[str, Any]:
+    """Return where a legend stands: below the names of the axis, however high the picture is.
+
+    Beside the picture it would make the page wider, and so all letters smaller.
+    """
+    inches = 0.4 + 0.18 * lines_of_names
+    at = (0.45, -inches / (axes.figure.get_figheight() - 1))
+    return {
+        "loc": "upper center",
+        "bbox_to_anchor": at,
+        "ncols": 3,
+        "frameon": False,
+        "columnspacing": 1.2,
+    }
+
+
+def grouped_bars(
+    table: Mapping[str, Mapping[str, float]],
+    title: str,
+    y: str,
+    intervals: Mapping[str, Mapping[str, tuple[float, float]]] | None = None,
+    missing: str = "未跑 not run",
+) -> Axes:
     """Draw groups of upright bars: `table[series][group]`, one colour per series.
 
-    What a series lacks has no bar.
+    What a series lacks is a hatched stump that says `missing`, so that it is not taken for a 0.
+    `intervals[series][group]` gives a bar its (low, high) whiskers.
     """
     groups = list(dict.fromkeys(group for row in table.values() for group in row))
     # As wide as its bars or its name need, in inches; a Chinese character is about two letters.
     longest = max(
         (len(line.encode()) for group in groups for line in group.splitlines()), default=0
     )
-    wide = max(0.35 + 0.28 * len(table), 0.09 * longest) * len(groups)
-    axes = new(title, "", y, size=(min(14.0, max(4.0, wide) + 3), 3.2))  # 3: axis and legend
+    wide = max(0.3 + 0.4 * len(table), 0.1 * longest) * len(groups)
+    axes = new(title, "", y, size=(min(10.0, max(5.0, wide + 0.8)), 3.8))
+    tight = wide > 9.5  # the numbers of neighbours would touch: they are turned
+    highest = max((value for row in table.values() for value in row.values()), default=1)
 
     # Side by side round the group's place, whichever series have a bar there.
-    width = 0.8 / max(1, len(table))
+    width = 0.84 / max(1, len(table))
     for i, (series, row) in enumerate(table.items()):
         shift = (i - (len(table) - 1) / 2) * width
-        places = [place + shift for place, group in enumerate(groups) if group in row]
-        heights = [row[group] for group in groups if group in row]
-        drawn = axes.bar(places, heights, width, label=series, color=COLOURS[i % len(COLOURS)])
-        axes.bar_label(drawn, map(number, heights), fontsize=7, padding=1)
+        places = {group: place + shift for place, group in enumerate(groups)}
+        there = [group for group in groups if row.get(group) is not None]
+        heights = [row[group] for group in there]
+        drawn = axes.bar(
+            [places[group] for group in there],
+            heights,
+            width * 0.94,
+            label=series,
+            color=COLOURS[i % len(COLOURS)],
+            yerr=whiskers(row, there, (intervals or {}).get(series, {})),
+            ecolor=INK,
+            capsize=3,
+        )
+        axes.bar_label(drawn, map(number, heights), padding=2, rotation=90 * tight)
+        stumps(axes, [places[group] for group in groups if group not in there], width, highest)
+
+    entries = axes.get_legend_handles_labels()[0]
+    if any(row.get(group) is None for row in table.values() for group in groups):
+        entries.append(Patch(label=missing, **STUMP))
     axes.set_xticks(range(len(groups)), groups)
     axes.margins(y=0.15)
-    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
-    finish()
+    names = max((len(group.splitlines()) for group in groups), default=1)
+    axes.legend(handles=entries, **below(axes, names - 1))
+    return finish(axes)
 
 
-def histogram(series: Mapping[str, Sequence[float]], title: str, x: str, bins: int = 40) -> None:
-    """Draw histograms of several series over one another, as shares of each series."""
+def stumps(axes: Axes, places: Sequence[float], width: float, highest: float) -> None:
+    """Draw hatched stumps where a series has no bar."""
+    axes.bar(places, [0.07 * highest] * len(places), width * 0.94, **STUMP)
+
+
+def whiskers(
+    row: Mapping[str, float],
+    groups: Sequence[str],
+    intervals: Mapping[str, tuple[float, float]],
+) -> list[list[float]] | None:
+    """Return how far each bar's interval reaches below and above it, None without intervals.
+
+    >>> whiskers({"甲": 0.5}, ["甲"], {"甲": (0.25, 1.0)})
+    [[0.25], [0.5]]
+    """
+    if not intervals:
+        return None
+    ends = [(row[group], *intervals.get(group, (row[group], row[group]))) for group in groups]
+    below = [max(0.0, value - low) for value, low, _ in ends]
+    return [below, [max(0.0, high - value) for value, _, high in ends]]
+
+
+def histogram(
+    series: Mapping[str, Sequence[float]],
+    title: str,
+    x: str,
+    bins: int = 40,
+    limits: Mapping[str, float] | None = None,
+) -> Axes:
+    """Draw histograms of several series over one another, as shares of each series.
+
+    They are outlines, so that two that coincide are still two. `limits` are upright lines with
+    their names.
+    """
     axes = new(title, x, "占比 share")
     # The same edges for all series, or their bars cannot be compared.
     everything = [value for values in series.values() for value in values]
     least, width = min(everything), max(everything) - min(everything) or 1
     edges = [least + width * i / bins for i in range(bins + 1)]
-    for name, values in series.items():
-        label, weights = f"{name}（{len(values):,}）", [1 / len(values)] * len(values)
-        axes.hist(values, edges, weights=weights, alpha=0.6, label=label)
-    axes.legend(fontsize=8)
-    finish()
+    for at, (name, values) in enumerate(series.items()):
+        look = {"color": COLOURS[at % len(COLOURS)], "weights": [1 / len(values)] * len(values)}
+        axes.hist(values, edges, histtype="stepfilled", alpha=0.2 / len(series) ** 2, **look)
+        label, style = f"{name}（{len(values):,}）", STYLES[at % len(STYLES)]
+        axes.hist(values, edges, histtype="step", linewidth=1.8, ls=style, label=label, **look)
+
+    for name, place in (limits or {}).items():
+        axes.axvline(place, color=GREY.edge, linestyle=":")
+        axes.text(place, 0.98, f" {name}", transform=axes.get_xaxis_transform(), va="top")
+    axes.legend(frameon=False)
+    return finish(axes)
 
 
 def lines(
-    series: Mapping[str, tuple[Sequence[float], Sequence[float]]], title: str, x: str, y: str
-) -> None:
-    """Draw curves: `series[name] = (xs, ys)`."""
+    series: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    title: str,
+    x: str,
+    y: str,
+    diagonal: str = "",
+) -> Axes:
+    """Draw curves: `series[name] = (xs, ys)`; with `diagonal`, the line y = x and its name."""
     axes = new(title, x, y)
     for name, (xs, ys) in series.items():
         # A curve of one point is invisible without a mark.
         axes.plot(xs, ys, label=name, marker="o" if len(xs) < 3 else None)
-    axes.legend(fontsize=8)
-    finish()
+    if diagonal:
+        furthest = max(place for xs, _ in series.values() for place in xs)
+        axes.plot([0, furthest], [0, furthest], ":", color=GREY.edge, label=diagonal)
+    axes.legend(frameon=False)
+    return finish(axes)
 
 
-def loss_curve(log: Sequence[Mapping], title: str) -> None:
+def loss_curve(log: Sequence[Mapping], title: str) -> Axes:
     """Draw the loss of every logged step, and its running mean over a tenth of them."""
     steps, losses = [line["step"] for line in log], [line["loss"] for line in log]
     width = max(1, len(losses) // 10)
     smooth = [fmean(losses[max(0, end - width) : end]) for end in range(1, len(losses) + 1)]
-    lines(
-        {"每步 each step": (steps, losses), "滑动平均 running mean": (steps, smooth)},
-        title,
-        "步 step",
-        "损失 loss",
-    )
+    axes = new(title, "步 step", "损失 loss")
+    axes.plot(steps, losses, label="每步 each step", color=COLOURS[4], linewidth=1)
+    axes.plot(steps, smooth, label="滑动平均 running mean", color=COLOURS[0], linewidth=2)
+    axes.legend(frameon=False)
+    return finish(axes)
 
 
-def batch_picture(batches: Mapping[str, Sequence[Sequence[int]]], length: int, title: str) -> None:
+def batch_picture(
+    batches: Mapping[str, Sequence[Sequence[int]]], length: int, title: str
+) -> Figure:
     """Draw batches as rows of pixels, `length` tokens wide; what is white is padding.
 
     `batches[name]` holds for every row one number per token: the segment that it belongs to.
@@ -161,7 +348,8 @@ def batch_picture(batches: Mapping[str, Sequence[Sequence[int]]], length: int, t
     import numpy as np
     from matplotlib.colors import to_rgb
 
-    _, axes = plt.subplots(1, len(batches), figsize=(8.5, 3), dpi=80, squeeze=False)
+    find_font()
+    figure, axes = plt.subplots(1, len(batches), figsize=(8.5, 3), dpi=DPI, squeeze=False)
     for column, (name, rows) in zip(axes[0], batches.items(), strict=True):
         picture = np.ones((len(rows), length, 3))
         # Pixel by pixel: a colour map would give equal segments of two pictures other colours.
@@ -171,36 +359,37 @@ def batch_picture(batches: Mapping[str, Sequence[Sequence[int]]], length: int, t
 
         column.imshow(picture, aspect="auto", interpolation="nearest")
         share = sum(min(len(row), length) for row in rows) / (length * len(rows))
-        column.set_title(f"{name}：有用 {share:.0%}", fontsize=9)
+        column.set_title(f"{name}：有用 {share:.0%}", fontsize=11)
         # Rows have no order worth a label.
-        column.set_xlabel("位置 token position", fontsize=8)
+        column.set_xlabel("位置 token position")
         column.set_yticks([])
-    plt.suptitle(title)
-    finish()
+    figure.suptitle(title)
+    finish(axes[0][0])
+    return figure
 
 
-def funnel(steps: Mapping[str, int], before: int, title: str) -> None:
+def funnel(steps: Mapping[str, int], before: int, title: str) -> Axes:
     """Draw how many rows are left after each step, from the top down, and how many it removed."""
     left, values, labels = before, {"读入 rows in": before}, [f"{before:,}"]
     for name, removed in steps.items():
         left -= removed
         values[name] = left
         labels.append(f"{left:,}（−{removed:,}）" if removed else f"{left:,}")
-    axes = new(title, "条数 rows", size=(8, 0.3 * len(values) + 1))
+    axes = new(title, "条数 rows", size=(8, 0.32 * len(values) + 1))
     colours = [COLOURS[3], *[COLOURS[1]] * len(steps)]
     drawn = axes.barh(list(values), list(values.values()), color=colours)
     axes.invert_yaxis()  # the first on top
-    axes.bar_label(drawn, labels, padding=3, fontsize=8)
-    axes.margins(x=0.16)
-    finish()
+    axes.bar_label(drawn, labels, padding=3)
+    axes.margins(x=0.2)
+    return finish(axes)
 
 
-def scatter(series: Mapping[str, Sequence[Sequence[float]]], title: str) -> None:
+def scatter(series: Mapping[str, Sequence[Sequence[float]]], title: str) -> Axes:
     """Draw points of several series on one map: `series[name]` holds (x, y), without a unit."""
     axes = new(title, size=(7, 4))
     for name, points in series.items():
         label = f"{name}（{len(points):,}）"
         axes.scatter(*zip(*points, strict=True), s=9, alpha=0.6, label=label, linewidths=0)
     axes.set(xticks=[], yticks=[])
-    axes.legend(fontsize=8, markerscale=2)
-    finish()
+    axes.legend(markerscale=2)
+    return finish(axes)

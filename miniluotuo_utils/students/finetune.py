@@ -530,8 +530,9 @@ def merge(student: Student) -> Student:
     if not hasattr(student.model, "merge_and_unload"):
         kind = student.model.peft_config["default"].peft_type.value
         raise ValueError(
-            f"{student.name} learned virtual tokens ({kind}), which cannot be merged into weights: "
-            "keep the adapter folder, load_student reads it"
+            f"虚拟词元不在权重里，不能合并，留着适配器文件夹就好：{student.name} learned virtual "
+            f"tokens ({kind}), which cannot be merged into weights: keep the adapter folder, "
+            "load_student reads it"
         )
     merged = student.model.merge_and_unload().eval()
     return Student(student.name, merged, student.tokenizer, origin=student.origin)

@@ -147,6 +147,14 @@ def guided_prompts(
         yield template.format(examples=shown, count=count, topics=together)
 
 
+STOPPED = {
+    "target": ("够数了，停下", "the target is reached"),
+    "dry": ("再问也没有新的，停下", "nothing new comes any more"),
+    "budget": ("预算用完了，停下", "the budget is used up"),
+    "failed": ("教师出错，停下", "the teacher failed"),
+}
+
+
 @dataclass
 class Grown:
     """What a growing set became, and why it `stopped`: `target`, `dry`, `budget` or `failed`.
@@ -162,6 +170,17 @@ class Grown:
     stopped: str = ""
     reasons: list[str] = field(default_factory=list)
     error: str = ""
+
+    def __str__(self) -> str:
+        """Return in a line how far the set has grown, and why no further."""
+        last = self.curve[-1] if self.curve else {"requests": 0, "generated": 0}
+        chinese, english = STOPPED.get(self.stopped, ("还没停", "not stopped yet"))
+        return (
+            f"得到 {len(self.rows):,} 条（请求 {last['requests']:,} 次，"
+            f"生成 {last['generated']:,} 条）；{chinese}。 "
+            f"{len(self.rows):,} rows ({last['requests']:,} requests, "
+            f"{last['generated']:,} generated); {english}."
+        )
 
     @property
     def per_request(self) -> float:

@@ -188,9 +188,11 @@ class Ledger:
             else ""
         )
         return (
-            f"budget: {told} after {self.spent['asked']:,} requests, and the next one may cost up "
-            f"to {worst['prompt']:,} + {worst['completion']:,} tokens more.{doubt} What was "
-            "answered is stored; raise the budget and run again: only what is missing is asked"
+            f"预算到了：已经问了 {self.spent['asked']:,} 次，再问一次可能超出；问到的都在存储里，"
+            f"加大预算再运行，只补没问的。 budget: {told} after {self.spent['asked']:,} requests, "
+            f"and the next one may cost up to {worst['prompt']:,} + {worst['completion']:,} tokens "
+            f"more.{doubt} What was answered is stored; raise the budget and run again: only what "
+            "is missing is asked"
         )
 
     def total(self, kind: str, worst: Mapping[str, int]) -> int:

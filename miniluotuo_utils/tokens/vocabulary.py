@@ -206,11 +206,11 @@ def refuse_lossy(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> No
     name = name_of(tokenizer)
     advice = (
         "Choose a byte-level or byte-fallback vocabulary, or train on what it can say "
-        'with lossy="keep"'
+        'with lossy="keep"（换一个字节级的、或者能退回字节的词表）'
     )
     if lost := losses(tokenizer, [JSON_FRAME]):
         raise ValueError(
-            f"{name} loses text: it cannot write JSON answers, "
+            f"这个词表会丢字，写不出 JSON：{name} loses text: it cannot write JSON answers, "
             f"{'; '.join(lost[0].values())}. {advice}"
         )
 
@@ -219,8 +219,9 @@ def refuse_lossy(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> No
     if 2 * len(lost) > len(texts):
         first = min(lost)
         raise ValueError(
-            f"{name} loses text: {len(lost)} of {len(texts)} answers looked at do not come back, "
-            f"the first ({texts[first][:12]!r}) because {'; '.join(lost[first].values())}. {advice}"
+            f"这个词表会丢字：{name} loses text: {len(lost)} of {len(texts)} answers looked at "
+            f"do not come back, the first ({texts[first][:12]!r}) because "
+            f"{'; '.join(lost[first].values())}. {advice}"
         )
 
 

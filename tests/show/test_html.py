@@ -80,10 +80,10 @@ def test_the_explorer_picks_by_source_and_type(live):
     choice, button = box.children[0].children
     assert "<b>问</b>" in box.children[1].value
     choice.value = "实体"
-    assert "<sub>" in box.children[1].value
+    assert "<mark" in box.children[1].value
     assert "实体 · 人物" in choice.options
     choice.value = "实体 · 人物"
-    assert box.children[1].value.count(" 人物</sub>") >= 3
+    assert box.children[1].value.count(">人物</small>") >= 3
     before = box.children[1].value
     for _ in range(5):
         button.click()
@@ -97,7 +97,7 @@ def test_headless_forms_are_plain_tables(monkeypatch, tmp_path):
     sheet = Sheet.of_rows(tmp_path / "g.jsonl", BANK)
     assert show.rating_form(sheet).data.count("<tr>") == 4
     assert "<script>" not in show.table([{"a": "<script>"}]).data
-    assert "<b" in show.difference("甲乙", "甲丙").data
+    assert "<ins" in show.difference("甲乙", "甲丙").data
 
 
 def test_every_error_can_be_seen(live, monkeypatch):
@@ -122,7 +122,7 @@ def test_every_error_can_be_seen(live, monkeypatch):
     assert "李白" in box.children[1].value
     kind.value = "多了（1）"
     button.click()
-    assert "杜甫 · 人物" in box.children[1].value
+    assert "杜甫｜人物" in box.children[1].value
     assert "标准" not in box.children[1].value
     monkeypatch.setenv("MINILUOTUO_HEADLESS", "1")
     assert "杜甫" in show.error_examples(found, names).data
