@@ -12,6 +12,7 @@ from miniluotuo_utils.show.forms import (
 from miniluotuo_utils.show.html import (
     coloured_tokens,
     difference,
+    fold,
     highlight,
     highlight_rows,
     html,
@@ -29,6 +30,7 @@ __all__ = [
     "difference",
     "error_examples",
     "explorer",
+    "fold",
     "highlight",
     "highlight_rows",
     "html",

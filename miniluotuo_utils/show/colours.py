@@ -49,32 +49,22 @@ SHADES = {
 }
 GREY = Shade("#f0f1f3", "#57606a")
 
-# The types of the embedded sets. No two that can stand in one sentence share a colour.
+# The types of the sets that the course loads. No two that can stand in one sentence share a colour.
 TYPES = {
-    "blue": ("人物", "主演", "获奖者", "收购方", "胜者"),
-    "green": ("地点", "位于", "灾害地点"),
-    "purple": ("机构", "导演", "建设方", "被收购方", "发布方", "主办方"),
-    "yellow": ("时间", "成立时间"),
-    "red": ("作品", "作者", "伤亡"),
-    "teal": ("产品", "出生地", "设施", "航天器"),
-    "orange": ("食物", "创始人", "奖项", "火箭", "金额", "会议", "比分"),
-    "lime": ("生物", "原产地"),
-    "slate": ("败者",),
-    "brown": ("强度",),
-    "cyan": ("赛事", "总部地点"),
-    "magenta": (
-        "毕业院校",
-        "自然灾害",
-        "比赛获胜",
-        "建成启用",
-        "获奖",
-        "航天发射",
-        "收购",
-        "产品发布",
-        "会议召开",
-    ),
+    "blue": "人物 姓名 人名 主演 获奖者 收购方 胜者",
+    "green": "地点 地址 地名 籍贯 位于 灾害地点",
+    "purple": "机构 公司 机构名 导演 建设方 被收购方 发布方 主办方",
+    "yellow": "时间 成立时间 学历",
+    "red": "作品 书名 作者 伤亡",
+    "teal": "产品 游戏 专业 出生地 设施 航天器",
+    "orange": "食物 电影 创始人 奖项 火箭 金额 会议 比分",
+    "lime": "生物 景点 民族 原产地",
+    "slate": "政府 败者",
+    "brown": "职位 职称 强度",
+    "cyan": "组织机构 国籍 赛事 总部地点",
+    "magenta": "毕业院校 自然灾害 比赛获胜 建成启用 获奖 航天发射 收购 产品发布 会议召开",
 }
-HUE_OF = {kind: hue for hue, kinds in TYPES.items() for kind in kinds}
+HUE_OF = {kind: hue for hue, kinds in TYPES.items() for kind in kinds.split()}
 
 
 def shade_of(kind: str) -> Shade:

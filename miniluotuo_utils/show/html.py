@@ -75,9 +75,19 @@ def table(
     page = grid(shown_rows, widths or {})
     if rest:
         words = fold or f"还有 {len(rest)} 行 {len(rest)} more rows"
-        summary = f"<summary>{escape(words)}</summary>"
-        page += f"<details>{summary}{grid(rest, widths or {})}</details>"
+        page += fold(words, HTML(grid(rest, widths or {}))).data
     return Page(page)
+
+
+def fold(words: str, inside: str | HTML) -> Page:
+    """Return a line of words that unfolds a text, or another page.
+
+    >>> fold("46 份不在手边（点开看）", "甲、乙")
+    46 份不在手边（点开看）
+    甲、乙
+    """
+    body = inside.data if isinstance(inside, HTML) else f"<div>{lines(inside)}</div>"
+    return Page(f"<details><summary>{escape(words)}</summary>{body}</details>")
 
 
 def grid(rows: Sequence[Mapping[str, object]], widths: Mapping[str, int]) -> str:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miniluotuo_utils import show
+from miniluotuo_utils.data import CATALOG
 from miniluotuo_utils.files import read_jsonl
 from miniluotuo_utils.runtime import EMBEDDED
 from miniluotuo_utils.show.colours import GREY, HUE_OF, INK, PAPER, SHADES, shade_of
@@ -147,6 +148,13 @@ def test_a_type_has_one_colour_and_a_sentence_no_two_alike(task):
         kinds = {kind for _, kind, _ in labelled(told)}
         assert kinds <= HUE_OF.keys(), kinds - HUE_OF.keys()
         assert len({HUE_OF[kind] for kind in kinds}) == len(kinds), kinds
+
+
+@pytest.mark.parametrize("name", ["cluener", "resume", "msra"])
+def test_the_sets_of_the_course_have_colours_of_their_own(name):
+    """Two types of one hash had one colour, in the very set that the lesson is about."""
+    kinds = set(CATALOG[name].type_names.values())
+    assert len({HUE_OF[kind] for kind in kinds}) == len(kinds)
 
 
 def test_the_colour_of_another_type_is_the_same_in_every_process():
