@@ -49,7 +49,8 @@ SHADES = {
 }
 GREY = Shade("#f0f1f3", "#57606a")
 
-# The types of the sets that the course loads. No two that can stand in one sentence share a colour.
+# The types of the sets that the course loads: no two of one sentence share a colour, but for
+# several events in it.
 TYPES = {
     "blue": "人物 姓名 人名 主演 获奖者 收购方 胜者",
     "green": "地点 地址 地名 籍贯 位于 灾害地点",

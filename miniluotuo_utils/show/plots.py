@@ -223,7 +223,7 @@ def grouped_bars(
     wide = max(0.3 + 0.4 * len(table), 0.1 * longest) * len(groups)
     axes = new(title, "", y, size=(min(10.0, max(5.0, wide + 0.8)), 3.8))
     tight = wide > 9.5  # the numbers of neighbours would touch: they are turned
-    highest = max((value for row in table.values() for value in row.values()), default=1)
+    highest = max((value or 0 for row in table.values() for value in row.values()), default=1)
 
     # Side by side round the group's place, whichever series have a bar there.
     width = 0.84 / max(1, len(table))

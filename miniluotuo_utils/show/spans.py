@@ -29,6 +29,7 @@ def highlight(record: Mapping) -> str:
     the source leaves open has a grey box (`有歧义`); one that the sentence does not hold, or that
     lies half in another, stands behind it.
 
+    >>> from miniluotuo_utils.show.page import plain
     >>> entity = {"name": "李白", "type": "人物", "pos": [0, 2]}
     >>> plain(highlight({"sentence": "李白<杜甫", "entities": [entity]}))
     '［李白｜人物］<杜甫'
