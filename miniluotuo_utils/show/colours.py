@@ -81,19 +81,20 @@ def shade_of(kind: str) -> Shade:
     return SHADES[hue]
 
 
-class Licence(NamedTuple):
-    """How a reading of a licence (`data.catalog.TERMS`) is drawn; the shape tells it in grey."""
+class Look(NamedTuple):
+    """How the members of a group are drawn, and what a legend calls them ("" has no entry)."""
 
     words: str
     colour: str
     marker: str
 
 
+# What each reading of a licence (`data.catalog.TERMS`) allows; its shape tells it in grey too.
 LICENCES = {
-    "permissive": Licence("宽松 permissive", "#2c9b4b", "o"),
-    "share-alike": Licence("同样方式共享 share-alike", "#e0a100", "^"),
-    "non-commercial": Licence("禁止商用 non-commercial", "#e0701b", "v"),
-    "none stated": Licence("没有写明 none stated", "#cf222e", "s"),
-    "contradictory": Licence("自相矛盾 contradictory", "#8f1d2c", "X"),
-    "not looked up": Licence("没有查过 not looked up", "#8c959f", "D"),
+    "permissive": Look("宽松 permissive", "#2c9b4b", "o"),
+    "share-alike": Look("同样方式共享 share-alike", "#e0a100", "^"),
+    "non-commercial": Look("禁止商用 non-commercial", "#e0701b", "v"),
+    "none stated": Look("没有写明 none stated", "#cf222e", "s"),
+    "contradictory": Look("自相矛盾 contradictory", "#8f1d2c", "X"),
+    "not looked up": Look("没有查过 not looked up", "#8c959f", "D"),
 }

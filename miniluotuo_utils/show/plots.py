@@ -6,19 +6,20 @@ in notebooks 01 to 05.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from io import BytesIO
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
+from IPython import get_ipython
+from IPython.display import Image, display
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from miniluotuo_utils.runtime import chinese_font
-from miniluotuo_utils.show.colours import COLOURS, GREY, INK, LICENCES
+from miniluotuo_utils.show.colours import COLOURS, GREY, INK, LICENCES, Look
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,9 +59,7 @@ def finish(axes: Axes) -> Axes:
     """
     figure = axes.figure
     figure.tight_layout()
-    if in_notebook():
-        from IPython.display import Image, display
-
+    if hasattr(get_ipython(), "kernel"):
         display(Image(small_png(figure)))
     elif plt.get_backend().lower() != "agg":
         plt.show()
@@ -71,19 +70,14 @@ def finish(axes: Axes) -> Axes:
     return axes
 
 
-def in_notebook() -> bool:
-    """Return whether a kernel shows what we display."""
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    return hasattr(shell, "kernel")
-
-
 def small_png(figure: Figure) -> bytes:
     """Return a figure as PNG of 128 colours: a third of the bytes, for notebooks in a history."""
-    from PIL import Image
+    from PIL.Image import Dither
+    from PIL.Image import open as opened
 
     whole, small = BytesIO(), BytesIO()
     figure.savefig(whole, dpi=DPI, bbox_inches="tight", facecolor="white")
-    picture = Image.open(whole).convert("RGB").quantize(128, dither=Image.Dither.NONE)
+    picture = opened(whole).convert("RGB").quantize(128, dither=Dither.NONE)
     picture.save(small, "png", optimize=True)
     return small.getvalue()
 
@@ -95,14 +89,6 @@ def number(value: float) -> str:
     ('150,000', '0.03', '3')
     """
     return f"{value:,.0f}" if value == int(value) or value >= 100 else f"{value:.2f}"
-
-
-class Look(NamedTuple):
-    """How the members of a group are drawn, and what a legend calls them ("" has no entry)."""
-
-    words: str
-    colour: str
-    marker: str
 
 
 def bars(
@@ -150,7 +136,7 @@ def looks(groups: Mapping[str, str], kinds: Sequence[str]) -> dict[str, Look]:
     """
     order = list(dict.fromkeys([*kinds, *groups.values()]))
     if all(kind in LICENCES for kind in order):
-        return {kind: Look(*LICENCES[kind]) for kind in order}
+        return {kind: LICENCES[kind] for kind in order}
     return {kind: Look(kind, COLOURS[at % len(COLOURS)], "o") for at, kind in enumerate(order)}
 
 
