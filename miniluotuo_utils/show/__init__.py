@@ -12,7 +12,7 @@ from miniluotuo_utils.show.forms import (
 from miniluotuo_utils.show.html import (
     coloured_tokens,
     difference,
-    fold,
+    folded,
     highlight,
     highlight_rows,
     html,
@@ -30,7 +30,7 @@ __all__ = [
     "difference",
     "error_examples",
     "explorer",
-    "fold",
+    "folded",
     "highlight",
     "highlight_rows",
     "html",

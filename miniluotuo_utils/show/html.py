@@ -75,14 +75,14 @@ def table(
     page = grid(shown_rows, widths or {})
     if rest:
         words = fold or f"还有 {len(rest)} 行 {len(rest)} more rows"
-        page += fold(words, HTML(grid(rest, widths or {}))).data
+        page += folded(words, HTML(grid(rest, widths or {}))).data
     return Page(page)
 
 
-def fold(words: str, inside: str | HTML) -> Page:
+def folded(words: str, inside: str | HTML) -> Page:
     """Return a line of words that unfolds a text, or another page.
 
-    >>> fold("46 份不在手边（点开看）", "甲、乙")
+    >>> folded("46 份不在手边（点开看）", "甲、乙")
     46 份不在手边（点开看）
     甲、乙
     """
@@ -220,6 +220,7 @@ def shifted_tokens(
     """
     from miniluotuo_utils.tokens import IGNORED
 
+    # What the student guesses at a place is the label of the next one: that is the shift.
     columns = []
     for at in range(start, len(ids)):
         target = labels[at + 1] if at + 1 < len(labels) else None
@@ -230,6 +231,7 @@ def shifted_tokens(
             column.append(cell(name_of(tokenizer, target), TAKEN))
         columns.append(column + [cell(str(values[at])) for values in (more or {}).values()])
 
+    # A long row goes on below, or the page would be wider than the screen.
     names = ["位置 place", "输入 input", "目标 target", *(more or {})]
     heads = [f"<th style='text-align:left'>{escape(name)}</th>" for name in names]
     strips = []

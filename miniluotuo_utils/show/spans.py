@@ -49,6 +49,7 @@ def highlight(record: Mapping) -> str:
         closed[end] = closing + closed[end]
         kept.append((start, end))
 
+    # At each place the boxes that end there close before others open.
     texts = [*map(escape, sentence), ""]
     whole = "".join(map("".join, zip(closed, opened, texts, strict=True)))
     return whole + "".join(f"（{escape(words)}）" for words in behind)
@@ -72,6 +73,7 @@ def marks_of(record: Mapping) -> tuple[dict[tuple[int, int], dict[str, str]], li
     """
     sentence = record["sentence"]
     marks: dict[tuple[int, int], dict[str, str]] = {}
+    # One span may have several labels: a name can be the head of two relations.
     without = []
     for thing, kind, label in labelled(record):
         if pos := thing.get("pos"):
