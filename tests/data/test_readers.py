@@ -641,7 +641,7 @@ def test_a_malformed_unit_is_named_and_the_rest_is_read(case, reading):
     """A bare KeyError says neither file nor line, and one bad line must not cost the whole
     source."""
     reader, content, kept, place, reason = MALFORMED[case]
-    with pytest.raises(DataError, match=rf'^x\.txt, {place}.*: .*({reason}).*errors="collect"'):
+    with pytest.raises(DataError, match=rf"^x\.txt, {place}.*: .*({reason}).*`faults`"):
         reading(reader, content)
     faults = []
     rows = reading(reader, content, faults)

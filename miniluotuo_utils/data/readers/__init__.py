@@ -131,7 +131,7 @@ def read_file(
     reader: Reader,
     source: str,
     faults: list[Fault] | None = None,
-    rest: str = "A list as `faults` collects such places, and the rest is read",
+    rest: str = "A list as `faults` collects such places, and the rest is read（其余的照读）",
 ) -> Iterator[dict]:
     """Yield the rows or records of one native file, each checked, with their `source`.
 
