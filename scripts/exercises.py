@@ -315,19 +315,21 @@ def with_solutions(book: NotebookNode, exercises: Sequence[Exercise], number: st
 
 
 def unheld(book: NotebookNode) -> list[str]:
-    """Return what an executed notebook does not keep: open is not done yet, solved is right."""
+    """Return where an executed notebook breaks its promise: an open exercise is not done yet, a
+    solved one is right, and no other cell says so."""
     from miniluotuo_utils.show.exercises import OPEN, RIGHT
 
-    wanted, cells = {OPEN_TAG: OPEN, SOLVED_TAG: RIGHT}, []
+    wanted, cells, found = {OPEN_TAG: OPEN, SOLVED_TAG: RIGHT}, [], []
     for cell in book.cells:
-        if cell.cell_type == "code":
-            cells += [(cell, tag) for tag in wanted if tag in cell.metadata.get("tags", [])]
-    found = []
-    for cell, tag in cells:
-        verdicts = said(cell)
-        if not verdicts or set(verdicts) != {wanted[tag]}:
-            said_ = " / ".join(verdicts) or "nothing"
-            found.append(f"cell {cell.id}: found {said_}, expected {wanted[tag]}")
+        tag = next((tag for tag in wanted if tag in cell.metadata.get("tags", [])), None)
+        verdicts = said(cell) if cell.cell_type == "code" else []
+        if tag and cell.cell_type == "code":
+            cells.append((cell, tag))
+            if not verdicts or set(verdicts) != {wanted[tag]}:
+                words = " / ".join(verdicts) or "nothing"
+                found.append(f"cell {cell.id}: found {words}, expected {wanted[tag]}")
+        elif RIGHT in verdicts:
+            found.append(f"cell {cell.id}: found {RIGHT}, and it is no exercise")
 
     # A lecturer may have taken all solutions away, but not some of them.
     solved = {cell.id for cell, tag in cells if tag == SOLVED_TAG}

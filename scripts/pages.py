@@ -1,8 +1,8 @@
 """Make web pages of executed notebooks: what a reader sees who runs nothing.
 
 In: executed notebooks. Out: `runs/<scale>/html/`, a page for each and an `index.html`. The setup
-cell and the solved exercises are left out; a page needs no network, and one with formulas only to
-typeset these.
+cell, what papermill put in and the solved exercises are left out. A page needs no network, one with
+formulas only to typeset these.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from nbformat import NotebookNode
 
 from miniluotuo_utils.files import written_whole
 
-HIDDEN = {"setup", SOLVED_TAG}
+HIDDEN = {"setup", "injected-parameters", SOLVED_TAG}
 CONTENTS = '<p style="margin:1em 2em"><a href="index.html">目录 Contents</a></p>'
 INDEX = """<!DOCTYPE html>
 <html lang="zh">
@@ -55,7 +55,12 @@ def page(book: NotebookNode, name: str, address: str) -> str:
     from traitlets.config import Config
 
     remove = {"enabled": True, "remove_cell_tags": HIDDEN}
-    exporter = HTMLExporter(language_code="zh", config=Config({"TagRemovePreprocessor": remove}))
+    exporter = HTMLExporter(
+        language_code="zh",
+        exclude_input_prompt=True,
+        exclude_output_prompt=True,
+        config=Config({"TagRemovePreprocessor": remove}),
+    )
     exporter.register_preprocessor("nbconvert.preprocessors.TagRemovePreprocessor", enabled=True)
     html, _ = exporter.from_notebook_node(
         book, resources={"metadata": {"name": title(book) or name}}

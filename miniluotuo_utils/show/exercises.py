@@ -258,8 +258,10 @@ def is_open(answer: Any) -> bool:
     if isinstance(answer, list | tuple | set | frozenset):
         return any(map(is_open, answer))
     if inspect.isclass(answer):
-        return any(is_open_function(part) for part in vars(answer).values())
-    return is_open_function(answer)
+        return any(map(is_open_function, vars(answer).values()))
+    # Of a thing that can be called only what a call does: libraries have empty methods, too.
+    called_for = [vars(type(answer)).get(name) for name in ("__call__", "forward")]
+    return any(map(is_open_function, [answer, *called_for]))
 
 
 def is_open_function(function: object) -> bool:

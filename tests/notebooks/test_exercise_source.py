@@ -264,6 +264,14 @@ def test_a_run_fails_where_a_form_does_not_hold(root, capsys, old, new, told):
     assert told in text
 
 
+def test_no_other_cell_says_that_something_is_right():
+    """A cell that checks the course's own answer tells learners that they have done well."""
+    output = nbformat.v4.new_output("stream", text="对 · right\n")
+    own = nbformat.v4.new_code_cell("check(own, own)", id="c07-02", outputs=[output])
+    found = maker.unheld(nbformat.v4.new_notebook(cells=[own]))
+    assert found == ["cell c07-02: found 对 · right, and it is no exercise"]
+
+
 def test_a_course_without_its_solutions_runs(root, capsys):
     """A lecturer takes the folder away before the lesson."""
     maker.write_exercises(root)

@@ -30,6 +30,7 @@ def site(tmp_path) -> Path:
         cells = [
             new_markdown_cell(prose),
             code("import os", "克隆了\n", "setup"),
+            code("# Parameters\nSCALE = 'cpu'", "", "injected-parameters"),
             code("my_answer = ...", "还没做\n", "exercise"),
             code("my_answer = 42", "对\n", "solution"),
             links,
@@ -63,6 +64,7 @@ def test_a_page_shows_what_was_run_without_its_solutions(site, tmp_path):
     assert "还没做" in text
     assert "my_answer = 42" not in re.sub("<[^>]+>", "", text)
     assert "克隆了" not in text
+    assert "# Parameters" not in re.sub("<[^>]+>", "", text)
     assert not complaints
 
 

@@ -4,6 +4,7 @@ nothing that they type stops Run all or makes the right answer known."""
 from __future__ import annotations
 
 import math
+from functools import cache
 from unittest.mock import Mock
 
 import numpy as np
@@ -69,7 +70,8 @@ def test_a_blank_is_never_right_nor_wrong(capsys, answer, expected):
 
 
 @pytest.mark.parametrize(
-    "answer", [ends, returned, Half, lambda text: ..., lambda text: [..., 1], Half(4).__call__]
+    "answer",
+    [ends, returned, Half, lambda text: ..., lambda text: [..., 1], Half(4), Half(4).__call__],
 )
 def test_a_blank_inside_is_met(capsys, answer):
     """A scaffold that is filled to the half is not wrong yet."""
@@ -84,6 +86,26 @@ def test_a_blank_that_other_lines_compute_with_is_met(capsys):
     )
     assert said(capsys, namespace["f"], [(2, 4)]) == OPEN
     assert said(capsys, namespace["f"], lambda f: f(2) == 4) == OPEN
+
+
+def test_a_blank_behind_a_decorator_is_met(capsys):
+    """`@torch.no_grad()` and `@cache` stand above what learners write, too."""
+    assert said(capsys, torch.no_grad()(blank), [("茶", 1)]) == OPEN
+    assert said(capsys, cache(half), [((1, [2]), 1)]) == OPEN
+
+
+def test_a_thing_with_an_empty_method_is_no_blank(capsys):
+    """Models and tokenizers of libraries have methods that do nothing."""
+
+    class Model:
+        def post_init(self):
+            pass
+
+        def __call__(self, x):
+            return 2 * x
+
+    assert said(capsys, Model(), [(2, 4)]) == RIGHT
+    assert said(capsys, torch.nn.Identity(), [(2, 2)]) == RIGHT
 
 
 def test_an_ellipsis_that_selects_is_no_blank(capsys):
