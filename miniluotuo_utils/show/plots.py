@@ -60,7 +60,8 @@ def finish(axes: Axes) -> Axes:
     figure = axes.figure
     figure.tight_layout()
     if hasattr(get_ipython(), "kernel"):
-        display(Image(small_png(figure)))
+        # Who cannot see the picture hears its title.
+        display(Image(small_png(figure), alt=figure.get_suptitle() or axes.get_title()))
     elif plt.get_backend().lower() != "agg":
         plt.show()
     plt.close(figure)

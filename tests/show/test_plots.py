@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import pytest
@@ -53,6 +54,17 @@ def test_a_picture_is_small_enough_for_a_history(axes):
     picture = Image.open(io.BytesIO(png))
     assert picture.width <= 10.5 * 144
     assert picture.mode == "P"
+
+
+def test_a_notebook_shows_a_picture_once_and_with_its_title(monkeypatch):
+    """Shown by the function and again as what it returns, it stood twice; and nobody who cannot
+    see it knew what it was."""
+    shown = []
+    monkeypatch.setattr(plots, "get_ipython", lambda: SimpleNamespace(kernel=True))
+    monkeypatch.setattr(plots, "display", shown.append)
+    plots.bars({"甲": 3}, "骆驼的数目", "个")
+    plots.batch_picture({"补齐": [[0] * 3]}, 10, "一个批次")
+    assert [picture.alt for picture in shown] == ["骆驼的数目", "一个批次"]
 
 
 def test_other_peoples_figures_stay_open():
