@@ -133,6 +133,12 @@ def test_an_import_that_was_taught_works_or_says_where_it_went(line):
         assert "is now" in str(error)
 
 
+def test_no_two_test_files_have_one_name():
+    """pytest stops before the first test where two folders hold a file of the same name."""
+    names = [path.name for path in (PACKAGE.parent / "tests").rglob("test_*.py")]
+    assert not {name for name in names if names.count(name) > 1}
+
+
 # ---- code that one reads
 
 
