@@ -11,7 +11,7 @@ import json
 import random
 import re
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from silver_labels import (
@@ -37,11 +37,11 @@ NAMELESS = '"entities": []}'  # how a record's line ends whose sentence names no
 # Share of the rows at the start of a training, and from `SETTLED` tokens on. Copying comes first
 # and extraction with it: where long text makes most of the loss, a small model learns no copying.
 SHARES = {
-    "copying": (0.40, 0.13),
-    "entities": (0.45, 0.52),
+    "copying": (0.40, 0.16),
+    "entities": (0.45, 0.51),
     "relations": (0.05, 0.10),
     "events": (0.04, 0.08),
-    "text": (0.04, 0.12),
+    "text": (0.04, 0.10),
     "instructions": (0.02, 0.05),
 }
 WITHOUT_LABELS = {
@@ -51,6 +51,7 @@ WITHOUT_LABELS = {
 SETTLED = 5_000_000
 MET = 5_000  # sentences with relations, and with events, that are kept to be asked about again
 OF_TYPE = 2_000  # sentences with names of one type that are kept likewise
+ANY_LETTERS = ("人物", "地点", "机构", "作品")  # types whose names may be spelt in any characters
 LONGEST_TEXT = 160  # characters of a paragraph
 FOLLOW_UPS = (
     "其中的{schema}有哪些？用JSON回答。",
@@ -88,6 +89,8 @@ class Material:
         self.labelled = [x for x in lines if not x.endswith(NAMELESS) or draw() < 0.3]
         self.paragraphs = [row["text"] for row in read_jsonl(paragraphs)]
         self.own = list(instructions)
+        # Every character of the corpus, so that rare ones are copied as often as any other.
+        self.letters = sorted({letter for line in self.labelled for letter in labels_of(line)[0]})
         # Sentences with relations or events are rare: those that were met are kept for later.
         self.met: dict[str, list] = {"relations": [], "events": []}
         # How often each type was asked for when it was there, and when it was not.
@@ -134,6 +137,25 @@ class Material:
             self.of_type.setdefault(kind, deque(maxlen=OF_TYPE)).append((sentence, spans))
         return sentence, spans
 
+    def respelt(self, text: str, places: Iterable[int]) -> str:
+        """Return a text with any other characters at some places.
+
+        A base that meets rare characters only where they are usual writes usual ones for them.
+        """
+        letters = list(text)
+        for place in places:
+            letters[place] = self.rng.choice(self.letters)
+        return "".join(letters)
+
+    def disguised(self, text: str, spans: list[Span]) -> str:
+        """Return a text whose names are spelt in any characters: what is around them tells."""
+        places: list[int] = []
+        for span in spans:
+            alone = all(other == span or not overlap(span, other) for other in spans)
+            if span.kind in ANY_LETTERS and alone:
+                places += range(span.start, span.end)
+        return self.respelt(text, places)
+
     # ---- kinds of rows
 
     def text(self) -> Dialogue:
@@ -142,13 +164,17 @@ class Material:
 
     def copying(self) -> Dialogue:
         """Return a task whose answer stands in the text, for which nothing must be understood."""
-        task = self.rng.choice(COPYING)
-        question, text, answer = task(self.sentence(), self.rng)
+        draw, text = self.rng, self.sentence()
+        if draw.random() < 0.5:
+            text = self.respelt(text, draw.sample(range(len(text)), len(text) // 3))
+        question, text, answer = draw.choice(COPYING)(text, draw)
         return [[joined(question, text), answer]]
 
     def entities(self) -> Dialogue:
         """Return questions about one text: for the names of some types, for the type of a name."""
         draw, (text, spans) = self.rng, self.labelled_text()
+        if draw.random() < 0.25:
+            text = self.disguised(text, spans)
         schema, answer = self.names(text, spans)
         dialogue = [[joined(self.question("NER", schema, SHORT), text), answer]]
         for _ in range(draw.choice([0, 1, 1, 2, 3])):
@@ -286,6 +312,11 @@ class Material:
         """Return one of the project's own instruction rows."""
         row = self.rng.choice(self.own)
         return [[joined(row["instruction"], row.get("input", "")), row["output"]]]
+
+
+def overlap(one: Span, other: Span) -> bool:
+    """Return whether two spans share a character."""
+    return one.start < other.end and other.start < one.end
 
 
 # ---- copying: a sentence → a question, its text, the answer
