@@ -35,14 +35,15 @@ def highlight(record: Mapping) -> str:
     '［李白｜人物］<杜甫'
     """
     sentence = record["sentence"]
-    marks, behind = marks_of(record)
+    marks, absent = marks_of(record)
+    crossing: list[str] = []
     kept: list[tuple[int, int]] = []
     opened, closed = [""] * (len(sentence) + 1), [""] * (len(sentence) + 1)
 
     # The outer before the inner: it opens first, and closes last.
     for (start, end), kinds in sorted(marks.items(), key=lambda one: (one[0][0], -one[0][1])):
         if any(start < other < end for _, other in kept):
-            behind += [f"交叠 overlaps：{sentence[start:end]}｜{label}" for label in kinds]
+            crossing += [f"{sentence[start:end]}｜{label}" for label in kinds]
             continue
         opening, closing = box(kinds)
         opened[start] += opening
@@ -52,7 +53,9 @@ def highlight(record: Mapping) -> str:
     # At each place the boxes that end there close before others open.
     texts = [*map(escape, sentence), ""]
     whole = "".join(map("".join, zip(closed, opened, texts, strict=True)))
-    return whole + "".join(f"（{escape(words)}）" for words in behind)
+    notes = {"不在句中 not in the sentence": absent, "交叠 overlaps": crossing}
+    told = [f"（{words}：{escape('、'.join(names))}）" for words, names in notes.items() if names]
+    return whole + "".join(told)
 
 
 def box(kinds: Mapping[str, str]) -> tuple[str, str]:
@@ -66,7 +69,7 @@ def box(kinds: Mapping[str, str]) -> tuple[str, str]:
 
 
 def marks_of(record: Mapping) -> tuple[dict[tuple[int, int], dict[str, str]], list[str]]:
-    """Return the labels of each span of a record, and in words what has no span.
+    """Return the labels of each span of a record, and each `name｜label` that has no span.
 
     `marks[start, end][label]` is the type whose colour the label takes, "" for a name that stands
     in the sentence without a place of its own.
@@ -82,14 +85,14 @@ def marks_of(record: Mapping) -> tuple[dict[tuple[int, int], dict[str, str]], li
             without.append((thing.get("name") or thing.get("trigger") or "", label))
 
     # The source may mean any of these: unmarked, they would look as if we had lost them.
-    behind = {}
+    absent = {}
     for name, label in without:
         found = [place.span() for place in re.finditer(re.escape(name), sentence)] if name else []
         for span in found:
             marks.setdefault(span, {"有歧义" if len(found) > 1 else "没有位置": ""})
         if not found:
-            behind[f"不在句中 not in the sentence：{name}｜{label}"] = None
-    return marks, list(behind)
+            absent[f"{name}｜{label}"] = None
+    return marks, list(absent)
 
 
 def labelled(record: Mapping) -> list[tuple[Mapping, str, str]]:

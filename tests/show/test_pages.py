@@ -79,8 +79,9 @@ def test_nothing_that_a_record_names_is_lost():
     )
     twice = record("李白", entity("李白", "人物", 0), entity("李白", "诗人", 0))
     assert without_styles(show.highlight(twice)) == "［李白｜人物、诗人］"
-    invented = show.highlight(record("李白", entity("杜甫", "人物")))
-    assert without_styles(invented) == "李白（不在句中 not in the sentence：杜甫｜人物）"
+    names = [entity("杜甫", "人物"), entity("杜甫", "人物"), entity("成都", "地点")]
+    invented = without_styles(show.highlight(record("李白", *names)))
+    assert invented == "李白（不在句中 not in the sentence：杜甫｜人物、成都｜地点）"
     pair = {
         "type": "上映",
         "head": entity("甲", "", 0),
