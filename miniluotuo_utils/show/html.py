@@ -17,7 +17,7 @@ from miniluotuo_utils.show.colours import GREY, INK, PAPER, SHADES, Shade
 from miniluotuo_utils.show.page import Page, html, lines, unstyled
 from miniluotuo_utils.show.spans import highlight
 
-TAKEN, PLAIN, EDGE = SHADES["blue"], Shade(PAPER, INK), "#d0d7de"
+TAKEN, PLAIN, EDGE = SHADES["red"], Shade(PAPER, INK), "#d0d7de"
 TOKEN = (
     "display:inline-block;margin:1px;padding:0 3px;border:1px {line} {edge};border-radius:3px;"
     "line-height:1.6;background:{fill};color:{ink}"
@@ -180,7 +180,7 @@ def shown(row: Mapping) -> str:
 
 
 def coloured_tokens(tokenizer: Any, ids: Sequence[int], labels: Sequence[int]) -> Page:
-    """Return each token in a box: grey where the loss does not look, blue where it does.
+    """Return each token in a box: grey where the loss does not look, red where it does.
 
     Without styles, `¦` parts the tokens and `⟦ ⟧` holds those in the loss. The line breaks at the
     edge of the page.
@@ -199,7 +199,7 @@ def coloured_tokens(tokenizer: Any, ids: Sequence[int], labels: Sequence[int]) -
         boxes.append("<br>" if "↵" in text else f"{unstyled(SPLIT)}<wbr>")
     legend = (
         f"{token_box('灰 grey', False)} 不算损失 not in the loss · "
-        f"{unstyled('⟦')}{token_box('蓝 blue', True)}{unstyled('⟧')} 算损失 in the loss"
+        f"{unstyled('⟦')}{token_box('红 red', True)}{unstyled('⟧')} 算损失 in the loss"
     )
     return html(f"{''.join(boxes)}<br>{legend}")
 
@@ -262,14 +262,14 @@ def spaced(text: str) -> str:
 
 
 def token_box(text: str, inside: bool) -> str:
-    """Return a token in a box; one `inside` the loss is blue."""
+    """Return a token in a box; one `inside` the loss is red."""
     shade, line = (TAKEN, "solid") if inside else (GREY, "dotted")
     style = TOKEN.format(line=line, edge=shade.edge, fill=shade.fill, ink=shade.edge)
     return f'<span style="{style}">{spaced(text)}</span>'
 
 
 def cell(text: str, shade: Shade = PLAIN) -> str:
-    """Return a cell of a strip; a blue one is in the loss."""
+    """Return a cell of a strip; a red one is in the loss."""
     style = CELL.format(edge=EDGE, fill=shade.fill, ink=shade.edge)
     inner = f"{unstyled('⟦')}{spaced(text)}{unstyled('⟧')}" if shade == TAKEN else spaced(text)
     return f'<td style="{style}">{inner}</td>'

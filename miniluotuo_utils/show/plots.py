@@ -20,6 +20,7 @@ from matplotlib.patches import Patch
 
 from miniluotuo_utils.runtime import chinese_font
 from miniluotuo_utils.show.colours import COLOURS, GREY, INK, LICENCES, Look
+from miniluotuo_utils.terminal import columns
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -171,20 +172,20 @@ def legend(axes: Axes, entries: Sequence[tuple[Look, str]]) -> None:
     ]
     if marks:
         words = [look.words for look, _ in entries]
-        axes.legend(marks, words, **below(axes))
+        axes.legend(marks, words, **below(axes, words))
 
 
-def below(axes: Axes, lines_of_names: int = 1) -> dict[str, Any]:
-    """Return where a legend stands: below the names of the axis, however high the picture is.
+def below(axes: Axes, words: Sequence[str], lines_of_names: int = 1) -> dict[str, Any]:
+    """Return where a legend of `words` stands: below the names of the axis, as wide as the picture.
 
     Beside the picture it would make the page wider, and so all letters smaller.
     """
-    inches = 0.4 + 0.18 * lines_of_names
-    at = (0.45, -inches / (axes.figure.get_figheight() - 1))
+    width, height = axes.figure.get_size_inches()
+    longest = 0.5 + 0.08 * max(map(columns, words), default=0)  # inches: a mark and its word
     return {
         "loc": "upper center",
-        "bbox_to_anchor": at,
-        "ncols": 3,
+        "bbox_to_anchor": (0.45, -(0.4 + 0.18 * lines_of_names) / (height - 1)),
+        "ncols": max(1, min(3, int(width / longest))),
         "frameon": False,
         "columnspacing": 1.2,
     }
@@ -238,7 +239,8 @@ def grouped_bars(
     axes.set_xticks(range(len(groups)), groups)
     axes.margins(y=0.15)
     names = max((len(group.splitlines()) for group in groups), default=1)
-    axes.legend(handles=entries, **below(axes, names - 1))
+    words = [entry.get_label() for entry in entries]
+    axes.legend(handles=entries, **below(axes, words, names - 1))
     return finish(axes)
 
 
