@@ -168,7 +168,7 @@ def run(
     done = record(repository(), seconds, peaks)
     if len(seconds) == len(notebooks()) and not parameters:
         write_json(folder.parent / "times.json", done)
-    write_pages(folder, scale, done)
+    list_pages(folder, scale, done)
     print(closing(results, [b.stem for b in books], f"runs/{scale}/"))
     return 0 if all(r[2] == "ok" for r in results) else 1
 
@@ -176,11 +176,16 @@ def run(
 def execute_all(
     books: Sequence[Path], folder: Path, given: Mapping[str, Any]
 ) -> tuple[list[tuple[str, float, str]], dict[str, float]]:
-    """Run notebooks up to the first that fails: (name, seconds, "ok" or "FAILED") of each, and the
-    peak memory of those that ran to their end, in GiB."""
+    """Run notebooks, and write their pages, up to the first that fails.
+
+    Returns (name, seconds, "ok" or "FAILED") of each, and the peak memory, in GiB, of those that
+    ran to their end.
+    """
     os.environ.setdefault(
         "PYTHONWARNINGS", "error:Glyph"
     )  # a Chinese character without a glyph is a failure
+    slug, ref = address(repository())
+    where = f"https://github.com/{slug}/blob/{ref}"
     results: list[tuple[str, float, str]] = []
     peaks: dict[str, float] = {}
     for number, book in enumerate(books, 1):
@@ -188,27 +193,24 @@ def execute_all(
         started = time.time()
         try:
             with peak_memory() as peak:
-                execute(book, folder, given)
+                executed = execute(book, folder, given)
         except NotebookFailed as error:
             results.append((book.stem, time.time() - started, "FAILED"))
             print(f" failed after {results[-1][1]:.0f} s\n\n{error}\n")
             break
         results.append((book.stem, time.time() - started, "ok"))
         peaks[book.stem] = peak[0]
+        write_page(executed, folder.parent / "html", where)
         print(f" {results[-1][1]:.0f} s")
     return results, peaks
 
 
-def write_pages(folder: Path, scale: str, done: Mapping[str, Any]) -> None:
-    """Write the pages of the notebooks that this run executed, and the list of all pages."""
-    slug, ref = address(repository())
-    pages = folder.parent / "html"
-    for name in done["notebooks"]:
-        write_page(folder / f"{name}.ipynb", pages, f"https://github.com/{slug}/blob/{ref}")
+def list_pages(folder: Path, scale: str, done: Mapping[str, Any]) -> None:
+    """Write the list of all pages at a scale; `done` is the record of this run."""
     seconds = {name: figures["seconds"] for name, figures in done["notebooks"].items()}
     where = f"{done['processor']}, {done['cores']} cores"
     about = f"{scale} · {done['date']} · {done['commit'] or 'changed files'} · {where}"
-    write_index(pages, folder, seconds, about)
+    write_index(folder.parent / "html", folder, seconds, about)
 
 
 def closing(results: Sequence[tuple[str, float, str]], planned: Sequence[str], where: str) -> str:
