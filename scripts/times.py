@@ -216,8 +216,15 @@ def timed_readme(text: str, run: Mapping, word: str, name: str) -> str:
 
 
 def write_times(root: Path, books: list[Path]) -> list[Path]:
-    """Write the kept times into the headers and both READMEs; returns what changed."""
+    """Write the kept times into the headers and both READMEs; returns what changed.
+
+    ValueError where no run at smoke was kept.
+    """
     times, changed = read_times(root), []
+    if "smoke" not in times:
+        raise ValueError(
+            f"{KEPT}: found no times at smoke; run all notebooks (make run), then this again"
+        )
     for path in books:
         book = nbformat.read(path, as_version=4)
         header = timed_header(book.cells[0].source, times, path.stem)

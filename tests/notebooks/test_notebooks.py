@@ -9,6 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import run_notebooks as runner
+from exercises import OPEN_TAG
 from pages import title, write_page
 
 from notebooks import KEPT, address, notebooks, setup_cell, stripped, tags
@@ -111,12 +112,16 @@ def test_no_placeholder_is_left_in_the_prose(path):
 def test_it_ends_with_summary_exercises_and_links(path):
     """A notebook without a check of its exercises cannot tell a reader that they understood."""
     *_, check, links = cells(path)
-    summary = cells(path)[-3].source
-    assert "## 小结" in summary
+    [summary] = [c.source for c in cells(path) if "## 小结" in c.source]
     assert "## 练习" in summary
-    assert len(re.findall(r"^\d\. ", summary, re.M)) == 3
-    assert check.cell_type == "code"
-    assert "练习" in check.source
+    # Until its source is written, a notebook has its three exercises as a list and one check.
+    tried = [c.source for c in code(path) if OPEN_TAG in tags(c)]
+    if tried:
+        assert len(tried) == 3
+        assert any(re.search("^def ", source, re.M) for source in tried), "one writes a function"
+    else:
+        assert len(re.findall(r"^\d\. ", summary, re.M)) == 3
+        assert "练习" in check.source
     assert "](0" in links.source
     for name in re.findall(r"\]\((\d\d_\w+\.ipynb)\)", links.source):
         assert (ROOT / "notebooks" / name).is_file()

@@ -84,6 +84,8 @@ def test_a_time_belongs_to_a_commit(clone, tmp_path):
 
 def test_what_is_not_where_it_is_written_is_named(clone, tmp_path):
     """A row that was renamed kept its old time, without a word."""
+    with pytest.raises(ValueError, match="notebooks.json: found no times at smoke"):
+        times.write_times(clone, book.notebooks(clone))
     leave(tmp_path / "runs", "smoke", a_run(**{"00_a": 1, "01_b": 2}))
     times.keep_times(clone, tmp_path / "runs")
     with pytest.raises(ValueError, match="README.md: found 0 rows of 01_b"):
