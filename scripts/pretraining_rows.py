@@ -52,6 +52,7 @@ SETTLED = 5_000_000
 MET = 5_000  # sentences with relations, and with events, that are kept to be asked about again
 OF_TYPE = 2_000  # sentences with names of one type that are kept likewise
 ANY_LETTERS = ("人物", "地点", "机构", "作品")  # types whose names may be spelt in any characters
+HAN = re.compile("[一-鿿]")
 LONGEST_TEXT = 160  # characters of a paragraph
 FOLLOW_UPS = (
     "其中的{schema}有哪些？用JSON回答。",
@@ -89,8 +90,8 @@ class Material:
         self.labelled = [x for x in lines if not x.endswith(NAMELESS) or draw() < 0.3]
         self.paragraphs = [row["text"] for row in read_jsonl(paragraphs)]
         self.own = list(instructions)
-        # Every character of the corpus, so that rare ones are copied as often as any other.
-        self.letters = sorted({letter for line in self.labelled for letter in labels_of(line)[0]})
+        # Every Han character of the corpus, so that rare ones are copied as often as any other.
+        self.letters = sorted({letter for line in self.labelled for letter in HAN.findall(line)})
         # Sentences with relations or events are rare: those that were met are kept for later.
         self.met: dict[str, list] = {"relations": [], "events": []}
         # How often each type was asked for when it was there, and when it was not.
