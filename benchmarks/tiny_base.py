@@ -49,7 +49,7 @@ TWO_TYPES = ["作品", "时间"]  # their names have marks on the surface
 HALF_A_MINUTE = {"epochs": 6, "batch_size": 8, "learning_rate": 1e-3, "minutes": 0.5}
 REPEAT = "重复下面的话。"
 LENGTHS = range(36, 45)  # characters of the sentences that are repeated
-REPEATED = 20  # sentences
+REPEATED = 100  # sentences
 SHOWN = 160  # characters of a paragraph: as many as the base was trained to read
 ORDER = 5  # of the Kneser-Ney model
 

@@ -28,22 +28,6 @@ ABILITIES = {
 }
 
 
-def survivors(log: Sequence[dict]) -> list[dict]:
-    """Return the lines of a log that count, those of lost work left out.
-
-    A training that was killed goes on from its last state, and logs some steps once more.
-
-    >>> survivors([{"tokens": 1}, {"tokens": 3}, {"tokens": 5}, {"tokens": 2}, {"tokens": 4}])
-    [{'tokens': 1}, {'tokens': 2}, {'tokens': 4}]
-    """
-    kept: list[dict] = []
-    for line in log:
-        while kept and kept[-1]["tokens"] > line["tokens"]:
-            kept.pop()
-        kept.append(line)
-    return kept
-
-
 def panel(axes: plt.Axes, log: Sequence[dict], names: dict[str, str], first: int) -> None:
     """Draw some of the log's numbers over the tokens that were read, in millions."""
     for number, (name, label) in enumerate(names.items(), first):
@@ -60,7 +44,7 @@ def draw(folder: Path) -> Path:
 
     Raises ValueError for a log without an evaluation.
     """
-    log = survivors(read_jsonl(folder / "training.jsonl"))
+    log = read_jsonl(folder / "training.jsonl")
     if missing := [name for name in (*COSTS, *ABILITIES) if not any(name in line for line in log)]:
         raise ValueError(
             f"training.jsonl: found no line with {', '.join(missing)}, expected the log of "

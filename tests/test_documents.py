@@ -12,7 +12,7 @@ from miniluotuo_utils.extras import EXTRAS
 ROOT = Path(__file__).resolve().parents[1]
 LONGEST = 9_000  # bytes: what one reads before the first notebook
 TWINS = (ROOT / "README.md", ROOT / "README_zh.md")
-OTHERS = ("jobs", "data", "students", "embedded")
+OTHERS = ("jobs", "data", "students", "embedded", "embedded/student")
 DOCUMENTS = (
     *TWINS,
     ROOT / "CONTRIBUTING.md",

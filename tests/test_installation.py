@@ -163,7 +163,12 @@ def test_the_wheel_alone_scores_and_names_the_extra_it_lacks(installed, tmp_path
     assert "pip install 'miniluotuo-utils[students]'" in done.stderr
 
 
-READMES = ("README.md", "README_zh.md", "miniluotuo_utils/students/README.md")
+READMES = (
+    "README.md",
+    "README_zh.md",
+    "miniluotuo_utils/students/README.md",
+    "miniluotuo_utils/embedded/student/README.md",
+)
 
 
 @pytest.mark.parametrize("readme", READMES)

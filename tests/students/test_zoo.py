@@ -109,7 +109,7 @@ def test_the_zoo_is_honest():
             spec.revision is None and re.fullmatch(r"[\w.-]+/[\w.-]+", spec.hub)
         ), name
         assert spec.learning_rate == (
-            5e-4 if config.is_encoder_decoder else 2e-5 if spec.hub else 5e-4
+            5e-4 if config.is_encoder_decoder else 2e-5 if spec.hub else 1e-3
         ), name
         assert spec.tokenizer in ("byte-bpe", "bpe, byte fallback", "wordpiece", "sentencepiece"), (
             name
