@@ -22,8 +22,8 @@ from miniluotuo_utils.students import Student, finetune, load_student
 
 # The names of the ways stand in the table that is printed.
 WAYS = {
-    "whole schema, eleven templates 整张类型表，十一个模板": {"slice_size": None},
-    "whole schema, one template 整张类型表，一个模板": {"slice_size": None, "paraphrases": False},
+    "whole schema, eleven templates 整个模式，十一个模板": {"slice_size": None},
+    "whole schema, one template 整个模式，一个模板": {"slice_size": None, "paraphrases": False},
     "slices 切片": {"slice_size": "default"},
     "slices, hard negatives, a quarter empty 切片，难负例，四分之一空答案": {
         "slice_size": "default",

@@ -587,7 +587,7 @@ class Score:
         **reads,
     )
     schema: Path | None = option(
-        "类型表 types, for EE {event type: [roles]}: counts what is outside it; left out: any type",
+        "模式 types, for EE {event type: [roles]}: counts what is outside it; left out: any type",
         metavar="FILE.json",
         **reads,
     )

@@ -1,0 +1,64 @@
+"""One term for one thing: the terminology table rules the prose of notebooks and READMEs."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TABLE = ROOT / "notebooks" / "TERMINOLOGY.md"
+NOTEBOOKS = sorted((ROOT / "notebooks").rglob("*.ipynb"))
+DOCUMENTS = [
+    ROOT / "README_zh.md",
+    *sorted((ROOT / "notebooks").glob("*.md")),
+    *sorted((ROOT / "miniluotuo_utils").rglob("README.md")),
+    ROOT / "benchmarks" / "README.md",
+]
+CELLS = 4  # of a row of the table
+
+
+def rows():
+    """The rows of the table: Chinese, English, note, and what is not said."""
+    lines = TABLE.read_text(encoding="utf-8").splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if "|" in line]
+    return cells[2:]
+
+
+def unwanted():
+    """What is not said, and the term that is."""
+    return {word: row[0] for row in rows() for word in row[3].split("、") if word}
+
+
+def prose(path):
+    """The text of a document, without code and without the table's own last column."""
+    if path.suffix == ".ipynb":
+        cells = nbformat.read(path, as_version=4).cells
+        return "\n".join(cell.source for cell in cells)
+    text = path.read_text(encoding="utf-8")
+    return "" if path == TABLE else re.sub(r"(?s)```.*?```", "", text)
+
+
+def test_the_table_is_whole():
+    """A row without its English, or one term twice."""
+    assert all(len(row) == CELLS and row[0] and row[1] for row in rows())
+    terms = [row[0] for row in rows()]
+    assert len(terms) == len(set(terms))
+    assert not set(terms) & set(unwanted())
+
+
+@pytest.mark.parametrize("path", [*NOTEBOOKS, *DOCUMENTS], ids=lambda path: path.name)
+def test_one_term_for_one_thing(path):
+    """schema was 模式 in one notebook and 类型表 in the next; 口气 is no term at all."""
+    text, found = prose(path), []
+    for word, term in unwanted().items():
+        found += [
+            f"{word} -> {term}: …{text[m.start() - 12 : m.end() + 12]}…"
+            for m in re.finditer(word, text)
+        ]
+    assert not found, "\n".join(found)
+
+
+def test_the_rule_finds_what_is_not_said():
+    """A test that cannot fail holds nothing."""
+    assert any(word in "先装载学生，再补齐" for word in unwanted())
