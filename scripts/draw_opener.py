@@ -15,7 +15,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 
 from miniluotuo_utils.files import read_jsonl
-from miniluotuo_utils.ie import build_instructions, extract, score
+from miniluotuo_utils.ie import build_instructions, extract, only_types, score, wholly_right
 from miniluotuo_utils.runtime import EMBEDDED, chinese_font, repository
 from miniluotuo_utils.show.colours import INK, shade_of
 from miniluotuo_utils.students import finetune, load_student
@@ -24,22 +24,9 @@ TYPES = ["作品", "时间"]
 GREY = "#555555"
 
 
-def of_two_types(name: str) -> list[dict]:
-    """Read an embedded NER set with the entities of two types alone."""
-    records = read_jsonl(EMBEDDED / f"{name}.jsonl")
-    for record in records:
-        record["entities"] = [e for e in record["entities"] if e["type"] in TYPES]
-    return records
-
-
 def found(record: dict) -> set[tuple]:
     """Return what a record names, as (type, start, end)."""
     return {(e["type"], *e["pos"]) for e in record["entities"] if e["pos"]}
-
-
-def wholly_right(gold: list[dict], predicted: list[dict]) -> int:
-    """Count the sentences whose every name is right and nothing else is named."""
-    return sum(found(a) == found(b) for a, b in zip(gold, predicted, strict=True))
 
 
 def pieces(record: dict) -> list[tuple[str, str]]:
@@ -75,7 +62,9 @@ def draw_line(axes: plt.Axes, y: float, title: str, record: dict) -> None:
 
 def main(target: Path) -> None:
     """Train for half a minute, pick the sentence, draw it, and print the numbers below it."""
-    train, gold = of_two_types("ner_train"), of_two_types("ner_test")
+    train, gold = (
+        only_types(read_jsonl(EMBEDDED / f"ner_{part}.jsonl"), TYPES) for part in ("train", "test")
+    )
     sentences = [record["sentence"] for record in gold]
     student = load_student("tiny")
     before = extract(student, sentences, TYPES, "NER", slice_size=None).records
@@ -93,9 +82,7 @@ def main(target: Path) -> None:
     ]
     number = max(learned, key=lambda at: (len(found(gold[at])), -at))
     rates = [score(gold, records, "NER")["micro"]["f1"] for records in (before, after)]
-    right = [
-        sum(found(a) == found(b) for a, b in zip(gold, r, strict=True)) for r in (before, after)
-    ]
+    right = [sum(wholly_right(gold, records)) for records in (before, after)]
 
     chinese_font()
     figure, axes = plt.subplots(figsize=(9.6, 2.9), dpi=144)

@@ -4,8 +4,8 @@ from miniluotuo_utils.ie.dictionary import dictionary_baseline
 from miniluotuo_utils.ie.extraction import extract, recorded
 from miniluotuo_utils.ie.instructions import build_instructions
 from miniluotuo_utils.ie.parsing import parse
-from miniluotuo_utils.ie.schema import schema_of
-from miniluotuo_utils.ie.scoring import errors, micro, score, score_files, table
+from miniluotuo_utils.ie.schema import only_types, schema_of
+from miniluotuo_utils.ie.scoring import errors, micro, score, score_files, table, wholly_right
 from miniluotuo_utils.ie.significance import compare, interval, over_orders
 from miniluotuo_utils.ie.slicing import hard_negatives
 from miniluotuo_utils.ie.spans import locate
@@ -22,6 +22,7 @@ __all__ = [
     "interval",
     "locate",
     "micro",
+    "only_types",
     "over_orders",
     "parse",
     "recorded",
@@ -30,6 +31,7 @@ __all__ = [
     "score_files",
     "table",
     "train_tagger",
+    "wholly_right",
 ]
 
 __getattr__ = moved_names(__name__)

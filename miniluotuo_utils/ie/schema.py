@@ -92,6 +92,25 @@ def in_schema(label: tuple[str, ...], schema: Schema) -> bool:
     return label[0] in schema and (len(label) == 1 or label[1] in schema[label[0]])
 
 
+def only_types(records: Iterable[Mapping], types: Collection[str]) -> list[dict]:
+    """Return IE records with the entities, relations and events of some types alone.
+
+    >>> entities = [{"name": "家", "type": "作品"}, {"name": "巴金", "type": "人物"}]
+    >>> record = {"sentence": "巴金写《家》。", "entities": entities}
+    >>> only_types([record], ["作品"])[0]["entities"]
+    [{'name': '家', 'type': '作品'}]
+    """
+    return [with_types(record, types) for record in records]
+
+
+def with_types(record: Mapping, types: Collection[str]) -> dict:
+    """Return a record with its items of some types alone."""
+    made = dict(record)
+    for field in set(TASKS.values()) & set(record):
+        made[field] = [item for item in record[field] if item["type"] in types]
+    return made
+
+
 def schema_of(records: Iterable[Mapping], task: str) -> list[str] | dict[str, list[str]]:
     """Return the types that occur in `records`, in the order in which they are first seen.
 

@@ -311,6 +311,24 @@ def micro(result: Mapping) -> list[tuple[str, dict]]:
     return [(label, part["micro"]) for label, part in parts_of(result)]
 
 
+def wholly_right(
+    gold: Iterable[Mapping], pred: Iterable[Mapping], task: str = "NER", mode: str = "span"
+) -> list[bool]:
+    """Return for each sentence whether all of it was found and nothing else.
+
+    >>> book = {"name": "家", "type": "作品", "pos": [4, 5]}
+    >>> said = [{"sentence": "巴金写《家》", "entities": items} for items in ([book], [])]
+    >>> wholly_right(said, [said[0], said[0]])
+    [True, False]
+    """
+
+    def whole(parts: Sequence[tuple[str, Mapping]]) -> bool:
+        return all(m["tp"] == m["pred"] == m["gold"] for _, m in parts)
+
+    pairs = zip(gold, pred, strict=True)
+    return [whole(micro(score([wanted], [found], task, mode))) for wanted, found in pairs]
+
+
 def score_files(
     gold_path: Path | str,
     pred_path: Path | str,

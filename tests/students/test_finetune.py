@@ -184,10 +184,9 @@ def test_qlora_trains_in_four_bits_and_reads_back_the_same(name, tmp_path):
     before = logits(training.student)  # bitsandbytes repacks for the CPU here
     folder = save(training.student, tmp_path / "adapter")
     assert (logits(load_student(folder, "cpu", bits=4)) - before).abs().max() < 1e-3
-    whole = logits(
-        load_student(folder)
-    )  # the same adapter on the base in full precision: near, not equal
-    assert 1e-3 < (whole - before).abs().max() < 5
+    # The same adapter on the base in full precision: near, not equal.
+    whole = logits(load_student(folder))
+    assert 1e-3 < (whole - before).abs().mean() < whole.std()
     with pytest.raises(ValueError, match="4-bit weights cannot be trained"):
         finetune(load_student(base, "cpu", bits=4), ROWS)
 
