@@ -65,9 +65,11 @@ ALPACA_COT = [
         "do_sample": False,
         "temperature": 0.1,
         "top_p": 0.75,
+        "top_k": 40,
         "beams": 4,
+        "max_new_tokens": 512,
         "why": (
-            "没有 do_sample：束宽 4 的束搜索，温度、top_p、top_k=40 都不起作用\n"
+            "没有 do_sample：这是束宽 4 的束搜索，温度、top_p、top_k 都不起作用\n"
             "without do_sample this is beam search, and its sampling numbers do nothing"
         ),
     },
@@ -77,6 +79,7 @@ ALPACA_COT = [
         "temperature": 0.35,
         "top_p": 0.85,
         "repetition_penalty": 1.2,
+        "max_new_tokens": 200,
         "why": "抽样，和上一行相反\nsampled, the opposite of the row above",
     },
     {
@@ -94,16 +97,18 @@ ALPACA_COT = [
 def preset_table() -> list[dict[str, Any]]:
     """Return our presets beside Alpaca-CoT's published ones, one dict per row.
 
-    A field is "" where a source does not say; `why` has a line of Chinese and one of English.
+    A field is "" where a source does not say; `why` has a line of Chinese and one of
+    English. `max_new_tokens` of ours is the caller's.
 
     >>> [row["preset"] for row in preset_table()][:3]
     ['extract', 'chat', 'creative']
     """
+    columns = ("preset", "why", *(field.name for field in fields(Preset)))
+    unsaid = dict.fromkeys((*columns, "top_k", "beams", "max_new_tokens"), "")
     ours = [
-        {"preset": name, "why": WHY[name], **vars(preset), "beams": 1}
+        unsaid | {"preset": name, "why": WHY[name], **vars(preset), "beams": 1}
         for name, preset in PRESETS.items()
     ]
-    unsaid = dict.fromkeys(ours[0], "")
     return ours + [unsaid | row for row in ALPACA_COT]
 
 
