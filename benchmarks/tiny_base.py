@@ -36,11 +36,11 @@ from miniluotuo_utils.ie import (
     dictionary_baseline,
     extract,
     micro,
-    only_types,
     schema_of,
     score,
     wholly_right,
 )
+from miniluotuo_utils.ie.schema import only_types
 from miniluotuo_utils.runtime import EMBEDDED, commit
 from miniluotuo_utils.students import Student, finetune, load_student
 from miniluotuo_utils.tokens import prompt_of

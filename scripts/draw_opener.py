@@ -15,7 +15,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 
 from miniluotuo_utils.files import read_jsonl
-from miniluotuo_utils.ie import build_instructions, extract, only_types, score, wholly_right
+from miniluotuo_utils.ie import build_instructions, extract, score, wholly_right
+from miniluotuo_utils.ie.schema import only_types
 from miniluotuo_utils.runtime import EMBEDDED, chinese_font, repository
 from miniluotuo_utils.show.colours import INK, shade_of
 from miniluotuo_utils.students import finetune, load_student

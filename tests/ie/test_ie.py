@@ -220,4 +220,5 @@ def test_the_package_is_light_and_exports_what_it_promises():
         "score_files",
         "table",
         "train_tagger",
+        "wholly_right",
     ]
