@@ -1,0 +1,63 @@
+# %% [markdown]
+# **练习 1** 一千个请求，每个送去 300 个词元、拿回 200 个；价格是每百万词元：送去 2 元，拿回 8 元。一共多少元？
+#
+# *A thousand requests of 300 tokens in and 200 out; 2 yuan a million in, 8 out. How many yuan in all?*
+
+# %%
+from miniluotuo_utils.show import check
+
+### BEGIN SOLUTION
+my_answer = 1000 * (300 * 2 + 200 * 8) / 1_000_000
+### END SOLUTION
+check(my_answer, 2.2, {
+    2_200_000: "价格是每百万词元的 · the price is for a million tokens",
+    0.0022: "那只是一个请求的 · that is one request",
+    0.6: "只算了送去的 · that is only what goes in",
+    1.6: "只算了拿回的 · that is only what comes back",
+})
+
+# %% [markdown]
+# **练习 2** 写一个函数：回复能不能用？停在 `stop`、去掉空白还有字的才能用；写到一半（`length`）的不能。
+#
+# *Is a reply usable? Only if it ended with `stop` and holds more than blanks; one that was cut (`length`) is not.*
+
+# %%
+def usable(reply):
+    ### BEGIN SOLUTION
+    return reply["finish"] == "stop" and bool(reply["text"].strip())
+    ### END SOLUTION
+
+
+cases = [
+    ({"text": "骆驼吃草。", "finish": "stop"}, True),
+    ({"text": "1. 西瓜，水分足。2. 桃", "finish": "length"}, False),
+    ({"text": " \n", "finish": "stop"}, False),
+    ({"text": "", "finish": "stop"}, False),
+]
+check(usable, cases, [
+    (lambda r: r["finish"] == "stop", "空的回复也算进去了 · empty replies count, too"),
+    (lambda r: bool(r["text"].strip()), "写到一半的也算进去了 · cut replies count, too"),
+])
+
+# %% [markdown]
+# **练习 3** 教师最常见的写法是编号的清单。写一个函数，取出每一条，不要编号。
+#
+# *Teachers often answer with a numbered list. Return its items without their numbers.*
+
+# %%
+def numbered(text):
+    ### BEGIN SOLUTION
+    import re
+
+    return re.findall(r"(?m)^\d+[.、．]\s*(.+?)\s*$", text)
+    ### END SOLUTION
+
+
+cases = [
+    ("1. 写一首诗\n2. 讲个笑话", ["写一首诗", "讲个笑话"]),
+    ("好的：\n1、写3个比喻句\n2、算12加5\n", ["写3个比喻句", "算12加5"]),
+    ("没有清单", []),
+]
+check(numbered, cases, [
+    (str.splitlines, "编号还在，客套话也在 · numbers and small talk are still there"),
+])
