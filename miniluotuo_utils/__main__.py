@@ -157,6 +157,46 @@ class Convert:
         convert(**given(self))
 
 
+@dataclass
+class Clean:
+    """Mend and sift a file of instruction rows or IE records in any format, and say what was done:
+    broken text, personal data, refusals, cut answers, duplicates.
+
+    清洗一份指令或抽取数据，什么格式都行，说出每一步改了几条、去掉几条。
+    """
+
+    shapes = (ROW, RECORD, OTHERS)
+    source: Path = place("输入 the file", metavar="IN", **reads)
+    out: Path = place("输出 JSON Lines of what is left, in order", metavar="OUT", **writes)
+    near: float = option("相似 from which likeness on a row repeats another; 1: equal ones", 0.8)
+    format: str | None = option(FORMAT)
+    overwrite: bool = option(OVERWRITE)
+
+    def run(self) -> None:
+        from miniluotuo_utils.jobs.clean import clean_file
+
+        clean_file(**given(self), say=print)
+
+
+@dataclass
+class Mix:
+    """Write the rows of a recipe, a small table of sources, numbers and a seed: the same rows in
+    the same order each time.
+
+    按配方混合几份数据：同样的配方总得同样的行、同样的次序。
+    """
+
+    recipe: str = place("配方 embedded, cpu, t4, mini-luotuo-683k, or the path of a .tsv")
+    out: Path = place("输出 JSON Lines", metavar="OUT", **writes)
+    seed: int | None = option("种子 of the draws; left out: the recipe's own")
+    overwrite: bool = option(OVERWRITE)
+
+    def run(self) -> None:
+        from miniluotuo_utils.jobs.clean import mix_file
+
+        print(f"{mix_file(**given(self)):,} rows in {self.out}")
+
+
 @dataclass(frozen=True)
 class Instructions(Options):
     """Write one large extraction instruction set from the catalog's sources, with its card.
@@ -627,6 +667,8 @@ COMMANDS = (
     Download,
     Validate,
     Convert,
+    Clean,
+    Mix,
     Respond,
     Instruct,
     Annotate,

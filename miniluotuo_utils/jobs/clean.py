@@ -1,0 +1,67 @@
+"""Clean a file, and mix files by a recipe: what notebook 01 does, for files.
+
+In: a file in any format, or a recipe. Out: JSON Lines. Used by `clean` and `mix`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from miniluotuo_utils.data import clean, mix, read_any
+from miniluotuo_utils.data.cleaning import NEAR, Report
+from miniluotuo_utils.data.mixture import recipe as portions_of
+from miniluotuo_utils.files import write_jsonl
+from miniluotuo_utils.writing import Touched, guard
+
+
+def clean_file(
+    source: Path | str,
+    out: Path | str,
+    near: float = NEAR,
+    format: str | None = None,
+    overwrite: bool = False,
+    say: Callable[[str], object] | None = None,
+) -> Report:
+    """Write what `data.clean` leaves of a file's rows or records, in order; return its report.
+
+    `near` is the likeness from which a row repeats an earlier one. Raises what `read_any` raises,
+    and `Taken` where `out` is there already.
+    """
+    source, out = Path(source), Path(out)
+    guard([Touched("IN", source, "reads"), Touched("OUT", out, "file")], overwrite)
+    kept, report = clean(read_any(source, format, say=say), near=near)
+    write_jsonl(out, kept, overwrite=overwrite)
+    for line in words(report, out.name) if say else []:
+        say(line)
+    return report
+
+
+def words(report: Report, name: str) -> list[str]:
+    """Return lines that say how many rows each step mended or removed.
+
+    >>> words(Report(3, 1, {"markup": 1}, {"duplicate": 2, "leaked": 0}), "a.jsonl")[1]
+    '改了 mended: 1 markup；去掉 removed: 2 duplicate'
+    """
+    return [
+        f"{report.before:,} 条 → {report.after:,} 条，在 rows, kept in {name}",
+        f"改了 mended: {counted(report.mended)}；去掉 removed: {counted(report.removed)}",
+    ]
+
+
+def counted(steps: Mapping[str, int]) -> str:
+    """Return the steps that did something, each with its number; "0" where none did."""
+    return ", ".join(f"{count:,} {step}" for step, count in steps.items() if count) or "0"
+
+
+def mix_file(
+    recipe: str | Path, out: Path | str, seed: int | None = None, overwrite: bool = False
+) -> int:
+    """Write the rows of a recipe, by name or by the path of a table; return how many.
+
+    Raises ValueError for an unknown recipe, DataError for a source that is not as it says, and
+    `Taken` where `out` is there already.
+    """
+    table = [Touched("RECIPE", Path(recipe), "reads")] if str(recipe).endswith(".tsv") else []
+    guard([*table, Touched("OUT", Path(out), "file")], overwrite)
+    return write_jsonl(out, mix(portions_of(recipe, seed)), overwrite=overwrite)
