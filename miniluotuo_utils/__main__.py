@@ -17,6 +17,7 @@ from types import NoneType
 from typing import Any, Literal, NoReturn, get_args, get_origin
 
 from miniluotuo_utils.choices import choices, nearest
+from miniluotuo_utils.data.cleaning import NEAR
 from miniluotuo_utils.data.writers import WRITERS
 from miniluotuo_utils.jobs.instructions import Options, instruction_set
 from miniluotuo_utils.jobs.respond import grow_file, respond_file
@@ -168,7 +169,7 @@ class Clean:
     shapes = (ROW, RECORD, OTHERS)
     source: Path = place("输入 the file", metavar="IN", **reads)
     out: Path = place("输出 JSON Lines of what is left, in order", metavar="OUT", **writes)
-    near: float = option("相似 from which likeness on a row repeats another; 1: equal ones", 0.8)
+    near: float = option("相似 from which likeness on a row repeats another; 1: equal ones", NEAR)
     format: str | None = option(FORMAT)
     overwrite: bool = option(OVERWRITE)
 
