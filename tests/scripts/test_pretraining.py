@@ -1,6 +1,7 @@
 """The base's pre-training: its rows are what a student is asked, its labels are the answers."""
 
 import json
+import re
 from types import SimpleNamespace
 
 import pretrain
@@ -10,7 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from make_tokenizer import END, PAD, pairs_of
 from pretraining_rows import SHARES, Material
-from silver_labels import COARSER, EVENTS, NAMES, RELATIONS, Span, events, named, relations
+from silver_labels import (
+    COARSER,
+    EVENTS,
+    NAMES,
+    RELATIONS,
+    Span,
+    events,
+    named,
+    relations,
+    renamed,
+)
 from tokenizers import Tokenizer, decoders, models
 from transformers import PreTrainedTokenizerFast
 
@@ -106,6 +117,39 @@ def test_names_in_any_letters_stand_where_they_stood(material):
     assert {(one[2:5], one[7:], len(one)) for one in told} == {("出生于", text[7:], len(text))}
     nested = [Span(0, 2, "人物"), Span(1, 2, "职位")]
     assert material.disguised(text, nested) == text
+
+
+@given(st.lists(st.integers(0, 12), min_size=4, max_size=10, unique=True).map(sorted))
+def test_every_span_keeps_its_text_when_another_name_takes_a_place(cuts):
+    """A dish by another name moves what stands behind it; a moved span that lies teaches lies."""
+    sentence = "红骆驼和白鹤在河边吃饺子喝茶"
+    spans = [Span(a, b, "人物") for a, b in zip(cuts[::2], cuts[1::2], strict=False)]
+    for place in spans:
+        changed, moved = renamed(sentence, spans, place, "宫保鸡丁")
+        texts = [changed[span.start : span.end] for span in moved]
+        told = ["宫保鸡丁" if span == place else sentence[span.start : span.end] for span in spans]
+        assert texts == told
+
+
+def test_dishes_species_and_products_are_exchanged_for_others(material):
+    """The base knew no food that stands in few sentences: each list is seen in many."""
+    sentence = "王芳把饺子和蛋糕送给了养骆驼的人。"
+    spans = named(sentence, [Span(0, 2, "人物")])
+    told = [material.exchanged(sentence, spans) for _ in range(60)]
+    assert len({text for text, _ in told}) > 30
+    for text, moved in told:
+        names = {text[span.start : span.end] for span in moved}
+        assert len(moved) == 4
+        assert "王芳" in names
+        left = re.sub("|".join(sorted(map(re.escape, names), key=len, reverse=True)), "", text)
+        assert left == "把和送给了养的人。"
+
+
+def test_a_plant_in_a_title_is_no_plant():
+    """A title is often made of ordinary words."""
+    text = "《红高粱》里种着高粱。"
+    kinds = [(text[a:b], kind) for a, b, kind in named(text, [])]
+    assert kinds == [("红高粱", "作品"), ("高粱", "生物")]
 
 
 @pytest.mark.parametrize("kind", list(SHARES))
