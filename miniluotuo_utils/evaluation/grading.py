@@ -25,6 +25,7 @@ from miniluotuo_utils.files import (
     Shown,
     end_with_a_line,
     expect,
+    file_sha256,
     read_jsonl,
     write_jsonl,
     written_whole,
@@ -327,6 +328,44 @@ class Sheet:
                 new.setdefault(item, {})[answer] = letter
         self.grade_all(new)
         return sum(map(len, new.values()))
+
+
+def example_sheets(folder: Path | str, mine: str = "我") -> list[Sheet]:
+    """Return three sheets of the same twenty answers: two whole ones, and an open one for `mine`.
+
+    The answers, the two raters and their grades are invented, to show what `agreement` counts, and
+    the raters are called so. The sheets stand in `folder`; the open one goes on where it stopped.
+
+    >>> from tempfile import mkdtemp
+    >>> one, two, mine = example_sheets(mkdtemp())
+    >>> round(agreement([*one.so_far(), *two.so_far()])["kappa"], 2), mine.progress
+    (0.47, (0, 10))
+    """
+    source = EMBEDDED / "rating" / "example.jsonl"
+    rows, asked = read_jsonl(source), {item["id"]: item for item in rating_items()}
+    items = [asked[row["id"]] for row in rows]
+    answers: dict[str, list[str]] = {}
+    for row in rows:
+        for who, text in row["answers"].items():
+            answers.setdefault(who, []).append(text)
+
+    # With other answers in a later version they are other sheets: a learner's own stays as it is.
+    version, sheets = file_sha256(source)[:6], []
+    for name in (*rows[0]["grades"], None):
+        rater = f"{name}（虚构 invented）" if name else mine
+        path = Path(folder) / f"example-{version}-{name or mine}.jsonl"
+        sheet = Sheet(path, items, answers, rater=rater)
+        # What was graded already is not written a second time.
+        if name and not sheet.done:
+            sheet.grade_all({row["id"]: by_number(sheet, row, name) for row in rows})
+        sheets.append(sheet)
+    return sheets
+
+
+def by_number(sheet: Sheet, row: Mapping, rater: str) -> dict[str, str]:
+    """Return an invented rater's grades of an item's answers, as number → letter."""
+    given = {row["answers"][who]: letter for who, letter in row["grades"][rater].items()}
+    return {number: given[text] for number, text in sheet.numbered[row["id"]].items()}
 
 
 def check_answers(items: Sequence[Mapping], answers: Mapping[str, Sequence[str]]) -> None:

@@ -3,6 +3,7 @@
 from miniluotuo_utils.moved import names as moved_names
 from miniluotuo_utils.show.exercises import check
 from miniluotuo_utils.show.forms import (
+    agreement_table,
     error_examples,
     explorer,
     live_loss,
@@ -25,6 +26,7 @@ from miniluotuo_utils.show.page import plain
 from miniluotuo_utils.show.words import native, said
 
 __all__ = [
+    "agreement_table",
     "check",
     "coloured_tokens",
     "difference",

@@ -11,18 +11,19 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from html import escape
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets
 
-from miniluotuo_utils.evaluation.grading import asked_text
+from miniluotuo_utils.evaluation.grading import GRADES, agreement, asked_text, item_key
 from miniluotuo_utils.records import TASKS
-from miniluotuo_utils.show.html import highlight, html, lines, shown, table
+from miniluotuo_utils.show.html import folded, highlight, html, lines, shown, table
+from miniluotuo_utils.show.page import Page
 from miniluotuo_utils.show.plots import COLOURS
+from miniluotuo_utils.show.words import figure
 
 if TYPE_CHECKING:
-    from IPython.display import HTML
-
     from miniluotuo_utils.evaluation.grading import Sheet
     from miniluotuo_utils.students import Student, Training
 
@@ -119,7 +120,60 @@ def rating_form(sheet: Sheet) -> Any:
     return final_table(sheet) if sheet.done else open_items(sheet)
 
 
-def open_items(sheet: Sheet) -> HTML:
+def agreement_table(*sheets: Sheet) -> Page:
+    """Show how far the raters of some sheets agree: κ of each two, and the letters of the first.
+
+    In the square a row is a letter of the first rater, a column one of the second; equal letters
+    stand in its diagonal, in bold. What the two see differently is behind a fold.
+    """
+    pairs = []
+    for one, two in combinations(sheets, 2):
+        found = agreement([*one.so_far(), *two.so_far()])
+        pairs.append(
+            {
+                "评分人 raters": f"{one.rater} · {two.rater}",
+                "都评过 graded by both": found["pairs"],
+                "等级相同 equal": figure(found["equal"]),
+                "κ kappa": figure(found["kappa"]),
+            }
+        )
+    first, second = sheets[:2]
+    given = {row["item"]: row["grade"] for row in second.so_far()}
+    both = [(row["item"], row["grade"], given.get(row["item"])) for row in first.so_far()]
+    seen = f"<p>行 rows：{escape(first.rater)}；列 columns：{escape(second.rater)}</p>"
+    square = letters_square([(a, b) for _, a, b in both if b])
+
+    # Where two people differ is what they talk about next.
+    differing = {item: f"{a} / {b}" for item, a, b in both if b and a != b}
+    asked = [{"等级 grades": differing[key], **row} for key, row in texts_of(first, differing)]
+    words = f"看法不同的 {len(asked)} 个 the answers on which the two differ"
+    fold = folded(words, table(asked)).data if asked else ""
+    return html(table(pairs).data + seen + square.data + fold)
+
+
+def letters_square(pairs: Sequence[tuple[str, str]]) -> Page:
+    """Return how often one letter of the first rater met one of the second."""
+    rows = []
+    for a in GRADES:
+        counts = {b: str(pairs.count((a, b))) for b in GRADES}
+        bold = Page(f"<b>{counts[a]}</b>")
+        rows.append({" ": a, **counts, a: bold})
+    return table(rows)
+
+
+def texts_of(sheet: Sheet, keys: Mapping[str, str]) -> list[tuple[str, dict[str, str]]]:
+    """Return question and answer of some of a sheet's answers, in its order, without names."""
+    found = []
+    for name in sheet.items:
+        item = sheet.item(name)
+        for text in item["answers"].values():
+            key = item_key({**item, "output": text})
+            if key in keys:
+                found.append((key, {"问 asked": asked_text(item), "答 answered": text}))
+    return found
+
+
+def open_items(sheet: Sheet) -> Page:
     """Return the first three items that are not fully graded, without the buttons."""
     letters, rows = " / ".join(sheet.meanings), []
     for name in [name for name in sheet.items if not sheet.complete(name)][:3]:
@@ -135,7 +189,7 @@ def open_items(sheet: Sheet) -> HTML:
     return table(rows)
 
 
-def final_table(sheet: Sheet) -> HTML:
+def final_table(sheet: Sheet) -> Page:
     """Return the end of a sheet: the table of grades, with the students' names."""
     return html("<b>评完了。 All graded.</b>" + table(sheet.table()).data)
 

@@ -23,6 +23,7 @@ from miniluotuo_utils.evaluation.grading import (
     Sheet,
     agreement,
     as_text,
+    example_sheets,
     rating_items,
 )
 from miniluotuo_utils.files import DataError, read_jsonl
@@ -660,3 +661,43 @@ def test_the_headless_form_is_a_plain_table(path, monkeypatch):
     answers = {"大": ["不知道。"] * 40}
     questions = Sheet(path.with_name("h.jsonl"), rating_items("hallucination"), answers)
     assert "参考 expected：两人相隔" in show.rating_form(questions).data
+
+
+def test_two_whole_sheets_show_what_agreement_is(tmp_path):
+    """A form that nobody has filled in printed kappa None: a class saw that nothing came out."""
+    one, two, mine = example_sheets(tmp_path)
+    assert one.done
+    assert two.done
+    assert all("虚构 invented" in sheet.rater for sheet in (one, two))
+    assert mine.next()
+    found = agreement([*one.rows(), *two.rows()])
+    assert found["pairs"] == 20
+    assert 0 < found["kappa"] < found["equal"] < 1, "what chance gives is taken off"
+    totals = {row["student"]: row["A"] for row in one.table()}
+    assert totals["教师 teacher"] > totals["学生 student"]
+
+
+def test_the_third_rater_is_the_learner(tmp_path):
+    """A second Run all graded the examples again, or took what the learner had given."""
+    mine = example_sheets(tmp_path)[2]
+    name = mine.next()["id"]
+    mine.grade(name, {"1": "A", "2": "C"})
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    *invented, again = example_sheets(tmp_path)
+    assert again.item(name)["grades"] == {"1": "A", "2": "C"}
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    text = repr(show.agreement_table(*invented, again))
+    assert "甲（虚构 invented） · 乙（虚构 invented） | 20 | 0.65 | 0.47" in text
+    assert "甲（虚构 invented） · 我 | 2 |" in text
+
+
+def test_the_table_of_agreement_names_no_student(tmp_path):
+    """The learner grades the same answers next: whose they are must not stand above."""
+    one, two, mine = example_sheets(tmp_path)
+    page = show.agreement_table(one, two).data
+    assert not any(who in page for who in one.students[next(iter(one.items))])
+    assert page.count("<b>") == len(GRADES), "the diagonal"
+    assert "看法不同的 7 个" in page
+    open_one = repr(show.agreement_table(one, mine))
+    assert "| 0 | — | —" in open_one
+    assert "看法不同" not in open_one
