@@ -75,7 +75,7 @@ def notebooks(root: Path | None = None) -> list[Path]:
         raise FileNotFoundError(
             "no notebooks/ beside the package; clone the repository and run this inside it"
         )
-    return sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+    return sorted((root / "notebooks").glob("[0-9][0-9]*_*.ipynb"))
 
 
 def address(root: Path) -> tuple[str, str]:

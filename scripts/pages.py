@@ -13,7 +13,7 @@ from html import escape
 from pathlib import Path
 
 import nbformat
-from exercises import SOLVED_TAG
+from exercises import SOLVED_TAG, number_of
 from nbformat import NotebookNode
 
 from miniluotuo_utils.files import written_whole
@@ -107,7 +107,7 @@ def write_index(folder: Path, executed: Path, seconds: Mapping[str, float], abou
             continue
         name = escape(title(nbformat.read(book, as_version=4)) or path.stem)
         time = f"{seconds[path.stem]:.0f}" if path.stem in seconds else ""
-        link = f'<a href="{path.name}">{path.stem[:2]} {name}</a>'
+        link = f'<a href="{path.name}">{number_of(path)} {name}</a>'
         rows.append(f"<tr><td>{link}</td><td>{time}</td></tr>")
     text = INDEX.format(rows="\n".join(rows), about=escape(about))
     with written_whole(folder / "index.html") as partial:

@@ -40,15 +40,27 @@ class NotebookFailed(RuntimeError):
 
 def chosen(only: str | None = None, start: str | None = None) -> list[Path]:
     """The notebooks to run: all, from one on, or those that begin with one of the comma-separated
-    numbers of `only`."""
+    numbers of `only`. A whole number means one notebook: 05 is not 05b."""
     books = notebooks()
     names = ", ".join(b.stem for b in books)
     for wanted in [*(only.split(",") if only else []), *([start] if start else [])]:
-        if not any(b.stem.startswith(wanted) for b in books):
+        if not any(is_meant(b, wanted, books) for b in books):
             raise ValueError(f"no notebook begins with {wanted!r}; there are: {names}")
     if only:
-        books = [b for b in books if any(b.stem.startswith(w) for w in only.split(","))]
+        books = [b for b in books if any(is_meant(b, w, books) for w in only.split(","))]
     return [b for b in books if not start or b.stem[: len(start)] >= start]
+
+
+def is_meant(book: Path, wanted: str, books: Sequence[Path]) -> bool:
+    """Whether `wanted` means this notebook: its number, or how its name begins.
+
+    >>> books = [Path("05_a.ipynb"), Path("05b_b.ipynb")]
+    >>> [is_meant(book, "05", books) for book in books], is_meant(books[1], "05b_", books)
+    ([True, False], True)
+    """
+    if wanted in map(number_of, books):
+        return number_of(book) == wanted
+    return book.stem.startswith(wanted)
 
 
 def check_parameters(book: Path, parameters: Mapping[str, Any]) -> None:

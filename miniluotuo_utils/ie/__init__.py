@@ -4,7 +4,7 @@ from miniluotuo_utils.ie.dictionary import dictionary_baseline
 from miniluotuo_utils.ie.extraction import extract, recorded
 from miniluotuo_utils.ie.instructions import build_instructions
 from miniluotuo_utils.ie.parsing import parse
-from miniluotuo_utils.ie.schema import schema_of
+from miniluotuo_utils.ie.schema import only_types, schema_of
 from miniluotuo_utils.ie.scoring import errors, micro, score, score_files, table, wholly_right
 from miniluotuo_utils.ie.significance import compare, interval, over_orders
 from miniluotuo_utils.ie.slicing import hard_negatives
@@ -22,6 +22,7 @@ __all__ = [
     "interval",
     "locate",
     "micro",
+    "only_types",
     "over_orders",
     "parse",
     "recorded",

@@ -125,3 +125,34 @@ def cues_of(item: Mapping) -> Iterator[tuple]:
     else:
         yield "name", item["name"]
         yield "ending", item["name"][-1]
+
+
+def shared_cues(
+    records: Iterable[Mapping], task: str, kind: str, other: str
+) -> list[tuple[str, int]]:
+    """Return what items of two types share, as (cue, how often both show it), most frequent first.
+
+    The cues are those of `hard_negatives`, as text: a whole name or trigger as it stands, the end
+    of a name, or a character of a trigger, behind `…`.
+
+    >>> names = [("泉州", "地点"), ("通州", "地点"), ("神州", "产品")]
+    >>> record = {"entities": [{"name": name, "type": kind} for name, kind in names]}
+    >>> shared_cues([record], "NER", "地点", "产品")
+    [('…州', 1)]
+    """
+    counts: dict[str, Counter] = {kind: Counter(), other: Counter()}
+    for record in whole_records(records, task):
+        for item in items_of(record, task):
+            if item["type"] in counts:
+                counts[item["type"]].update(cues_of(item))
+    both = counts[kind] & counts[other]
+    return [(cue_text(*cue), n) for cue, n in both.most_common()]
+
+
+def cue_text(kind: str, *words: str) -> str:
+    """Return a cue as a reader sees it.
+
+    >>> cue_text("ending", "州"), cue_text("names", "甲", "乙")
+    ('…州', '甲、乙')
+    """
+    return f"…{words[0]}" if kind in ("ending", "character") else "、".join(words)

@@ -23,6 +23,7 @@ from miniluotuo_utils.show.html import (
     table,
 )
 from miniluotuo_utils.show.page import plain
+from miniluotuo_utils.show.scores import faults, moved, scores
 from miniluotuo_utils.show.words import native, said
 
 __all__ = [
@@ -32,16 +33,19 @@ __all__ = [
     "difference",
     "error_examples",
     "explorer",
+    "faults",
     "folded",
     "highlight",
     "highlight_rows",
     "html",
     "live_loss",
+    "moved",
     "native",
     "plain",
     "question_box",
     "rating_form",
     "said",
+    "scores",
     "shifted_tokens",
     "shown",
     "source_of",

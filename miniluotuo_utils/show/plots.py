@@ -36,6 +36,7 @@ __all__ = [
     "lines",
     "loss_curve",
     "scatter",
+    "score_bars",
 ]
 DPI = 144  # and letters of 10 points or more, which a class reads from the third row
 STUMP = {"facecolor": "white", "edgecolor": GREY.edge, "hatch": "////", "linewidth": 0.8}
@@ -242,6 +243,17 @@ def grouped_bars(
     words = [entry.get_label() for entry in entries]
     axes.legend(handles=entries, **below(axes, words, names - 1))
     return finish(axes)
+
+
+def score_bars(rows: Sequence[Mapping], title: str) -> Axes:
+    """Draw the F1 of rows of `ie.contest.score_table`, each bar with its 95 % interval."""
+    values: dict[str, dict[str, float]] = {}
+    bounds: dict[str, dict[str, tuple[float, float]]] = {}
+    for row in rows:
+        group = f"{row['data']}\n{row['part']}"
+        values.setdefault(row["system"], {})[group] = row["f1"]
+        bounds.setdefault(row["system"], {})[group] = (row["low"], row["high"])
+    return grouped_bars(values, title, "F1（span）", intervals=bounds)
 
 
 def stumps(axes: Axes, places: Sequence[float], width: float, highest: float) -> None:

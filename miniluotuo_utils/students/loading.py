@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
@@ -392,9 +393,18 @@ def adapter_base(folder: Path) -> str:
 
 def trained_student(folder: Path, fallback: str, **how: object) -> tuple[Student, bool]:
     """Load the student of `folder` if notebook 04 left one there, else the zoo's `fallback`; say
-    whether it was there.
+    whether it was there, and print which it is, and when and on how much it was trained.
     """
-    there = (folder / "run.json").is_file()  # written last, so a folder without it is not whole
+    note = folder / "run.json"  # written last, so a folder without it is not whole
+    there = note.is_file()
+    if there:
+        facts = json.loads(note.read_text(encoding="utf-8"))
+        when = f"{datetime.fromtimestamp(note.stat().st_mtime):%Y-%m-%d %H:%M}"
+        base, tokens = facts.get("student", "—"), facts.get("tokens")
+        much = f"，{tokens:,} 个词元 tokens" if isinstance(tokens, int) else ""
+        print(f"用 04 留下的学生 the student that 04 left：{base}{much}，{when}。")
+    else:
+        print("04 没有留下学生。 Notebook 04 left no student.")
     return load_student(folder if there else fallback, **how), there
 
 

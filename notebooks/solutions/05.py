@@ -17,51 +17,58 @@ check(my_answer, 6 / 11, {
 })
 
 # %% [markdown]
-# **练习 2** 写微平均 F1：`golds` 和 `preds` 每句一个集合，先把所有句子的个数加起来，再算。什么都没有的时候是 0。
+# **练习 2** 微平均先合计再算；**宏平均**（macro average）先给每一类算 F1，再平均，常见的类和少见的类一样重。写出来：`counts[类型] = (对, 预测, 标准)`；预测和标准都是 0 的类，F1 算 0。
 #
-# *Micro F1: one set a sentence; add up the counts of all sentences first. 0 where there is nothing.*
+# *Macro F1: the F1 of each type first, then their mean, so a rare type weighs as much as a frequent one. `counts[type] = (right, predicted, gold)`; F1 is 0 where there is nothing.*
 
 # %%
-def micro_f1(golds, preds):
+def macro_f1(counts):
     ### BEGIN SOLUTION
-    right = sum(len(gold & pred) for gold, pred in zip(golds, preds, strict=True))
-    both = sum(map(len, golds)) + sum(map(len, preds))
-    return 2 * right / both if both else 0.0
+    each = []
+    for right, written, wanted in counts.values():
+        each.append(2 * right / (written + wanted) if written + wanted else 0.0)
+    return sum(each) / len(each)
     ### END SOLUTION
 
 
-def by_sentence(golds, preds):
-    each = [2 * len(g & p) / (len(g) + len(p)) for g, p in zip(golds, preds, strict=True)]
-    return sum(each) / len(each)
+def micro_of(counts):
+    right, written, wanted = map(sum, zip(*counts.values(), strict=True))
+    return 2 * right / (written + wanted) if written + wanted else 0.0
 
 
 cases = [
-    (([{1, 2}], [{1, 3}]), 0.5),
-    (([{1, 2, 3, 4}, {5}], [{1}, {5}]), 4 / 7),
-    (([set()], [set()]), 0.0),
+    ({"地点": (9, 10, 10), "产品": (0, 1, 1)}, 0.45),
+    ({"地点": (1, 2, 4)}, 1 / 3),
+    ({"地点": (1, 1, 1), "作品": (0, 0, 0)}, 0.5),
 ]
-check(micro_f1, cases, [
-    (by_sentence, "每句先算再平均，那是宏平均 · that is the mean over sentences"),
+check(macro_f1, cases, [
+    (micro_of, "先合计再算，那是微平均 · that is the micro average"),
 ])
 
 # %% [markdown]
-# **练习 3** 写一个函数：从一条记录里取出要比的东西，`(类型, 起, 止)` 的集合；没有位置的不要。
+# **练习 3** 自己写一个小的置换检验。`gains[i]` 是第 i 句上乙比甲多对了几个（可以是负的）。对调一句，就是把这一句的数变号。句子少的时候不用随机：把所有 2ⁿ 种变号都列出来，有多大一份，总和的绝对值不小于现在的？这一份就是 p。做完看看：四句话，乙句句都多对一个，p 能小于 0.05 吗？
 #
-# *Return the set of `(type, start, end)` of a record's entities, without those that have no place.*
+# *A permutation test in full: `gains[i]` says how many more names the second system gets right in sentence i. Swapping a sentence changes the sign of its number. Of all 2ⁿ ways, which share has a sum at least as large, in absolute value? Can four sentences ever give p below 0.05?*
 
 # %%
-def spans(record):
+from itertools import product
+
+
+def p_value(gains):
     ### BEGIN SOLUTION
-    return {(e["type"], *e["pos"]) for e in record["entities"] if e["pos"]}
+    as_large = 0
+    for signs in product((1, -1), repeat=len(gains)):
+        total = sum(sign * gain for sign, gain in zip(signs, gains, strict=True))
+        as_large += abs(total) >= abs(sum(gains))
+    return as_large / 2 ** len(gains)
     ### END SOLUTION
 
 
-lu, no = ({"name": name, "type": "人物"} for name in ("鲁迅", "孔乙己"))
-cases = [
-    ({"entities": [{**lu, "pos": [0, 2]}]}, {("人物", 0, 2)}),
-    ({"entities": [{**lu, "pos": [0, 2]}, {**no, "pos": None}]}, {("人物", 0, 2)}),
-    ({"entities": []}, set()),
-]
-check(spans, cases, [
-    (lambda r: {(e["type"], e["name"]) for e in r["entities"]}, "那是按名字比 · by name"),
-])
+def one_sided(gains):
+    ways = list(product((1, -1), repeat=len(gains)))
+    sums = [sum(map(int.__mul__, signs, gains)) for signs in ways]
+    return sum(total >= sum(gains) for total in sums) / len(ways)
+
+
+cases = [([1, 1, 1, 1], 0.125), ([1] * 6, 0.03125), ([2, -1, 1], 0.75), ([0, 0], 1.0)]
+check(p_value, cases, [(one_sided, "要看绝对值，两边都算 · both sides count")])

@@ -110,10 +110,10 @@ def test_one_address_stands_in_every_badge_and_setup_cell(clone):
         cells = nbformat.read(path, as_version=4).cells
         assert book.badge(slug, ref, path.name) in cells[0].source
         assert f'SLUG, REF = "{slug}", "{ref}"' in setup_of(path).source
+        link = re.search(r"\]\((https://[^)]*)\)\Z", book.badge(slug, ref, path.name))[1]
         for readme in ("README.md", "README_zh.md"):
-            assert book.badge(slug, ref, path.name) in (ROOT / readme).read_text(
-                encoding="utf-8"
-            ), f"{path.name} in {readme}"
+            text = (ROOT / readme).read_text(encoding="utf-8")
+            assert f"({link})" in text, f"{path.name} in {readme}"
     book.write_setup(clone)
     changed = book.write_badges(clone, "my-class/camel", "v2")
     assert len(changed) >= len(book.notebooks(clone)) + 2
