@@ -1,4 +1,4 @@
-"""Set several systems the same papers, and say in one table how well each did. Shown in notebook 05.
+"""Set several systems the same papers, and say how well each did. Shown in notebooks 05 and 05b.
 
 In: test sets with the records one may learn from, and functions that answer them. Out: predictions,
 rows of scores with intervals, the files that a run leaves.
@@ -67,8 +67,9 @@ def run_systems(
 
     >>> record = {"sentence": "李白", "entities": []}
     >>> paper = Paper("poets", "NER", [record], [record])
-    >>> run_systems([paper], {"空 nothing": lambda paper: paper.gold, "缺 absent": lambda paper: None})
-    ({('空 nothing', 'poets'): [{'sentence': '李白', 'entities': []}]}, {})
+    >>> systems = {"答 answers": lambda paper: paper.gold, "缺 absent": lambda paper: None}
+    >>> run_systems([paper], systems)
+    ({('答 answers', 'poets'): [{'sentence': '李白', 'entities': []}]}, {})
     """
     papers, predictions, extractions = list(papers), {}, {}
     for label, answer in systems.items():

@@ -60,8 +60,10 @@ def faults(extractions: Mapping[tuple[str, str], Extraction]) -> Page:
 def moved(before: Mapping[str, float], after: Mapping[str, float]) -> str:
     """Return which figures rose, which fell and which stayed, with both values of each.
 
-    >>> print(moved({"精确率": 0.41, "召回率": 0.5, "漏了": 51}, {"精确率": 0.6, "召回率": 0.4, "漏了": 66}))
-    升了 up：精确率 0.410 → 0.600，漏了 51 → 66
+    A figure that was not there before counts as 0.
+
+    >>> print(moved({"精确率": 0.41, "召回率": 0.5}, {"精确率": 0.6, "召回率": 0.4, "漏了": 7}))
+    升了 up：精确率 0.410 → 0.600，漏了 0 → 7
     降了 down：召回率 0.500 → 0.400
     """
     groups: dict[str, list[str]] = {"升了 up": [], "降了 down": [], "没变 same": []}
