@@ -2,7 +2,7 @@
 
 In: items and answers. Out: a sheet on disk, tables of grades. The grades are the four of
 Self-Instruct (Wang et al., 2023), which LaMini-LM's human evaluation took over. Shown in notebooks
-02 and 05.
+02 and 05b.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Measure a student on held-out answers: its loss, its perplexity, and chrF of what it answers.
 
 In: a student and rows it never saw; answers and references. Out: numbers. None of them replaces a
-person's grade (`grading`): all reward the reference's wording. Shown in notebook 05.
+person's grade (`grading`): all reward the reference's wording. Shown in notebooks 05 and 05b.
 """
 
 from __future__ import annotations

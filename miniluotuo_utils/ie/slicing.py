@@ -1,7 +1,7 @@
 """Choose which types one prompt asks for: slices of the schema, and hard negatives.
 
 In: the types of a schema, IE records. Out: lists of types, a table of hard negatives. Shown in
-notebook 05.
+notebook 05b.
 """
 
 import random

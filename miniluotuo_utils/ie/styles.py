@@ -1,6 +1,6 @@
 """Write the answers: the four forms that a student can answer in, json, yayi, instructuie, plain.
 
-In: items, a task and a style. Out: the text of an answer. Shown in notebook 05.
+In: items, a task and a style. Out: the text of an answer. Shown in notebook 05b.
 An item is what `parse` returns: NER `{name, type}`, RE `{head, type, tail}`,
 EE `{type, trigger, arguments: [{name, role}]}`.
 """

@@ -1,4 +1,4 @@
-"""Find entities by a label for each token, from a student's own body. Shown in notebook 05.
+"""Find entities by a label for each token, from a student's own body. Shown in notebook 05b.
 
 In: a student and NER records to train on. Out: a `Tagger`, whose predictions are IE records that
 `score` takes.

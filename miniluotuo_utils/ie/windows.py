@@ -1,7 +1,7 @@
 """Cut long documents into pieces that a student can read, and join what was found in the pieces.
 
 In: a text and how many characters a piece may have. Out: [start, end) of each piece; one IE record
-of the whole text. Shown in notebook 05.
+of the whole text. Shown in notebook 05b.
 """
 
 import re

@@ -1,7 +1,7 @@
 """Write one large instruction set from every extraction source of the catalog that is at hand.
 
 In: names of sources. Out: a folder with `train.jsonl` or `train.parquet`, `stats.json` and the card
-`README.md`. Shown in notebook 05; from a shell: `python -m miniluotuo_utils instructions`.
+`README.md`. Shown in notebook 05b; from a shell: `python -m miniluotuo_utils instructions`.
 """
 
 import json

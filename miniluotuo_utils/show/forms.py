@@ -1,6 +1,6 @@
 """Show forms in a live notebook, and plain tables in their place where it runs headless.
 
-In: records, sheets, trainings. Out: widgets or HTML. Shown in notebooks 00, 01, 02, 04 and 05.
+In: records, sheets, trainings. Out: widgets or HTML. Shown in notebooks 00, 01, 02, 04 and 05b.
 """
 
 from __future__ import annotations
