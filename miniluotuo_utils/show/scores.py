@@ -66,10 +66,11 @@ def moved(before: Mapping[str, float], after: Mapping[str, float]) -> str:
     升了 up：精确率 0.410 → 0.600，漏了 0 → 7
     降了 down：召回率 0.500 → 0.400
     """
-    groups: dict[str, list[str]] = {"升了 up": [], "降了 down": [], "没变 same": []}
+    ways = {1: "升了 up", -1: "降了 down", 0: "没变 same"}
+    groups: dict[str, list[str]] = {way: [] for way in ways.values()}
     for name, new in after.items():
         old = before.get(name, type(new)(0))
-        way = "升了 up" if new > old else "降了 down" if new < old else "没变 same"
+        way = ways[(new > old) - (new < old)]
         groups[way].append(f"{name} {figure(old)} → {figure(new)}")
     return "\n".join(f"{way}：{'，'.join(found)}" for way, found in groups.items() if found)
 
