@@ -29,8 +29,11 @@ FAULTS = {
 }
 
 
-def scores(rows: Iterable[Mapping]) -> Page:
-    """Return the rows of `score_table` as a table: P, R, F1 with its interval, F1 by name."""
+def scores(rows: Iterable[Mapping], first: int | None = None) -> Page:
+    """Return the rows of `score_table` as a table: P, R, F1 with its interval, F1 by name.
+
+    With `first` that many rows are shown, the others behind a fold.
+    """
     return table(
         [
             {
@@ -44,17 +47,23 @@ def scores(rows: Iterable[Mapping]) -> Page:
                 "F1 按名字": f"{row['f1_string']:.3f}",
             }
             for row in rows
-        ]
+        ],
+        first,
     )
 
 
-def faults(extractions: Mapping[tuple[str, str], Extraction]) -> Page:
-    """Return what was wrong with the answers, a row for each (system, data)."""
+def faults(extractions: Mapping[tuple[str, str], Extraction], first: int | None = None) -> Page:
+    """Return what was wrong with the answers, a row for each (system, data), data by data.
+
+    With `first` that many rows are shown, the others behind a fold.
+    """
     rows = []
     for (label, name), found in extractions.items():
         counts = {words: found.counts[key] for key, words in FAULTS.items()}
         rows.append({"数据 data": name, "选手 system": label, **counts})
-    return table(rows)
+    # Sorting is stable: the systems stay in their order, and the data in that of their first.
+    names = list(dict.fromkeys(row["数据 data"] for row in rows))
+    return table(sorted(rows, key=lambda row: names.index(row["数据 data"])), first)
 
 
 def moved(before: Mapping[str, float], after: Mapping[str, float]) -> str:
