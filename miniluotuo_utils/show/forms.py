@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from html import escape
 from itertools import combinations
@@ -311,19 +311,49 @@ def loss_svg(losses: Sequence[float], width: int = 640, height: int = 120) -> st
     )
 
 
-def question_box(student: Student) -> Any:
-    """Show a text field and a button: ask the student, read its answer as it is written."""
-    from miniluotuo_utils.generation import stream
-    from miniluotuo_utils.tokens import prompt_of
+def question_box(student: Student, questions: Sequence[str] = ()) -> Any:
+    """Ask the student: a menu of questions, a field for others, the answer as it is written.
 
+    Headless: the menu as a list, and what the student answers to its first question.
+    """
+    if os.environ.get("MINILUOTUO_HEADLESS"):
+        return asked_once(student, questions)
     field = ipywidgets.Text(placeholder="问点什么…… ask something", layout={"width": "70%"})
     button, out = ipywidgets.Button(description="问 ask"), ipywidgets.Output()
+    options = [("挑一个 pick one", ""), *((question, question) for question in questions)]
+    menu = ipywidgets.Dropdown(options=options, layout={"width": "70%"})
 
     def ask(_: object) -> None:
         out.clear_output()
         with out:
-            for piece in stream(student, prompt_of(student, {"instruction": field.value})):
+            if not field.value.strip():
+                print("先写一个问题。 Write a question first.")
+                return
+            for piece in answer_pieces(student, field.value):
                 print(piece, end="", flush=True)
 
+    # What was picked can still be changed before it is asked.
+    def pick(change: Mapping) -> None:
+        field.value = change["new"]
+
+    menu.observe(pick, "value")
     button.on_click(ask)
-    return ipywidgets.VBox([ipywidgets.HBox([field, button]), out])
+    rows = [menu] * bool(questions) + [ipywidgets.HBox([field, button]), out]
+    return ipywidgets.VBox(rows)
+
+
+def asked_once(student: Student, questions: Sequence[str]) -> HTML:
+    """Return the menu of a question box, and the answer to its first question, as a page."""
+    first, *others = questions or ["你好"]
+    answer = "".join(answer_pieces(student, first))
+    asked = f"<b>问</b> {lines(first)}<br><b>答</b> {lines(answer)}"
+    also = f"<br>还可以问 also: {lines(' · '.join(others))}" if others else ""
+    return html(asked + also)
+
+
+def answer_pieces(student: Student, question: str) -> Iterator[str]:
+    """Return what the student writes to a question, piece by piece."""
+    from miniluotuo_utils.generation import stream
+    from miniluotuo_utils.tokens import prompt_of
+
+    return stream(student, prompt_of(student, {"instruction": question}))

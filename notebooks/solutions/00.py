@@ -1,18 +1,20 @@
 # %% [markdown]
-# **练习 1** `骆驼` 两个字，在 UTF-8 里一共几个字节？
+# **练习 1** 真的 GPT-2 一个汉字平均要 2.07 个词元。生成在第 256 个词元处停下，最多能写出几个完整的汉字？
 #
-# *How many bytes are the two characters 骆驼 in UTF-8?*
+# *The real GPT-2 takes 2.07 tokens a character, and generation stops at token 256. How many whole characters are written at most?*
 
 # %%
 from miniluotuo_utils.show import check
 
 ### BEGIN SOLUTION
-my_answer = len("骆驼".encode())
+my_answer = int(256 / 2.07)
 ### END SOLUTION
-check(my_answer, 6, {
-    2: "数的是字，要数字节 · these are characters; count bytes",
-    3: "一个汉字三个字节，这里有两个字 · three bytes a character, and there are two",
-    4: "那是 GBK；UTF-8 里一个汉字是三个字节 · that is GBK; in UTF-8 it is three a character",
+check(my_answer, 123, {
+    256 / 2.07: "要整个的字 · whole characters, please",
+    124: "第 124 个字只写了一半，就是那个 � · the 124th is cut: that is the �",
+    256: "那是一个词元一个字 · that is one token a character",
+    85: "那是三个词元一个字 · that is three tokens a character",
+    529: "乘反了，要除 · divide, do not multiply",
 })
 
 # %% [markdown]
@@ -40,24 +42,24 @@ cases = [
 check(without_broken_end, cases, [
     (lambda a: a.replace(BROKEN, ""), "中间的也去掉了 · those inside went, too"),
     (lambda a: a[:-1], "没有坏字符时也去掉了一个字 · a whole character went"),
-    (lambda a: a.removesuffix(BROKEN), "末尾可能不止一个 · there may be several at the end"),
+    (lambda a: a.removesuffix(BROKEN), "末尾可能不止一个 · the end may hold several"),
 ])
 
 # %% [markdown]
-# **练习 3** 写贪心解码的一步：`scores` 是每个词元的得分，返回得分最大的那个词元。
+# **练习 3** 写出重复惩罚：一个词元出现过，它的得分 `score` 就要变低。`penalty` 大于 1；得分是正的，就除以它。得分是负的呢？
 #
-# *Write one step of greedy decoding: return the token with the highest score.*
+# *Write the repetition penalty: a token that was used must get a lower score. A positive score is divided by the penalty, which is above 1. And a negative one?*
 
 # %%
-def greedy(scores):
+def penalised(score, penalty):
     ### BEGIN SOLUTION
-    return max(scores, key=scores.get)
+    return score / penalty if score > 0 else score * penalty
     ### END SOLUTION
 
 
-cases = [({"的": 1.5, "了": 0.25}, "的"), ({"蛋": -3.0, "糕": -0.5, "白": -2.0}, "糕")]
-check(greedy, cases, [
-    (max, "max(scores) 比的是词元，不是得分 · that compares tokens, not their scores"),
-    (lambda s: max(s.values()), "要的是词元，不是它的得分 · the token, not its score"),
-    (lambda s: min(s, key=s.get), "取了得分最小的 · that is the lowest score"),
+cases = [((3.6, 1.8), 2.0), ((-2.0, 1.8), -3.6), ((0.0, 1.2), 0.0), ((-1.0, 1.1), -1.1)]
+check(penalised, cases, [
+    (lambda s, p: s / p, "负数除以它反而变大 · dividing raises a negative score"),
+    (lambda s, p: s * p, "正数乘以它反而变大 · multiplying raises a positive score"),
+    (lambda s, p: s - p, "是除或乘，不是减 · divide or multiply, do not subtract"),
 ])
