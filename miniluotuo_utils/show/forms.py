@@ -342,7 +342,7 @@ def question_box(student: Student, questions: Sequence[str] = ()) -> Any:
     return ipywidgets.VBox(rows)
 
 
-def asked_once(student: Student, questions: Sequence[str]) -> HTML:
+def asked_once(student: Student, questions: Sequence[str]) -> Page:
     """Return the menu of a question box, and the answer to its first question, as a page."""
     first, *others = questions or ["你好"]
     answer = "".join(answer_pieces(student, first))
