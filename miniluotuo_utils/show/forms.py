@@ -316,13 +316,17 @@ def question_box(student: Student, questions: Sequence[str] = ()) -> Any:
 
     Headless: the menu as a list, and what the student answers to its first question.
     """
+    # A page that nobody can click on shows what a click would have brought.
     if os.environ.get("MINILUOTUO_HEADLESS"):
         return asked_once(student, questions)
+
+    # A small student answers few questions well, so those that it knows are there to pick.
     field = ipywidgets.Text(placeholder="问点什么…… ask something", layout={"width": "70%"})
     button, out = ipywidgets.Button(description="问 ask"), ipywidgets.Output()
     options = [("挑一个 pick one", ""), *((question, question) for question in questions)]
     menu = ipywidgets.Dropdown(options=options, layout={"width": "70%"})
 
+    # An empty question would still be answered, with nonsense.
     def ask(_: object) -> None:
         out.clear_output()
         with out:
@@ -336,6 +340,7 @@ def question_box(student: Student, questions: Sequence[str] = ()) -> Any:
     def pick(change: Mapping) -> None:
         field.value = change["new"]
 
+    # Without questions there is no menu.
     menu.observe(pick, "value")
     button.on_click(ask)
     rows = [menu] * bool(questions) + [ipywidgets.HBox([field, button]), out]
