@@ -93,7 +93,7 @@ def card(name: str) -> Card:
     if name not in CATALOG:
         raise ValueError(
             f"no data set {name!r} in the catalog; {choices(name, CATALOG)}; the command `catalog` "
-            "prints all of them"
+            "prints all of them（目录里没有这个名字；前面是最像的几个）"
         )
     return CATALOG[name]
 

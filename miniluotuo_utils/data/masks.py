@@ -14,7 +14,7 @@ from miniluotuo_utils.data.prose import is_json
 MASKED = {
     "<邮箱>": "zhangsan@example.com",
     "<身份证号>": "110101199003070003, by its check digit",
-    "<银行卡号>": "6222 0000 0000 0008, by its check digit",
+    "<银行卡号>": "6222 0000 0000 0009, by its check digit",
     "<手机号>": "138-0013-8000, +86 13800138000",
     "<电话>": "010-62345678, (0571)8765432, 400-820-8820",
     "<QQ号>": "QQ：12345678",

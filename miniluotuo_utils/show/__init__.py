@@ -1,6 +1,7 @@
 """Everything a notebook shows: pictures, highlighted text, forms."""
 
 from miniluotuo_utils.moved import names as moved_names
+from miniluotuo_utils.show.cleaning import mended, removed
 from miniluotuo_utils.show.exercises import check
 from miniluotuo_utils.show.forms import (
     agreement_table,
@@ -39,11 +40,13 @@ __all__ = [
     "highlight_rows",
     "html",
     "live_loss",
+    "mended",
     "moved",
     "native",
     "plain",
     "question_box",
     "rating_form",
+    "removed",
     "said",
     "scores",
     "shifted_tokens",

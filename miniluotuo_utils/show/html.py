@@ -169,9 +169,14 @@ def visible(character: str) -> str:
 
 
 def shown(row: Mapping) -> str:
-    """Return a row or record as HTML: a record with its spans in boxes, a row as two parts."""
+    """Return a row or record as HTML: a record with its spans in boxes, a row as two parts.
+
+    What is neither, a word of a list, is shown by what it holds.
+    """
     if "sentence" in row:
         return highlight(row)
+    if "output" not in row:
+        return lines("、".join(map(str, row.values())))
     asked = "<br>".join(lines(row[f][:300]) for f in ("instruction", "input") if row[f])
     return f"<b>问</b> {asked}<br><b>答</b> {lines(row['output'][:300])}"
 

@@ -20,6 +20,7 @@ from matplotlib.patches import Patch
 
 from miniluotuo_utils.runtime import chinese_font
 from miniluotuo_utils.show.colours import COLOURS, GREY, INK, LICENCES, Look
+from miniluotuo_utils.show.words import named
 from miniluotuo_utils.terminal import columns
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ __all__ = [
     "histogram",
     "lines",
     "loss_curve",
+    "panels",
     "scatter",
     "score_bars",
 ]
@@ -370,11 +372,14 @@ def batch_picture(
 
 
 def funnel(steps: Mapping[str, int], before: int, title: str) -> Axes:
-    """Draw how many rows are left after each step, from the top down, and how many it removed."""
+    """Draw how many rows are left after each step, from the top down, and how many it removed.
+
+    The steps of `data.clean` are named in both languages.
+    """
     left, values, labels = before, {"读入 rows in": before}, [f"{before:,}"]
     for name, removed in steps.items():
         left -= removed
-        values[name] = left
+        values[named(name)] = left
         labels.append(f"{left:,}（−{removed:,}）" if removed else f"{left:,}")
     axes = new(title, "条数 rows", size=(8, 0.32 * len(values) + 1))
     colours = [COLOURS[3], *[COLOURS[1]] * len(steps)]
@@ -383,6 +388,30 @@ def funnel(steps: Mapping[str, int], before: int, title: str) -> Axes:
     axes.bar_label(drawn, labels, padding=3)
     axes.margins(x=0.2)
     return finish(axes)
+
+
+def panels(tables: Mapping[str, Mapping[str, float]], title: str, x: str) -> Figure:
+    """Draw several small tables of bars side by side, `tables[panel][bar]`, on one scale."""
+    find_font()
+    # One scale for all: a small set must not look as large as a big one.
+    tallest = max(map(len, tables.values()))
+    size = (8.5, 0.32 * tallest + 1.4)
+    figure, axes = plt.subplots(1, len(tables), figsize=size, dpi=DPI, squeeze=False, sharex=True)
+    for at, (column, (name, values)) in enumerate(zip(axes[0], tables.items(), strict=True)):
+        names = sorted(values, key=values.get)
+        heights = [values[bar] for bar in names]
+        drawn = column.barh(names, heights, color=COLOURS[at % len(COLOURS)])
+        column.bar_label(drawn, list(map(number, heights)), padding=2)
+        column.set(title=name, xlabel=x)
+        column.title.set_fontsize(11)
+        column.spines[["top", "right"]].set_visible(False)
+
+        # Bars as thick as in the fullest panel, the largest on top.
+        column.set_ylim(len(names) - tallest - 0.6, len(names) - 0.4)
+        column.margins(x=0.3)
+    figure.suptitle(title)
+    finish(axes[0][0])
+    return figure
 
 
 def scatter(series: Mapping[str, Sequence[Sequence[float]]], title: str) -> Axes:

@@ -93,6 +93,16 @@ def said(counts: Mapping[str, float | None], zeros: bool = True) -> str:
     return f"{'，'.join(chinese)}。 {', '.join(english)}."
 
 
+def named(counter: str) -> str:
+    """Return a counter's name in both languages; one that is not known stands as it is.
+
+    >>> named("near duplicate"), named("甲")
+    ('近似重复 near duplicate', '甲')
+    """
+    chinese = WORDS.get(counter, "{}").partition("{}")[0]
+    return f"{chinese}{counter}"
+
+
 def figure(value: float | None) -> str:
     """Return a number as a sentence holds it, — for one that nobody knows.
 

@@ -41,31 +41,36 @@ def minus_one(sentence, name):
 
 
 check(span_of, cases, [
-    (minus_one, "find 找不到时给 −1，那不是位置 · find gives −1 where there is nothing"),
+    (minus_one, "find 找不到时给 −1，不是位置 · find gives −1 for nothing"),
 ])
 
 # %% [markdown]
-# **练习 3** 两句话有多像？写一个函数：各自取出所有相邻的两个字，交集的个数除以并集的个数（Jaccard）。
+# **练习 3** 写一个函数：两道题是不是重复。数字一样，而且三字片段（`pieces`）的相似度不小于 0.8，才是 `True`。`digits` 给出一句话里的数字。
 #
-# *How alike are two sentences? Take all pairs of neighbouring characters of each; divide the size of what they share by the size of both together (Jaccard).*
+# *Are two problems the same one? `True` where their numbers are equal and the similarity of their `pieces` is at least 0.8. `digits` gives the numbers of a text.*
 
 # %%
-def likeness(one, other):
+from miniluotuo_utils.text import digits
+
+
+def repeats(one, other):
     ### BEGIN SOLUTION
-    a, b = ({text[i : i + 2] for i in range(len(text) - 1)} for text in (one, other))
-    return len(a & b) / len(a | b)
+    a, b = pieces(one), pieces(other)
+    return digits(one) == digits(other) and len(a & b) / len(a | b) >= 0.8
     ### END SOLUTION
 
 
-def letters(one, other):
-    return len({*one} & {*other}) / len({*one} | {*other})
+def alike(one, other):
+    return jaccard(pieces(one), pieces(other)) >= 0.8
 
 
+asked = "果园里有32棵苹果树，梨树比苹果树多15棵，果园里一共有多少棵树？写出每一步。"
 cases = [
-    (("在家种薄荷", "在家种薄荷"), 1.0),
-    (("在家种薄荷", "在阳台种薄荷"), 2 / 7),
-    (("骆驼吃草", "今天下雨"), 0.0),
+    ((asked, asked.replace("？", "。")), True),
+    ((asked, asked.replace("32", "34")), False),
+    ((asked, "有32棵树，又种了15棵，一共几棵？"), False),
 ]
-check(likeness, cases, [
-    (letters, "数的是单个的字，要两个两个地取 · single characters; take pairs"),
+check(repeats, cases, [
+    (alike, "换了数字就是另一道题 · with other numbers it is another problem"),
+    (lambda one, other: digits(one) == digits(other), "还要看相似度 · the similarity counts too"),
 ])

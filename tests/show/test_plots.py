@@ -26,6 +26,7 @@ DRAWN = {
     "loss": lambda: plots.loss_curve([{"step": n, "loss": 2 / n} for n in range(1, 30)], "损失"),
     "batch": lambda: plots.batch_picture({"补齐": [[0] * 3, [1] * 9]}, 10, "批次").axes[0],
     "funnel": lambda: plots.funnel({"太短": 2, "重复": 0}, 10, "题"),
+    "panels": lambda: plots.panels({"甲": {"人物": 3}, "乙": {"收购": 2}}, "题", "个").axes[0],
     "scatter": lambda: plots.scatter({"新": [(0, 1), (2, 3)]}, "题"),
 }
 
