@@ -78,22 +78,40 @@ class Catalog:
 @dataclass
 class Download:
     """Download and verify the files of data sets, into the cache or a mirror folder for a class;
-    students too, with --mirror.
+    students too, with --mirror. With --course all that a room without a network needs.
 
     下载并核对数据集的文件，放进缓存，或放进给全班用的镜像文件夹；带 --mirror 时学生也行。
+    --course 把没有网络的教室要用的放进一个文件夹。
     """
 
-    names: list[str] = place("名字 names of the catalog or the zoo", nargs="+")
+    names: list[str] = place("名字 names of the catalog or the zoo", nargs="*")
+    course: Path | None = option(
+        "整套课程 a folder to fill with notebooks, their data, wheels and your trained students; "
+        "again: goes on with what is missing",
+        role="grows",
+    )
+    no_wheels: bool = option("不要安装包 with --course: no wheels, which are several hundred MB")
     mirror: Path | None = option("镜像文件夹 a folder to fill; left out: the cache", role="grows")
     home: Path | None = option("缓存 the cache's folder; left out: MINILUOTUO_HOME", role="grows")
 
     def run(self) -> None:
+        from miniluotuo_utils.jobs.course import course
         from miniluotuo_utils.jobs.download import downloaded
 
+        if bool(self.course) == bool(self.mirror) and (self.course or not self.names):
+            raise ValueError(
+                "要么写数据集的名字，要么写 --course DIR expected names, or --course DIR, which "
+                "is a mirror itself"
+            )
         if self.home:
             os.environ["MINILUOTUO_HOME"] = str(self.home)
-        for line in downloaded(self.names, self.mirror):
-            print(line)
+        lines = (
+            course(self.course, self.names, not self.no_wheels)
+            if self.course
+            else downloaded(self.names, self.mirror)
+        )
+        for line in lines:
+            print(line, flush=True)
 
 
 @dataclass

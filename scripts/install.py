@@ -2,17 +2,21 @@
 
     python3 scripts/install.py .venv     (make calls it; on Windows: py scripts\\install.py .venv)
     python3 scripts/install.py --hosted  (the setup cell, on Colab and Kaggle: into this Python)
+    python3 scripts/install.py --wheels DIR  (`download --course` calls it: into DIR/wheels)
 
+Where MINILUOTUO_MIRROR is a folder with such wheels, all comes from there, without a network.
 TORCH_INDEX=address chooses where torch comes from; UNCONSTRAINED=1 takes the newest versions that
 requirements.txt allows. Standard library only, and readable by an old Python, which it refuses. The
 stamp file that tells make that all is well is written last.
 """
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 
 LEAST = (3, 11)
@@ -54,16 +58,35 @@ def python_of(venv):
     return os.path.join(venv, "bin", "python")
 
 
-def pip(python, *arguments):
-    """Run pip of an environment; explain the two failures that everybody meets."""
-    command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    done = subprocess.run(command + list(arguments), stderr=subprocess.PIPE, text=True)
+def wheels_at_hand():
+    """The folder of wheels that a class without a network was given, None where there is none."""
+    mirror = os.environ.get("MINILUOTUO_MIRROR", "").strip()
+    folder = os.path.join(os.path.expanduser(mirror), "wheels")
+    return folder if mirror and "://" not in mirror and os.path.isdir(folder) else None
+
+
+def pip(python, *arguments, **how):
+    """Run pip of an environment; explain the failures that everybody meets."""
+    verb, folder = how.get("verb", "install"), wheels_at_hand()
+    command = [python, "-m", "pip", verb, "--quiet", "--disable-pip-version-check"]
+    if folder and verb == "install":
+        command += ["--no-index", "--find-links", folder]
+    # pip writes UTF-8 or the system's own letters; an error must not fail on one of them.
+    done = subprocess.run(
+        command + list(arguments), stderr=subprocess.PIPE, text=True, errors="replace"
+    )
     if done.returncode:
         sys.stderr.write(done.stderr)
         if "No space left" in done.stderr:
             stop(
                 "the disk is full. Free about %d GiB, or work in a folder on another disk, "
                 "then run it again." % SPACE
+            )
+        if folder and any(sign in done.stderr for sign in NETWORK):
+            stop(
+                "the wheels in MINILUOTUO_MIRROR do not fit this system or Python (%s; they are "
+                "for %s). Take one of those, or unset MINILUOTUO_MIRROR where there is a network."
+                % (kind(), ", ".join(kinds(folder)) or "none")
             )
         if any(sign in done.stderr for sign in NETWORK):
             stop(
@@ -124,7 +147,7 @@ def main(venv):
         )
     stamp = os.path.join(venv, ".installed")
     wanted = fingerprint()
-    if os.path.exists(stamp) and open(stamp).read() == wanted:
+    if os.path.exists(stamp) and read(stamp) == wanted:
         return
     free = shutil.disk_usage(".").free / 2**30
     if free < SPACE and not os.path.exists(stamp):
@@ -137,16 +160,78 @@ def main(venv):
 
     # An index of torch builds need not hold what torch needs: those come with the rest.
     constraints = ["-c", "constraints.txt"] if constrained() else []
-    index = os.environ.get("TORCH_INDEX")
-    where = ["--no-deps", "--index-url", index] if index else []
-    pip(python_of(venv), "torch", *(constraints + where))
+    pip(python_of(venv), "torch", *(constraints + torch_index(wheels_at_hand())))
     pip(python_of(venv), "-r", "requirements.txt", *constraints)
     with open(stamp, "w") as file:
         file.write(wanted)
 
 
+def torch_index(offline=None):
+    """Where torch comes from, as pip is told; nothing for pip's own index, or `offline`."""
+    index = os.environ.get("TORCH_INDEX")
+    return ["--no-deps", "--index-url", index] if index and not offline else []
+
+
+def read(path):
+    """A small file's text."""
+    with open(path) as file:
+        return file.read()
+
+
+# ---- wheels for a class without a network
+
+
+def kind():
+    """The system and Python that wheels made here fit: linux-x86_64-py311, win-amd64-py312."""
+    return "%s-py%d%d" % ((sysconfig.get_platform(),) + sys.version_info[:2])
+
+
+def kinds(folder):
+    """The systems and Pythons that a folder holds all wheels for."""
+    return sorted(name[: -len(".json")] for name in os.listdir(folder) if name.endswith(".json"))
+
+
+def make_wheels(folder):
+    """Put all wheels of requirements.txt that this system and Python need into folder/wheels.
+
+    Made again only when requirements changed. Runs on other systems add theirs to the same folder;
+    a wheel that is there is left as it is. The list of them is written last.
+    """
+    wheels = os.path.join(folder, "wheels")
+    note = os.path.join(wheels, kind() + ".json")
+    wanted = fingerprint() + os.environ.get("TORCH_INDEX", "")
+    if os.path.exists(note):
+        told = json.loads(read(note))
+        there = all(os.path.exists(os.path.join(wheels, name)) for name in told["wheels"])
+        if told["made_from"] == wanted and there:
+            return print("%d wheels for %s: there already" % (len(told["wheels"]), kind()))
+
+    # pip writes into a folder of its own: what a killed run leaves there is no wheel yet.
+    partial = os.path.join(folder, ".wheels-" + kind())
+    os.makedirs(partial, exist_ok=True)
+    constraints = ["-c", "constraints.txt"] if constrained() else []
+    into = ["--wheel-dir", partial, "--find-links", partial]
+    pip(sys.executable, "torch", *(into + constraints + torch_index()), verb="wheel")
+    # setuptools: the package itself is built from its clone, without a network too.
+    rest = ["-r", "requirements.txt", "setuptools>=77", "wheel"]
+    pip(sys.executable, *(rest + into + constraints), verb="wheel")
+
+    # The package comes from the clone that a pupil unpacks.
+    names = sorted(n for n in os.listdir(partial) if n.endswith(".whl") and "miniluotuo" not in n)
+    os.makedirs(wheels, exist_ok=True)
+    for name in names:
+        if not os.path.exists(os.path.join(wheels, name)):
+            os.replace(os.path.join(partial, name), os.path.join(wheels, name))
+    shutil.rmtree(partial)
+    with open(note, "w") as file:
+        json.dump({"made_from": wanted, "wheels": names}, file, indent=1)
+    print("%d wheels for %s" % (len(names), kind()))
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "--hosted":
         hosted()
+    elif sys.argv[1] == "--wheels":
+        make_wheels(sys.argv[2])
     else:
         main(sys.argv[1])

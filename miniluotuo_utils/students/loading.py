@@ -392,20 +392,28 @@ def adapter_base(folder: Path) -> str:
 
 
 def trained_student(folder: Path, fallback: str, **how: object) -> tuple[Student, bool]:
-    """Load the student of `folder` if notebook 04 left one there, else the zoo's `fallback`; say
-    whether it was there, and print which it is, and when and on how much it was trained.
+    """Load the student of `folder` if notebook 04 left one there, else the class's, else the zoo's
+    `fallback`; say whether there was a trained one, and print which it is, when and on how much.
+
+    The class's stands in the mirror folder under the last parts of `folder`, where the lecturer's
+    `download --course` put it.
     """
-    note = folder / "run.json"  # written last, so a folder without it is not whole
-    there = note.is_file()
-    if there:
-        facts = json.loads(note.read_text(encoding="utf-8"))
-        when = f"{datetime.fromtimestamp(note.stat().st_mtime):%Y-%m-%d %H:%M}"
-        base, tokens = facts.get("student", "—"), facts.get("tokens")
-        much = f"，{tokens:,} 个词元 tokens" if isinstance(tokens, int) else ""
-        print(f"用 04 留下的学生 the student that 04 left：{base}{much}，{when}。")
-    else:
-        print("04 没有留下学生。 Notebook 04 left no student.")
-    return load_student(folder if there else fallback, **how), there
+    places = {"用 04 留下的学生 the student that 04 left": folder}
+    if mirror() and "://" not in mirror():
+        shared = Path(mirror()).expanduser().joinpath("runs", *folder.parts[-3:])
+        places["用全班共用的学生 the student of the class"] = shared
+    for words, place in places.items():
+        # It is written last, so a folder without it is not whole.
+        note = place / "run.json"
+        if note.is_file():
+            facts = json.loads(note.read_text(encoding="utf-8"))
+            when = f"{datetime.fromtimestamp(note.stat().st_mtime):%Y-%m-%d %H:%M}"
+            base, tokens = facts.get("student", "—"), facts.get("tokens")
+            much = f"，{tokens:,} 个词元 tokens" if isinstance(tokens, int) else ""
+            print(f"{words}：{base}{much}，{when}。")
+            return load_student(place, **how), True
+    print("04 没有留下学生。 Notebook 04 left no student.")
+    return load_student(fallback, **how), False
 
 
 def copy_into_mirror(name: str, mirror: Path) -> Path:
