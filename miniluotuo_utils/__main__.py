@@ -25,7 +25,7 @@ from miniluotuo_utils.students import load_student, merge, save, zoo_table
 from miniluotuo_utils.students.devices import first_process, half, own_device
 from miniluotuo_utils.students.loading import folders_read
 from miniluotuo_utils.students.methods import METHODS
-from miniluotuo_utils.terminal import width, wrapped
+from miniluotuo_utils.terminal import never_fails, width, wrapped
 from miniluotuo_utils.text import markdown
 from miniluotuo_utils.writing import Alone, Touched, guard
 
@@ -944,4 +944,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    never_fails(sys.stdout, sys.stderr)
     sys.exit(main())

@@ -100,8 +100,8 @@ def printed_by(*command: str, folder: Path | None = None) -> str:
     """Return what a command prints, "" where its program is not installed."""
     if not shutil.which(command[0]):
         return ""
-    run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    return run.stdout.strip()
+    run = subprocess.run(command, cwd=folder, capture_output=True, check=False)
+    return run.stdout.decode("utf-8", "replace").strip()
 
 
 @dataclass

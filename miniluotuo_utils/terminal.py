@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import shutil
 import unicodedata
+from typing import Any
 
 # Chinese breaks anywhere but before a closing mark; other words stay whole.
 OPENING = "(（《「『【"
@@ -29,6 +30,16 @@ def columns(text: str) -> int:
 def width(most: int = 100) -> int:
     """Return the columns of the terminal, at most `most`; 80 where there is none."""
     return min(most, shutil.get_terminal_size((80, 24)).columns)
+
+
+def never_fails(*streams: Any) -> None:
+    """Let streams write `?` for a character that they have not; else one of them ends the command.
+
+    A Windows console shows all characters, but what is piped has the system's own letters.
+    """
+    for stream in streams:
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
 
 
 def wrapped(text: str, size: int) -> list[str]:

@@ -229,6 +229,10 @@ def make_wheels(folder):
 
 
 if __name__ == "__main__":
+    # What is piped has the system's own letters on Windows, which lack some of pip's.
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
     if sys.argv[1] == "--hosted":
         hosted()
     elif sys.argv[1] == "--wheels":

@@ -28,6 +28,7 @@ from exercises import number_of, write_exercises
 from times import keep_times, write_times
 
 from miniluotuo_utils.runtime import repository, runs_root
+from miniluotuo_utils.terminal import never_fails
 
 if TYPE_CHECKING:
     from miniluotuo_utils.students.zoo import Spec
@@ -426,4 +427,5 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    never_fails(sys.stdout, sys.stderr)
     sys.exit(main())

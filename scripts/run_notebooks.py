@@ -28,6 +28,7 @@ from times import peak_memory, record, write_json
 
 from miniluotuo_utils.choices import choices
 from miniluotuo_utils.runtime import SCALES, repository, runs_root
+from miniluotuo_utils.terminal import never_fails
 from miniluotuo_utils.writing import cannot_write
 from notebooks import address, notebooks
 
@@ -297,4 +298,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    never_fails(sys.stdout, sys.stderr)
     sys.exit(main())

@@ -18,6 +18,7 @@ DOCUMENTS = (
     ROOT / "CONTRIBUTING.md",
     ROOT / "CHANGELOG.md",
     ROOT / "benchmarks" / "README.md",
+    ROOT / "notebooks" / "TEACHING.md",
     ROOT / "notebooks" / "TERMINOLOGY.md",
     ROOT / "scripts" / "README.md",
     *(ROOT / "miniluotuo_utils" / room / "README.md" for room in OTHERS),

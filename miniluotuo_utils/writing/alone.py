@@ -133,7 +133,9 @@ def claimed(touched: Sequence[Touched], overwrite: bool = False) -> Iterator[Non
 
 def refuse_own(path: Path, word: str = "") -> None:
     """Raise `Taken` for a person's own file where a lock goes, which is empty or holds `word`."""
-    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    # Windows lets nobody read what another process has locked: an empty file is not opened.
+    full = path.is_file() and path.stat().st_size > 0
+    text = path.read_text(encoding="utf-8", errors="replace") if full else ""
     if path.is_symlink() or path.is_dir() or (text and not (word and f'"{word}"' in text)):
         raise Taken(f"{path.name} is there and is no lock of ours: choose another name")
 

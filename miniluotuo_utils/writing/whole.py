@@ -9,7 +9,8 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -91,7 +92,29 @@ def put_in_place(partial: Path, path: Path, overwrite: bool = True) -> None:
         sign(partial)
         replace_folder(partial, path)
     else:
-        os.replace(partial, path)
+        when_free(partial, path)
+
+
+def when_free(partial: Path, path: Path, waits: Sequence[float] = (0.1, 0.5, 2.0)) -> None:
+    """Rename a file over another one; on Windows again after `waits` seconds while it is open.
+
+    There no open file can be replaced: a virus scanner lets go in a moment, a person's spreadsheet
+    does not. Raises PermissionError that says so.
+    """
+    for wait in (*waits, None):
+        try:
+            os.replace(partial, path)
+            return
+        except PermissionError as error:
+            if os.name != "nt":
+                raise
+            if wait is None:
+                raise PermissionError(
+                    error.errno,
+                    f"{path.name} 正被别的程序打开着，关掉它再试 is open in another program: "
+                    "close it and try again",
+                ) from None
+            time.sleep(wait)
 
 
 def replace_folder(partial: Path, path: Path) -> None:

@@ -1,5 +1,6 @@
 """One term for one thing: the terminology table rules the prose of notebooks and READMEs."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -10,11 +11,14 @@ ROOT = Path(__file__).resolve().parents[2]
 TABLE = ROOT / "notebooks" / "TERMINOLOGY.md"
 NOTEBOOKS = sorted((ROOT / "notebooks").rglob("*.ipynb"))
 DOCUMENTS = [
-    ROOT / "README_zh.md",
+    *sorted(ROOT.glob("*.md")),
     *sorted((ROOT / "notebooks").glob("*.md")),
     *sorted((ROOT / "miniluotuo_utils").rglob("README.md")),
-    ROOT / "benchmarks" / "README.md",
+    *sorted((ROOT / "scripts").glob("*.md")),
+    *sorted((ROOT / "benchmarks").glob("*.md")),
 ]
+# What a learner reads outside a notebook: errors, forms, help.
+PACKAGE = sorted((ROOT / "miniluotuo_utils").rglob("*.py"))
 CELLS = 4  # of a row of the table
 
 
@@ -36,6 +40,8 @@ def prose(path):
         cells = nbformat.read(path, as_version=4).cells
         return "\n".join(cell.source for cell in cells)
     text = path.read_text(encoding="utf-8")
+    # A link's address holds names of files, which are no prose.
+    text = re.sub(r"\]\([^)]*\)", "]", text)
     return "" if path == TABLE else re.sub(r"(?s)```.*?```", "", text)
 
 
@@ -57,6 +63,18 @@ def test_one_term_for_one_thing(path):
             for m in re.finditer(word, text)
         ]
     assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("path", PACKAGE, ids=lambda path: path.stem)
+def test_the_package_says_what_the_table_says(path):
+    """A notebook said 填充, and the error of the same cell 补齐."""
+    told = [
+        node.value
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    found = [word for word in unwanted() if any(word in text for text in told)]
+    assert not found, f"{path.name}: {found}"
 
 
 def test_the_rule_finds_what_is_not_said():
