@@ -398,6 +398,7 @@ def trained_student(folder: Path, fallback: str, **how: object) -> tuple[Student
     The class's stands in the mirror folder under the last parts of `folder`, where the lecturer's
     `download --course` put it.
     """
+    # One's own comes first: it is what notebook 04 has just shown.
     places = {"用 04 留下的学生 the student that 04 left": folder}
     if mirror() and "://" not in mirror():
         shared = Path(mirror()).expanduser().joinpath("runs", *folder.parts[-3:])

@@ -133,7 +133,7 @@ def test_a_student_of_the_class_is_found_by_every_pupil(stick, runs, mirror, mon
     shutil.rmtree(runs)
     monkeypatch.setenv("MINILUOTUO_MIRROR", str(stick))
     assert trained_student(mine, "tiny") == (theirs, True)
-    assert "全班共用的学生" in capsys.readouterr().out
+    assert "用全班共用的学生" in capsys.readouterr().out
     monkeypatch.setenv("MINILUOTUO_MIRROR", str(mirror))
     assert trained_student(mine, "tiny") == ("tiny", False)
 
