@@ -87,10 +87,10 @@ class Download:
     names: list[str] = place("名字 names of the catalog or the zoo", nargs="*")
     course: Path | None = option(
         "整套课程 a folder to fill with notebooks, their data, wheels and your trained students; "
-        "again: goes on with what is missing",
+        "again: goes on with what is missing; left out: only what is named",
         role="grows",
     )
-    no_wheels: bool = option("不要安装包 with --course: no wheels, which are several hundred MB")
+    no_wheels: bool = option("不要安装包 leave the wheels out of --course: hundreds of MB")
     mirror: Path | None = option("镜像文件夹 a folder to fill; left out: the cache", role="grows")
     home: Path | None = option("缓存 the cache's folder; left out: MINILUOTUO_HOME", role="grows")
 
