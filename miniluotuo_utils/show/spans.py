@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from html import escape
 
 from miniluotuo_utils.show.colours import GREY, INK, shade_of
-from miniluotuo_utils.show.page import unstyled
+from miniluotuo_utils.show.page import lines, unstyled
 
 BOX = (
     f"display:inline-block;margin:1px 2px;padding:0 4px;border:1px {{line}} {{edge}};"
@@ -51,7 +51,7 @@ def highlight(record: Mapping) -> str:
         kept.append((start, end))
 
     # At each place the boxes that end there close before others open.
-    texts = [*map(escape, sentence), ""]
+    texts = [*map(lines, sentence), ""]
     whole = "".join(map("".join, zip(closed, opened, texts, strict=True)))
     notes = {"不在句中 not in the sentence": absent, "交叠 overlaps": crossing}
     told = [f"（{words}：{escape('、'.join(names))}）" for words, names in notes.items() if names]
