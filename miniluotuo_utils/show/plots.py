@@ -19,7 +19,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from miniluotuo_utils.runtime import chinese_font
-from miniluotuo_utils.show.colours import COLOURS, GREY, INK, LICENCES, Look
+from miniluotuo_utils.show.colours import COLOURS, GREY, INK, LICENCES, PAPER, Look
 from miniluotuo_utils.show.words import named
 from miniluotuo_utils.terminal import columns
 
@@ -39,6 +39,7 @@ __all__ = [
     "panels",
     "scatter",
     "score_bars",
+    "stacked_bars",
 ]
 DPI = 144  # and letters of 10 points or more, which a class reads from the third row
 STUMP = {"facecolor": "white", "edgecolor": GREY.edge, "hatch": "////", "linewidth": 0.8}
@@ -256,6 +257,44 @@ def score_bars(rows: Sequence[Mapping], title: str) -> Axes:
         values.setdefault(row["system"], {})[group] = row["f1"]
         bounds.setdefault(row["system"], {})[group] = (row["low"], row["high"])
     return grouped_bars(values, title, "F1（span）", intervals=bounds)
+
+
+def stacked_bars(
+    table: Mapping[str, Mapping[str, float]],
+    title: str,
+    y: str,
+    limits: Mapping[str, float] | None = None,
+) -> Axes:
+    """Draw upright bars of parts on one another, the whole above: `table[bar][part]`.
+
+    `limits` are lines across the picture with their names.
+    """
+    axes = new(title, "", y, size=(8, 4.2))
+    parts = list(dict.fromkeys(part for row in table.values() for part in row))
+    bars_of, bottom = list(table), [0.0] * len(table)
+
+    # Each part begins where those below it end.
+    for at, part in enumerate(parts):
+        heights = [table[name].get(part, 0.0) for name in bars_of]
+        colour = COLOURS[at % len(COLOURS)]
+        axes.bar(bars_of, heights, 0.62, bottom, label=part, color=colour)
+        bottom = [low + height for low, height in zip(bottom, heights, strict=True)]
+
+    # On paper of their own: a limit may pass behind the number.
+    above: dict[str, Any] = {"xytext": (0, 3), "textcoords": "offset points"}
+    paper = {"facecolor": PAPER, "edgecolor": "none", "pad": 1}
+    for place, whole in enumerate(bottom):
+        axes.annotate(number(whole), (place, whole), ha="center", bbox=paper, **above)
+
+    # To the right of the last bar, where no bar hides a name.
+    for name, height in (limits or {}).items():
+        axes.axhline(height, color=GREY.edge, linestyle="--", linewidth=1)
+        axes.annotate(name, (len(bars_of) - 0.55, height), **above)
+    axes.set_xlim(-0.6, len(bars_of) - 0.4 + 0.7 * bool(limits))
+    axes.margins(y=0.12)
+    names = max((len(name.splitlines()) for name in bars_of), default=1)
+    axes.legend(**below(axes, parts, names - 1))
+    return finish(axes)
 
 
 def stumps(axes: Axes, places: Sequence[float], width: float, highest: float) -> None:

@@ -68,6 +68,7 @@ def finetune(
     seed: int = 42,
     folder: Path | None = None,
     checkpoints: int = 10,
+    half: bool | None = None,
     report_to: str = "none",
     show: Callable[[Training], None] | None = None,
 ) -> Training:
@@ -80,7 +81,8 @@ def finetune(
     learning rate falls with that. `evaluation` is the share of rows kept out for an evaluation
     loss. A student that was loaded with an adapter has that trained further. `checkpointing`
     recomputes activations to save memory; None does so only where the estimate says that memory
-    would not do.
+    would not do. Half precision is used where the device computes it itself, a CPU too;
+    `half=False` stays with float32: slower, and equal to a loop written by hand.
 
     With `folder`, every step is a line of `folder/training.jsonl` and ten checkpoints stand beside
     it (`checkpoints` sets how many): a killed training that is called again goes on from the last
@@ -106,6 +108,7 @@ def finetune(
         checkpointing=checkpointing,
         seed=seed,
         checkpoints=checkpoints,
+        half=half,
     )
     # Refused now, rather than after minutes of encoding.
     refuse(student, options, report_to, folder)

@@ -290,7 +290,7 @@ def trainer_arguments(student: Student, options: Options, folder: str, report_to
     """Return the configuration for rows that are tokenised already; `folder` takes checkpoints.
 
     Precision: bfloat16 where the device computes it itself (a T4 and most CPUs only imitate it),
-    float16 with a scaler on other GPUs, float32 on other CPUs.
+    float16 with a scaler on other GPUs, float32 on other CPUs and where `half` is False.
     """
     from trl import SFTConfig
 
@@ -298,7 +298,10 @@ def trainer_arguments(student: Student, options: Options, folder: str, report_to
     if report_to == "tensorboard":
         os.environ["TENSORBOARD_LOGGING_DIR"] = str(Path(folder).with_suffix(".tensorboard"))
     cuda = student.model.device.type == "cuda"
-    bf16 = half("cuda") == "bfloat16" if cuda else cpu_computes_bf16()
+    on_cpu = "bfloat16" if cpu_computes_bf16() else "float32"
+    own = half("cuda") if cuda else on_cpu
+    if options.half is False:
+        own = "float32"
     arguments = SFTConfig(
         output_dir=folder,
         num_train_epochs=options.epochs,
@@ -310,8 +313,8 @@ def trainer_arguments(student: Student, options: Options, folder: str, report_to
         weight_decay=0.01,
         max_grad_norm=1.0,
         seed=options.seed,
-        bf16=bf16,
-        fp16=cuda and not bf16,
+        bf16=own == "bfloat16",
+        fp16=own == "float16",
         gradient_checkpointing=options.checkpointing,
         gradient_checkpointing_kwargs={"use_reentrant": False},
         ddp_find_unused_parameters=False,

@@ -212,6 +212,7 @@ def test_the_package_is_light_and_exports_what_it_promises():
         "interval",
         "locate",
         "micro",
+        "only_types",
         "over_orders",
         "parse",
         "recorded",

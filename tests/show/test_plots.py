@@ -28,6 +28,7 @@ DRAWN = {
     "funnel": lambda: plots.funnel({"太短": 2, "重复": 0}, 10, "题"),
     "panels": lambda: plots.panels({"甲": {"人物": 3}, "乙": {"收购": 2}}, "题", "个").axes[0],
     "scatter": lambda: plots.scatter({"新": [(0, 1), (2, 3)]}, "题"),
+    "stacked": lambda: plots.stacked_bars({"全量": {"权重": 3}}, "题", "GiB", {"T4": 14}),
 }
 
 
@@ -124,6 +125,18 @@ def test_what_was_not_run_does_not_look_like_a_zero():
     assert not any(patch.get_hatch() for patch in whole.patches)
     assert len(whole.get_legend().get_texts()) == 1
     assert plots.grouped_bars({"甲": {"实体": None}, "乙": {"实体": 1}}, "题", "F1").get_legend()
+
+
+def test_stacked_bars_say_their_whole_and_every_limit():
+    """Five bars a method side by side: nobody could add them up, or see whether a T4 takes them."""
+    memory = {"全量": {"权重": 3.0, "激活": 1.5}, "LoRA": {"权重": 1.0}}
+    axes = plots.stacked_bars(memory, "题", "GiB", {"T4": 2.0, "80 GB": 78.0})
+    tops = {(bar.get_x(), bar.get_y() + bar.get_height()) for bar in axes.patches}
+    assert max(top for _, top in tops) == 4.5
+    words = [text.get_text() for text in axes.texts]
+    assert words == ["4.50", "1", "T4", "80 GB"]
+    assert axes.get_ylim()[1] > 78
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["权重", "激活"]
 
 
 def test_intervals_are_drawn():
