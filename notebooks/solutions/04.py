@@ -1,20 +1,21 @@
 # %% [markdown]
-# **练习 1** 一个 256 → 704 的线性层，加上秩为 16 的 LoRA，要学多少个数？
+# **练习 1** 前缀给每一层学 20 对键和值。35 亿参数的学生有 30 层，键和值各宽 3,072：前缀要学多少个数？提示只学 20 个宽 3,072 的虚拟词元：提示呢？
 #
-# *A linear layer 256 → 704 gets a LoRA of rank 16: how many numbers are learned?*
+# *Prefix tuning learns 20 keys and 20 values for each layer. The student of 3.5 B has 30 layers, keys and values of width 3,072: how many numbers is that? And prompt tuning, which learns 20 virtual tokens of width 3,072?*
 
 # %%
 from miniluotuo_utils.show import check
 
 ### BEGIN SOLUTION
-my_answer = 16 * (256 + 704)
+prefix = 20 * 2 * 30 * 3_072
+prompt = 20 * 3_072
 ### END SOLUTION
-check(my_answer, 15_360, {
-    256 * 704: "那是整个矩阵 · that is the whole matrix",
-    16 * 256: "只有 A · that is A alone",
-    16 * 704: "只有 B · that is B alone",
-    16 * 256 * 704: "A 和 B 的大小要相加，不是相乘 · the sizes of A and B add up",
-})
+check([prefix, prompt], [3_686_400, 61_440], [
+    ([1_843_200, 61_440], "键和值是两份 · keys and values are two"),
+    ([122_880, 61_440], "每一层都有自己的一份 · each layer has its own"),
+    ([3_686_400, 122_880], "提示没有键和值之分 · a virtual token is one vector"),
+    ([3_686_400, 1_843_200], "提示只在最下面加一次 · prompt tokens enter once"),
+])
 
 # %% [markdown]
 # **练习 2** 写一个函数：`layers` 是每个线性层的 `(入, 出)`，`rank` 是秩，一共要学多少个数？
@@ -34,7 +35,9 @@ cases = [
     (([], 16), 0),
 ]
 check(lora_size, cases, [
-    (lambda n, r: sum(i * o for i, o in n), "那是全部权重 · those are the full weights"),
+    (lambda n, r: sum(i * o for i, o in n), "那是全部权重 · that is the whole matrix"),
+    (lambda n, r: sum(r * i * o for i, o in n), "入和出相加 · in and out add up"),
+    (lambda n, r: sum(i + o for i, o in n), "还要乘上秩 · times the rank"),
 ])
 
 # %% [markdown]
@@ -51,8 +54,8 @@ def masked_mean(losses, labels):
 
 
 def over_all(losses, labels):
-    counted = [loss for loss, label in zip(losses, labels, strict=True) if label != -100]
-    return sum(counted) / len(losses)
+    pairs = zip(losses, labels, strict=True)
+    return sum(loss for loss, label in pairs if label != -100) / len(losses)
 
 
 cases = [
