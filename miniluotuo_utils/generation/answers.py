@@ -3,7 +3,7 @@
 In: a student and prompts. Out: answers of whole characters. Shown in notebooks 00 and 05.
 """
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
 
 from miniluotuo_utils.generation.batching import batches_of, checked_ids, draws_of, end_ids
@@ -49,6 +49,33 @@ def generate(
     ):
         answers |= new
     return [answers[number] for number in range(len(ids))]
+
+
+def as_published(
+    student: Student,
+    prompts: Sequence[str],
+    settings: Mapping[str, Any],
+    max_new_tokens: int = 128,
+    **_: Any,
+) -> list[str]:
+    """Return the answers of a decoder by transformers' own `generate`, as other projects run it.
+
+    There a penalty looks at the prompt, too: a name that is copied from it counts as said before.
+    `settings` are transformers' own, without any they are greedy. All prompts go in one batch, and
+    what `generation.generate` takes beside these is not looked at.
+    """
+    import torch
+
+    from miniluotuo_utils.generation.engine import pad_id, padded
+    from miniluotuo_utils.students.devices import quiet
+
+    tokens, mask = padded(student, checked_ids(student, prompts), shared=0)
+    ends = dict(eos_token_id=end_ids(student), pad_token_id=pad_id(student))
+    with torch.inference_mode(), quiet():
+        made = student.model.generate(
+            tokens, attention_mask=mask, max_new_tokens=max_new_tokens, **ends, **settings
+        )
+    return [whole_text(student.tokenizer, row) for row in made[:, tokens.shape[1] :].tolist()]
 
 
 def constraints_of(
