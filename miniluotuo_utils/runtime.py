@@ -159,7 +159,7 @@ def setup(scale: str = "smoke", seed: int = 42) -> Runtime:
     if scale not in SCALES:
         raise ValueError(
             f"SCALE is {scale!r}; expected one of {', '.join(SCALES)}. "
-            "Change it in the parameters cell."
+            "Change it in the parameters cell.（改参数那一格里的 SCALE）"
         )
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")

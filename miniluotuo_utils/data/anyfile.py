@@ -365,7 +365,7 @@ def open_data(
     else:
         raise FileNotFoundError(
             f"{word}: no file of this name, and neither a source of the catalog nor a recipe; "
-            f"{choices(word, [*CATALOG, *recipes])}"
+            f"{choices(word, [*CATALOG, *recipes])}（没有这个文件，目录和配方里也没有这个名字）"
         )
 
     # Sources of several tasks are read as the first of them.

@@ -34,11 +34,11 @@ CHANGED = (
 NO_NETWORK = (
     "This session is offline (HF_HUB_OFFLINE=1, as SCALE = 'smoke' sets it): put the files into a "
     "folder with `python -m miniluotuo_utils download NAME --mirror DIR` where there is a network, "
-    "and set MINILUOTUO_MIRROR to it"
+    "and set MINILUOTUO_MIRROR to it（这里不联网：在有网络的地方下载进一个文件夹，再指给它）"
 )
 NOT_FOUND = (
     "Check the network, or set MINILUOTUO_MIRROR to a folder that holds them; "
-    "SCALE = 'smoke' needs neither"
+    "SCALE = 'smoke' needs neither（看看网络，或者指一个镜像文件夹；smoke 两样都不用）"
 )
 
 
@@ -121,6 +121,7 @@ def local(pin: Mapping) -> Path | None:
             raise FileNotFoundError(
                 f"MINILUOTUO_MIRROR is {mirror()!r}, and there is no such folder (seen from "
                 f"{Path.cwd().name}/). Give its whole path: notebooks run in their own folder"
+                "（没有这个镜像文件夹，要写完整路径）"
             )
         if (folder / place).is_file():
             return verify(folder / place, pin)

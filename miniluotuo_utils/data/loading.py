@@ -54,10 +54,12 @@ def loadable(name: str, split: str | None = None) -> Card:
     if not found.splits:
         raise DataError(
             f"{name}: the catalog has no address to load, only this description. "
-            f"Get it from {found.homepage}. {found.obtain}"
+            f"Get it from {found.homepage}. {found.obtain}（目录里只有说明，没有地址）"
         )
     if split is not None and split not in found.splits:
-        raise ValueError(f"{name} has no split {split!r}; it has: {', '.join(found.splits)}")
+        raise ValueError(
+            f"{name} has no split {split!r}; it has: {', '.join(found.splits)}（没有这个切分）"
+        )
     return found
 
 

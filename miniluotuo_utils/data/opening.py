@@ -167,7 +167,9 @@ def opened(path: Path | str) -> AnyFile:
     # First what it is packed in, by its bytes: names lie.
     path = Path(path)
     if not path.exists():
-        raise FileNotFoundError(f"no file {path}: is the name right, and the folder?")
+        raise FileNotFoundError(
+            f"no file {path}: is the name right, and the folder?（没有这个文件）"
+        )
     file, said = AnyFile(path), []
     with file.open() as raw:
         head = raw.read(HEAD)
@@ -191,11 +193,13 @@ def opened(path: Path | str) -> AnyFile:
 def refuse(name: str, head: bytes) -> None:
     """Raise DataError for a file that holds no rows: what it is, and what to do."""
     if not head.strip(b" \t\r\n\xef\xbb\xbf"):
-        raise DataError(f"{name}: the file is empty; was it saved, or is it another file?")
+        raise DataError(
+            f"{name}: the file is empty; was it saved, or is it another file?（文件是空的）"
+        )
     if HTML.match(head):
         raise DataError(
             f"{name}: a web page (HTML), not data: the download gave a page, perhaps for signing "
-            "in. Use the address behind its download or raw button"
+            "in. Use the address behind its download or raw button（这是网页，不是数据）"
         )
     if head[257:262] == b"ustar":
         raise DataError(f"{name}: a tar archive: unpack it (`tar -xf`) and name a file in it")
@@ -232,7 +236,7 @@ def encoding_of(name: str, head: bytes) -> str:
     if likely[best] < LIKELY or not decodes(head, best):
         raise DataError(
             f"{name}: not UTF-8, and neither GBK nor Big5 makes Chinese of it: open it where it "
-            "looks right and save it as UTF-8"
+            "looks right and save it as UTF-8（另存为 UTF-8）"
         )
     return best
 

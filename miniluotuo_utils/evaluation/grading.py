@@ -228,7 +228,7 @@ class Sheet:
             raise ValueError(
                 f"{self.path.name}: {count - graded} of {count} items are not fully graded; whose "
                 "answers they are is shown at the end. Grade the rest first (`progress` counts "
-                "without names)"
+                "without names)（还没有打完，打完才揭晓是谁写的）"
             )
         return list(self._rows())
 

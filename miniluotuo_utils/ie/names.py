@@ -156,7 +156,9 @@ def checked_texts(sentences: Iterable[str]) -> list[str]:
     That is none, an empty one, or one with half of a surrogate pair.
     """
     if isinstance(sentences, str):
-        raise ValueError(f"sentences is the text {sentences[:20]!r}; expected a list of texts")
+        raise ValueError(
+            f"sentences is the text {sentences[:20]!r}; expected a list of texts（要写成列表）"
+        )
     expect(isinstance(sentences, Iterable), "sentences", sentences, "a list of texts")
     texts = list(sentences)
     for number, text in enumerate(texts):

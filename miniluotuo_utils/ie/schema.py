@@ -134,7 +134,7 @@ def check_schema(schema: Schema, task: str) -> None:
         shape = "event type -> list of roles" if task == "EE" else "a list of types"
         raise ValueError(
             f"schema is {schema!r}; for {task} expected {shape}, "
-            "at least one: schema_of(records, task)"
+            "at least one: schema_of(records, task)（模式要写成列表，事件写成字典，不能是空的）"
         )
     parts = {f" of {kind!r}": schema[kind] for kind in schema} if task == "EE" else {"": schema}
     what = "roles" if task == "EE" else "types"

@@ -140,12 +140,13 @@ def aligned(
             )
             raise Misaligned(
                 f"line {line}: there is no {lost} ({found[0]} gold, {found[1]} predicted records); "
-                "expected one prediction per gold line"
+                "expected one prediction per gold line（两份的条数不一样）"
             )
         if g["sentence"] != p["sentence"]:
             raise Misaligned(
                 f"line {line}: found the prediction of {p['sentence'][:30]!r}, expected that of "
                 f"{g['sentence'][:30]!r}; keep one prediction per gold line, in its order"
+                "（两份的句子没有对齐）"
             )
         yield g, p
 

@@ -272,7 +272,7 @@ def training_rows(
         raise ValueError(
             f"no token of {len(rows)} rows is supervised (left out: {dropped or 'nothing'}); "
             "the loss would be NaN. "
-            f"Shorten the prompts or raise max_length (now {length})"
+            f"Shorten the prompts or raise max_length (now {length})（没有一个要学的词元）"
         )
     return learned, kept_out, dropped
 

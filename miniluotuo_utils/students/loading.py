@@ -182,7 +182,10 @@ def located(name: str | Path, revision: str | None = None) -> tuple[str, str | N
         return str(folder), None
 
     # A person's own folder, then, or a name that nothing has.
-    advice = f"run notebook 04 first, or name a student of the zoo: {choices(folder.name, ZOO)}"
+    advice = (
+        f"run notebook 04 first, or name a student of the zoo: {choices(folder.name, ZOO)}"
+        "（没有这个学生：先跑 04，或者写名册里的名字）"
+    )
     if not folder.is_dir():
         raise FileNotFoundError(f"no student folder {folder.name}; {advice}")
     raise FileNotFoundError(

@@ -273,6 +273,7 @@ class Step:
                 f"the loss is {loss} at step {step}: lower learning_rate "
                 f"({self.args.learning_rate:g} at its peak), or look for rows without an answer"
                 + ("; a training with other options begins anew there" if self.journal else "")
+                + "（损失不是数了：学习率调小，或者看看有没有空的回答）"
             )
         return {
             "step": step,

@@ -602,6 +602,7 @@ def given(variable: str, value: str | None, default: str | None = None) -> str:
         raise ValueError(
             f"{variable} is not set, and a teacher needs it. Set it before this cell, for example "
             f'os.environ["{variable}"] = "{EXAMPLES[variable]}", or export it in the shell'
+            "（教师要先设好这个变量）"
         )
     return found
 

@@ -7,6 +7,14 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from miniluotuo_utils import ie, setup
+from miniluotuo_utils.data import read_any
+from miniluotuo_utils.data.loading import read
+from miniluotuo_utils.evaluation.grading import example_sheets
+from miniluotuo_utils.ie.schema import check_schema
+from miniluotuo_utils.students import load_student
+from miniluotuo_utils.teacher.client import given
+
 ROOT = Path(__file__).resolve().parents[2]
 TABLE = ROOT / "notebooks" / "TERMINOLOGY.md"
 NOTEBOOKS = sorted((ROOT / "notebooks").rglob("*.ipynb"))
@@ -75,6 +83,33 @@ def test_the_package_says_what_the_table_says(path):
     ]
     found = [word for word in unwanted() if any(word in text for text in told)]
     assert not found, f"{path.name}: {found}"
+
+
+MISTAKES = {
+    "a scale that is none": lambda folder: setup("big"),
+    "a data set that is none": lambda folder: list(read("cluner", "dev")),
+    "a split that is none": lambda folder: list(read("embedded-ner", "tset")),
+    "a file that is none": lambda folder: read_any(folder / "mine.jsonl"),
+    "a student that is none": lambda folder: load_student(folder / "student"),
+    "a schema that is empty": lambda folder: check_schema([], "NER"),
+    "one sentence for a list": lambda folder: ie.extract(None, "一句", ["人物"], "NER"),
+    "one prediction too few": lambda folder: ie.score([RECORD], [], "NER"),
+    "another sentence": lambda folder: ie.score([RECORD], [{**RECORD, "sentence": "乙"}], "NER"),
+    "a sheet with open items": lambda folder: example_sheets(folder)[2].rows(),
+    "no teacher": lambda folder: given("TEACHER_BASE_URL", None),
+}
+RECORD = {"sentence": "甲", "entities": [{"name": "甲", "type": "人物", "pos": [0, 1]}]}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES)
+def test_an_error_that_a_learner_meets_is_in_both_languages(mistake, tmp_path, monkeypatch):
+    """A Chinese lesson that fails in English only: the room waits for the lecturer."""
+    monkeypatch.delenv("TEACHER_BASE_URL", raising=False)
+    with pytest.raises((ValueError, OSError)) as caught:
+        mistake(tmp_path)
+    said = str(caught.value)
+    assert re.search("[\u4e00-\u9fff]{3}", said.replace("一句", "")), said
+    assert re.search("[a-z]{3} [a-z]{2}", said), said
 
 
 def test_the_rule_finds_what_is_not_said():
