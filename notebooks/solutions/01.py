@@ -72,5 +72,5 @@ cases = [
 ]
 check(repeats, cases, [
     (alike, "换了数字就是另一道题 · with other numbers it is another problem"),
-    (lambda one, other: digits(one) == digits(other), "还要看相似度 · the similarity counts too"),
+    (lambda a, b: digits(a) == digits(b), "还要看相似度 · similarity counts too"),
 ])
