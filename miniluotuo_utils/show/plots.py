@@ -37,7 +37,6 @@ __all__ = [
     "lines",
     "loss_curve",
     "panels",
-    "scatter",
     "score_bars",
     "stacked_bars",
 ]
@@ -342,9 +341,7 @@ def histogram(
         label, style = f"{name}（{len(values):,}）", STYLES[at % len(STYLES)]
         axes.hist(values, edges, histtype="step", linewidth=1.8, ls=style, label=label, **look)
 
-    for name, place in (limits or {}).items():
-        axes.axvline(place, color=GREY.edge, linestyle=":")
-        axes.text(place, 0.98, f" {name}", transform=axes.get_xaxis_transform(), va="top")
+    upright(axes, limits or {}, top=0.98)
     axes.legend(frameon=False)
     return finish(axes)
 
@@ -355,8 +352,12 @@ def lines(
     x: str,
     y: str,
     diagonal: str = "",
+    limits: Mapping[str, float] | None = None,
 ) -> Axes:
-    """Draw curves: `series[name] = (xs, ys)`; with `diagonal`, the line y = x and its name."""
+    """Draw curves: `series[name] = (xs, ys)`; with `diagonal`, the line y = x and its name.
+
+    `limits` are upright lines with their names.
+    """
     axes = new(title, x, y)
     for name, (xs, ys) in series.items():
         # A curve of one point is invisible without a mark.
@@ -364,8 +365,16 @@ def lines(
     if diagonal:
         furthest = max(place for xs, _ in series.values() for place in xs)
         axes.plot([0, furthest], [0, furthest], ":", color=GREY.edge, label=diagonal)
+    upright(axes, limits or {}, top=0.08)
     axes.legend(frameon=False)
     return finish(axes)
+
+
+def upright(axes: Axes, limits: Mapping[str, float], top: float) -> None:
+    """Draw upright lines, with their names at `top`, a share of the height."""
+    for name, place in limits.items():
+        axes.axvline(place, color=GREY.edge, linestyle=":")
+        axes.text(place, top, f" {name}", transform=axes.get_xaxis_transform(), va="top")
 
 
 def loss_curve(log: Sequence[Mapping], title: str) -> Axes:
@@ -451,14 +460,3 @@ def panels(tables: Mapping[str, Mapping[str, float]], title: str, x: str) -> Fig
     figure.suptitle(title)
     finish(axes[0][0])
     return figure
-
-
-def scatter(series: Mapping[str, Sequence[Sequence[float]]], title: str) -> Axes:
-    """Draw points of several series on one map: `series[name]` holds (x, y), without a unit."""
-    axes = new(title, size=(7, 4))
-    for name, points in series.items():
-        label = f"{name}（{len(points):,}）"
-        axes.scatter(*zip(*points, strict=True), s=9, alpha=0.6, label=label, linewidths=0)
-    axes.set(xticks=[], yticks=[])
-    axes.legend(markerscale=2)
-    return finish(axes)

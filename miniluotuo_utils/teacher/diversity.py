@@ -6,22 +6,13 @@ count words by. Shown in notebook 02.
 
 from __future__ import annotations
 
-import re
+import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import partial
-from itertools import chain, dropwhile, pairwise
-from typing import TYPE_CHECKING
-from zlib import crc32
+from itertools import chain, pairwise
 
 from miniluotuo_utils.text import folded, jaccard
-
-if TYPE_CHECKING:
-    import numpy as np
-
-CLAUSE_END = re.compile("[，。！？；：,.!?;:\n]")
-# words before the verb that says what to do, which jieba takes for verbs: 请写, 帮我写, 给我写
-POLITE = ("请", "帮", "要", "给", "把", "用", "让", "以")
 
 
 def mattr(tokens: Sequence[str], window: int = 50) -> float:
@@ -47,11 +38,13 @@ def mattr(tokens: Sequence[str], window: int = 50) -> float:
     return 100 * total / (len(tokens) - window + 1) / window
 
 
-def diversity(texts: Sequence[str]) -> dict[str, float]:
+def diversity(texts: Sequence[str], seed: int = 0) -> dict[str, float]:
     """Return `count`, `unique`, `mean_chars`, `mattr` (of characters) and `mattr_words`.
 
     `unique` is the share of texts that differ when folded. For MATTR the texts are read as one
-    running text, so that the window of 50 also covers instructions shorter than that.
+    running text, so that the window of 50 also covers instructions shorter than that, and in an
+    order drawn from `seed`: neighbours of one topic share words, and so the order of a file is no
+    measure of its texts.
 
     >>> diversity(["写诗", "写诗。", "作画"])["unique"]
     0.6666666666666666
@@ -59,6 +52,7 @@ def diversity(texts: Sequence[str]) -> dict[str, float]:
     71.4
     """
     count = len(texts)
+    texts = random.Random(seed).sample(list(texts), count)
     running = "".join("".join(text.split()) for text in texts)
     return {
         "count": count,
@@ -91,44 +85,6 @@ def words(texts: Iterable[str]) -> list[str]:
 
     cut = chain.from_iterable(map(rjieba.cut, texts))
     return [word for word in cut if any(map(str.isalnum, word))]
-
-
-def verb_objects(texts: Iterable[str]) -> Counter[tuple[str, str]]:
-    """Count how often an instruction's first verb goes with the noun that ends its clause.
-
-    >>> verb_objects(["写一首关于春天的诗。", "请写一首诗", "天为什么是蓝的？"])[("写", "诗")]
-    2
-    """
-    import rjieba
-
-    counts: Counter[tuple[str, str]] = Counter()
-    for text in texts:
-        tagged = rjieba.tag(CLAUSE_END.split(text)[0])
-        pairs = [(word, tag) for word, tag in tagged if word not in POLITE]
-        pairs = list(dropwhile(lambda pair: not pair[1].startswith("v"), pairs))
-        nouns = [word for word, tag in pairs[1:] if tag[0] in "nt"]
-        if nouns:
-            counts[pairs[0][0], nouns[-1]] += 1
-    return counts
-
-
-def text_map(texts: Sequence[str]) -> np.ndarray:
-    """Return two coordinates per text, (n, 2); near texts share many bigrams.
-
-    TF-IDF of hashed character bigrams, projected on the two directions of most variance. The signs
-    of the axes mean nothing; they are fixed so that the same texts give the same picture.
-    """
-    import numpy as np
-
-    counts = np.zeros((len(texts), 4096), np.float32)
-    for row, text in enumerate(map(folded, texts)):
-        for pair in map("".join, pairwise(text)):
-            counts[row, crc32(pair.encode("utf-8", "replace")) % 4096] += 1
-    weights = np.log1p(counts) * np.log((1 + len(texts)) / (1 + (counts > 0).sum(0)))
-    weights /= np.maximum(np.linalg.norm(weights, axis=1, keepdims=True), 1e-9)
-    u, s, _ = np.linalg.svd(weights - weights.mean(0), full_matrices=False)
-    places = u[:, :2] * s[:2]
-    return places * np.where(places[np.abs(places).argmax(0), range(2)] < 0, -1, 1)
 
 
 def bigrams(text: str) -> set[str]:

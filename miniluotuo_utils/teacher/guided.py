@@ -121,7 +121,7 @@ def topic_guided(
 ) -> Guided:
     """`example_guided`, with `topics_per_request` random topics in every request.
 
-    Topics spread the instructions wider.
+    LaMini-LM got fewer repeated instructions that way.
     """
     prompts = guided_prompts(seeds, topics, examples, count, seed, language, topics_per_request)
     return generated(teacher, list(islice(prompts, requests)), seeds, "topic_guided", sampling)

@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,9 +54,13 @@ class Bank:
 
     def answer(self, request: Mapping) -> str | None:
         """Return one reply: examples for a guided prompt, else the recorded output, else None."""
-        message = [m["content"] for m in request["messages"] if m["role"] == "user"][-1]
+        asked = [m["content"] for m in request["messages"] if m["role"] == "user"]
+        message = asked[-1]
         if "<example>" not in message:
-            return self.answers.get(message.strip())
+            # An output that is a list answers turn by turn: first this, when asked again that.
+            begun = self.answers.get(asked[0].strip())
+            turns = dict(enumerate(begun, 1)) if isinstance(begun, list) else {}
+            return turns.get(len(asked)) if turns else self.answers.get(message.strip())
         chosen = self.examples(message, random.Random(request_key(request)))
         lines = [f"<example>{text}</example>" for text in chosen]
         # Real teachers number their examples now and then; parsers must live with that.
@@ -113,6 +118,7 @@ class Faults:
 class RecordedTeacher:
     """`with RecordedTeacher(rows) as server:` serves them at `server.base_url`.
 
+    An `output` that is a list holds the answers of a conversation, turn by turn.
     The model name to ask for is `server.model`. Tokens in `usage` are characters: it has no
     tokenizer. `latency` seconds pass before each answer. `server.faults` may be replaced at
     any time, so that a lecturer can show failure live; `server.answered` counts the answers sent,
@@ -277,25 +283,34 @@ def open_teacher(
     bank: Path | str | Sequence[Mapping] = EMBEDDED / "bank.jsonl",
     **options: object,
 ) -> Iterator[Teacher]:
-    """Open the paid teacher if TEACHER_BASE_URL is set, else the recorded one, and say which.
+    """Open the paid teacher if TEACHER_BASE_URL is set, else the recorded one.
 
+    The first time that a store is opened it says which.
     `bank` is a JSON Lines file or its rows; `options` go to `Teacher` (concurrency,
     requests_per_minute, ...).
     """
     with closing(Store(store_path)) as store:
         if os.environ.get("TEACHER_BASE_URL"):
             teacher = Teacher(store=store, **options)
-            print(
+            announce(
                 f"教师：{teacher.where}，按用量计费。 "
-                f"Teacher: {teacher.where}; asking it may cost money."
+                f"Teacher: {teacher.where}; asking it may cost money.",
+                str(store_path),
             )
             yield teacher
         else:
             rows = read_jsonl(bank) if isinstance(bank, (str, Path)) else bank
             with RecordedTeacher(rows) as server:
-                print(
+                announce(
                     "教师：录制的替身，不联网、不花钱（没有设置 TEACHER_BASE_URL）。 "
                     "Teacher: the recorded stand-in, no network, no cost (TEACHER_BASE_URL is not "
-                    "set)."
+                    "set).",
+                    str(store_path),
                 )
                 yield Teacher(server.base_url, server.model, "recorded", store, **options)
+
+
+@cache
+def announce(words: str, store: str) -> None:
+    """Say who answers, once for each store: a notebook opens one many times."""
+    print(words)

@@ -45,7 +45,7 @@ def ask_structured(
 
     A reply that is no such object is asked for once more, with its validation error.
     """
-    form = FORM.format(schema=json.dumps(model.model_json_schema(), ensure_ascii=False))
+    form = form_of(model)
     prompts = [[*before, {**last, "content": last["content"] + form}] for *before, last in requests]
     results = [validated(reply, model, 1) for reply in teacher.ask(prompts, **sampling)]
 
@@ -62,6 +62,11 @@ def ask_structured(
     for i, reply in zip(wrong, teacher.ask(again, **sampling), strict=True):
         results[i] = validated(reply, model, 2)
     return results
+
+
+def form_of(model: type[BaseModel]) -> str:
+    """Return what is said behind every question: answer in JSON, by the schema of `model`."""
+    return FORM.format(schema=json.dumps(model.model_json_schema(), ensure_ascii=False))
 
 
 def validated(reply: Reply, model: type[Value], tries: int) -> Structured[Value]:

@@ -36,7 +36,7 @@ cases = [
 ]
 check(usable, cases, [
     (lambda r: r["finish"] == "stop", "空的回复也算进去了 · empty replies count, too"),
-    (lambda r: bool(r["text"].strip()), "写到一半的也算进去了 · cut replies count, too"),
+    (lambda r: bool(r["text"].strip()), "写到一半的也算进去了 · cut ones count, too"),
 ])
 
 # %% [markdown]

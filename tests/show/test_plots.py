@@ -22,12 +22,13 @@ DRAWN = {
     "many bars": lambda: plots.bars({f"名字{n}": n + 1 for n in range(40)}, "题", "个", log=True),
     "grouped": lambda: plots.grouped_bars(SCORES, "题", "F1"),
     "histogram": lambda: plots.histogram({"字": [1, 2, 2], "词元": [1, 2, 2]}, "题", "长度"),
-    "lines": lambda: plots.lines({"线": ([0, 5], [0, 3])}, "题", "横", "纵", diagonal="全是新的"),
+    "lines": lambda: plots.lines(
+        {"线": ([0, 5], [0, 3])}, "题", "横", "纵", diagonal="全是新的", limits={"停": 3}
+    ),
     "loss": lambda: plots.loss_curve([{"step": n, "loss": 2 / n} for n in range(1, 30)], "损失"),
     "batch": lambda: plots.batch_picture({"补齐": [[0] * 3, [1] * 9]}, 10, "批次").axes[0],
     "funnel": lambda: plots.funnel({"太短": 2, "重复": 0}, 10, "题"),
     "panels": lambda: plots.panels({"甲": {"人物": 3}, "乙": {"收购": 2}}, "题", "个").axes[0],
-    "scatter": lambda: plots.scatter({"新": [(0, 1), (2, 3)]}, "题"),
     "stacked": lambda: plots.stacked_bars({"全量": {"权重": 3}}, "题", "GiB", {"T4": 14}),
 }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 from itertools import islice
 
 import pytest
@@ -13,7 +12,6 @@ from miniluotuo_utils.files import DataError, read_jsonl, write_jsonl
 from miniluotuo_utils.jobs.respond import topics_of_file
 from miniluotuo_utils.runtime import EMBEDDED
 from miniluotuo_utils.teacher import RecordedTeacher, Teacher
-from miniluotuo_utils.teacher.diversity import text_map, verb_objects
 from miniluotuo_utils.teacher.guided import grow
 from miniluotuo_utils.teacher.topics import Category, read_categories, topics_of
 
@@ -91,22 +89,3 @@ def test_topics_come_one_a_line_or_as_rows(tmp_path):
     write_jsonl(tmp_path / "bad.jsonl", [{"topic": "茶"}, {"name": "高铁"}])
     with pytest.raises(DataError, match=r"bad.jsonl, line 2: found no field topic or word"):
         topics_of_file(tmp_path / "bad.jsonl")
-
-
-def test_pictures_of_a_set():
-    """Two near texts lie near each other, and the same texts give the same picture."""
-    texts = [
-        "写一首关于春天的诗",
-        "写一首关于夏天的诗",
-        "写一首关于秋天的诗",
-        "计算三加五等于几",
-        "计算四加六等于几",
-        "计算二加九等于几",
-    ]
-    places = text_map(texts)
-    gap = lambda a, b: float(((places[a] - places[b]) ** 2).sum())  # noqa: E731
-    assert places.shape == (6, 2)
-    assert gap(0, 1) < gap(0, 3)
-    assert gap(3, 4) < gap(1, 4)
-    assert json.dumps(places.round(6).tolist()) == json.dumps(text_map(texts).round(6).tolist())
-    assert verb_objects(texts)["写", "诗"] == 3

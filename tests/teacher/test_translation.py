@@ -22,7 +22,7 @@ from miniluotuo_utils.runtime import EMBEDDED
 from miniluotuo_utils.teacher import RecordedTeacher, Teacher
 from miniluotuo_utils.teacher.client import chat
 from miniluotuo_utils.teacher.store import Reply
-from miniluotuo_utils.teacher.structured import ask_structured, first_object
+from miniluotuo_utils.teacher.structured import ask_structured, first_object, form_of
 from miniluotuo_utils.teacher.translation import TAG, mark, recorded_translations, translate, unmark
 
 FOLDER = EMBEDDED / "translation"
@@ -302,6 +302,18 @@ def test_structured_replies_are_validated_and_asked_for_once_more():
     assert len(asked) == 6
     assert "rivers: List should have at least 1 item" in asked[4][-1]["content"]
     assert '"properties"' in asked[0][0]["content"]
+
+
+def test_the_stand_in_answers_a_conversation_turn_by_turn():
+    """A class could see a second question only by a script keyed by pydantic's error message."""
+    asked = "武汉有哪些河？" + form_of(City)
+    script = ['{"name": "武汉", "rivers": []}', '{"name": "武汉", "rivers": ["长江"]}']
+    with RecordedTeacher([{"instruction": asked, "input": "", "output": script}]) as server:
+        teacher = Teacher(server.base_url, server.model)
+        [found] = ask_structured(teacher, [chat("武汉有哪些河？")], City, progress=False)
+        assert (found.tries, found.value.rivers) == (2, ["长江"])
+        third = [*chat(asked), *chat("再来"), *chat("再来")]
+        assert teacher.ask([third], progress=False)[0].mark() == "not recorded"
 
 
 @given(st.text(max_size=30))
