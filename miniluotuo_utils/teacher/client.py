@@ -489,9 +489,9 @@ class Run:
             self.ledger.note("timed_out")
             limit = f"answers take longer than {self.teacher.timeout:g} seconds"
             self.tell(
-                f"超过 {self.teacher.timeout:g} 秒没有回答：把 timeout 调大（命令行里是 "
-                f"--timeout）；这一次可能已经收了钱。 {limit}: raise timeout=… (in the shell --timeout). Such a "
-                "try may be billed"
+                f"超过 {self.teacher.timeout:g} 秒没有回答：把 timeout 调大"
+                "（命令行里是 --timeout）；这一次可能已经收了钱。 "
+                f"{limit}: raise timeout=… (in the shell --timeout). Such a try may be billed"
             )
             return Failure("timeout", f"ReadTimeout: {limit} ({url})", 1, billed=True)
         return Failure("connection", said, billed=True)
