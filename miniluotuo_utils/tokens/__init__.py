@@ -15,6 +15,7 @@ from miniluotuo_utils.tokens.vocabulary import (
     refuse_lossy,
     text_of,
     tokens_per_character,
+    what_is_lost,
 )
 
 __all__ = [
@@ -35,5 +36,6 @@ __all__ = [
     "refuse_lossy",
     "text_of",
     "tokens_per_character",
+    "what_is_lost",
 ]
 __getattr__ = moved_names(__name__)

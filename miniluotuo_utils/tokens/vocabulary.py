@@ -36,6 +36,15 @@ SAMPLE = 256  # answers on which a vocabulary is judged as a whole
 # How special tokens are read is set on the tokenizer, which a server's threads share.
 ONE_AT_A_TIME = Lock()
 CONTINUES = "##"  # a WordPiece that goes on with the word before it
+# A kind of loss -> its Chinese; the keys are those of `faults`.
+LOST = {
+    "unknown characters": "有字不认识",
+    "line breaks": "丢了换行",
+    "capital letters": "大写变小写",
+    "folded characters": "字被换成了别的写法",
+    "spaces": "空格多了或少了",
+    "other": "变了样",
+}
 
 
 def kind_of(tokenizer: PreTrainedTokenizerBase) -> str:
@@ -237,6 +246,15 @@ def losses(
     ids = tokenised(tokenizer, texts) if ids is None else ids
     backs = enumerate(zip(texts, texts_of(tokenizer, ids), strict=True))
     return {i: faults(tokenizer, text, back) for i, (text, back) in backs if text != back}
+
+
+def what_is_lost(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
+    """Return what a vocabulary does not give back of a text, in both languages.
+
+    It is "" where the text comes back exactly.
+    """
+    found = losses(tokenizer, [text]).get(0, {})
+    return "；".join(f"{LOST[kind]} {why}" for kind, why in found.items())
 
 
 def faults(tokenizer: PreTrainedTokenizerBase, text: str, back: str) -> dict[str, str]:

@@ -1,7 +1,7 @@
 # %% [markdown]
-# **练习 1** 把上面例子里的回答换成 `骆驼`，这个词表里，受监督的词元有几个？
+# **练习 1** 把上面例子里的回答换成 `骆驼`，这个词表里，要学的词元有几个？
 #
-# *With the answer 骆驼, how many tokens of the row are supervised in this vocabulary?*
+# *With the answer 骆驼, how many tokens of the row are learned in this vocabulary?*
 
 # %%
 from miniluotuo_utils.show import check
@@ -18,50 +18,61 @@ check(my_answer, right, [
 ])
 
 # %% [markdown]
-# **练习 2** 写监督掩码：`prompt` 和 `answer` 是词元编号。返回 `[输入, 标签]`，提示的标签是 −100。错位的事不用管，损失函数会做。
+# **练习 2** 写一行的损失。`chances[t][v]` 是模型在第 t 个位置给词元 v 的概率，`labels` 是没有错位的标签，−100 的不算。
 #
-# *Write the mask: return `[input ids, labels]`, with −100 for the prompt. The shift is the loss's business.*
+# *Write the loss of a row: `chances[t][v]` is the probability that place t gives token v; `labels` are not shifted, and −100 is not in the loss.*
 
 # %%
-def masked(prompt, answer):
+from math import log
+
+
+def row_loss(chances, labels):
     ### BEGIN SOLUTION
-    return [prompt + answer, [-100] * len(prompt) + answer]
+    costs = []
+    for chance, target in zip(chances[:-1], labels[1:], strict=True):
+        if target != -100:
+            costs.append(-log(chance[target]))
+    return sum(costs) / len(costs)
     ### END SOLUTION
 
 
-def shifted(prompt, answer):
-    ids, labels = prompt + answer, [-100] * len(prompt) + answer
-    return [ids, labels[1:] + [-100]]
-
-
-cases = [
-    (([7, 8, 9], [4, 5]), [[7, 8, 9, 4, 5], [-100, -100, -100, 4, 5]]),
-    (([7], [4, 5, 0]), [[7, 4, 5, 0], [-100, 4, 5, 0]]),
-]
-check(masked, cases, [
-    (shifted, "错开了一位，损失函数还会再错一次 · the loss shifts once more"),
-    (lambda p, a: [p + a, p + a], "提示也学了 · the prompt is learned, too"),
-    (lambda p, a: [p + a, p + [-100] * len(a)], "反了：要学的是回答 · the other way round"),
-])
+chances = [[0.5, 0.25, 0.25], [0.1, 0.7, 0.2], [0.2, 0.2, 0.6]]  # (3, 3)
+cases = [((chances, [-100, 1, 2]), 1.49787), ((chances, [-100, -100, 0]), 2.30259)]
+check(row_loss, cases, [
+    (lambda c, t: 0.43375 if t[1] == 1 else 1.60944,
+     "没有错位：第 t 个位置猜的是第 t+1 个 · not shifted: place t guesses token t+1"),
+    (lambda c, t: 2.99573 if t[1] == 1 else 2.30259,
+     "要平均，不是相加 · the mean, not the sum"),
+    (lambda c, t: 0.99858 if t[1] == 1 else 0.76753,
+     "只除以要学的个数 · divide by the learned places only"),
+    (lambda c, t: -1.49787 if t[1] == 1 else -2.30259, "少了负号 · no minus"),
+], tolerance=1e-3)
 
 # %% [markdown]
-# **练习 3** 写一个函数：几行长度不同，`size` 行一批，每批填充到这一批里最长的。有用的格子占多少？
+# **练习 3** 第 6 节用替换字符串来合并，偷了懒：它会跨过词元的边界。写一个不偷懒的：`word` 是词元的列表，把相邻的一对 `pair` 从左到右并成一个。
 #
-# *Rows of some lengths, `size` to a batch, each batch padded to its longest: what share of the cells is useful?*
+# *Section 6 merged by replacing text, which crosses the borders of tokens. Write it properly: `word` is a list of tokens; merge the neighbours `pair` from left to right.*
 
 # %%
-def useful_share(lengths, size):
+def merge(word, pair):
     ### BEGIN SOLUTION
-    batches = [lengths[at : at + size] for at in range(0, len(lengths), size)]
-    return sum(lengths) / sum(max(batch) * len(batch) for batch in batches)
+    out = []
+    for token in word:
+        if out and (out[-1], token) == pair:
+            out[-1] += token
+        else:
+            out.append(token)
+    return out
     ### END SOLUTION
 
 
 cases = [
-    (([4, 4, 4, 4], 2), 1.0),
-    (([1, 3, 2, 2], 2), 0.8),
-    (([1, 3, 10], 2), 14 / 16),
+    ((["骆", "驼", "队"], ("骆", "驼")), ["骆驼", "队"]),
+    ((["大骆", "驼", "骆", "驼"], ("骆", "驼")), ["大骆", "驼", "骆驼"]),
+    ((["哈", "哈", "哈"], ("哈", "哈")), ["哈哈", "哈"]),
 ]
-check(useful_share, cases, [
-    (lambda n, s: sum(n) / (max(n) * len(n)), "填充到了全部里最长的 · padded to the longest of all"),
+check(merge, cases, [
+    (lambda word, pair: " ".join(word).replace(" ".join(pair), "".join(pair)).split(),
+     "“大骆”和“驼”不是这一对 · 大骆 and 驼 are not this pair"),
+    (lambda word, pair: ["".join(word)], "只并这一对 · merge this pair only"),
 ])

@@ -29,6 +29,7 @@ from miniluotuo_utils.tokens import (
     refuse_lossy,
     text_of,
     tokens_per_character,
+    what_is_lost,
 )
 from miniluotuo_utils.tokens.columns import as_dataset, digest_of, has_labels, sizes_of
 from miniluotuo_utils.tokens.dataset import write_entry
@@ -310,6 +311,17 @@ def test_a_lossy_vocabulary_is_refused_with_the_reason(kinds):
         assert len(encode([{**row, "output": output}], tokenizer, lossy="keep").rows) == 1
     with pytest.raises(ValueError, match=r"cannot write JSON answers, unknown characters \({"):
         refuse_lossy(type(wordpiece)(vocab={"[UNK]": 0, "[SEP]": 1, "骆": 2}), ["骆"])
+
+
+def test_what_is_lost_is_said_in_both_languages(tiny, kinds):
+    """The notebook cut the reason out of an English error text, and a learner read no Chinese."""
+    wordpiece = kinds["wordpiece"][0]
+    assert what_is_lost(wordpiece, "骆\n驼") == "丢了换行 line breaks are lost"
+    assert what_is_lost(wordpiece, "骆龘").startswith("有字不认识 unknown characters (龘)")
+    assert what_is_lost(tiny.tokenizer, "骆\n驼龘") == ""
+    lossy = bert(eos_token="[SEP]", do_lower_case=True)
+    for text in ("骆驼A", "骆 驼", "骆驼，Ａ", "骆 驼\nA龘"):
+        assert what_is_lost(lossy, text)
 
 
 def test_no_row_escapes_the_check(tiny, kinds):
