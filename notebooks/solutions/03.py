@@ -18,20 +18,17 @@ check(my_answer, right, [
 ])
 
 # %% [markdown]
-# **练习 2** 写一行的损失。`chances[t][v]` 是模型在第 t 个位置给词元 v 的概率，`labels` 是没有错位的标签，−100 的不算。
+# **练习 2** 写一行的损失。`chances[t][v]` 是模型在第 t 个位置给词元 v 的概率，`labels` 是没有错位的标签，−100 的不算；`math` 第 3 节已经导入。
 #
-# *Write the loss of a row: `chances[t][v]` is the probability that place t gives token v; `labels` are not shifted, and −100 is not in the loss.*
+# *Write the loss of a row: `chances[t][v]` is the probability that place t gives token v; `labels` are not shifted, and −100 is not in the loss; `math` was imported in section 3.*
 
 # %%
-from math import log
-
-
 def row_loss(chances, labels):
     ### BEGIN SOLUTION
     costs = []
     for chance, target in zip(chances[:-1], labels[1:], strict=True):
         if target != -100:
-            costs.append(-log(chance[target]))
+            costs.append(-math.log(chance[target]))
     return sum(costs) / len(costs)
     ### END SOLUTION
 
