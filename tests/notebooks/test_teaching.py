@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import draw_ideas
+import nbformat
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -13,6 +15,20 @@ LESSON = 45  # minutes
 ROW = re.compile(r"^\| \[(\w+)\]\(([\w.]+)\) \| (.+?) \| (\d+|课后) \|", re.MULTILINE)
 MINUTES = re.compile(r"^\|[^|]*\|[^|]*\| (\d+) \|", re.MULTILINE)
 BOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+
+
+def sections(book: Path) -> list[str]:
+    """The numbered headings of a notebook, in Chinese."""
+    cells = nbformat.read(book, as_version=4).cells
+    text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    return [title.partition(" · ")[0] for title in re.findall(r"^## (\d.*)$", text, re.MULTILINE)]
+
+
+@pytest.mark.parametrize("book", BOOKS, ids=lambda book: book.stem)
+def test_every_section_has_its_place_in_a_lesson(book):
+    """A section was renamed, and the lecturer looked for it in front of forty people."""
+    named = [row[2] for row in ROW.findall(TEXT) if row[1] == book.name]
+    assert sorted(named) == sorted(sections(book))
 
 
 def test_the_page_names_no_other_notebook():
@@ -51,3 +67,10 @@ def test_lessons_agree_with_the_readmes():
         assert found
         for book, lessons in found:
             assert list(plan[book]) == lessons.split(", "), book
+
+
+def test_the_picture_of_ideas_is_of_these_notebooks():
+    """An arrow from an idea that was taken out ended the script in a KeyError."""
+    ideas = {idea for column in draw_ideas.IDEAS.values() for idea in column}
+    assert {idea for arrow in draw_ideas.NEEDS for idea in arrow} <= ideas
+    assert set(draw_ideas.IDEAS) <= {book.name[:2] for book in BOOKS}
