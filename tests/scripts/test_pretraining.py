@@ -1,9 +1,11 @@
 """The base's pre-training: its rows are what a student is asked, its labels are the answers."""
 
 import json
+import random
 import re
 from types import SimpleNamespace
 
+import framed_sentences
 import pretrain
 import pytest
 import torch
@@ -150,6 +152,38 @@ def test_a_plant_in_a_title_is_no_plant():
     text = "《红高粱》里种着高粱。"
     kinds = [(text[a:b], kind) for a, b, kind in named(text, [])]
     assert kinds == [("红高粱", "作品"), ("高粱", "生物")]
+
+
+NAMES_OF = {"作品": ("呐喊", ["作品", "书籍"]), "时间": ("1923年", ["时间", "年份"])}
+
+
+@given(st.integers(0, 10_000), st.sampled_from(framed_sentences.KINDS))
+def test_frames_say_where_each_name_stands(seed, frame):
+    """Labels of made sentences are exact, or they teach less than the teacher's do."""
+    made = frame(random.Random(seed), lambda kind: NAMES_OF.get(kind, (f"某{kind}", [kind])))
+    names = {word for word, _ in NAMES_OF.values()}
+    assert made.spans
+    assert "{" not in made.text
+    for start, end, kind in made.spans:
+        name = made.text[start:end]
+        assert name == f"某{kind}" or name in names
+    for relation in made.relations:
+        assert {relation.head[:2], relation.tail[:2]} <= {span[:2] for span in made.spans}
+
+
+def test_frames_ask_for_types_and_relations_that_there_are():
+    """A relation under a name that no question has is never asked for."""
+    said = [(kind, other) for ways in framed_sentences.CLAUSES.values() for kind, other, _ in ways]
+    said += [(kind, other) for kind, _, other, _ in framed_sentences.BACKWARDS]
+    assert {kind for kind, _ in said} <= {row[0] for row in RELATIONS}
+    used = {*framed_sentences.CLAUSES, *framed_sentences.TYPES, *(other for _, other in said)}
+    assert used <= set(NAMES)
+
+
+def test_frames_wait_for_names(material):
+    """At the start no name was met; a row without names would be asked for in vain."""
+    material.of_type.clear()
+    assert material.framed(framed_sentences.neutral).text == ""
 
 
 @pytest.mark.parametrize("kind", list(SHARES))
