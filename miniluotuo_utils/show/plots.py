@@ -342,7 +342,8 @@ def histogram(
         axes.hist(values, edges, histtype="step", linewidth=1.8, ls=style, label=label, **look)
 
     upright(axes, limits or {}, top=0.98)
-    axes.legend(frameon=False)
+    # Inside, the legend could stand on one of the upright lines.
+    axes.legend(**below(axes, [*series], 2) if limits else {"frameon": False})
     return finish(axes)
 
 

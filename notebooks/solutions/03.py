@@ -1,7 +1,7 @@
 # %% [markdown]
-# **练习 1** 把上面例子里的回答换成 `骆驼`，这个词表里，要学的词元有几个？
+# **练习 1** 把第 2 节那一行的回答换成 `骆驼`：要学的词元有几个？
 #
-# *With the answer 骆驼, how many tokens of the row are learned in this vocabulary?*
+# *Change the answer of section 2's row to 骆驼: how many tokens are learned?*
 
 # %%
 from miniluotuo_utils.show import check
@@ -18,9 +18,9 @@ check(my_answer, right, [
 ])
 
 # %% [markdown]
-# **练习 2** 写一行的损失。`chances[t][v]` 是模型在第 t 个位置给词元 v 的概率，`labels` 是没有错位的标签，−100 的不算；`math` 第 3 节已经导入。
+# **练习 2** 写出 `row_loss`，算一行的损失。`chances[t][v]` 是第 t 个位置猜下一个词元是 v 的概率；`labels` 和 `chances` 一样长，还没有错位，−100 的不算。对数用 `math.log`。
 #
-# *Write the loss of a row: `chances[t][v]` is the probability that place t gives token v; `labels` are not shifted, and −100 is not in the loss; `math` was imported in section 3.*
+# *Write `row_loss`, the loss of a row: `chances[t][v]` is the probability that place t gives to v as the next token; `labels` is as long as `chances` and not shifted yet; −100 is not in the loss. Use `math.log`.*
 
 # %%
 def row_loss(chances, labels):
@@ -46,9 +46,9 @@ check(row_loss, cases, [
 ], tolerance=1e-3)
 
 # %% [markdown]
-# **练习 3** 第 6 节用替换字符串来合并，偷了懒：它会跨过词元的边界。写一个不偷懒的：`word` 是词元的列表，把相邻的一对 `pair` 从左到右并成一个。
+# **练习 3** 第 6 节用替换字符串来合并，偷了懒：它会跨过词元的边界。写出不偷懒的 `merge`：`word` 是词元的列表，把相邻的一对 `pair` 从左到右并成一个，返回新的列表。
 #
-# *Section 6 merged by replacing text, which crosses the borders of tokens. Write it properly: `word` is a list of tokens; merge the neighbours `pair` from left to right.*
+# *Section 6 merged by replacing text, which can cross the borders of tokens. Write a proper `merge`: `word` is a list of tokens; merge each neighbouring `pair` from left to right and return the new list.*
 
 # %%
 def merge(word, pair):
