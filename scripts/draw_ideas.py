@@ -16,8 +16,8 @@ from miniluotuo_utils.runtime import chinese_font
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = ROOT / "images" / "ideas.png"
 IDEAS = {
-    "00": ("贪心解码", "解码预设", "半个字"),
-    "01": ("来历、许可证", "位置", "清洗", "近似重复", "泄漏"),
+    "00": ("贪心解码", "半个字", "解码预设"),
+    "01": ("位置", "来历、许可证", "清洗", "近似重复", "泄漏"),
     "02": ("引导", "只付一次", "先估价", "标注器", "一致性 κ"),
     "03": ("词元", "监督掩码", "错位和损失", "填充、打包"),
     "04": ("训练循环", "LoRA", "算内存", "断点续训"),
@@ -50,13 +50,21 @@ NEEDS = (
     ("F1", "区间、置换检验"),
     ("区间、置换检验", "错在哪里"),
 )
+# Arrows across that would run through the box of another idea bend elsewhere.
+BENDS = {
+    ("半个字", "词元"): 0.0,
+    ("泄漏", "F1"): 0.0,
+    ("一致性 κ", "错在哪里"): 0.1,
+    ("错位和损失", "每字比特"): 0.15,
+}
 SHADES = ("#dbe9f6", "#e6f2dc", "#fdebd0", "#f4dcec", "#e2def3", "#d9f0ee")
+DARKER = ("#6d9cc9", "#86b062", "#dba14c", "#c77cae", "#8d80c4", "#5fada6")
 
 
 def places() -> dict[str, tuple[float, float]]:
     """Return where each idea stands: a column a notebook, from the top down.
 
-    >>> places()["解码预设"]
+    >>> places()["半个字"]
     (0.0, -1.0)
     """
     found = {}
@@ -83,9 +91,10 @@ def draw(target: Path) -> None:
     # Down a column an arrow is short and straight; across it bends, so that two do not cover.
     for needed, built in NEEDS:
         same = where[needed][0] == where[built][0]
-        bend = "arc3,rad=0" if same else "arc3,rad=-0.12"
-        style = {"arrowstyle": "-|>", "connectionstyle": bend}
-        style |= {"color": "#667788" if same else "#a3b1bd"}
+        bend = 0 if same else BENDS.get((needed, built), -0.12)
+        style = {"arrowstyle": "-|>", "connectionstyle": f"arc3,rad={bend}"}
+        # Where two cross, the colour of the notebook that it comes from tells them apart.
+        style |= {"color": DARKER[int(where[needed][0])], "linewidth": 1.4}
         # A box is as high as a line, and as wide as its word.
         style |= {"shrinkA": 15 if same else 6 * len(needed) + 9}
         style |= {"shrinkB": 15 if same else 6 * len(built) + 10}

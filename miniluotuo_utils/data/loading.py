@@ -142,8 +142,8 @@ def from_previous(runtime: Runtime, name: str, split: str) -> list[dict]:
     if path.is_file():
         return read_jsonl(path)
     print(
-        f"runs/{runtime.scale}/data/ 里没有 {path.name}，直接从目录读取。 "
-        f"Notebook 01 left no {path.name}; read from the catalog."
+        f"没有 runs/{runtime.scale}/data/{path.name}，直接从数据目录读。 "
+        "Not there: read from the catalog."
     )
     names = card(name).type_names or {}
     return [renamed(record, names) for record in read(name, split)]

@@ -343,7 +343,7 @@ def histogram(
 
     upright(axes, limits or {}, top=0.98)
     # Inside, the legend could stand on one of the upright lines.
-    axes.legend(**below(axes, [*series], 2) if limits else {"frameon": False})
+    axes.legend(**below(axes, [*series]) if limits else {"frameon": False})
     return finish(axes)
 
 
