@@ -19,6 +19,8 @@ from nbformat import NotebookNode
 from miniluotuo_utils.files import written_whole
 
 HIDDEN = {"setup", "injected-parameters", SOLVED_TAG}
+# nbconvert breaks printed lines in the middle of a word.
+STYLE = "<style>.jp-OutputArea-output pre{word-break:normal;overflow-wrap:anywhere}</style>"
 CONTENTS = '<p style="margin:1em 2em"><a href="index.html">目录 Contents</a></p>'
 INDEX = """<!DOCTYPE html>
 <html lang="zh">
@@ -72,7 +74,7 @@ def page(book: NotebookNode, name: str, address: str) -> str:
         html = re.sub(
             r'<script src="https?://[^"]*mathjax[^"]*">\s*</script>', "", html, flags=re.I
         )
-    html = re.sub(r"<body[^>]*>", lambda found: found[0] + CONTENTS, html, count=1)
+    html = re.sub(r"<body[^>]*>", lambda found: found[0] + STYLE + CONTENTS, html, count=1)
     return relinked(html, address)
 
 

@@ -1,7 +1,7 @@
 # %% [markdown]
 # **练习 1** `鲁迅写了《呐喊》。` 里，`呐喊` 的位置 `pos` 是多少？写成 `[起, 止]`。
 #
-# *Where does 呐喊 stand? Write `[start, end]`.*
+# *What is the span of 呐喊? Write `[start, end]`.*
 
 # %%
 from miniluotuo_utils.show import check
@@ -16,9 +16,9 @@ check(my_answer, [5, 7], [
 ])
 
 # %% [markdown]
-# **练习 2** 写一个函数：名字在句子里第一次出现的 `[起, 止]`；句子里没有，就是 `None`。
+# **练习 2** 写一个函数：返回名字在句子里第一次出现的 `[起, 止]`；句子里没有，返回 `None`。
 #
-# *Return where a name stands first, `[start, end]`, or `None` where the sentence does not hold it.*
+# *Write a function that returns the first `[start, end]` of a name in a sentence, or `None` if it is not there.*
 
 # %%
 def span_of(sentence, name):
@@ -45,9 +45,9 @@ check(span_of, cases, [
 ])
 
 # %% [markdown]
-# **练习 3** 写一个函数：两道题是不是重复。数字一样，而且三字片段（`pieces`）的相似度不小于 0.8，才是 `True`。`digits` 给出一句话里的数字。
+# **练习 3** 写一个函数，判断两道题是不是重复：数字一样，而且三字片段（`pieces`）的相似度不小于 0.8，才返回 `True`。`digits` 给出一句话里的数字。
 #
-# *Are two problems the same one? `True` where their numbers are equal and the similarity of their `pieces` is at least 0.8. `digits` gives the numbers of a text.*
+# *Write a function: are two problems duplicates? `True` only if their numbers are equal and their `pieces` have a similarity of at least 0.8. `digits` returns the numbers in a text.*
 
 # %%
 from miniluotuo_utils.text import digits

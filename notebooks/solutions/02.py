@@ -1,7 +1,7 @@
 # %% [markdown]
 # **练习 1** 一千个请求，每个送去 300 个词元、拿回 200 个；价格是每百万词元：送去 2 元，拿回 8 元。一共多少元？
 #
-# *A thousand requests of 300 tokens in and 200 out; 2 yuan a million in, 8 out. How many yuan in all?*
+# *A thousand requests, each with 300 tokens in and 200 out, at 2 yuan per million tokens in and 8 out. How many yuan in all?*
 
 # %%
 from miniluotuo_utils.show import check
@@ -17,9 +17,9 @@ check(my_answer, 2.2, {
 })
 
 # %% [markdown]
-# **练习 2** 写一个函数：回复能不能用？停在 `stop`、去掉空白还有字的才能用；写到一半（`length`）的不能。
+# **练习 2** 写一个函数，判断回复能不能用：`finish` 是 `stop`、去掉空白还有字，才能用；写到一半的（`length`）不能。
 #
-# *Is a reply usable? Only if it ended with `stop` and holds more than blanks; one that was cut (`length`) is not.*
+# *Write a function: is a reply usable? Only if its `finish` is `stop` and its text is more than white space; one that was cut (`length`) is not.*
 
 # %%
 def usable(reply):
@@ -40,9 +40,9 @@ check(usable, cases, [
 ])
 
 # %% [markdown]
-# **练习 3** 教师最常见的写法是编号的清单。写一个函数，取出每一条，不要编号。
+# **练习 3** 教师常写编号的清单。写一个函数，返回每一条，不要编号。
 #
-# *Teachers often answer with a numbered list. Return its items without their numbers.*
+# *Teachers often answer with a numbered list. Write a function that returns its items without the numbers.*
 
 # %%
 def numbered(text):
