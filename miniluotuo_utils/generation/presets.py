@@ -87,8 +87,8 @@ ALPACA_COT = [
         "repetition_penalty": 1.8,
         "no_repeat_ngram_size": 6,
         "why": (
-            "重复的键名和照抄的片段被惩罚或禁止，JSON 就坏了\n"
-            "repeated keys and copied spans are penalised or forbidden, which breaks JSON"
+            "重复的键名和照抄的名字都要受罚，甚至不许写\n"
+            "repeated keys and copied names are penalised or even forbidden"
         ),
     },
 ]

@@ -534,7 +534,7 @@ def merge(student: Student) -> Student:
         kind = student.model.peft_config["default"].peft_type.value
         raise ValueError(
             f"虚拟词元不在权重里，不能合并，留着适配器文件夹就好：{student.name} learned virtual "
-            f"tokens ({kind}), which cannot be merged into weights: keep the adapter folder, "
+            f"tokens ({kind}), which cannot be merged: keep the adapter folder, "
             "load_student reads it"
         )
     merged = student.model.merge_and_unload().eval()

@@ -35,6 +35,15 @@ MFU = 0.41
 # Alpaca's wrapper and in the tiny student's vocabulary and template, by
 # `benchmarks/planner_check.py rows`; the mixture was not at hand.
 TOKENS_PER_ROW = {"gpt2": 248.2, "chinese": 110.3}
+# What each part of the memory is called in a table.
+PARTS = {
+    "weights": "　权重 weights",
+    "gradients": "　梯度 gradients",
+    "optimizer": "　动量 optimizer",
+    "activations": "　激活 activations",
+    "logits": "　logits",
+    "total": "　合计 total",
+}
 # Methods that train fewer weights, the gentlest first.
 CHEAPER = {"full": ("lora", "qlora"), "lora": ("qlora",), "adalora": ("lora", "qlora")}
 
@@ -190,7 +199,7 @@ def table(found: Mapping[str, Any]) -> str:
     lines = {
         "学生 student": f"{found['student']} · {found['parameters']:,} 参数 parameters · {method}",
         "显存 memory": f"{found['gpu']}：{found['room'] / GIB:.1f} GiB 可用 usable",
-        **{f"　{part}": f"{size / GIB:.2f} GiB" for part, size in found["memory"].items()},
+        **{PARTS[part]: f"{size / GIB:.2f} GiB" for part, size in found["memory"].items()},
         f"批 batch × {found['length']}": fits,
         "重算激活 checkpointing": again,
     }

@@ -1,7 +1,7 @@
 # %% [markdown]
-# **练习 1** 真的 GPT-2 一个汉字平均要 2.07 个词元。生成在第 256 个词元处停下，最多能写出几个完整的汉字？
+# **练习 1** 真的 GPT-2 一个汉字平均要 2.07 个词元。生成在第 256 个词元处停下，照这个平均数，能写完几个汉字？
 #
-# *The real GPT-2 takes 2.07 tokens a character, and generation stops at token 256. How many whole characters are written at most?*
+# *The real GPT-2 takes 2.07 tokens a character on average, and generation stops at token 256. How many whole characters does that make?*
 
 # %%
 from miniluotuo_utils.show import check
@@ -20,7 +20,7 @@ check(my_answer, 123, {
 # %% [markdown]
 # **练习 2** 写一个函数，去掉回答末尾的坏字符 `�`；中间的留着，没有坏字符的一个字也不动。
 #
-# *Write a function that takes broken characters off the end of an answer, and nothing else.*
+# *Write a function that removes broken characters from the end of an answer and changes nothing else.*
 
 # %%
 BROKEN = "\ufffd"
@@ -48,7 +48,7 @@ check(without_broken_end, cases, [
 # %% [markdown]
 # **练习 3** 写出重复惩罚：一个词元出现过，它的得分 `score` 就要变低。`penalty` 大于 1；得分是正的，就除以它。得分是负的呢？
 #
-# *Write the repetition penalty: a token that was used must get a lower score. A positive score is divided by the penalty, which is above 1. And a negative one?*
+# *Write the repetition penalty: a token that was used must get a lower score. A positive score is divided by the penalty, which is above 1. What about a negative one?*
 
 # %%
 def penalised(score, penalty):

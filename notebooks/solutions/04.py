@@ -1,5 +1,5 @@
 # %% [markdown]
-# **练习 1** 前缀给每一层学 20 对键和值。35 亿参数的学生有 30 层，键和值各宽 3,072：前缀要学多少个数？提示只学 20 个宽 3,072 的虚拟词元：提示呢？
+# **练习 1** 前缀给每一层学 20 对键和值。35 亿参数的学生有 30 层，键和值各宽 3,072：前缀要学多少个数？提示微调只学 20 个宽 3,072 的虚拟词元，又是多少个？
 #
 # *Prefix tuning learns 20 keys and 20 values for each layer. The student of 3.5 B has 30 layers, keys and values of width 3,072: how many numbers is that? And prompt tuning, which learns 20 virtual tokens of width 3,072?*
 
@@ -13,8 +13,8 @@ prompt = 20 * 3_072
 check([prefix, prompt], [3_686_400, 61_440], [
     ([1_843_200, 61_440], "键和值是两份 · keys and values are two"),
     ([122_880, 61_440], "每一层都有自己的一份 · each layer has its own"),
-    ([3_686_400, 122_880], "提示没有键和值之分 · a virtual token is one vector"),
-    ([3_686_400, 1_843_200], "提示只在最下面加一次 · prompt tokens enter once"),
+    ([3_686_400, 122_880], "虚拟词元没有键和值之分 · a virtual token is one vector"),
+    ([3_686_400, 1_843_200], "虚拟词元只在最下面加一次 · prompt tokens enter once"),
 ])
 
 # %% [markdown]
@@ -41,9 +41,9 @@ check(lora_size, cases, [
 ])
 
 # %% [markdown]
-# **练习 3** 写只看回答的平均损失：`losses` 是每个位置的损失，标签是 −100 的不算；一个也不算的时候是 0。
+# **练习 3** 写只看回答的平均损失：`losses` 是每个位置的损失，标签是 −100 的不算；一个都不算的时候返回 0。
 #
-# *Write the masked mean: places whose label is −100 do not count; 0 where none counts.*
+# *Write the mean loss over answers: `losses` has one loss for each position; positions labelled −100 do not count; return 0 if none counts.*
 
 # %%
 def masked_mean(losses, labels):
@@ -64,6 +64,6 @@ cases = [
     (([5.0, 5.0], [-100, -100]), 0.0),
 ]
 check(masked_mean, cases, [
-    (over_all, "除以了所有的位置 · divided by all places"),
+    (over_all, "除以了所有的位置 · divided by all positions"),
     (lambda x, y: sum(x) / len(x), "提示也算进去了 · the prompt counts, too"),
 ])
