@@ -48,7 +48,7 @@ check(lora_size, cases, [
 # %%
 def masked_mean(losses, labels):
     ### BEGIN SOLUTION
-    counted = [loss for loss, label in zip(losses, labels, strict=True) if label != -100]
+    counted = [x for x, label in zip(losses, labels, strict=True) if label != -100]
     return sum(counted) / len(counted) if counted else 0.0
     ### END SOLUTION
 
