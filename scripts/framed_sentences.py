@@ -1,14 +1,15 @@
 """Sentences made of frames and names: exact labels for what the corpus seldom says plainly.
 
-In: a source of names of a type. Out: a sentence, its spans and its relations. Half of the frames
-tell nothing about the types of the names in them, so that the names themselves must be known; the
-other half tell how two names belong together. They shape the base's pre-training only
+In: a source of names of a type. Out: a sentence, its spans and its relations. Some frames tell
+nothing about the types of the names in them, so that the names themselves must be known; the others
+tell how two names belong together. They shape the base's pre-training only
 (`scripts/pretrain.py`).
 """
 
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -44,7 +45,7 @@ NEUTRAL = tuple(
 关于{}，网上的说法不一。
 {}又上了热搜，评论里却都在聊{}。
 第一题问{}，第二题问{}，第三题问{}。
-照片背面写着{}三个字样。
+照片背面写着{}。
 我从没听说过{}。
 你知道{}吗？
 {}，这个词怎么写？
@@ -75,7 +76,7 @@ NEUTRAL = tuple(
 拼图拼出来是{}。
 除了{}，别的我都忘了。
 收藏夹里存着{}、{}、{}、{}、{}。
-他把{}三个字写得很大。
+他把{}写得很大。
 晚会的第一个节目与{}有关。
 问卷第五题：您听过{}吗？
 关于{}和{}，各写一段话。
@@ -222,7 +223,7 @@ def told(draw: random.Random, name_of: Callable[[str], Named]) -> Framed:
     if draw.random() < 0.4:
         kind, first, second, frame = draw.choice(BACKWARDS)
         spans = {}
-        for piece in frame.replace("{", "\0{").replace("}", "}\0").split("\0"):
+        for piece in re.split(r"(\{[01]\})", frame):
             if piece in ("{0}", "{1}"):
                 spans[piece] = writer.name(first if piece == "{0}" else second)
             else:
