@@ -384,7 +384,7 @@ def test_notebook_02_sets_its_budget_before_its_first_request():
         if cell["cell_type"] == "code"
     ]
     first = next(i for i, cell in enumerate(cells) if "open_teacher(" in cell)
-    assert any("Budget(BUDGET_TOKENS" in cell for cell in cells[:first])
+    assert any("Budget(tokens=BUDGET_TOKENS if real" in cell for cell in cells[:first])
     parameters = cells[1]
     for name in ("BUDGET_TOKENS", "MAX_TOKENS", "TIMEOUT", "CONCURRENCY"):
         assert name in parameters
