@@ -200,12 +200,15 @@ def grouped_bars(
     y: str,
     intervals: Mapping[str, Mapping[str, tuple[float, float]]] | None = None,
     missing: str = "未跑 not run",
+    kinds: Sequence[str] = (),
 ) -> Axes:
     """Draw groups of upright bars: `table[series][group]`, one colour per series.
 
     What a series lacks is a hatched stump that says `missing`, so that it is not taken for a 0.
-    `intervals[series][group]` gives a bar its (low, high) whiskers.
+    `intervals[series][group]` gives a bar its (low, high) whiskers. `kinds` fixes the order of the
+    series' colours, so that a series has one colour in several pictures.
     """
+    order = list(dict.fromkeys([*kinds, *table]))
     groups = list(dict.fromkeys(group for row in table.values() for group in row))
     # As wide as its bars or its name need, in inches; a Chinese character is about two letters.
     longest = max(
@@ -228,7 +231,7 @@ def grouped_bars(
             heights,
             width * 0.94,
             label=series,
-            color=COLOURS[i % len(COLOURS)],
+            color=COLOURS[order.index(series) % len(COLOURS)],
             yerr=whiskers(row, there, (intervals or {}).get(series, {})),
             ecolor=INK,
             capsize=3,
@@ -255,7 +258,8 @@ def score_bars(rows: Sequence[Mapping], title: str) -> Axes:
         group = f"{row['data']}\n{row['part']}"
         values.setdefault(row["system"], {})[group] = row["f1"]
         bounds.setdefault(row["system"], {})[group] = (row["low"], row["high"])
-    return grouped_bars(values, title, "F1（span）", intervals=bounds)
+    absent = "不参加 not entered"
+    return grouped_bars(values, title, "F1（span）", intervals=bounds, missing=absent)
 
 
 def stacked_bars(

@@ -18,7 +18,7 @@ check(my_answer, 1.2, {
 # %% [markdown]
 # **练习 2** 写一个查泄漏的函数：`test` 里哪些句子也在 `train` 里？空格不算，顺序照 `test`。
 #
-# *Write the simplest search for leaks: which sentences of `test` stand in `train`, too? Spaces do not count; keep the order of `test`.*
+# *Write a function that finds leaks: which sentences of `test` are in `train` as well? Ignore spaces; keep the order of `test`.*
 
 # %%
 def leaked(train, test):
@@ -42,9 +42,9 @@ check(leaked, cases, [
 ])
 
 # %% [markdown]
-# **练习 3** 两个人评了同样的 50 个答案，40 个打得一样。照他们各自打 A、B、C、D 的习惯，闭着眼打也会有 25 个一样。κ 是多少？（碰巧之外还剩多少，一致的占了多少？）
+# **练习 3** 两个人评了同样的 50 个答案，40 个打得一样。照他们各自打 A、B、C、D 的习惯，闭着眼打也会有 25 个一样。κ 是多少？（碰巧的 25 个先拿掉；剩下的里头，打得一样的占几成？）
 #
-# *Two people grade the same 50 answers and agree on 40; by chance alone, with their habits, they would agree on 25. What is kappa: of what chance leaves, how much do they share?*
+# *Two people grade the same 50 answers and agree on 40; with their habits they would agree on 25 by chance alone. What is kappa? (Take those 25 away: of what is left, on how much do they agree?)*
 
 # %%
 ### BEGIN SOLUTION

@@ -115,6 +115,15 @@ def test_a_licence_has_the_colour_of_what_it_allows():
     assert len({licence.marker for licence in LICENCES.values()}) == len(LICENCES)
 
 
+def test_a_series_keeps_its_colour_from_picture_to_picture():
+    """The student before training was red, orange and teal in three pictures of one notebook."""
+    order = ["甲", "乙", "丙"]
+    both = plots.grouped_bars({"甲": {"实体": 1}, "丙": {"实体": 2}}, "题", "F1", kinds=order)
+    alone = plots.grouped_bars({"丙": {"实体": 2}}, "题", "F1", kinds=order)
+    assert both.patches[1].get_facecolor() == alone.patches[0].get_facecolor()
+    assert both.patches[0].get_facecolor() != both.patches[1].get_facecolor()
+
+
 def test_what_was_not_run_does_not_look_like_a_zero():
     """A missing bar and the dictionary's real 0 were the same empty place."""
     axes = plots.grouped_bars(SCORES, "题", "F1")
