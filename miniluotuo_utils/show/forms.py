@@ -113,7 +113,7 @@ def rating_form(sheet: Sheet) -> Any:
 
     Each grade is on disk at once; "next" opens when every answer has one. The form begins at the
     first item without all its grades and ends with the table, the first place that names the
-    students; from there no way leads back. Headless: a static table of the open items.
+    students; from there no way leads back. Headless: a static table of the first open items.
     """
     if not os.environ.get("MINILUOTUO_HEADLESS"):
         return RatingForm(sheet).box
@@ -174,9 +174,9 @@ def texts_of(sheet: Sheet, keys: Mapping[str, str]) -> list[tuple[str, dict[str,
 
 
 def open_items(sheet: Sheet) -> Page:
-    """Return the items that are not fully graded, without the buttons, most behind a fold."""
+    """Return the first three items that are not fully graded, without the buttons."""
     letters, rows = " / ".join(sheet.meanings), []
-    for name in [name for name in sheet.items if not sheet.complete(name)]:
+    for name in [name for name in sheet.items if not sheet.complete(name)][:3]:
         item = sheet.item(name)
         for text in item["answers"].values():
             rows.append(
@@ -186,7 +186,7 @@ def open_items(sheet: Sheet) -> Page:
                     "等级 grade": letters,
                 }
             )
-    return table(rows, first=6)
+    return table(rows)
 
 
 def final_table(sheet: Sheet) -> Page:

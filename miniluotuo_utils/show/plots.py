@@ -216,7 +216,6 @@ def grouped_bars(
     )
     wide = max(0.3 + 0.4 * len(table), 0.1 * longest) * len(groups)
     axes = new(title, "", y, size=(min(10.0, max(5.0, wide + 0.8)), 3.8))
-    tight = wide > 9.5  # the numbers of neighbours would touch: they are turned
     highest = max((value or 0 for row in table.values() for value in row.values()), default=1)
 
     # Side by side round the group's place, whichever series have a bar there.
@@ -236,7 +235,8 @@ def grouped_bars(
             ecolor=INK,
             capsize=3,
         )
-        axes.bar_label(drawn, map(number, heights), padding=2, rotation=90 * tight)
+        # In a crowded picture the numbers of neighbours would touch: they are turned.
+        axes.bar_label(drawn, map(number, heights), padding=2, rotation=90 * (wide > 9.5))
         stumps(axes, [places[group] for group in groups if group not in there], width, highest)
 
     entries = axes.get_legend_handles_labels()[0]
