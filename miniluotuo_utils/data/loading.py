@@ -6,6 +6,7 @@ In: a name and a split. Out: rows or records, checked.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -134,19 +135,25 @@ def table_of(rows: Iterable[Mapping]) -> datasets.Dataset:
 
 
 def from_previous(runtime: Runtime, name: str, split: str) -> list[dict]:
-    """Return a split of a source as notebook 01 left it, else, with a word, from the catalog.
+    """Return a split of a source as notebook 01 left it, else from the catalog, which is said once.
 
     IE types carry the card's Chinese names.
     """
     path = runtime.path("data", f"{name}_{split}.jsonl")
     if path.is_file():
         return read_jsonl(path)
-    print(
-        f"没有 runs/{runtime.scale}/data/{path.name}，直接从数据目录读。 "
-        "Not there: read from the catalog."
-    )
+    say_missing(runtime.shown(path.parent))
     names = card(name).type_names or {}
     return [renamed(record, names) for record in read(name, split)]
+
+
+@cache
+def say_missing(folder: str) -> None:
+    """Say, once a folder, that the catalog stands in for what notebook 01 did not leave there."""
+    print(
+        f"{folder}/ 里缺 01 的数据，缺的直接从来源读取。 "
+        "What notebook 01 did not leave there is read from the catalog."
+    )
 
 
 def renamed(record: dict, names: Mapping[str, str]) -> dict:

@@ -404,3 +404,12 @@ RECORD_STEPS = (
     Step("empty", "空句子", "drop", empty),
     Step("spans", "位置不对", "drop", malformed),
 )
+
+# A counter of `clean` -> its Chinese: the steps, and what goes because of another row or sentence.
+CHINESE = {step.name: step.chinese for step in (*ROW_STEPS, *RECORD_STEPS)} | {
+    "duplicate": "重复",
+    "same question": "同一个问题",
+    "near duplicate": "近似重复",
+    "leaked": "混进了考题",
+    "contradiction": "标注矛盾",
+}

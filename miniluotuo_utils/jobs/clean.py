@@ -11,6 +11,7 @@ from pathlib import Path
 from miniluotuo_utils.data import clean, mix, read_any
 from miniluotuo_utils.data.cleaning import NEAR, Report
 from miniluotuo_utils.data.mixture import recipe as portions_of
+from miniluotuo_utils.data.steps import CHINESE
 from miniluotuo_utils.files import write_jsonl
 from miniluotuo_utils.writing import Touched, guard
 
@@ -38,10 +39,10 @@ def clean_file(
 
 
 def words(report: Report, name: str) -> list[str]:
-    """Return lines that say how many rows each step mended or removed.
+    """Return lines that say, in both languages, how many rows each step mended or removed.
 
     >>> words(Report(3, 1, {"markup": 1}, {"duplicate": 2, "leaked": 0}), "a.jsonl")[1]
-    '改了 mended: 1 markup；去掉 removed: 2 duplicate'
+    '改了 mended: 网页残留 markup 1；去掉 removed: 重复 duplicate 2'
     """
     return [
         f"{report.before:,} 条 → {report.after:,} 条，在 rows, kept in {name}",
@@ -51,7 +52,8 @@ def words(report: Report, name: str) -> list[str]:
 
 def counted(steps: Mapping[str, int]) -> str:
     """Return the steps that did something, each with its number; "0" where none did."""
-    return ", ".join(f"{count:,} {step}" for step, count in steps.items() if count) or "0"
+    done = [(step, count) for step, count in steps.items() if count]
+    return "，".join(f"{CHINESE[step]} {step} {count:,}" for step, count in done) or "0"
 
 
 def mix_file(

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from miniluotuo_utils.data.steps import RECORD_STEPS, ROW_STEPS
+from miniluotuo_utils.data.steps import CHINESE
 
 # A counter's name -> its Chinese, {} where the number stands. English is the name itself.
 WORDS = {
@@ -49,12 +49,6 @@ WORDS = {
     "pairs": "两人都评了 {} 条",
     "equal": "等级相同的占 {}",
     "kappa": "κ {}",
-    # clean, beside the steps themselves
-    "duplicate": "重复 {} 条",
-    "same question": "同一个问题 {} 条",
-    "near duplicate": "近似重复 {} 条",
-    "leaked": "混进了考题 {} 条",
-    "contradiction": "标注矛盾 {} 条",
     # encode
     "loses text": "词表写不出 {} 条",
     "no supervised token": "没有受监督的词元 {} 条",
@@ -70,7 +64,7 @@ WORDS = {
     "code_fence": "代码框 {} 处",
     "loop": "反复说同样的话 {} 处",
 }
-WORDS |= {step.name: f"{step.chinese} {{}} 条" for step in (*ROW_STEPS, *RECORD_STEPS)}
+WORDS |= {name: f"{chinese} {{}} 条" for name, chinese in CHINESE.items()}  # clean
 
 
 def said(counts: Mapping[str, float | None], zeros: bool = True) -> str:

@@ -27,7 +27,7 @@ def alpaca(tmp_path):
 
 
 def test_a_file_of_any_format_is_cleaned_and_what_was_done_is_said(alpaca, tmp_path, capsys):
-    """There was no way to clean a file from the shell."""
+    """There was no way to clean a file from the shell; it named its steps in English only."""
     out = tmp_path / "clean.jsonl"
     assert main(["clean", str(alpaca), str(out)]) == 0
     kept = read_jsonl(out)
@@ -35,8 +35,8 @@ def test_a_file_of_any_format_is_cleaned_and_what_was_done_is_said(alpaca, tmp_p
     assert "<手机号>" in kept[1]["output"]
     said = capsys.readouterr().out
     assert "4 条 → 2 条" in said
-    assert "1 no answer" in said
-    assert "1 duplicate" in said
+    assert "没有回答 no answer 1" in said
+    assert "重复 duplicate 1" in said
 
 
 def test_it_is_what_the_function_does(alpaca, tmp_path):
