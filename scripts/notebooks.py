@@ -100,6 +100,16 @@ def badge(slug: str, ref: str, name: str) -> str:
     return f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({link})"
 
 
+def run_link(slug: str) -> str:
+    """What stands behind the badge: where the pages of executed notebooks are, attached to CI.
+
+    >>> "(https://github.com/a/b/actions/workflows/ci.yml)" in run_link("a/b")
+    True
+    """
+    link = f"https://github.com/{slug}/actions/workflows/ci.yml"
+    return f"跑完的样子：[CI 附件里的网页]({link}) *as run: the pages attached to CI*"
+
+
 def remote_slug(root: Path) -> str | None:
     """`owner/name` of the clone's GitHub remote, None where there is none."""
     url = subprocess.run(
@@ -146,6 +156,7 @@ def readdressed(text: str, old: tuple[str, str], new: tuple[str, str]) -> str:
     # Colab's and Kaggle's addresses both end so.
     book = "/{0}/blob/{1}/notebooks/"
     text = text.replace(book.format(*old), book.format(*new))
+    text = text.replace(run_link(old[0]), run_link(new[0]))
     clone = "git clone https://github.com/{0} && cd {1}"
     return text.replace(
         clone.format(old[0], old[0].split("/")[1]), clone.format(new[0], new[0].split("/")[1])

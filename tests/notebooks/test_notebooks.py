@@ -4,6 +4,7 @@ with no network."""
 import ast
 import os
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import nbformat
@@ -12,6 +13,7 @@ import run_notebooks as runner
 from exercises import OPEN_TAG, number_of
 from pages import title, write_page
 
+from miniluotuo_utils.terminal import columns
 from notebooks import KEPT, address, notebooks, setup_cell, stripped, tags
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,12 +67,22 @@ def test_setup_and_parameters_come_first(path):
 @each_book
 def test_cells_are_short_and_plain(path):
     """`%pip` and `!cmd` leave a cell green when they fail; `input()` and `sys.exit` break a
-    headless run."""
+    headless run; a projector shows 90 columns, and a Chinese character takes two."""
     for cell in code(path):
         assert len(cell.source.splitlines()) <= 25, cell.source[:60]
+        assert max(map(columns, cell.source.splitlines())) <= 88, cell.id
         assert not re.search(r"^\s*[%!]|\binput\(|sys\.exit|plt\.show\(", cell.source, re.M), (
             cell.source[:60]
         )
+
+
+@each_book
+def test_a_sentence_stands_before_every_cell_of_code(path):
+    """Nobody knew what the second of two such cells was for, and nobody was asked to predict."""
+    for before, cell in pairwise(cells(path)):
+        if cell.cell_type == "code" and tags(cell) != ["parameters"]:
+            assert before.cell_type == "markdown", cell.id
+    assert sum("先猜" in cell.source for cell in cells(path)) >= 2
 
 
 @each_book

@@ -109,6 +109,7 @@ def test_one_address_stands_in_every_badge_and_setup_cell(clone):
     for path in book.notebooks(ROOT):
         cells = nbformat.read(path, as_version=4).cells
         assert book.badge(slug, ref, path.name) in cells[0].source
+        assert "actions" not in cells[0].source or book.run_link(slug) in cells[0].source
         assert f'SLUG, REF = "{slug}", "{ref}"' in setup_of(path).source
         link = re.search(r"\]\((https://[^)]*)\)\Z", book.badge(slug, ref, path.name))[1]
         for readme in ("README.md", "README_zh.md"):
@@ -121,6 +122,7 @@ def test_one_address_stands_in_every_badge_and_setup_cell(clone):
     for path in book.notebooks(clone):
         cells = nbformat.read(path, as_version=4).cells
         assert book.badge("my-class/camel", "v2", path.name) in cells[0].source
+        assert f"{slug}/actions" not in cells[0].source
         assert setup_of(path).source == book.setup_cell("my-class/camel", "v2")
     assert f"git clone https://github.com/{slug}" not in (clone / "README.md").read_text(
         encoding="utf-8"
