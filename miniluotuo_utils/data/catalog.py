@@ -93,7 +93,8 @@ def card(name: str) -> Card:
     if name not in CATALOG:
         raise ValueError(
             f"no data set {name!r} in the catalog; {choices(name, CATALOG)}; the command `catalog` "
-            "prints all of them（目录里没有这个名字；前面是最像的几个）"
+            "prints all of them, read_any reads a file of your own（目录里没有这个名字；"
+            "前面是最像的几个；自己的文件用 read_any 读）"
         )
     return CATALOG[name]
 

@@ -222,7 +222,12 @@ class Teacher:
         return found
 
     def request(self, messages: Messages, sampling: Mapping[str, Any]) -> dict:
-        """Return a request as it is sent and as its key is made."""
+        """Return a request as it is sent and as its key is made; ValueError for a bare text."""
+        if isinstance(messages, str):
+            raise ValueError(
+                f"a request is a list of messages; write chat({messages[:20]!r}), or ask_one for a "
+                "single question（一句话要先包成消息：chat(句子)；只问一句就用 ask_one）"
+            )
         return {"model": self.model, "messages": messages, **sampling}
 
 

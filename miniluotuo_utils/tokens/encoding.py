@@ -89,10 +89,17 @@ def encode(
     between two characters, until the row fits, never the answer or the template; "error" raises
     ValueError for the first.
 
-    Raises ValueError for a tokenizer without an end token and for a vocabulary that cannot write
-    JSON or loses most answers.
+    Raises ValueError for a row of another shape, for a tokenizer without an end token and for a
+    vocabulary that cannot write JSON or loses most answers.
     """
     rows, options = list(rows), Options(max_length, encoder_decoder, too_long, lossy)
+    for number, row in enumerate(rows):
+        if not {"instruction", "output"} <= set(row):
+            raise ValueError(
+                f"row {number} has {', '.join(row)}; expected instruction, input, output; read_any "
+                "reads files of other shapes（要有 instruction、input、output；"
+                "别的格式用 read_any 读）"
+            )
     check_tokenizer(tokenizer, [row["output"] for row in spread(rows)], options)
     return encode_checked(rows, tokenizer, options)
 

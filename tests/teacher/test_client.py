@@ -144,6 +144,13 @@ def test_replies_keep_the_order_of_the_questions(httpserver):
     ]
 
 
+def test_a_bare_text_is_no_request():
+    """`ask(["你好"])` said `string indices must be integers`."""
+    teacher = Teacher("http://127.0.0.1:9/v1", "m")
+    with pytest.raises(ValueError, match="chat\\('你好'\\)"):
+        teacher.ask(["你好"], progress=False)
+
+
 def test_429_waits_as_long_as_retry_after_says(httpserver):
     """A client that hammers a rate-limited teacher is banned; one that gives up loses the row."""
     busy = Response("{}", 429, {"Retry-After": "0.4"}, content_type="application/json")

@@ -246,6 +246,8 @@ def test_long_and_empty_rows_are_left_out_and_counted(tiny):
         encode([row], tiny.tokenizer, too_long="cut")
     with pytest.raises(ValueError, match="row 1 has [0-9]+ tokens, max_length is 512"):
         encode([row, {**row, "output": "长" * 600}], tiny.tokenizer, 512, too_long="error")
+    with pytest.raises(ValueError, match="row 1 has messages; expected instruction"):
+        encode([row, {"messages": []}], tiny.tokenizer)
 
 
 @pytest.mark.parametrize("kind", ["bytes", "gpt2", "llama", "unigram", "wordpiece"])
