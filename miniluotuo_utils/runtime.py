@@ -196,6 +196,11 @@ def describe(runtime: Runtime) -> str:
     allowed = next((scale for scale, gib in sizes.items() if runtime.gpu_gib >= gib), "smoke")
     advice = (
         (
+            bool(os.environ.get("MINILUOTUO_RUNS", "").strip()),
+            "这里的 runs/ 是 MINILUOTUO_RUNS 指的文件夹。 "
+            "Here runs/ is the folder that MINILUOTUO_RUNS names.",
+        ),
+        (
             SCALES.index(runtime.scale) < SCALES.index(allowed),
             f'这块 GPU 可以跑 SCALE = "{allowed}"。 '
             f'This GPU allows SCALE = "{allowed}" (restart the kernel first).',

@@ -146,7 +146,9 @@ def test_setup_refuses_an_unknown_scale_and_makes_its_folder(runs, capsys):
         setup("smok")
     runtime = setup("smoke", 1)
     assert runtime.folder == runs / "smoke"
-    assert "scale=smoke" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "scale=smoke" in said
+    assert "runs/ is the folder that MINILUOTUO_RUNS names" in said
     note = record_run(runtime.folder, runtime, answer=42)
     assert json.loads((runtime.folder / "run.json").read_text())["answer"] == note["answer"] == 42
     assert "/" not in runtime.shown(runs.parent / "elsewhere")
