@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 REPORTERS = ("none", "tensorboard", "trackio")  # none of them asks for a key
+FEW = 30  # steps, below which a training changes hardly anything
 # Options that are more than 0 or left out.
 AMOUNTS = "epochs max_steps minutes batch_size accumulate learning_rate max_length rank checkpoints"
 
@@ -140,6 +141,7 @@ def trained(
         len(sequences), options.batch_size, options.accumulate, options.epochs
     )
     longest = int(sizes_of(sequences).max())
+    say_few(steps, options)
     options = settled(student, options, longest)
     with quiet():
         attach(student, method, seed, steps, options.rank)
@@ -169,6 +171,15 @@ def trained(
     if show and training.log:
         show(training)
     return training
+
+
+def say_few(steps: int, options: Options) -> None:
+    """Say before a training that its epochs make too few steps to learn from."""
+    if first_process() and not options.max_steps and steps < FEW:
+        print(
+            f"一共只有 {steps} 步，多半学不到什么：把 epochs 加大，或多给些行。 "
+            f"Only {steps} steps in all: raise epochs=…, or give more rows."
+        )
 
 
 def refuse(student: Student, options: Options, report_to: str, folder: Path | None) -> None:

@@ -145,9 +145,11 @@ def test_every_method_trains_and_reads_back_the_same(name, method, tmp_path):
         assert (logits(merge(again)) - before).abs().max() < 1e-3
 
 
-def test_an_adapter_folder_names_its_base_and_loads(tmp_path):
-    """An adapter that holds this machine's path loads nowhere else."""
+def test_an_adapter_folder_names_its_base_and_loads(tmp_path, capsys):
+    """An adapter that holds this machine's path loads nowhere else; and a training of a few steps
+    changed nothing, without a word."""
     training = finetune(load_student("tiny"), ROWS, "lora", epochs=1, batch_size=2, max_length=128)
+    assert f"Only {training.steps} steps" in capsys.readouterr().out
     adapter = save(training.student, tmp_path / "adapter")
     config = json.loads((adapter / "adapter_config.json").read_text())
     assert config["base_model_name_or_path"] == "tiny"
