@@ -137,11 +137,8 @@ def trained(
 
     # A checkpoint belongs to what was asked for, and to the student before its adapter.
     settings = settings_of(student, options, sequences) if folder else {}
-    steps = options.max_steps or planned_steps(
-        len(sequences), options.batch_size, options.accumulate, options.epochs
-    )
+    steps = steps_of(len(sequences), options)
     longest = int(sizes_of(sequences).max())
-    say_few(steps, options)
     options = settled(student, options, longest)
     with quiet():
         attach(student, method, seed, steps, options.rank)
@@ -173,13 +170,17 @@ def trained(
     return training
 
 
-def say_few(steps: int, options: Options) -> None:
-    """Say before a training that its epochs make too few steps to learn from."""
-    if first_process() and not options.max_steps and steps < FEW:
+def steps_of(sequences: int, options: Options) -> int:
+    """Return how many steps a training takes; say where its epochs make too few to learn from."""
+    if options.max_steps:
+        return options.max_steps
+    steps = planned_steps(sequences, options.batch_size, options.accumulate, options.epochs)
+    if first_process() and steps < FEW:
         print(
             f"一共只有 {steps} 步，多半学不到什么：把 epochs 加大，或多给些行。 "
             f"Only {steps} steps in all: raise epochs=…, or give more rows."
         )
+    return steps
 
 
 def refuse(student: Student, options: Options, report_to: str, folder: Path | None) -> None:
