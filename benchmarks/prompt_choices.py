@@ -31,7 +31,7 @@ WAYS = {
         "pure_negative": 0.25,
     },
 }
-TRAINING = {"epochs": 2, "batch_size": 8, "learning_rate": 1e-3}
+TRAINING = {"epochs": 2, "batch_size": 8}
 
 
 def rows(seed: int, way: dict) -> list[dict]:

@@ -46,9 +46,9 @@ from miniluotuo_utils.students import Student, finetune, load_student
 from miniluotuo_utils.tokens import prompt_of
 
 SETS = ("ner", "re", "ee")
-SMOKE = {"epochs": 2, "batch_size": 8, "learning_rate": 1e-3, "minutes": 40 / 60}  # notebook 04
+SMOKE = {"epochs": 2, "batch_size": 8, "minutes": 40 / 60}  # notebook 04
 TWO_TYPES = ["作品", "时间"]  # their names have marks on the surface
-HALF_A_MINUTE = {"epochs": 6, "batch_size": 8, "learning_rate": 3e-4, "minutes": 0.5}
+HALF_A_MINUTE = {"epochs": 6, "batch_size": 8, "minutes": 0.5}
 REPEAT = "重复下面的话。"
 LENGTHS = range(36, 45)  # characters of the sentences that are repeated
 REPEATED = 100  # sentences

@@ -71,7 +71,7 @@ def main(target: Path) -> None:
     before = extract(student, sentences, TYPES, "NER", slice_size=None).records
     started = time.time()
     rows = build_instructions(train, "NER", TYPES, slice_size=None)
-    finetune(student, rows, epochs=6, batch_size=8, learning_rate=3e-4)
+    finetune(student, rows, epochs=6, batch_size=8)
     seconds = time.time() - started
     after = extract(student, sentences, TYPES, "NER", slice_size=None).records
 
