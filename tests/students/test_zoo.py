@@ -108,9 +108,8 @@ def test_the_zoo_is_honest():
         assert spec.hub is None or (
             spec.revision is None and re.fullmatch(r"[\w.-]+/[\w.-]+", spec.hub)
         ), name
-        assert spec.learning_rate == (
-            5e-4 if config.is_encoder_decoder else 2e-5 if spec.hub else 1e-3
-        ), name
+        large = spec.hub and not config.is_encoder_decoder
+        assert spec.learning_rate == (2e-5 if large else 5e-4), name
         assert spec.tokenizer in ("byte-bpe", "bpe, byte fallback", "wordpiece", "sentencepiece"), (
             name
         )
