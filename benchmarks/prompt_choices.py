@@ -52,9 +52,10 @@ def scores(student: Student, slice_size: int | str | None) -> dict[str, float]:
     for name in SETS:
         task = name.upper()
         schema = schema_of(records(name, "train"), task)
-        sentences = [record["sentence"] for record in records(name, "test")]
+        gold = records(name, "test")
+        sentences = [record["sentence"] for record in gold]
         options = {"max_new_tokens": 160, "slice_size": slice_size}
-        found |= f1(extract(student, sentences, schema, task, **options).records, name)
+        found |= f1(gold, extract(student, sentences, schema, task, **options).records, name)
     return found
 
 
