@@ -1,8 +1,9 @@
-"""04: the zoo of students, fine-tuning, saving and merging."""
+"""04 and 06: the zoo of students, fine-tuning, distilling, saving and merging."""
 
 import logging
 
 from miniluotuo_utils.students.cards import zoo_table
+from miniluotuo_utils.students.distill import distill
 from miniluotuo_utils.students.finetune import finetune, merge, save
 from miniluotuo_utils.students.loading import Student, load_student, trained_student
 from miniluotuo_utils.students.training import Training
@@ -15,6 +16,7 @@ __all__ = [
     "ZOO",
     "Student",
     "Training",
+    "distill",
     "finetune",
     "load_student",
     "merge",

@@ -72,6 +72,7 @@ def finetune(
     half: bool | None = None,
     report_to: str = "none",
     show: Callable[[Training], None] | None = None,
+    objective: Any = None,
 ) -> Training:
     """Train `student` in place on `rows` and return it with its log.
 
@@ -90,6 +91,7 @@ def finetune(
     one, to the same loss (with `minutes` only nearly, since wall time differs; AdaLoRA begins anew,
     because PEFT does not save its importance scores). `show` is called after each step and at the
     end; its method `begin`, if it has one, before the first, with the number of steps.
+    `objective` is what `distill` has it learn beside the labels.
 
     Raises ValueError where no token is supervised, or where `folder` holds another training;
     FloatingPointError as soon as the loss is not a number; MemoryError with advice where memory
@@ -118,7 +120,11 @@ def finetune(
     rows = given_rows(rows)
     # Several processes of one launch write through the first one.
     with Alone(folder) if folder and first_process() else nullcontext():
-        return trained(student, rows, options, folder, report_to, show)
+        try:
+            return trained(student, rows, options, folder, report_to, show, objective)
+        finally:
+            if objective:
+                objective.end(student)
 
 
 def trained(
@@ -128,17 +134,26 @@ def trained(
     folder: Path | None,
     report_to: str,
     show: Callable[[Training], None] | None,
+    objective: Any = None,
 ) -> Training:
-    """Encode the rows, attach the method, and train; see `finetune`."""
+    """Encode the rows, attach the method, and train; see `finetune`.
+
+    `objective` is what is learned beside the labels (`objectives`), None for them alone.
+    """
     method, seed = options.method, options.seed
+    alone = bool(objective) and objective.alone
     sequences, held_out, dropped = training_rows(
-        student, rows, method, options.max_length, options.evaluation, seed
+        student, rows, method, options.max_length, options.evaluation, seed, alone
     )
+
+    longest = int(sizes_of(sequences).max())
 
     # A checkpoint belongs to what was asked for, and to the student before its adapter.
     settings = settings_of(student, options, sequences) if folder else {}
+    if objective:
+        settings |= {"distillation": objective.settings}
+        sequences = objective.begin(student, sequences, options)
     steps = steps_of(len(sequences), options)
-    longest = int(sizes_of(sequences).max())
     options = settled(student, options, longest)
     with quiet():
         attach(student, method, seed, steps, options.rank)
@@ -159,9 +174,11 @@ def trained(
         journal = open_folder(folder, settings, training) if folder else None
         if journal and method != "adalora":
             say_room(student, where)
-        arguments = trainer_arguments(student, options, str(where), report_to)
+        arguments = trainer_arguments(student, options, str(where), report_to, objective)
         schedule = Schedule(options.minutes, options.checkpoints)
-        trainer = build_trainer(training, schedule, sequences, held_out, arguments, journal, show)
+        trainer = build_trainer(
+            training, schedule, sequences, held_out, arguments, journal, show, objective
+        )
         train(trainer, last_checkpoint(where), steps)
 
     student.model.eval()
@@ -249,11 +266,12 @@ def training_rows(
     max_length: int,
     evaluation: float,
     seed: int,
+    alone: bool = False,
 ) -> tuple[Dataset, Dataset, dict]:
     """Return token rows to train on, those kept out, and what was left out by reason.
 
-    Rows share sequences where `packs` says so, and are taken apart where it does not. A `Dataset`
-    that needs neither stays on its disk.
+    Rows share sequences where `packs` says so and not `alone`, and are taken apart else. A
+    `Dataset` that needs neither stays on its disk.
     """
     # A dataset is never turned into a list: it may hold more rows than memory.
     length, dropped = row_length(student, method, max_length), {}
@@ -269,7 +287,8 @@ def training_rows(
     parts = split(encoded, evaluation, seed)
 
     # A row that shared a sequence may be too long beside virtual tokens.
-    packed, together = "position_ids" in encoded.column_names, packs(student, method)
+    packed = "position_ids" in encoded.column_names
+    together = not alone and packs(student, method)
     if packed and not together:
         single = [unpack(part) for part in parts]
         kept = [up_to(length, part) for part in single]

@@ -7,6 +7,7 @@ version breaks. Used by notebook 04.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,3 +53,33 @@ def tied_names(model: Any) -> list[str]:
     """Return the names in a state dict that only repeat another weight (tied embeddings)."""
     tied = model.config.tie_word_embeddings
     return list(getattr(model, "_tied_weights_keys", None) or ()) if tied else []
+
+
+def on_policy_kind(encoded: Sequence[tuple[list[int], list[int]]], own: float) -> type:
+    """Return TRL's `DistillationTrainer` for prompts that are tokens already.
+
+    A row's prompt is a number, as text: its place in `encoded`, pairs of the ids of a prompt and of
+    an answer. The student answers a share of `own` of them itself.
+    """
+    import torch
+    from trl import DistillationTrainer
+
+    class FromTokens(DistillationTrainer):
+        """It asks with our ids, and takes an answer as it stands where it is not the student's."""
+
+        def _tokenize_prompts(self, prompts):
+            self.asked = [int(prompt) for prompt in prompts]
+            return [encoded[number][0] for number in self.asked], None, {}
+
+        def _generate_single_turn(self, prompt_ids, *more, **named):
+            # Drawn from the generator that a checkpoint keeps.
+            written = [number for number, p in enumerate(torch.rand(len(prompt_ids))) if p < own]
+            answers = [encoded[number][1] for number in self.asked]
+            if written:
+                asked = [prompt_ids[number] for number in written]
+                found = super()._generate_single_turn(asked, *more, **named)
+                for number, answer in zip(written, found, strict=True):
+                    answers[number] = answer
+            return answers
+
+    return FromTokens

@@ -79,22 +79,43 @@ def summed_loss(
 
     `items` is their number in the whole optimizer step, over all its batches and processes; None
     counts those of `inputs`. With several processes a step's loss is multiplied by their number,
-    because gradients are averaged over them. `plain` says that `has_plain_head` holds: then logits
-    are made only where a label is. Made for every position, they are most of a small student's time
-    where prompts are long.
+    because gradients are averaged over them. `plain` says that `has_plain_head` holds.
     """
+    # The wrapper of several processes must see the forward pass.
+    logits, labels, _ = at_labels(model, inputs, plain and processes == 1)
+    return per_item(entropy(logits, labels), len(labels), items, processes)
+
+
+def entropy(logits: Any, labels: Any) -> Any:
+    """Return the cross-entropy of `labels` [n] under `logits` [n, vocabulary], summed."""
     import torch
 
+    return torch.nn.functional.cross_entropy(logits.float(), labels, reduction="sum")
+
+
+def per_item(total: Any, count: int, items: Any = None, processes: int = 1) -> Any:
+    """Return a sum over `count` tokens divided by `items`, see `summed_loss`."""
+    return total / max(1, count) if items is None else total / items * processes
+
+
+def at_labels(model: Any, inputs: Mapping, plain: bool = False, **more: Any) -> tuple:
+    """Return logits [labels, vocabulary], labels [labels] and what else the model gave.
+
+    With `plain` (`has_plain_head` holds) logits are made only where a label is. Made for every
+    position, they are most of a small student's time where prompts are long. `more` goes to the
+    model, such as `output_hidden_states=True`.
+    """
     labels = inputs["labels"]
     both = unwrapped(model).config.is_encoder_decoder
-    plain = plain and processes == 1  # the wrapper of several processes must see the forward pass
 
     # Without labels a decoder makes no loss of its own; an encoder–decoder needs them as its input.
     body = inputs if both else {name: value for name, value in inputs.items() if name != "labels"}
     if plain:
-        found = base_of(model).base_model(**body, use_cache=False)[0]  # [rows, tokens, width]
+        outputs = base_of(model).base_model(**body, use_cache=False, **more)
+        found = outputs[0]  # [rows, tokens, width]
     else:
-        found = model(**body, use_cache=False).logits  # [rows, tokens, vocabulary]
+        outputs = model(**body, use_cache=False, **more)
+        found = outputs.logits  # [rows, tokens, vocabulary]
         found = found[:, -labels.shape[1] :]  # virtual tokens may stand before the row
 
     # A decoder predicts the next token: what it says at one position is about the label after it.
@@ -104,8 +125,7 @@ def summed_loss(
     logits = found[wanted]  # [labels, …]
     if plain:
         logits = base_of(model).get_output_embeddings()(logits)
-    total = torch.nn.functional.cross_entropy(logits.float(), labels[wanted], reduction="sum")
-    return total / wanted.sum().clamp(min=1) if items is None else total / items * processes
+    return logits, labels[wanted], outputs
 
 
 def has_plain_head(student: Student) -> bool:
@@ -163,11 +183,13 @@ def orthogonality_loss(model: Any) -> Any:
 # ---- 3. loss → backward pass, optimizer step, log
 
 
-class Step:
-    """One training step, for the library's trainer to inherit; the trainer is its own callback.
+class Bookkeeping:
+    """What a training is beside its loss, for a library's trainer to inherit: rate, stops, log.
 
     For each micro-batch the library calls `compute_loss` and goes backward; then it clips the
-    gradients, steps the optimizer and the scheduler, and calls the rest in the order below.
+    gradients, steps the optimizer and the scheduler, and calls the rest in the order below. The
+    trainer is its own callback. `objective` is what is learned beside the labels, None for them
+    alone; the log then holds its part of the loss, too.
     """
 
     def __init__(
@@ -176,25 +198,15 @@ class Step:
         schedule: Schedule,
         journal: Path | None,
         show: Callable[[Training], None] | None,
+        objective: Any = None,
         **arguments: Any,
     ) -> None:
         super().__init__(**arguments)
         self.record, self.schedule, self.journal, self.show = training, schedule, journal, show
+        self.objective = objective
         # TRL casts the adapters of a 4-bit student to bfloat16.
         train_in_float32(self.model)
-        self.plain = training.method not in VIRTUAL and has_plain_head(training.student)
-        # The loss is a sum over all items of the step, never a mean to be divided once more.
-        self.model_accepts_loss_kwargs = True
         self.add_callback(self)
-
-    def _get_train_sampler(self, train_dataset=None):
-        """Group rows that stand alone by length; packed ones have about one length already."""
-        rows = self.train_dataset if train_dataset is None else train_dataset
-        if "position_ids" in rows.column_names:
-            return super()._get_train_sampler(train_dataset)
-        # The processes take turns: what they train on at once is one batch.
-        size = self.args.per_device_train_batch_size * self.args.world_size
-        return RowsByLength(rows, size, self.args.seed)
 
     def create_scheduler(self, num_training_steps, optimizer=None):
         """Make the learning rate follow the schedule."""
@@ -203,20 +215,6 @@ class Step:
         self.schedule.planned = num_training_steps
         self.lr_scheduler = LambdaLR(optimizer or self.optimizer, self.schedule.factor)
         return self.lr_scheduler
-
-    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        """Return the loss of one micro-batch, and count what it holds."""
-        with self.accelerator.autocast():
-            loss = summed_loss(
-                model, inputs, num_items_in_batch, self.plain, self.accelerator.num_processes
-            )
-            if model.training and self.record.method == "adalora":
-                # Once a step, however many micro-batches it has.
-                extra = orthogonality_loss(unwrapped(model))
-                loss = loss + extra / self.current_gradient_accumulation_steps
-        if model.training:
-            self.record.meter.count(inputs)
-        return (loss, {}) if return_outputs else loss
 
     def on_train_begin(self, args, state, control, **_):
         """Tell a `show` that wants to know how many steps there will be."""
@@ -280,21 +278,81 @@ class Step:
             "loss": loss,
             "learning_rate": rate,
             "seconds": time.time() - self.schedule.started,
+            **(self.objective.told() if self.objective else {}),
             **self.record.meter.totals(),
         }
+
+
+class Step(Bookkeeping):
+    """One step on rows with labels, their loss ours, for the library's trainer to inherit."""
+
+    def __init__(self, training: Training, **arguments: Any) -> None:
+        super().__init__(training=training, **arguments)
+        self.plain = training.method not in VIRTUAL and has_plain_head(training.student)
+        # The loss is a sum over all items of the step, never a mean to be divided once more.
+        self.model_accepts_loss_kwargs = True
+
+    def _get_train_sampler(self, train_dataset=None):
+        """Group rows that stand alone by length; packed ones have about one length already."""
+        rows = self.train_dataset if train_dataset is None else train_dataset
+        if "position_ids" in rows.column_names:
+            return super()._get_train_sampler(train_dataset)
+        # The processes take turns: what they train on at once is one batch.
+        size = self.args.per_device_train_batch_size * self.args.world_size
+        return RowsByLength(rows, size, self.args.seed)
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        """Return the loss of one micro-batch, and count what it holds."""
+        # A kept-out loss is of the labels, whatever is learned beside them.
+        learned = self.objective if self.objective and model.training else summed_loss
+        with self.accelerator.autocast():
+            loss = learned(
+                model, inputs, num_items_in_batch, self.plain, self.accelerator.num_processes
+            )
+            if model.training and self.record.method == "adalora":
+                # Once a step, however many micro-batches it has.
+                extra = orthogonality_loss(unwrapped(model))
+                loss = loss + extra / self.current_gradient_accumulation_steps
+        if model.training:
+            self.record.meter.count(inputs)
+        return (loss, {}) if return_outputs else loss
+
+
+class OnPolicyStep(Bookkeeping):
+    """One step on answers that the student writes itself, TRL's, for its trainer to inherit."""
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        """Return TRL's loss of one micro-batch, and count what it holds."""
+        import torch
+
+        found = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        loss = found[0] if return_outputs else found
+        self.objective.note(loss)
+
+        # As rows with labels: the prompt has none, nor has what stands behind an answer's end.
+        ids, mask = inputs["completion_ids"], inputs["completion_mask"]
+        before = torch.full_like(inputs["prompt_ids"], IGNORED)
+        self.record.meter.count(
+            {
+                "input_ids": torch.cat([inputs["prompt_ids"], ids], 1),
+                "labels": torch.cat([before, ids.masked_fill(mask == 0, IGNORED)], 1),
+                "attention_mask": torch.cat([inputs["prompt_mask"], mask], 1),
+            }
+        )
+        return found
 
 
 # ---- 4. the trainer
 
 
-def trainer_arguments(student: Student, options: Options, folder: str, report_to: str) -> Any:
+def trainer_arguments(
+    student: Student, options: Options, folder: str, report_to: str, objective: Any = None
+) -> Any:
     """Return the configuration for rows that are tokenised already; `folder` takes checkpoints.
 
     Precision: bfloat16 where the device computes it itself (a T4 and most CPUs only imitate it),
     float16 with a scaler on other GPUs, float32 on other CPUs and where `half` is False.
     """
-    from trl import SFTConfig
-
     # Beside the folder, which goes when the training is done.
     if report_to == "tensorboard":
         os.environ["TENSORBOARD_LOGGING_DIR"] = str(Path(folder).with_suffix(".tensorboard"))
@@ -303,7 +361,7 @@ def trainer_arguments(student: Student, options: Options, folder: str, report_to
     own = half("cuda") if cuda else on_cpu
     if options.half is False:
         own = "float32"
-    arguments = SFTConfig(
+    arguments = configuration(objective)(
         output_dir=folder,
         num_train_epochs=options.epochs,
         max_steps=options.max_steps or -1,
@@ -321,12 +379,8 @@ def trainer_arguments(student: Student, options: Options, folder: str, report_to
         ddp_find_unused_parameters=False,
         use_cpu=not cuda,
         dataloader_pin_memory=cuda,
-        # The rows are ready: nothing is to be tokenised, cut, packed or left out.
-        packing=False,
-        max_length=None,
-        dataset_kwargs={"skip_prepare_dataset": True},
         remove_unused_columns=False,
-        # Every step is logged, a loss of NaN too; `Step` says when to save and to evaluate.
+        # Every step is logged, a loss of NaN too; `Bookkeeping` says when to save and to evaluate.
         logging_steps=1,
         logging_nan_inf_filter=False,
         save_strategy="no",
@@ -340,6 +394,17 @@ def trainer_arguments(student: Student, options: Options, folder: str, report_to
     return arguments
 
 
+def configuration(objective: Any) -> Callable:
+    """Return what makes a trainer's configuration: TRL's for on-policy learning, or SFT's."""
+    if own := getattr(objective, "configuration", None):
+        return own()
+    from trl import SFTConfig
+
+    # The rows are ready: nothing is to be tokenised, cut, packed or left out.
+    ready = {"packing": False, "max_length": None}
+    return partial(SFTConfig, dataset_kwargs={"skip_prepare_dataset": True}, **ready)
+
+
 def build_trainer(
     training: Training,
     schedule: Schedule,
@@ -348,33 +413,47 @@ def build_trainer(
     arguments: Any,
     journal: Path | None,
     show: Callable[[Training], None] | None,
+    objective: Any = None,
 ) -> Any:
     """Return a trainer that fills `training`, adds its lines to `journal`, and calls `show`.
 
     It is the library's trainer with `Step` in front of it, and is made here because importing TRL
     takes seconds: whoever only measures a loss with `summed_loss` would wait for it.
     """
-    from transformers import PrinterCallback, Trainer, TrainerCallback
-    from trl import SFTTrainer
+    from transformers import PrinterCallback, TrainerCallback
 
-    library = Trainer if training.student.encoder_decoder else SFTTrainer
-    kind = type("StudentTrainer", (Step, library, TrainerCallback), {})
     student, pad_id = training.student, training.student.tokenizer.pad_token_id
     if arguments.world_size > 1:
         size = arguments.per_device_train_batch_size * arguments.world_size
         rows = evened(rows, size, pad_id)
-    trainer = kind(
+    parts = trainer_parts(student, objective)
+    trainer = type("StudentTrainer", (*parts.pop("kinds"), TrainerCallback), {})(
         training=training,
         schedule=schedule,
         journal=journal,
         show=show,
+        objective=objective,
         model=student.model,
         args=arguments,
         train_dataset=rows,
         eval_dataset=held_out if len(held_out) else None,
         processing_class=student.tokenizer,
-        data_collator=partial(collate, pad_id=pad_id, encoder_decoder=student.encoder_decoder),
+        **parts,
     )
     # `show` is what a reader sees.
     trainer.remove_callback(PrinterCallback)
     return trainer
+
+
+def trainer_parts(student: Student, objective: Any) -> dict[str, Any]:
+    """Return the classes that a trainer is made of, and what only they are given."""
+    if own := getattr(objective, "trainer_parts", None):
+        return own()
+    from transformers import Trainer
+    from trl import SFTTrainer
+
+    both, pad_id = student.encoder_decoder, student.tokenizer.pad_token_id
+    collator = partial(collate, pad_id=pad_id, encoder_decoder=both)
+    if objective:
+        collator = partial(objective.collated, collator)
+    return {"kinds": (Step, Trainer if both else SFTTrainer), "data_collator": collator}

@@ -1,0 +1,200 @@
+"""Distil a student: from a teacher's answers, its distribution, its states, or its judgement.
+
+In: a student, rows, a teacher. Out: the student, trained, and its log, as from `finetune`. Shown in
+notebook 06.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from miniluotuo_utils.choices import check_choice
+from miniluotuo_utils.files import DataError, Journal, batches
+from miniluotuo_utils.students.finetune import check_options, finetune
+from miniluotuo_utils.students.given import given_rows
+from miniluotuo_utils.students.loading import Student
+from miniluotuo_utils.students.methods import VIRTUAL
+from miniluotuo_utils.students.objectives import Features, Labels, Logits, Objective, OnPolicy
+from miniluotuo_utils.students.teachers import Kept, Teachers
+from miniluotuo_utils.students.training import Training
+
+DISTILLATIONS = ("labels", "logits", "features", "on_policy")
+FEATURES = ("hidden", "relations")
+ASKED = 32  # rows that a callable teacher gets at a time
+LABELLED = "labelled.jsonl"  # a teacher's rows, in a training's folder
+
+Teacher = Student | Sequence[Student] | Path | str | Callable[[list], Sequence[Mapping]] | None
+
+
+def distill(
+    student: Student,
+    rows: Sequence[Mapping],
+    *,
+    teacher: Teacher = None,
+    method: str = "labels",
+    share: float = 0.5,
+    temperature: float | None = None,
+    beta: float | None = None,
+    top_k: int | None = None,
+    kept: Path | str | None = None,
+    features: str = "hidden",
+    own: float = 1.0,
+    answer: int = 128,
+    update: str = "full",
+    folder: Path | None = None,
+    **options: Any,
+) -> Training:
+    """Train `student` in place on `rows` and on what a teacher makes of them.
+
+    method:
+      "labels": the teacher's answers are the rows. `rows` hold them already, or `teacher` is a
+        function of rows that returns rows with answers, as many and in order.
+      "logits": at every label, `T² · divergence(teacher, student)` of distributions softened by
+        `temperature` (2). `teacher` is a student of the same vocabulary, or several (the mean of
+        their probabilities). With `top_k` and `kept` it looks at the rows once, and its k best
+        tokens stay in that folder, which may be a later call's `teacher`.
+      "features": its hidden states through projections (`features="hidden"`), or its attention
+        relations ("relations"); widths and depths may differ.
+      "on_policy": the student answers and the teacher judges, by TRL's `DistillationTrainer`. `own`
+        is the share of prompts that the student answers itself, in up to `answer` tokens sampled at
+        `temperature` (1); the others keep the answers of the rows.
+    share: the teacher's part of the loss for logits and features; the labels' is the rest.
+    beta: which divergence, from 0, forward KL (logits, where None), to 1, reverse KL (on_policy).
+    update: what is trained, one of `finetune`'s methods.
+
+    `folder` and all other options are `finetune`'s. Every line of the log also holds
+    "distillation", the teacher's part of the loss before it is weighed. What a callable teacher
+    answered stands in `folder` too: one that died goes on, and is asked about nothing twice.
+
+    Raises ValueError for a student that is its own teacher, for unlike vocabularies and for options
+    that do not go together; DataError for a teacher's folder that belongs to other rows or another
+    vocabulary, and for a callable that returns other than asked.
+    """
+    # Refused now, rather than after a teacher was asked.
+    refuse_unless(
+        method != "on_policy" or not student.encoder_decoder,
+        f"{student.name} is an encoder–decoder, which TRL's on-policy trainer does not take: use "
+        "logits",
+    )
+    check_options(update, folder=folder, **options)
+    check_distillation(method, update, features, share, own, top_k, kept, options)
+    if method == "labels":
+        rows = labelled(rows, teacher, folder)
+        objective: Objective = Labels()
+    elif isinstance(teacher, str | Path):
+        refuse_unless(method == "logits", "a folder teaches by logits only")
+        there = Kept(teacher)
+        objective = Logits(there, share, there.note["temperature"], beta or 0.0, None, None)
+    else:
+        teachers = Teachers(student, listed(teacher, method))
+        heat = temperature or (2.0 if method == "logits" else 1.0)
+        if method == "logits":
+            objective = Logits(teachers, share, heat, beta or 0.0, top_k, kept)
+        elif method == "features":
+            objective = Features(teachers, share, features)
+        else:
+            objective = OnPolicy(teachers, heat, 1.0 if beta is None else beta, own, answer)
+    return finetune(student, rows, update, folder=folder, objective=objective, **options)
+
+
+def check_distillation(
+    method: str,
+    update: str,
+    features: str,
+    share: float,
+    own: float,
+    top_k: int | None,
+    kept: Path | str | None,
+    options: Mapping[str, Any],
+) -> None:
+    """Raise ValueError for what cannot be distilled, before a teacher is asked."""
+    check_choice("method", method, DISTILLATIONS)
+    check_choice("features", features, FEATURES)
+    refuse_unless(0 < share <= 1, f"share is {share}; expected more than 0, and 1 at most")
+    refuse_unless(0 <= own <= 1, f"own is {own}; expected from 0 to 1")
+    refuse_unless(
+        (top_k is None) == (kept is None),
+        "top_k and kept belong together: how many tokens, and the folder that keeps them",
+    )
+    refuse_unless(kept is None or method == "logits", f"kept is for logits, not for {method}")
+
+    # A loss on rows that a teacher wrote says how well it is copied, not how well anything is done.
+    held_out = options.get("evaluation", 0.0)
+    refuse_unless(
+        not held_out or method not in ("labels", "on_policy"),
+        f"evaluation is {held_out}, and the rows are a teacher's (silver): keep out gold rows of "
+        "your own, and score the student on those（银标不能当考题：另留一份标准答案来评）",
+    )
+    refuse_unless(
+        update not in VIRTUAL or method == "labels",
+        f"update {update!r} learns virtual tokens, which no teacher has: use full or lora",
+    )
+    refuse_unless(
+        update == "full" or method != "features",
+        f"update is {update!r}: features train projections beside the weights, use full",
+    )
+
+
+def refuse_unless(holds: object, message: str) -> None:
+    """Raise ValueError with a message unless something holds."""
+    if not holds:
+        raise ValueError(message)
+
+
+def listed(teacher: Teacher, method: str) -> list[Student]:
+    """Return one or several students as a list. ValueError for what cannot teach by a method."""
+    several = [teacher] if isinstance(teacher, Student) else teacher
+    if not isinstance(several, list | tuple) or not several:
+        found = "nothing" if teacher is None else type(teacher).__name__
+        raise ValueError(
+            f"teacher: found {found}, expected a student, or several for logits. One of whom only "
+            "answers can be had (a server, an annotator) teaches by method='labels'"
+        )
+    for one in several:
+        refuse_unless(isinstance(one, Student), f"teacher: found {type(one).__name__} in the list")
+    many = len(several)
+    refuse_unless(many == 1 or method == "logits", f"{method} takes one teacher, found {many}")
+    return list(several)
+
+
+# ---- answers of a teacher that is a function
+
+
+def labelled(rows: Sequence[Mapping], teacher: Teacher, folder: Path | None) -> Sequence[Mapping]:
+    """Return rows with a teacher's answers; `rows` themselves where there is no teacher.
+
+    With a folder its answers are on the disk after every `ASKED` rows.
+    """
+    if teacher is None:
+        return rows
+    refuse_unless(
+        callable(teacher),
+        f"teacher: found {type(teacher).__name__}, expected a function of rows for labels, e.g. "
+        "one that asks a server, or fills in generate(…)",
+    )
+    asked = [dict(row) for row in rows]
+    journal = Journal(Path(folder) / LABELLED, {"rows": digest(asked)}) if folder else None
+    if folder:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    found = journal.lines() if journal else []
+    for part in batches(asked[len(found) :], ASKED):
+        answers = [dict(row) for row in teacher(part)]
+        if len(answers) != len(part):
+            raise DataError(
+                f"teacher: found {len(answers)} rows for {len(part)}, expected one for each"
+            )
+        answers = given_rows(answers)
+        if journal:
+            journal.append(*answers)
+        found += answers
+    return found
+
+
+def digest(rows: Sequence[Mapping]) -> str:
+    """Return what tells rows from others, as a short hash."""
+    text = json.dumps(rows, ensure_ascii=False, sort_keys=True, default=str)
+    return sha256(text.encode()).hexdigest()[:16]

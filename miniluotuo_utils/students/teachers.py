@@ -1,0 +1,271 @@
+"""Ask a teacher for its distribution over the next token: one student, several, or what they kept.
+
+In: one or more students, and batches of token rows. Out: log-probabilities for each label. What a
+teacher thought can be kept in a folder, its k best tokens for each label. Shown in notebook 06.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from miniluotuo_utils.files import DataError, batches, written_whole
+from miniluotuo_utils.students.loading import Student, fingerprint
+from miniluotuo_utils.students.loop import at_labels, has_plain_head
+from miniluotuo_utils.students.losses import averaged, best, softened
+from miniluotuo_utils.tokens import IGNORED, collate
+from miniluotuo_utils.tokens.columns import digest_of
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from torch import Tensor
+
+CHUNK = 32  # rows that are asked about together, and written together
+NOTE, STARTS, IDS, VALUES = "kept.json", "starts.npy", "ids.bin", "values.bin"
+WAY = (
+    "Use method='labels' (the teacher writes answers, the student learns those), or TRL's "
+    "cross-tokenizer trainer, GOLD（词表不同：让教师写回答，用 labels；或者用 TRL 的 GOLD）"
+)
+
+# ---- which vocabularies go together
+
+
+def common_vocabulary(student: Student, teacher: Student) -> int:
+    """Return how many entries of their logits two students share.
+
+    Their tokenizers must hold the same tokens under the same ids. Rows of the output layer beyond
+    these are padding, and are cut. Raises ValueError, with the way out, for other vocabularies.
+    """
+    own, other = (one.tokenizer.get_vocab() for one in (student, teacher))
+    if own != other:
+        unlike = sum(other.get(token) != number for token, number in own.items())
+        raise ValueError(
+            f"{teacher.name} has another vocabulary than {student.name} ({len(other):,} and "
+            f"{len(own):,} entries, {unlike:,} of the student's have another id or none there), so "
+            f"its distribution says nothing about the student's tokens. {WAY}"
+        )
+    sizes = [one.model.get_output_embeddings().weight.shape[0] for one in (student, teacher)]
+    used = max(own.values()) + 1
+    if min(sizes) < used:
+        raise ValueError(
+            f"{student.name} and {teacher.name} have {sizes[0]:,} and {sizes[1]:,} logits for "
+            f"{used:,} tokens: one of them cannot say every token. {WAY}"
+        )
+    return min(sizes)
+
+
+def vocabulary_fingerprint(student: Student) -> str:
+    """Return what tells one vocabulary from another, as a short hash."""
+    vocabulary = sorted(student.tokenizer.get_vocab().items())
+    return sha256(json.dumps(vocabulary).encode()).hexdigest()[:16]
+
+
+# ---- teachers that are here
+
+
+class Teachers:
+    """One student or several that teach together: the mean of their probabilities."""
+
+    def __init__(self, student: Student, teachers: Sequence[Student]) -> None:
+        for teacher in teachers:
+            check_apart(student, teacher)
+        self.students = list(teachers)
+        self.size = min(common_vocabulary(student, teacher) for teacher in teachers)
+        self.plain = [has_plain_head(teacher) for teacher in teachers]
+        for teacher in teachers:
+            teacher.model.eval()
+
+    @property
+    def fingerprints(self) -> list[str]:
+        """What tells these teachers from others."""
+        return [fingerprint(teacher) for teacher in self.students]
+
+    def log_probs(self, inputs: Mapping, temperature: float) -> Tensor:
+        """Return log-probabilities for each label of a batch: [labels, vocabulary]."""
+        import torch
+
+        found = []
+        with torch.no_grad():
+            for teacher, plain in zip(self.students, self.plain, strict=True):
+                logits, _, _ = at_labels(teacher.model, inputs, plain)
+                found.append(softened(logits[:, : self.size], temperature))
+        return averaged(found)
+
+
+def check_apart(student: Student, teacher: Student) -> None:
+    """Raise ValueError where a student is to teach itself, or reads in another manner."""
+    if teacher is student or teacher.model is student.model:
+        raise ValueError(
+            f"{student.name} is its own teacher: every step would change both, and teach nothing. "
+            "Load it once more for a teacher that stays as it is"
+            "（学生不能是自己的教师：再加载一份当教师）"
+        )
+    if teacher.encoder_decoder != student.encoder_decoder:
+        raise ValueError(
+            f"one of {teacher.name} and {student.name} is an encoder–decoder, the other is not: "
+            "they do not read one row alike. Use method='labels'"
+        )
+
+
+# ---- what teachers kept
+
+
+class Kept:
+    """A folder of a teacher's k best tokens for each label of token rows, in their order.
+
+    `kept.json` says of which vocabulary, rows, temperature and teachers. Of each label stand k ids
+    and k + 1 log-probabilities in float16, the last for all other tokens together.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        import numpy as np
+
+        self.folder = Path(folder)
+        self.note = read_note(self.folder)
+        if not self.note.get("whole"):
+            raise DataError(
+                f"{self.folder.name}: its teacher did not come to an end; give it again"
+            )
+        self.starts = np.load(self.folder / STARTS)
+        k, labels = self.note["k"], int(self.starts[-1])
+        self.ids = np.memmap(self.folder / IDS, "<i4", "r", shape=(labels, k))
+        self.values = np.memmap(self.folder / VALUES, "<f2", "r", shape=(labels, k + 1))
+
+    @property
+    def bytes_per_label(self) -> int:
+        """How many bytes a label takes."""
+        return 4 * self.note["k"] + 2 * (self.note["k"] + 1)
+
+    def of(self, numbers: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Return ids [labels, k] and log-probabilities [labels, k + 1] of rows, in their order."""
+        import numpy as np
+        import torch
+
+        places = [slice(self.starts[n], self.starts[n + 1]) for n in numbers]
+        ids = np.concatenate([self.ids[place] for place in places])
+        values = np.concatenate([self.values[place] for place in places])
+        return torch.from_numpy(ids.astype(np.int64)), torch.from_numpy(values.astype(np.float32))
+
+    def check(self, student: Student, rows: Dataset, temperature: float) -> None:
+        """Raise DataError where the folder belongs to another vocabulary, rows or temperature."""
+        wanted = {
+            "vocabulary": vocabulary_fingerprint(student),
+            "rows": digest_of(rows),
+            "temperature": temperature,
+        }
+        refuse_other(self.folder, self.note, wanted)
+
+
+def refuse_other(folder: Path, note: Mapping, wanted: Mapping) -> None:
+    """Raise DataError for the first thing in which a folder's note is not as wanted."""
+    means = {
+        "vocabulary": "another tokenizer（分词器不同）",
+        "rows": "other rows, or the same in another order（数据或顺序不同）",
+        "temperature": "another temperature（温度不同）",
+        "k": "another number of tokens（k 不同）",
+        "teachers": "other teachers（教师不同）",
+    }
+    for field, value in wanted.items():
+        if note.get(field) != value:
+            raise DataError(
+                f"{folder.name}/{NOTE}, field {field}: found {note.get(field)!r}, expected "
+                f"{value!r}: it was kept for {means[field]}. Name another folder, or delete it"
+            )
+
+
+def read_note(folder: Path) -> dict[str, Any]:
+    """Return what a folder says of itself; DataError where nothing of ours stands there."""
+    try:
+        return dict(json.loads((folder / NOTE).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        raise DataError(
+            f"{folder.name}: found no {NOTE}, expected what a teacher kept (kept=… of distill)"
+        ) from None
+
+
+def keep(
+    folder: Path | str,
+    teachers: Teachers,
+    student: Student,
+    rows: Dataset,
+    k: int,
+    temperature: float = 1.0,
+) -> Kept:
+    """Ask the teachers about every row once, and keep their k best tokens for each label.
+
+    A folder that holds a part of it goes on from there: no row is asked about twice. One that is
+    whole is read. Raises DataError where it holds something else.
+    """
+    import numpy as np
+
+    folder = Path(folder)
+    wanted = {
+        "vocabulary": vocabulary_fingerprint(student),
+        "rows": digest_of(rows),
+        "temperature": temperature,
+        "k": min(k, teachers.size),
+        "teachers": teachers.fingerprints,
+    }
+    if folder.is_dir() and any(folder.iterdir()):
+        note = read_note(folder)
+        refuse_other(folder, note, wanted)
+        if note["whole"]:
+            return Kept(folder)
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_note(folder, wanted, whole=False)
+
+    # How many labels each row has says how far the files should reach.
+    counts = [label_count(row["labels"], student.encoder_decoder) for row in rows]
+    starts = np.cumsum([0, *counts])
+    np.save(folder / STARTS, starts)
+    first = whole_rows(folder, starts, wanted["k"])
+    for numbers in batches(range(first, len(rows)), CHUNK):
+        write_rows(folder, teachers, student, [rows[n] for n in numbers], wanted)
+    write_note(folder, wanted, whole=True)
+    return Kept(folder)
+
+
+def write_note(folder: Path, wanted: Mapping, whole: bool) -> None:
+    """Write what a folder holds, and whether all of it is there."""
+    with written_whole(folder / NOTE) as partial:
+        partial.write_text(json.dumps({**wanted, "whole": whole}), encoding="utf-8")
+
+
+def write_rows(
+    folder: Path, teachers: Teachers, student: Student, rows: Sequence[Mapping], wanted: Mapping
+) -> None:
+    """Ask about some rows, and add what is kept of them to the files."""
+    batch = collate(rows, student.tokenizer.pad_token_id, student.encoder_decoder)
+    inputs = {name: tensor.to(student.model.device) for name, tensor in batch.items()}
+    ids, values = best(teachers.log_probs(inputs, wanted["temperature"]), wanted["k"])
+    for name, numbers in ((IDS, ids.int()), (VALUES, values.half())):
+        with open(folder / name, "ab") as file:
+            file.write(numbers.cpu().numpy().tobytes())
+
+
+def whole_rows(folder: Path, starts: Any, k: int) -> int:
+    """Return how many rows both files hold; what a kill left of the next one is cut away."""
+    import numpy as np
+
+    sizes = {IDS: 4 * k, VALUES: 2 * (k + 1)}  # bytes a label
+    for name in sizes:
+        (folder / name).touch()
+    labels = min((folder / name).stat().st_size // size for name, size in sizes.items())
+    whole = int(np.searchsorted(starts, labels, "right")) - 1
+    for name, size in sizes.items():
+        with open(folder / name, "r+b") as file:
+            file.truncate(int(starts[whole]) * size)
+    return whole
+
+
+def label_count(labels: Sequence[int], encoder_decoder: bool) -> int:
+    """Return how many labels of a row are learned; nothing predicts a decoder's first token.
+
+    >>> label_count([-100, 5, 0], False), label_count([5, 0], True)
+    (2, 2)
+    """
+    return sum(label != IGNORED for label in (labels if encoder_decoder else labels[1:]))
