@@ -77,11 +77,11 @@ FRAMES = {
 }
 
 
-def tiny_random(name: str, seed: int = 0) -> Student:
+def tiny_random(name: str, seed: int = 0, **other: Any) -> Student:
     """Make a tiny student like the zoo's `name`: same class, same special settings, two layers of
     width 64, random weights.
 
-    The same name and seed give the same student. Its vocabulary has 600 to 2,000 entries. It is
+    The same name and seed give the same student; `other` changes its configuration. Its vocabulary has 600 to 2,000 entries. It is
     called `tiny-random-NAME`, which nobody can load: give a test that needs `load_student` the
     folder that `saved` writes.
     """
@@ -90,7 +90,7 @@ def tiny_random(name: str, seed: int = 0) -> Student:
     # `tiny` itself is a folder of the package, whose sizes stand in its configuration.
     if not facts.hub:
         facts = replace(facts, hub="tiny-random", sizes=own_sizes(facts))
-    small = replace(facts, sizes=settings(facts, tokenizer))
+    small = replace(facts, sizes={**settings(facts, tokenizer), **other})
     config = small.config()
     auto = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
     with torch.random.fork_rng(devices=[]):

@@ -1,0 +1,275 @@
+"""Distillation: one call for four methods, resumable as `finetune` is, and what it refuses."""
+
+from copy import deepcopy
+
+import pytest
+from tiny_random import tiny_random
+
+from miniluotuo_utils.files import DataError
+from miniluotuo_utils.students import Student, distill, finetune
+from miniluotuo_utils.students.objectives import attention_parts
+from miniluotuo_utils.students.teachers import Kept, common_vocabulary
+
+ROWS = [
+    {"instruction": f"数到{n}", "input": "", "output": "一二三四五六七八九"[:n], "source": "x"}
+    for n in range(1, 9)
+]
+SHORT = {"batch_size": 4, "max_steps": 3, "learning_rate": 1e-3, "half": False}
+
+
+def gpt2(seed: int = 0, **other) -> Student:
+    """A tiny random GPT-2 of Wenzhong's configuration."""
+    return tiny_random("wenzhong-110m", seed, **other)
+
+
+def again(student: Student) -> Student:
+    """An equal copy."""
+    return Student("copy", deepcopy(student.model), student.tokenizer)
+
+
+def parts(training) -> list[float]:
+    """The teacher's part of the loss, step by step."""
+    return [line["distillation"] for line in training.log]
+
+
+@pytest.mark.parametrize("name", ["wenzhong-110m", "tiny", "t5-61m"])
+def test_an_equal_copy_teaches_nothing_new(name):
+    """A shift by one, dropout in the teacher or an unequal mask would show here first."""
+    student = tiny_random(name)
+    rows = [{**row, "output": "one two"} for row in ROWS] if name == "t5-61m" else ROWS
+    training = distill(student, rows, teacher=again(student), method="logits", **SHORT)
+    assert parts(training)[0] < 1e-3
+
+
+def test_the_first_loss_is_the_one_by_hand():
+    """What notebook 06 writes in four lines and what the package adds up must be one number."""
+    import torch
+
+    from miniluotuo_utils.tokens import collate, encode
+
+    student, teacher = gpt2(0), gpt2(1)
+    student.model.eval()
+    batch = collate(encode(ROWS[:4], student.tokenizer).rows, student.tokenizer.pad_token_id)
+    wanted = batch["labels"][:, 1:] != -100
+    ours, theirs = (
+        (one.model(batch["input_ids"], use_cache=False).logits[:, :-1][wanted] / 2).log_softmax(-1)
+        for one in (student, teacher)
+    )
+    far = 4 * torch.nn.functional.kl_div(ours, theirs, reduction="sum", log_target=True)
+
+    for part in student.model.modules():  # dropout is drawn at random
+        if isinstance(part, torch.nn.Dropout):
+            part.p = 0.0
+    how = {**SHORT, "max_steps": 1}
+    training = distill(student, ROWS[:4], teacher=teacher, method="logits", **how)
+    assert parts(training)[0] == pytest.approx(far.item() / wanted.sum().item(), abs=1e-4)
+
+
+def test_logits_bring_a_student_nearer_to_its_teacher():
+    """A loss with the wrong sign still falls in its labels' part."""
+    teacher = gpt2(1)
+    finetune(teacher, ROWS, max_steps=20, batch_size=4, learning_rate=3e-3)
+    how = {**SHORT, "max_steps": 20, "learning_rate": 3e-3, "epochs": 10}
+    training = distill(gpt2(0), ROWS, teacher=teacher, method="logits", share=1.0, **how)
+    assert parts(training)[-1] < 0.7 * parts(training)[0]
+
+
+def test_kept_distributions_give_the_same_training(tmp_path):
+    """The k best of all tokens are all tokens; float16 is what is left of a difference."""
+    whole = gpt2().model.config.vocab_size
+    there = tmp_path / "kept"
+    how = {"method": "logits", "temperature": 1.0, **SHORT}
+    straight = distill(gpt2(0), ROWS, teacher=[gpt2(1), gpt2(2)], **how)
+    first = distill(gpt2(0), ROWS, teacher=[gpt2(1), gpt2(2)], top_k=whole, kept=there, **how)
+    later = distill(gpt2(0), ROWS, teacher=there, **how)
+    assert parts(first) == pytest.approx(parts(straight), abs=5e-3)
+    assert parts(first) == parts(later)
+    assert Kept(there).bytes_per_label == 6 * whole + 2
+
+
+def test_kept_distributions_of_other_rows_are_refused(tmp_path):
+    """In another order every token would be taught the distribution of another place."""
+    how = {"method": "logits", **SHORT}
+    distill(gpt2(0), ROWS, teacher=gpt2(1), top_k=4, kept=tmp_path / "kept", **how)
+    with pytest.raises(DataError, match="field rows"):
+        distill(gpt2(0), ROWS[::-1], teacher=tmp_path / "kept", **how)
+    with pytest.raises(DataError, match="field vocabulary"):
+        distill(tiny_random("tiny"), ROWS, teacher=tmp_path / "kept", **how)
+    with pytest.raises(DataError, match="field teachers"):
+        distill(gpt2(0), ROWS, teacher=gpt2(2), top_k=4, kept=tmp_path / "kept", **how)
+
+
+def test_a_teacher_that_dies_goes_on_where_it_was(tmp_path, monkeypatch):
+    """Half of a row's distributions in the files would move all that come after it."""
+    from miniluotuo_utils.students import teachers
+
+    monkeypatch.setattr(teachers, "CHUNK", 2)
+    asked = []
+    real = teachers.write_rows
+
+    def dies(folder, *arguments):
+        real(folder, *arguments)
+        asked.append(len(arguments[2]))
+        if len(asked) == 2:
+            with open(folder / teachers.IDS, "ab") as file:
+                file.write(b"half a row")
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(teachers, "write_rows", dies)
+    how = {"method": "logits", "top_k": 4, "kept": tmp_path / "kept", **SHORT}
+    with pytest.raises(KeyboardInterrupt):
+        distill(gpt2(0), ROWS, teacher=gpt2(1), **how)
+    with pytest.raises(DataError, match="did not come to an end"):
+        distill(gpt2(0), ROWS, teacher=tmp_path / "kept", method="logits", **SHORT)
+    resumed = distill(gpt2(0), ROWS, teacher=gpt2(1), **how)
+    assert sum(asked) == len(ROWS), "asked about no row twice"
+
+    straight = distill(gpt2(0), ROWS, teacher=gpt2(1), **{**how, "kept": tmp_path / "other"})
+    assert parts(resumed) == parts(straight)
+
+
+def test_a_function_that_dies_labels_nothing_twice(tmp_path, monkeypatch):
+    """A paid teacher's answers were lost with the process that asked for them."""
+    monkeypatch.setattr("miniluotuo_utils.students.distill.ASKED", 3)
+    asked = []
+
+    def teacher(rows):
+        if len(asked) == 3:
+            asked.append("died")
+            raise ConnectionError
+        asked.extend(row["instruction"] for row in rows)
+        return [{**row, "output": "好"} for row in rows]
+
+    questions = [{**row, "output": ""} for row in ROWS]
+    how = {"teacher": teacher, "folder": tmp_path / "training", **SHORT}
+    with pytest.raises(ConnectionError):
+        distill(gpt2(), questions, **how)
+    distill(gpt2(), questions, **how)
+    asked.remove("died")
+    assert asked == [row["instruction"] for row in ROWS]
+
+
+@pytest.mark.parametrize("features", ["hidden", "relations"])
+def test_features_of_another_depth_and_width(features):
+    """Teacher and student seldom have one shape; projections must not stay on the student."""
+    student, teacher = gpt2(0), gpt2(1, hidden_size=96, num_hidden_layers=3)
+    names = set(student.model.state_dict())
+    how = {**SHORT, "max_steps": 12, "epochs": 10}
+    training = distill(
+        student, ROWS, teacher=teacher, method="features", features=features, share=0.9, **how
+    )
+    assert parts(training)[-1] < parts(training)[0]
+    assert set(student.model.state_dict()) == names
+
+
+@pytest.mark.parametrize("name", ["wenzhong-110m", "tiny", "t5-61m", "gpt-neo-125m"])
+def test_queries_keys_and_values_are_found(name):
+    """Each family names them otherwise, GPT-2 has them in one."""
+    assert sum(cut for _, cut in attention_parts(tiny_random(name).model)) == 3
+
+
+def test_an_attention_that_cannot_be_cut_says_so():
+    """BLOOM mixes queries, keys and values of one head: a third of its output is none of them."""
+    with pytest.raises(ValueError, match="features='hidden'"):
+        attention_parts(tiny_random("bloom-560m").model)
+
+
+@pytest.mark.parametrize("own", [1.0, 0.0])
+def test_on_policy_is_trls(own):
+    """An equal copy has nothing to say, whoever wrote the answers."""
+    student = gpt2()
+    how = {**SHORT, "own": own, "answer": 6}
+    training = distill(student, ROWS, teacher=again(student), method="on_policy", **how)
+    assert parts(training)[0] < 1e-3
+    assert training.steps == 3
+    assert training.tokens > 0
+
+
+def until(folder, step=None, **how):
+    """Six steps, broken off at one."""
+
+    def show(training):
+        if step and training.steps >= step and not training.seconds:
+            raise KeyboardInterrupt
+
+    how = {**SHORT, "max_steps": 6, "checkpoints": 3, "epochs": 10, **how}
+    return distill(gpt2(0), ROWS, teacher=gpt2(1), folder=folder, show=show, **how)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"method": "logits"},
+        {"method": "features"},
+        {"method": "on_policy", "own": 0.5, "answer": 6},
+    ],
+)
+def test_a_distillation_goes_on_where_it_was_killed(how, tmp_path):
+    """Projections and samples belong to the training, too: without them it is another one."""
+    with pytest.raises(KeyboardInterrupt):
+        until(tmp_path / "killed", step=5, **how)
+    resumed = until(tmp_path / "killed", **how)
+    straight = until(tmp_path / "straight", **how)
+    assert parts(resumed) == pytest.approx(parts(straight), abs=1e-4)
+    with pytest.raises(ValueError, match="another training"):
+        until(tmp_path / "straight", **{**how, "temperature": 3.0, "features": "relations"})
+
+
+# ---- what is refused
+
+
+def test_a_student_does_not_teach_itself():
+    """The loss would be 0 from the first step on, and look like success."""
+    student = gpt2()
+    with pytest.raises(ValueError, match="its own teacher"):
+        distill(student, ROWS, teacher=student, method="logits", **SHORT)
+
+
+def test_other_vocabularies_are_refused_with_the_way_out():
+    """Token 17 of one is not token 17 of the other: the loss falls and nothing is learned."""
+    with pytest.raises(ValueError, match="method='labels'"):
+        distill(gpt2(), ROWS, teacher=tiny_random("luotuo-312m"), method="logits", **SHORT)
+
+
+def test_padding_rows_are_cut(tmp_path):
+    """Wenzhong's 3.5 B has 50,304 rows for 50,257 tokens; the small one has none to spare."""
+    student, teacher = gpt2(0), gpt2(1)
+    size = student.model.config.vocab_size
+    teacher.model.resize_token_embeddings(size + 47)
+    assert common_vocabulary(student, teacher) == size
+    distill(student, ROWS, teacher=teacher, method="logits", **SHORT)
+    distill(student, ROWS, teacher=teacher, method="on_policy", answer=4, **SHORT)
+    student.model.resize_token_embeddings(size - 1)
+    with pytest.raises(ValueError, match="cannot say every token"):
+        common_vocabulary(student, teacher)
+
+
+def test_silver_rows_are_no_examination():
+    """A loss on rows that the teacher wrote says how well it is copied."""
+    with pytest.raises(ValueError, match="silver"):
+        distill(gpt2(), ROWS, evaluation=0.1, **SHORT)
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ({"method": "logit"}, "logits"),
+        ({"method": "logits"}, "found nothing"),
+        ({"method": "logits", "top_k": 4, "teacher": 0}, "belong together"),
+        ({"method": "labels", "teacher": 0}, "a function of rows"),
+        ({"method": "logits", "share": 0.0}, "share is 0.0"),
+        ({"method": "features", "update": "lora"}, "use full"),
+        ({"method": "on_policy", "own": 1.5}, "own is 1.5"),
+        ({"method": "features", "features": "attention"}, "relations"),
+    ],
+)
+def test_what_does_not_go_together_is_said(how, said):
+    """It would else be found after the teacher was asked for an hour, or never."""
+    with pytest.raises(ValueError, match=said):
+        distill(gpt2(), ROWS, **{**SHORT, **how})
+
+
+def test_one_teacher_judges_or_shows_its_states():
+    """Only distributions have a mean."""
+    with pytest.raises(ValueError, match="one teacher"):
+        distill(gpt2(0), ROWS, teacher=[gpt2(1), gpt2(2)], method="features", **SHORT)
