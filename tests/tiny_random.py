@@ -81,9 +81,9 @@ def tiny_random(name: str, seed: int = 0, **other: Any) -> Student:
     """Make a tiny student like the zoo's `name`: same class, same special settings, two layers of
     width 64, random weights.
 
-    The same name and seed give the same student; `other` changes its configuration. Its vocabulary has 600 to 2,000 entries. It is
-    called `tiny-random-NAME`, which nobody can load: give a test that needs `load_student` the
-    folder that `saved` writes.
+    The same name and seed give the same student; `other` changes its configuration. Its vocabulary
+    has 600 to 2,000 entries. It is called `tiny-random-NAME`, which nobody can load: give a test
+    that needs `load_student` the folder that `saved` writes.
     """
     facts = ZOO[name]
     tokenizer = tokenizer_like(facts)

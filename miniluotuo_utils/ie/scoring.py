@@ -87,7 +87,7 @@ def score(
 
     Raises ValueError for a mode that is not defined for the task, or does not take `typed` or
     `aliases`, and for a schema of another task's shape; DataError, naming the first line, for
-    records that are not of the same sentence and task.
+    records that are not of the same sentence and task, and for silver gold.
     """
     rule = ruled(field_of(task) and task, mode, typed, aliases)
     if schema is not None:
@@ -103,6 +103,16 @@ def nested(rule: Rule, parts: Mapping[str, dict]) -> dict:
     """Return the one form of a result: task and mode, then the only part's fields, or the parts."""
     top = {"task": rule.task, "mode": rule.name} | ({"typed": True} if rule.typed else {})
     return top | (dict(parts) if len(parts) > 1 else next(iter(parts.values())))
+
+
+def refuse_silver(record: Mapping, line: int) -> None:
+    """Raise DataError for a gold record that a model labelled, and nobody looked at."""
+    if record.get("annotation") == "silver":
+        raise DataError(
+            f"line {line}: the gold record is silver: a model labelled it, so a score would say "
+            "how well that model is copied. Score against gold, or take 'annotation' out of records "
+            "that a person has corrected（银标不能当标准答案；人改过的，先去掉 annotation）"
+        )
 
 
 def parts_of(result: Mapping) -> list[tuple[str, Mapping]]:
@@ -128,6 +138,7 @@ def aligned(
     for line, (g, p) in enumerate(zip_longest(golds, preds, fillvalue=END), 1):
         if g is not END:
             check_side(g, f"line {line}: the gold", task)
+            refuse_silver(g, line)
         if p is not END:
             p = p if strict or g is END else with_sentence(p, g["sentence"])
             check_side(p, f"line {line}: the prediction", task)

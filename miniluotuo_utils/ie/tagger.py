@@ -96,10 +96,12 @@ def train_tagger(
     batch_size: int = 8,
     learning_rate: float = 1e-3,
     seed: int = 42,
+    soft: tuple[Sequence[Any], list[str]] | None = None,
 ) -> Tagger:
     """Train a BIO tagger on NER records, on the student's device.
 
-    student: a causal student; `student.model` stays as it is. The tagger, transformers'
+    student: a causal student, or a tagger, which goes on with its output layer too where the labels
+      are the same; `student.model` stays as it is. The tagger, transformers'
       `AutoModelForTokenClassification`, starts from a copy of its weights, all but the output
       layer, so it is as large as the student and has read the same texts.
     bidirectional: let every token look both ways. A causal student sees only what stands left of a
@@ -107,6 +109,9 @@ def train_tagger(
     epochs, minutes: whichever ends first. The learning rate rises and falls with the share that is
       done, so with `minutes` the clock has a say in every step; without, `seed` decides all.
     batch_size: sentences in a step. learning_rate: its highest value.
+    soft: what a teacher thinks of every character, as `Annotator.probabilities` returns it: of each
+      record an array [characters, labels], and the labels. It is learned in the place of the
+      records' entities: what the teacher takes for second best, too.
 
     Raises ValueError for records without entities, for `epochs` or `batch_size` that are not
     positive, and for a student that is quantised or has an adapter.
@@ -116,6 +121,7 @@ def train_tagger(
 
     started = time.time()
     labels = ["O", *(f"{mark}-{kind}" for kind in schema_of(records, "NER") for mark in "BI")]
+    labels = soft[1] if soft else labels
     if epochs <= 0 or batch_size < 1:
         raise ValueError(
             f"epochs is {epochs} and batch_size {batch_size}; expected more than 0 and at least 1"
@@ -128,7 +134,7 @@ def train_tagger(
     # The student's body, which has read much, under an output layer that the seed draws.
     set_seed(seed)
     tagger = Tagger(classifier(student, labels, bidirectional), student.tokenizer, labels)
-    rows = list(training_rows(tagger, records))
+    rows = list(soft_rows(tagger, records, soft[0]) if soft else training_rows(tagger, records))
 
     # Up over the first steps, while AdamW's averages are still young, then down to nothing.
     planned = max(1, round(epochs * math.ceil(len(rows) / batch_size)))  # steps
@@ -154,18 +160,47 @@ def step(model: Any, batch: Sequence[tuple[Sequence[int], Sequence[int]]], optim
     import torch
 
     scores = logits(model, [ids for ids, _ in batch])  # (rows, longest, labels)
-    labels = padded([tags for _, tags in batch], IGNORED).to(scores.device)  # (rows, longest)
-
-    # How surprised the model is by the right label: a mean over all tokens but the padding.
-    loss = torch.nn.functional.cross_entropy(
-        scores.flatten(0, 1),  # (rows × longest, labels)
-        labels.flatten(),  # (rows × longest,)
-        ignore_index=IGNORED,
-    )
+    targets = [tags for _, tags in batch]
+    loss = soft_loss(scores, targets) if is_soft(targets) else hard_loss(scores, targets)
     loss.backward()  # every weight gets its gradient
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)  # no odd batch throws them far away
     optimizer.step()  # every weight moves a little against its gradient
     optimizer.zero_grad()  # or the next batch would add to these gradients
+
+
+def hard_loss(scores: Tensor, tags: Sequence[Sequence[int]]) -> Tensor:
+    """Return how surprised a model is by the right labels: a mean over all tokens but padding."""
+    import torch
+
+    labels = padded(tags, IGNORED).to(scores.device)  # (rows, longest)
+    return torch.nn.functional.cross_entropy(
+        scores.flatten(0, 1),  # (rows × longest, labels)
+        labels.flatten(),  # (rows × longest,)
+        ignore_index=IGNORED,
+    )
+
+
+def soft_loss(scores: Tensor, wanted: Sequence[Any]) -> Tensor:
+    """Return the same of distributions over labels, [tokens, labels] of each row.
+
+    It is KL(teacher ‖ tagger) and the teacher's own entropy, which no step changes. A token
+    without a character of its own has a row of zeros, and counts for nothing.
+
+    >>> import torch
+    >>> scores, sure = torch.randn(1, 2, 3), torch.tensor([[1.0, 0, 0], [0, 0, 1.0]])
+    >>> torch.allclose(soft_loss(scores, [sure]), hard_loss(scores, [[0, 2]]))
+    True
+    """
+    import torch
+
+    rows = [torch.as_tensor(one) for one in wanted]
+    likely = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True).to(scores.device)
+    return -(likely * scores.log_softmax(-1)).sum() / likely.sum()
+
+
+def is_soft(targets: Sequence[Any]) -> bool:
+    """Return whether the targets of rows are distributions, and not the numbers of labels."""
+    return getattr(targets[0], "ndim", 1) == 2
 
 
 def logits(model: Any, rows: Sequence[Sequence[int]]) -> Tensor:
@@ -212,6 +247,8 @@ def classifier(student: Any, labels: Sequence[str], bidirectional: bool) -> PreT
             f"transformers has no token classifier for {config.model_type}: take another student"
         ) from None
     tagger.base_model.load_state_dict(model.base_model.state_dict())
+    if getattr(student, "labels", None) == labels:
+        tagger.load_state_dict(model.state_dict())
 
     # Some architectures (GPT-Neo) build their mask without asking the config: try it.
     if bidirectional and not looks_right(tagger.eval()):
@@ -353,6 +390,34 @@ def training_rows(
         for first, last in parts:
             if set(tags[first:last]) != {IGNORED}:
                 yield ids[first:last], tags[first:last]
+
+
+def soft_rows(
+    tagger: Tagger, records: Sequence[Mapping], probabilities: Sequence[Any]
+) -> Iterator[tuple[list[int], Any]]:
+    """Yield token ids of each record, and of each token a teacher's distribution over labels.
+
+    A token has that of its first character, one without a character zeros. ValueError where a
+    record has other characters than its distributions.
+    """
+    import numpy as np
+
+    size = context(tagger.model)
+    for number, (record, found) in enumerate(zip(records, probabilities, strict=True)):
+        sentence = record["sentence"]
+        if found.shape != (len(sentence), len(tagger.labels)):
+            raise ValueError(
+                f"soft[0][{number}] has the shape {found.shape}; expected {len(sentence)} "
+                f"characters and {len(tagger.labels)} labels"
+            )
+        ids, places = tokenised(tagger.tokenizer, sentence)
+        rows = np.zeros((len(ids), len(tagger.labels)), np.float32)
+        for at, place in enumerate(places):
+            if place:
+                rows[at] = found[place[0]]
+        for first, last in stretches(len(ids), size):
+            if rows[first:last].any():
+                yield ids[first:last], rows[first:last]
 
 
 def context(model: Any) -> int:

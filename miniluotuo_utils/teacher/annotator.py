@@ -100,6 +100,25 @@ class Annotator:
                     "entities": things,
                 }
 
+    def probabilities(
+        self, sentences: Sequence[str], words: bool = False
+    ) -> tuple[list[np.ndarray], list[str]]:
+        """Return how likely each tag is at each character, and the tags: `O`, `B-人物`, `I-人物`, …
+
+        Of each sentence float32 [characters, tags], rows that sum to 1: the softmax of what the
+        network says before its CRF, so a tag may be likeliest here and on no best path. Types that
+        are not asked for are part of `O`; with `words` each is a tag of its own, all 49 that LAC's
+        table of 59 names. A student may learn from these what one answer does not hold: what else
+        the teacher thought of.
+
+        >>> [found], tags = Annotator(["人物"]).probabilities(["鲁迅笑"])
+        >>> tags, [tags[best] for best in found.argmax(1)]
+        (['O', 'B-人物', 'I-人物'], ['B-人物', 'I-人物', 'O'])
+        """
+        texts = [text for chunk in chunks(sentences) for text in chunk]
+        found, names = tagger().probabilities(texts)
+        return grouped(found, [bio_name(name, self.types, words) for name in names])
+
     def found(self, chunks: Iterable[list[str]]) -> Iterator[tuple[list[str], list[Span]]]:
         """Yield each chunk with its names, in order, by one process or several."""
         if self.processes == 1:
@@ -139,6 +158,7 @@ class Tagger:
         self.ids = character_ids(read_table(folder / "word.dic"), read_table(folder / "q2b.dic"))
 
         named = {int(number): name for number, name in read_table(folder / "tag.dic")}
+        self.named = set(named) & set(range(len(self.transitions)))
         self.names = [named.get(number, NAMELESS) for number in range(len(self.transitions))]
         self.inside = np.array([name.endswith("-I") for name in self.names])
         self.types = [TYPES.get(name.rpartition("-")[0], "") for name in self.names]
@@ -149,11 +169,35 @@ class Tagger:
         """
         import numpy as np
 
+        tags = np.empty(sum(map(len, texts)), np.int64)
+        for at, scores in self.scored(texts):
+            tags[at] = best_tags(scores, self.transitions)
+        lengths = np.array([size for text in texts for size in pieces(text)], dtype=np.int64)
+        return tags, np.cumsum(lengths) - lengths
+
+    def probabilities(self, texts: Sequence[str]) -> tuple[list[np.ndarray], list[str]]:
+        """Return float32 [characters, tags] of each text, and the tags' names in LAC's table."""
+        import numpy as np
+
+        named = sorted(self.named)
+        found = np.empty((sum(map(len, texts)), len(named)), np.float32)
+        for at, scores in self.scored(texts):
+            wanted = scores[..., named]
+            likely = np.exp(wanted - wanted.max(-1, keepdims=True))
+            found[at] = likely / likely.sum(-1, keepdims=True)
+        ends = np.cumsum(list(map(len, texts)), dtype=np.int64)
+        return np.split(found, ends[:-1]), [self.names[number] for number in named]
+
+    def scored(self, texts: Sequence[str]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield places in all texts (texts, characters) and the network's scores of every tag
+        there.
+        """
+        import numpy as np
+
         lengths = np.array([size for text in texts for size in pieces(text)], dtype=np.int64)
         begins = np.cumsum(lengths) - lengths
         codes = "".join(texts).encode("utf-32-le", "surrogatepass")
         ids = self.ids[np.frombuffer(codes, np.uint32)]
-        tags = np.empty(len(ids), np.int64)
 
         # One length a batch: this model has no mask, padding would change what it reads backwards.
         for length in np.unique(lengths):
@@ -162,8 +206,7 @@ class Tagger:
                 at = batch[:, None] + np.arange(length)  # (texts, characters)
                 asked = {"token_ids": ids[at], "length": np.full(len(at), length)}
                 [scores] = self.session.run(None, asked)
-                tags[at] = best_tags(scores, self.transitions)
-        return tags, begins
+                yield at, scores
 
     def spans(self, texts: Sequence[str], types: Collection[str]) -> list[Span]:
         """Return every name of one of the `types`, trimmed, in order."""
@@ -189,6 +232,38 @@ class Tagger:
             if start < end:
                 found.append((n, start, end, self.types[tag]))
         return found
+
+
+# ---- tags as a student's
+
+
+def bio_name(name: str, types: Collection[str], words: bool = False) -> str:
+    """Return a tag of LAC's table as a tagger of ours writes it.
+
+    >>> [bio_name(name, ["人物"]) for name in ("PER-I", "LOC-B", "n-B", "O")]
+    ['I-人物', 'O', 'O', 'O']
+    >>> bio_name("n-B", [], words=True)
+    'B-n'
+    """
+    word, _, mark = name.rpartition("-")
+    kind = TYPES.get(word, word)
+    return f"{mark}-{kind}" if kind in types or (words and word) else "O"
+
+
+def grouped(
+    probabilities: Sequence[np.ndarray], names: Sequence[str]
+) -> tuple[list[np.ndarray], list[str]]:
+    """Return probabilities with columns of one name added up, and the names, `O` first.
+
+    >>> import numpy as np
+    >>> grouped([np.array([[0.5, 0.2, 0.3]])], ["B-人物", "O", "O"])
+    ([array([[0.5, 0.5]])], ['O', 'B-人物'])
+    """
+    import numpy as np
+
+    order = list(dict.fromkeys(["O", *names]))
+    sums = np.eye(len(order), dtype=np.float32)[[order.index(name) for name in names]]
+    return [(one @ sums).astype(one.dtype) for one in probabilities], order
 
 
 # ---- the CRF

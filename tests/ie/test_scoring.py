@@ -1394,3 +1394,12 @@ def test_the_command_scores_native_predictions_that_are_slightly_off(
     assert result["micro"]["tp"] == 1
     assert result.get("misplaced", 0) == misplaced
     assert main(["score", *map(str, paths), "--task", "NER", "--strict"]) == 2
+
+
+def test_silver_gold_is_refused():
+    """A student distilled from the annotator would have beaten everything on the annotator's own
+    answers."""
+    silver = {**EXAMPLES["NER"], "annotation": "silver"}
+    with pytest.raises(DataError, match="line 1: the gold record is silver"):
+        score([silver], [silver], "NER")
+    assert score([EXAMPLES["NER"]], [silver], "NER")["micro"]["pred"] > 0

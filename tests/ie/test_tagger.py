@@ -228,3 +228,39 @@ def test_records_without_entities_and_adapters_are_refused(tiny):
     adapted = SimpleNamespace(model=SimpleNamespace(peft_config={}), tokenizer=tiny.tokenizer)
     with pytest.raises(ValueError, match="merge"):
         train_tagger(adapted, train_set())
+
+
+def test_soft_labels_that_are_sure_are_hard_labels(tiny):
+    """A token taught the distribution of its neighbour, padding that counts."""
+    import numpy as np
+
+    records = train_set()
+    hard = train_tagger(tiny, records, epochs=2, batch_size=4, seed=1)
+    rows = {tuple(ids): tags for ids, tags in training_rows(hard, records)}
+    wanted = []
+    for record in records:
+        ids, places = tokenised(tiny.tokenizer, record["sentence"])
+        found = np.zeros((len(record["sentence"]), len(hard.labels)), np.float32)
+        for place, tag in zip(places, rows[tuple(ids)], strict=True):
+            if place:
+                found[slice(*place), tag] = 1
+        wanted.append(found)
+    soft = train_tagger(tiny, records, epochs=2, batch_size=4, seed=1, soft=(wanted, hard.labels))
+    ours, theirs = soft.model.state_dict(), hard.model.state_dict()
+    assert all((ours[name] - theirs[name]).abs().max() < 1e-4 for name in ours)
+
+
+def test_soft_labels_of_other_sentences_are_refused(tiny):
+    """Distributions in another order than their records would be learned without a word."""
+    import numpy as np
+
+    wrong = [np.ones((2, 3), np.float32)] * 8
+    with pytest.raises(ValueError, match="expected .* characters and 3 labels"):
+        train_tagger(tiny, train_set(), soft=(wrong, ["O", "B-X", "I-X"]))
+
+
+def test_a_tagger_goes_on_with_what_it_has_learned(tiny):
+    """Silver first, then gold: an output layer drawn anew would forget the first."""
+    first = train_tagger(tiny, train_set(), epochs=2, batch_size=4, seed=1)
+    further = classifier(first, first.labels, True)
+    assert all((further.state_dict()[n] == w).all() for n, w in first.model.state_dict().items())

@@ -16,7 +16,15 @@ from miniluotuo_utils.files import DataError, read_jsonl
 from miniluotuo_utils.records import check_record
 from miniluotuo_utils.runtime import EMBEDDED
 from miniluotuo_utils.teacher import Annotator, annotator
-from miniluotuo_utils.teacher.annotator import TYPES, best_tags, pieces, tagger, trimmed, viterbi
+from miniluotuo_utils.teacher.annotator import (
+    TYPES,
+    best_tags,
+    bio_name,
+    pieces,
+    tagger,
+    trimmed,
+    viterbi,
+)
 
 SENTENCES = [
     row["sentence"]
@@ -285,3 +293,29 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch):
     annotator.model_folder.cache_clear()
     with pytest.raises(ModuleNotFoundError, match=r"miniluotuo-utils\[teacher\]"):
         Annotator()
+
+
+def test_probabilities_are_what_the_tags_come_from():
+    """Characters moved by one, or columns of the wrong tags: a student would learn another text."""
+    texts = SENTENCES[:50] + ODD
+    found, names = Annotator().probabilities(texts, words=True)
+    assert len(names) == 49
+    assert [len(one) for one in found] == [len(text) for text in texts]
+    for one in found:
+        assert np.allclose(one.sum(1), 1, atol=1e-5)
+
+    # The CRF changes some, not many.
+    best = [names[tag] for tag in np.concatenate(found).argmax(1)]
+    tags, _ = tagger().tags(texts)
+    path = [bio_name(tagger().names[tag], TYPES.values(), words=True) for tag in tags]
+    assert np.mean([one == other for one, other in zip(best, path, strict=True)]) > 0.97
+
+
+def test_probabilities_of_other_types_are_part_of_o():
+    """A column for each type that was asked for, and nothing lost."""
+    found, names = Annotator(["人物"]).probabilities(SENTENCES[:3])
+    every, all_names = Annotator().probabilities(SENTENCES[:3], words=True)
+    assert names == ["O", "B-人物", "I-人物"]
+    for one, other in zip(found, every, strict=True):
+        assert np.allclose(one[:, 1], other[:, all_names.index("B-人物")], atol=1e-6)
+        assert np.allclose(one.sum(1), 1, atol=1e-5)
