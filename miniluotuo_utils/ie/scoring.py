@@ -110,8 +110,8 @@ def refuse_silver(record: Mapping, line: int) -> None:
     if record.get("annotation") == "silver":
         raise DataError(
             f"line {line}: the gold record is silver: a model labelled it, so a score would say "
-            "how well that model is copied. Score against gold, or take 'annotation' out of records "
-            "that a person has corrected（银标不能当标准答案；人改过的，先去掉 annotation）"
+            "how well that model is copied. Score against gold, or take 'annotation' out of "
+            "records that a person has corrected（银标不能当标准答案；人改过的，先去掉 annotation）"
         )
 
 
