@@ -66,7 +66,8 @@ def distill(
     beta: which divergence, from 0, forward KL (logits, where None), to 1, reverse KL (on_policy).
     update: what is trained, one of `finetune`'s methods.
 
-    `folder` and all other options are `finetune`'s. Every line of the log also holds
+    `folder` and all other options are `finetune`'s. A student with a teacher beside it is trained
+    without dropout. Every line of the log also holds
     "distillation", the teacher's part of the loss before it is weighed. What a callable teacher
     answered stands in `folder` too: one that died goes on, and is asked about nothing twice.
 

@@ -56,13 +56,22 @@ class Objective:
     def __init__(self, share: float, settings: Mapping[str, Any]) -> None:
         self.share, self.settings = share, {"share": share, **settings}
         self.seen: list[Tensor] = []
+        self.dropouts: list[tuple[Any, str, float]] = []
 
     def begin(self, student: Student, rows: Dataset, options: Options) -> Dataset:
-        """Get ready for a training on these rows; return them as they go to the trainer."""
+        """Get ready for a training on these rows; return them as they go to the trainer.
+
+        Without dropout: a student that sees half of itself is never its teacher's equal.
+        """
+        self.dropouts = list(dropouts(student.model))
+        for part, name, _ in self.dropouts:
+            setattr(part, name, 0.0)
         return rows
 
     def end(self, student: Student) -> None:
-        """Leave the student as plain as it was."""
+        """Leave the student as it was, but for what it has learned."""
+        for part, name, value in self.dropouts:
+            setattr(part, name, value)
 
     def collated(self, collate: Callable, batch: Sequence[Mapping]) -> dict[str, Tensor]:
         """Return a batch as tensors."""
@@ -96,11 +105,27 @@ class Objective:
         return {"distillation": float(parts)}
 
 
+def dropouts(model: Module) -> Iterator[tuple[Module, str, float]]:
+    """Yield module, attribute and value of each share of dropout in a model.
+
+    Some have a layer for it, others a number: T5 and Llama's attention.
+    """
+    for part in model.modules():
+        for name in ("p", "dropout", "attention_dropout"):
+            value = getattr(part, name, None)
+            if isinstance(value, float) and (name != "p" or "Dropout" in type(part).__name__):
+                yield part, name, value
+
+
 class Labels(Objective):
     """The labels alone, which are a teacher's answers: all of the loss is its part."""
 
     def __init__(self) -> None:
         super().__init__(1.0, {"labels": "a teacher's"})
+
+    def begin(self, student: Student, rows: Dataset, options: Options) -> Dataset:
+        """Return the rows; a plain fine-tuning keeps its dropout."""
+        return rows
 
     def __call__(
         self, model: Any, inputs: Mapping, items: Any, plain: bool, processes: int
@@ -138,6 +163,7 @@ class Logits(Objective):
 
     def begin(self, student: Student, rows: Dataset, options: Options) -> Dataset:
         """Let the teachers look at all rows once, where what they say is kept."""
+        rows = super().begin(student, rows, options)
         if isinstance(self.teachers, Kept):
             self.teachers.check(student, rows, self.temperature)
         elif self.folder:
@@ -193,6 +219,7 @@ class Features(Objective):
 
     def begin(self, student: Student, rows: Dataset, options: Options) -> Dataset:
         """Give the student its projections, so that optimizer and checkpoints know them."""
+        rows = super().begin(student, rows, options)
         self.pad_id = student.tokenizer.pad_token_id
         ours, theirs = student.model.config, self.teacher.model.config
         self.pairs = layer_map(ours.num_hidden_layers, theirs.num_hidden_layers)
@@ -207,7 +234,8 @@ class Features(Objective):
         return rows
 
     def end(self, student: Student) -> None:
-        """Take the projections away."""
+        """Take the projections away, too."""
+        super().end(student)
         model = base_of(student.model)
         if hasattr(model, "distillation"):
             del model.distillation
@@ -365,6 +393,7 @@ class OnPolicy(Objective):
         """Return numbers as prompts: what they stand for is tokens already."""
         from datasets import Dataset
 
+        rows = super().begin(student, rows, options)
         self.encoded = [prompt_and_answer(row) for row in rows]
         cut_padding(student, self.teacher, self.size)
         return Dataset.from_dict({"prompt": [str(number) for number in range(len(rows))]})

@@ -1,13 +1,14 @@
 """Distillation: one call for four methods, resumable as `finetune` is, and what it refuses."""
 
 from copy import deepcopy
+from importlib import import_module
 
 import pytest
 from tiny_random import tiny_random
 
 from miniluotuo_utils.files import DataError
 from miniluotuo_utils.students import Student, distill, finetune
-from miniluotuo_utils.students.objectives import attention_parts
+from miniluotuo_utils.students.objectives import attention_parts, dropouts
 from miniluotuo_utils.students.teachers import Kept, common_vocabulary
 
 ROWS = [
@@ -57,9 +58,6 @@ def test_the_first_loss_is_the_one_by_hand():
     )
     far = 4 * torch.nn.functional.kl_div(ours, theirs, reduction="sum", log_target=True)
 
-    for part in student.model.modules():  # dropout is drawn at random
-        if isinstance(part, torch.nn.Dropout):
-            part.p = 0.0
     how = {**SHORT, "max_steps": 1}
     training = distill(student, ROWS[:4], teacher=teacher, method="logits", **how)
     assert parts(training)[0] == pytest.approx(far.item() / wanted.sum().item(), abs=1e-4)
@@ -94,7 +92,7 @@ def test_kept_distributions_of_other_rows_are_refused(tmp_path):
     with pytest.raises(DataError, match="field rows"):
         distill(gpt2(0), ROWS[::-1], teacher=tmp_path / "kept", **how)
     with pytest.raises(DataError, match="field vocabulary"):
-        distill(tiny_random("tiny"), ROWS, teacher=tmp_path / "kept", **how)
+        distill(tiny_random("luotuo-312m"), ROWS, teacher=tmp_path / "kept", **how)
     with pytest.raises(DataError, match="field teachers"):
         distill(gpt2(0), ROWS, teacher=gpt2(2), top_k=4, kept=tmp_path / "kept", **how)
 
@@ -130,7 +128,8 @@ def test_a_teacher_that_dies_goes_on_where_it_was(tmp_path, monkeypatch):
 
 def test_a_function_that_dies_labels_nothing_twice(tmp_path, monkeypatch):
     """A paid teacher's answers were lost with the process that asked for them."""
-    monkeypatch.setattr("miniluotuo_utils.students.distill.ASKED", 3)
+    module = import_module("miniluotuo_utils.students.distill")
+    monkeypatch.setattr(module, "ASKED", 3)
     asked = []
 
     def teacher(rows):
@@ -213,6 +212,15 @@ def test_a_distillation_goes_on_where_it_was_killed(how, tmp_path):
     assert parts(resumed) == pytest.approx(parts(straight), abs=1e-4)
     with pytest.raises(ValueError, match="another training"):
         until(tmp_path / "straight", **{**how, "temperature": 3.0, "features": "relations"})
+
+
+def test_dropout_comes_back():
+    """A student that was distilled would else be fine-tuned without it ever after."""
+    student = gpt2()
+    before = list(dropouts(student.model))
+    distill(student, ROWS, teacher=gpt2(1), method="logits", **SHORT)
+    assert list(dropouts(student.model)) == before
+    assert before
 
 
 # ---- what is refused
