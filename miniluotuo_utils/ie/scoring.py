@@ -105,8 +105,9 @@ def nested(rule: Rule, parts: Mapping[str, dict]) -> dict:
     return top | (dict(parts) if len(parts) > 1 else next(iter(parts.values())))
 
 
-def refuse_silver(record: Mapping, line: int) -> None:
-    """Raise DataError for a gold record that a model labelled, and nobody looked at."""
+def check_gold(record: Mapping, line: int, task: str) -> None:
+    """Raise DataError for what is no gold record, and for one that nobody looked at but a model."""
+    check_side(record, f"line {line}: the gold", task)
     if record.get("annotation") == "silver":
         raise DataError(
             f"line {line}: the gold record is silver: a model labelled it, so a score would say "
@@ -137,8 +138,7 @@ def aligned(
     golds, preds = iter(gold), iter(pred)
     for line, (g, p) in enumerate(zip_longest(golds, preds, fillvalue=END), 1):
         if g is not END:
-            check_side(g, f"line {line}: the gold", task)
-            refuse_silver(g, line)
+            check_gold(g, line, task)
         if p is not END:
             p = p if strict or g is END else with_sentence(p, g["sentence"])
             check_side(p, f"line {line}: the prediction", task)

@@ -120,8 +120,7 @@ def train_tagger(
     from transformers import set_seed
 
     started = time.time()
-    labels = ["O", *(f"{mark}-{kind}" for kind in schema_of(records, "NER") for mark in "BI")]
-    labels = soft[1] if soft else labels
+    labels = soft[1] if soft else labels_of(records)
     if epochs <= 0 or batch_size < 1:
         raise ValueError(
             f"epochs is {epochs} and batch_size {batch_size}; expected more than 0 and at least 1"
@@ -153,6 +152,15 @@ def train_tagger(
     tagger.model.eval()
     tagger.seconds = time.time() - started
     return tagger
+
+
+def labels_of(records: Sequence[Mapping]) -> list[str]:
+    """Return `O`, then `B-` and `I-` of each type of NER records.
+
+    >>> labels_of([{"entities": [{"name": "李白", "type": "人物", "pos": [0, 2]}]}])
+    ['O', 'B-人物', 'I-人物']
+    """
+    return ["O", *(f"{mark}-{kind}" for kind in schema_of(records, "NER") for mark in "BI")]
 
 
 def step(model: Any, batch: Sequence[tuple[Sequence[int], Sequence[int]]], optimizer: Any) -> None:

@@ -28,10 +28,13 @@ SETTINGS, LOG = "settings.json", "training.jsonl"
 DIVERGED = "diverged"  # the setting that holds the step at which the loss was no number
 
 
-def settings_of(student: Student, options: Options, rows: Dataset) -> dict[str, Any]:
+def settings_of(
+    student: Student, options: Options, rows: Dataset, objective: Any = None
+) -> dict[str, Any]:
     """Return what tells one training from another, all of which JSON keeps as it is.
 
-    The student's name and fingerprint, its bits, how many processes, the options, and the rows.
+    The student's name and fingerprint, its bits, how many processes, the options, the rows, and
+    what is learned beside the labels.
     """
     return {
         **options._asdict(),
@@ -40,6 +43,7 @@ def settings_of(student: Student, options: Options, rows: Dataset) -> dict[str, 
         "four_bits": bool(getattr(student.model, "is_loaded_in_4bit", False)),
         "processes": world_size(),
         "rows": digest_of(rows),
+        **({"distillation": objective.settings} if objective else {}),
     }
 
 

@@ -83,6 +83,8 @@ def distill(
     )
     check_options(update, folder=folder, **options)
     check_distillation(method, update, features, share, own, top_k, kept, options)
+
+    # Each method is an objective of `finetune`'s own loop, so all are resumed and logged alike.
     if method == "labels":
         rows = labelled(rows, teacher, folder)
         objective: Objective = Labels()
@@ -177,6 +179,8 @@ def labelled(rows: Sequence[Mapping], teacher: Teacher, folder: Path | None) -> 
         f"teacher: found {type(teacher).__name__}, expected a function of rows for labels, e.g. "
         "one that asks a server, or fills in generate(…)",
     )
+
+    # The folder may hold what an earlier process, since killed, was answered.
     asked = [dict(row) for row in rows]
     journal = Journal(Path(folder) / LABELLED, {"rows": digest(asked)}) if folder else None
     if folder:
@@ -188,6 +192,7 @@ def labelled(rows: Sequence[Mapping], teacher: Teacher, folder: Path | None) -> 
             raise DataError(
                 f"teacher: found {len(answers)} rows for {len(part)}, expected one for each"
             )
+        # What cannot be learned is told before it is kept.
         answers = given_rows(answers)
         if journal:
             journal.append(*answers)

@@ -141,32 +141,28 @@ def trained(
     `objective` is what is learned beside the labels (`objectives`), None for them alone.
     """
     method, seed = options.method, options.seed
-    alone = bool(objective) and objective.alone
     sequences, held_out, dropped = training_rows(
-        student, rows, method, options.max_length, options.evaluation, seed, alone
+        student,
+        rows,
+        method,
+        options.max_length,
+        options.evaluation,
+        seed,
+        alone=bool(objective) and objective.alone,
     )
 
     longest = int(sizes_of(sequences).max())
 
     # A checkpoint belongs to what was asked for, and to the student before its adapter.
-    settings = settings_of(student, options, sequences) if folder else {}
+    settings = settings_of(student, options, sequences, objective) if folder else {}
     if objective:
-        settings |= {"distillation": objective.settings}
         sequences = objective.begin(student, sequences, options)
     steps = steps_of(len(sequences), options)
     options = settled(student, options, longest)
     with quiet():
         attach(student, method, seed, steps, options.rank)
 
-    model, pad_id = student.model, student.tokenizer.pad_token_id
-    meter = Throughput(model.config, longest, method, model.device, pad_id)
-    training = Training(
-        student,
-        method,
-        meter,
-        dropped=dropped,
-        trainable=sum(p.numel() for p in model.parameters() if p.requires_grad),
-    )
+    training = begun(student, method, longest, dropped)
 
     # Without a folder, what the library insists on writing goes with the training.
     with tempfile.TemporaryDirectory() as scratch, quiet():
@@ -198,6 +194,18 @@ def steps_of(sequences: int, options: Options) -> int:
             f"Only {steps} steps in all: raise epochs=…, or give more rows."
         )
     return steps
+
+
+def begun(student: Student, method: str, longest: int, dropped: dict[str, int]) -> Training:
+    """Return the record of a training that has no step yet; its longest row says what is fast."""
+    model, pad_id = student.model, student.tokenizer.pad_token_id
+    return Training(
+        student,
+        method,
+        Throughput(model.config, longest, method, model.device, pad_id),
+        dropped=dropped,
+        trainable=sum(p.numel() for p in model.parameters() if p.requires_grad),
+    )
 
 
 def refuse(student: Student, options: Options, report_to: str, folder: Path | None) -> None:

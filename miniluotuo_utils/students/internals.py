@@ -67,6 +67,7 @@ def on_policy_kind(encoded: Sequence[tuple[list[int], list[int]]], own: float) -
     class FromTokens(DistillationTrainer):
         """It asks with our ids, and takes an answer as it stands where it is not the student's."""
 
+        # A number is short to carry, and its tokens are those of training to the last one.
         def _tokenize_prompts(self, prompts):
             self.asked = [int(prompt) for prompt in prompts]
             return [encoded[number][0] for number in self.asked], None, {}
@@ -75,6 +76,7 @@ def on_policy_kind(encoded: Sequence[tuple[list[int], list[int]]], own: float) -
             # Drawn from the generator that a checkpoint keeps.
             written = [number for number, p in enumerate(torch.rand(len(prompt_ids))) if p < own]
             answers = [encoded[number][1] for number in self.asked]
+            # The library asks about all that it is given, so it is given only these.
             if written:
                 asked = [prompt_ids[number] for number in written]
                 found = super()._generate_single_turn(asked, *more, **named)

@@ -201,6 +201,7 @@ def keep(
     """
     import numpy as np
 
+    # What is already there must be of the same teachers, rows and words.
     folder = Path(folder)
     wanted = {
         "vocabulary": vocabulary_fingerprint(student),
