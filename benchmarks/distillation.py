@@ -1,0 +1,327 @@
+"""Measure which kind of distillation is worth what, against gold, on real data.
+
+    [MINILUOTUO_MIRROR=…] python benchmarks/distillation.py OUT BASE TEXTS [--sets cluener resume]
+        [--minutes 5] [--seeds 3] [--only curve table] [--limit 0]
+
+OUT: a folder that the runs grow in; killed, the same command goes on where it was. BASE: a folder
+of the base that never saw the annotator (`scripts/pretrain.py --branch text`). TEXTS: a file of
+sentences, one a line, without an evaluation sentence. Prints Markdown: F1 against the number of
+gold sentences with and without the annotator's labels, then a table of methods, with paired tests
+against gold alone. The shipped base, whose pre-training holds the annotator's labels, is an arm of
+its own and named so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any, NamedTuple
+
+from results import hardware
+
+from miniluotuo_utils.data.decontamination import Leaks
+from miniluotuo_utils.data.loading import read
+from miniluotuo_utils.files import Journal, read_jsonl, write_jsonl
+from miniluotuo_utils.ie import (
+    build_instructions,
+    compare,
+    extract,
+    micro,
+    schema_of,
+    score,
+    wholly_right,
+)
+from miniluotuo_utils.runtime import commit
+from miniluotuo_utils.students import Student, distill, finetune, load_student, save
+
+COUNTS = (0, 50, 100, 250, 500, None)  # gold sentences; None is all
+ALL = "all"
+# What the annotator's types are called in a set, where they are about the same.
+RENAMED = {
+    "cluener": {"人物": "姓名", "地点": "地址", "机构": "组织机构", "作品": "书名"},
+    "resume": {"人物": "姓名", "机构": "机构"},
+}
+METHODS = ("gold", "labels", "labels+gold", "logits", "hidden", "relations", "on_policy", "best")
+TABLE_COUNT = 250  # gold sentences of the table of methods
+SILVER = 20_000  # sentences that the annotator labels
+ANSWER = 220  # tokens: Resume's answers are long
+
+
+class Run(NamedTuple):
+    """One training: which set, base, method, how many gold sentences, which seed."""
+
+    name: str
+    base: str
+    method: str
+    gold: str
+    seed: int
+
+    @property
+    def key(self) -> str:
+        """A name for its files."""
+        return "-".join(
+            [self.name, self.base, self.method.replace("+", "_"), self.gold, str(self.seed)]
+        )
+
+
+def runs(options: argparse.Namespace) -> Iterator[Run]:
+    """Yield all runs, teachers before their students."""
+    for name in options.sets:
+        for method in METHODS if "table" in options.only else ():
+            for seed in range(options.seeds):
+                yield Run(name, "text", method, str(TABLE_COUNT), seed)
+        for count in COUNTS if "curve" in options.only else ():
+            gold = ALL if count is None else str(count)
+            for base in ("text", "shipped"):
+                for method in ("gold", "labels+gold"):
+                    for seed in range(options.seeds):
+                        yield Run(name, base, method, gold, seed)
+
+
+class Data:
+    """The gold of one set, and what the annotator made of other sentences."""
+
+    def __init__(self, name: str, options: argparse.Namespace) -> None:
+        self.train = list(read(name, "train", progress=False))
+        self.test = exam_of(name, options)
+        self.schema = schema_of(self.train, "NER")
+        self.silver = silver(name, options, [record["sentence"] for record in self.test])
+
+    def gold(self, run: Run) -> list[dict]:
+        """Return the gold sentences of a run: the same first ones for every method of a seed."""
+        order = random.Random(run.seed).sample(self.train, len(self.train))
+        return order if run.gold == ALL else order[: int(run.gold)]
+
+    def gold_rows(self, run: Run) -> list[dict]:
+        """Return the gold sentences of a run as instructions."""
+        form = {"seed": run.seed, "slice_size": None}
+        return build_instructions(self.gold(run), "NER", self.schema, **form)
+
+    def silver_rows(self, run: Run) -> list[dict]:
+        """Return silver sentences as instructions that ask for the annotator's types alone."""
+        types = list(RENAMED[run.name].values())
+        return build_instructions(self.silver, "NER", types, seed=run.seed, slice_size=None)
+
+
+def exam_of(name: str, options: argparse.Namespace) -> list[dict]:
+    """Return the gold that nobody is trained on."""
+    part = "test" if name == "resume" else "dev"
+    return list(read(name, part, progress=False))[: options.limit or None]
+
+
+def silver(name: str, options: argparse.Namespace, exam: Sequence[str]) -> list[dict]:
+    """Return the annotator's records of the texts, under the set's names of types; made once."""
+    path = options.out / f"silver-{name}.jsonl"
+    if path.is_file():
+        return read_jsonl(path)
+    from miniluotuo_utils.teacher import Annotator
+
+    texts = options.texts.read_text(encoding="utf-8").splitlines()
+    texts = random.Random(0).sample(texts, min(SILVER, len(texts)))
+    leaks = Leaks({name: exam}).found_in(texts)
+    clean = [text for text, leak in zip(texts, leaks, strict=True) if not leak]
+    records = Annotator(RENAMED[name]).annotate(clean, name)
+    for record in records:
+        for entity in record["entities"]:
+            entity["type"] = RENAMED[name][entity["type"]]
+    write_jsonl(path, records)
+    return records
+
+
+# ---- one run, in a process of its own so that its memory is its own
+
+
+def base_of(run: Run, options: argparse.Namespace) -> Student:
+    """Load the student that a run begins with."""
+    return load_student(options.base if run.base == "text" else "tiny")
+
+
+def teacher_of(run: Run, options: argparse.Namespace, seeds: Sequence[int]) -> list[Student]:
+    """Load what runs on gold alone have left, one student a seed."""
+    method = "labels+gold" if run.method == "best" else "gold"
+    return [
+        load_student(options.out / run._replace(method=method, seed=seed).key) for seed in seeds
+    ]
+
+
+def trained(run: Run, data: Data, options: argparse.Namespace) -> Any:
+    """Train the student of a run."""
+    student = base_of(run, options)
+    how = {"minutes": options.minutes, "epochs": 1000, "seed": run.seed, "learning_rate": 1e-3}
+    how |= {"folder": options.out / f"{run.key}.training", "max_length": 1024}
+    rows = data.gold_rows(run) if run.gold != "0" else []
+    if run.method == "gold":
+        return finetune(student, rows, **how) if rows else None
+    if run.method in ("labels", "labels+gold"):
+        rows = rows if run.method == "labels+gold" else []
+        return distill(student, mixed(rows, data.silver_rows(run)), method="labels", **how)
+
+    seeds = range(options.seeds) if run.method in ("logits", "best") else [run.seed]
+    teachers = teacher_of(run, options, seeds)
+    if run.method in ("logits", "best"):
+        if run.method == "best":
+            rows = mixed(rows, data.silver_rows(run)[: 8 * len(rows)])
+        kept = {"top_k": 32, "kept": options.out / f"{run.key}.kept"}
+        return distill(student, rows, teacher=teachers, method="logits", **kept, **how)
+    if run.method == "on_policy":
+        only = {"own": 0.5, "answer": ANSWER}
+        return distill(student, rows, teacher=teachers[0], method="on_policy", **only, **how)
+    kind = {"features": run.method}
+    return distill(student, rows, teacher=teachers[0], method="features", **kind, **how)
+
+
+def mixed(gold: Sequence[dict], silver: Sequence[dict]) -> list[dict]:
+    """Return both kinds of rows; gold is rare, and comes again until it is about as many.
+
+    >>> mixed([1], [2, 3])
+    [1, 1, 2, 3]
+    """
+    return [*gold] * max(1, len(silver) // max(1, len(gold))) + [*silver]
+
+
+def one(run: Run, options: argparse.Namespace) -> dict[str, Any]:
+    """Train, ask, and return what is told of a run; its answers and its student stay in files."""
+    from miniluotuo_utils.evaluation.perplexity import held_out
+
+    data = Data(run.name, options)
+    training = trained(run, data, options)
+    student = training.student if training else base_of(run, options)
+    if run.method in ("gold", "labels+gold") and run.gold == str(TABLE_COUNT):
+        save(student, options.out / run.key)
+    sentences = [record["sentence"] for record in data.test]
+    ask = {"slice_size": None, "max_new_tokens": ANSWER}
+    found = extract(student, sentences, data.schema, "NER", **ask).records
+    write_jsonl(options.out / f"{run.key}.answers.jsonl", found)
+    rows = build_instructions(data.test[:200], "NER", data.schema, seed=0, slice_size=None)
+    metrics = training.metrics() if training else {}
+    return {
+        "f1": micro(score(data.test, found, "NER"))[0][1]["f1"],
+        "wholly_right": mean(wholly_right(data.test, found)),
+        "bits": held_out(student, rows)["bits_per_character"],
+        "samples_per_second": samples(training, metrics),
+        "peak_memory_bytes": metrics.get("peak_memory_bytes"),
+        "steps": metrics.get("steps"),
+    }
+
+
+def samples(training: Any, metrics: dict) -> float | None:
+    """Return how many rows a training saw in a second."""
+    if training is None:
+        return None
+    return training.meter.rows / max(1e-9, metrics["train_seconds"])
+
+
+# ---- all runs
+
+
+def parsed() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    for name in ("out", "base", "texts"):
+        parser.add_argument(name, type=Path)
+    parser.add_argument("--sets", nargs="+", default=list(RENAMED), choices=list(RENAMED))
+    parser.add_argument("--minutes", type=float, default=5)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--only", nargs="+", default=["curve", "table"])
+    parser.add_argument("--limit", type=int, default=0, help="sentences of the test, 0 for all")
+    parser.add_argument("--one", type=json.loads, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Do what is not done yet, then print the tables."""
+    options = parsed()
+    options.out.mkdir(parents=True, exist_ok=True)
+    made_by = {"minutes": options.minutes, "limit": options.limit, "base": options.base.name}
+    journal = Journal(options.out / "results.jsonl", made_by)
+    if options.one:
+        run = Run(*options.one)
+        journal.append({"run": list(run), **one(run, options)})
+        return
+    done = {tuple(line["run"]) for line in journal.lines()}
+    for run in dict.fromkeys(runs(options)):
+        if run not in done:
+            print(run.key, file=sys.stderr, flush=True)
+            subprocess.run([sys.executable, *sys.argv, "--one", json.dumps(list(run))], check=True)
+    results = {Run(*line["run"]): line for line in journal.lines()}
+    print_curves(results)
+    print_table(results, options)
+    print(f"\n{options.minutes:g} minutes a run, commit {commit()}, {hardware()}.")
+
+
+def told(values: Sequence[float]) -> str:
+    """Return mean ± standard deviation.
+
+    >>> told([0.5, 0.7]), told([0.5])
+    ('0.600 ± 0.141', '0.500')
+    """
+    return f"{mean(values):.3f}" + (f" ± {stdev(values):.3f}" if len(values) > 1 else "")
+
+
+def print_curves(results: dict[Run, dict]) -> None:
+    """Print F1 against the number of gold sentences."""
+    print("| set | base | gold sentences | gold alone | with the annotator's labels |")
+    print("| --- | --- | --- | --- | --- |")
+    for name, base, gold in dict.fromkeys((run.name, run.base, run.gold) for run in results):
+        cells = []
+        for method in ("gold", "labels+gold"):
+            found = [
+                line["f1"]
+                for run, line in results.items()
+                if (run.name, run.base, run.gold, run.method) == (name, base, gold, method)
+            ]
+            cells.append(told(found) if found else "—")
+        print(f"| {name} | {base} | {gold} | {cells[0]} | {cells[1]} |")
+
+
+def print_table(results: dict[Run, dict], options: argparse.Namespace) -> None:
+    """Print the table of methods: mean over seeds, and p of a paired test for each seed."""
+    print("\n| set | method | F1 `span` | p, each seed | wholly right | bits | time | memory |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    for name in options.sets:
+        exam = exam_of(name, options)
+        for method in METHODS:
+            mine = [
+                run
+                for run in results
+                if (run.name, run.base, run.method, run.gold)
+                == (name, "text", method, str(TABLE_COUNT))
+            ]
+            if not mine:
+                continue
+            plain = [run._replace(method="gold") for run in mine]
+            tests = [
+                micro(compare(exam, answers(a, options), answers(b, options), "NER"))[0][1]["p"]
+                for a, b in zip(plain, mine, strict=True)
+            ]
+            lines = [results[run] for run in mine]
+            speed = [
+                results[a]["samples_per_second"] / results[b]["samples_per_second"]
+                for a, b in zip(plain, mine, strict=True)
+            ]
+            more = [
+                (results[b]["peak_memory_bytes"] - results[a]["peak_memory_bytes"]) / (1 << 20)
+                for a, b in zip(plain, mine, strict=True)
+            ]
+            print(
+                f"| {name} | {method} | {told([line['f1'] for line in lines])} "
+                f"| {', '.join(f'{p:.3f}' for p in tests)} "
+                f"| {told([line['wholly_right'] for line in lines])} "
+                f"| {told([line['bits'] for line in lines])} "
+                f"| {mean(speed):.1f}× | {mean(more):+.0f} MiB |"
+            )
+
+
+def answers(run: Run, options: argparse.Namespace) -> list[dict]:
+    """Return the records that a run's student wrote."""
+    return read_jsonl(options.out / f"{run.key}.answers.jsonl")
+
+
+if __name__ == "__main__":
+    main()
