@@ -281,3 +281,60 @@ def test_one_teacher_judges_or_shows_its_states():
     """Only distributions have a mean."""
     with pytest.raises(ValueError, match="one teacher"):
         distill(gpt2(0), ROWS, teacher=[gpt2(1), gpt2(2)], method="features", **SHORT)
+
+
+# ---- the pairs of the mission, on tiny random models of their configurations
+
+
+def padded_teacher() -> Student:
+    """Wenzhong's large one: the same vocabulary, with rows that no token has."""
+    teacher = tiny_random("wenzhong-3.5b", 1, hidden_size=96, num_hidden_layers=3)
+    teacher.model.resize_token_embeddings(teacher.model.config.vocab_size + 47)
+    return teacher
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"method": "logits"},
+        {"method": "features"},
+        {"method": "features", "features": "relations"},
+        {"method": "on_policy", "answer": 4},
+        {"method": "logits", "update": "lora"},
+    ],
+    ids=str,
+)
+def test_wenzhong_large_to_small(how):
+    """50,304 rows against 50,257: TRL alone refuses the pair of the course."""
+    training = distill(gpt2(), ROWS, teacher=padded_teacher(), **how, **SHORT)
+    assert training.steps == 3
+    assert all(part > 0 for part in parts(training))
+
+
+def test_wenzhong_large_to_bert_vocabulary():
+    """The third student of the project can only learn answers, and the error says so."""
+    with pytest.raises(ValueError, match="method='labels'"):
+        distill(
+            tiny_random("luotuo-312m"), ROWS, teacher=padded_teacher(), method="logits", **SHORT
+        )
+    training = distill(tiny_random("luotuo-312m"), ROWS, method="labels", **SHORT)
+    assert parts(training) == [line["loss"] for line in training.log]
+
+
+@pytest.mark.parametrize(("large", "small"), [("t5-738m", "t5-61m"), ("gpt2-1.5b", "gpt2-124m")])
+@pytest.mark.parametrize("how", [{"method": "logits"}, {"method": "features"}], ids=str)
+def test_the_pairs_of_lamini(large, small, how):
+    """English rows, for T5's vocabulary has no Chinese; both families read their own way."""
+    rows = [
+        {**row, "instruction": f"Count to {n}", "output": "one two three"[: n + 2]}
+        for n, row in enumerate(ROWS)
+    ]
+    teacher = tiny_random(large, 1, hidden_size=96, num_hidden_layers=3)
+    training = distill(tiny_random(small), rows, teacher=teacher, **how, **SHORT)
+    assert training.steps == 3
+
+
+def test_on_policy_takes_no_encoder_decoder():
+    """TRL's trainer knows causal models only: it would fail in its own words."""
+    with pytest.raises(ValueError, match="use logits"):
+        distill(tiny_random("t5-61m"), ROWS, method="on_policy", **SHORT)
