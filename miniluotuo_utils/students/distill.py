@@ -91,7 +91,8 @@ def distill(
     elif isinstance(teacher, str | Path):
         refuse_unless(method == "logits", "a folder teaches by logits only")
         there = Kept(teacher)
-        objective = Logits(there, share, there.note["temperature"], beta or 0.0, None, None)
+        heat = temperature or there.note["temperature"]
+        objective = Logits(there, share, heat, beta or 0.0, None, None)
     else:
         teachers = Teachers(student, listed(teacher, method))
         heat = temperature or (2.0 if method == "logits" else 1.0)

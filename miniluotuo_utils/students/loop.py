@@ -28,6 +28,9 @@ from miniluotuo_utils.tokens.packing import by_length
 if TYPE_CHECKING:
     from datasets import Dataset
 
+NUMBER = "number"  # the column that says which row a row is, where a teacher's say is kept
+NOBODY = -1  # the number of a row that fills up
+
 # ---- 1. rows → batch
 
 
@@ -42,7 +45,7 @@ def evened(rows: Dataset, size: int, pad_id: int) -> Dataset:
     """
     from datasets import Dataset, concatenate_datasets
 
-    values = {"input_ids": pad_id, "labels": IGNORED}
+    values = {"input_ids": pad_id, "labels": IGNORED, NUMBER: NOBODY}
     empty = {name: [[values.get(name, 0)]] * (-len(rows) % size) for name in rows.column_names}
     return concatenate_datasets([rows, Dataset.from_dict(empty, features=rows.features)])
 

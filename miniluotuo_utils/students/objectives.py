@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from miniluotuo_utils.students.internals import on_policy_kind
 from miniluotuo_utils.students.loading import Student
 from miniluotuo_utils.students.loop import (
+    NUMBER,
     OnPolicyStep,
     at_labels,
     base_of,
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from torch import Tensor
     from torch.nn import Module
-
-NUMBER = "number"  # the column that says which row a row is, in the order of what was kept
 
 
 class Objective:
@@ -417,6 +416,15 @@ class OnPolicy(Objective):
             "kinds": (OnPolicyStep, on_policy_kind(self.encoded, self.own)),
             "teacher_model": self.teacher.model,
         }
+
+    def end(self, student: Student) -> None:
+        """Take away what the trainer has put around the teacher's forward pass, too."""
+        from accelerate.utils import extract_model_from_parallel
+
+        super().end(student)
+        self.teacher.model = extract_model_from_parallel(
+            self.teacher.model, keep_fp32_wrapper=False
+        )
 
 
 def prompt_and_answer(row: Mapping) -> tuple[list[int], list[int]]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from miniluotuo_utils.files import DataError, batches, written_whole
 from miniluotuo_utils.students.loading import Student, fingerprint
-from miniluotuo_utils.students.loop import at_labels, has_plain_head
+from miniluotuo_utils.students.loop import NOBODY, at_labels, has_plain_head
 from miniluotuo_utils.students.losses import averaged, best, softened
 from miniluotuo_utils.tokens import IGNORED, collate
 from miniluotuo_utils.tokens.columns import digest_of
@@ -144,7 +144,9 @@ class Kept:
         import numpy as np
         import torch
 
-        places = [slice(self.starts[n], self.starts[n + 1]) for n in numbers]
+        # Rows that only fill up have no number, and no label.
+        there = [number for number in numbers if number != NOBODY]
+        places = [slice(self.starts[n], self.starts[n + 1]) for n in there]
         ids = np.concatenate([self.ids[place] for place in places])
         values = np.concatenate([self.values[place] for place in places])
         return torch.from_numpy(ids.astype(np.int64)), torch.from_numpy(values.astype(np.float32))

@@ -93,6 +93,8 @@ def test_kept_distributions_of_other_rows_are_refused(tmp_path):
         distill(gpt2(0), ROWS[::-1], teacher=tmp_path / "kept", **how)
     with pytest.raises(DataError, match="field vocabulary"):
         distill(tiny_random("luotuo-312m"), ROWS, teacher=tmp_path / "kept", **how)
+    with pytest.raises(DataError, match="field temperature"):
+        distill(gpt2(0), ROWS, teacher=tmp_path / "kept", temperature=3.0, **how)
     with pytest.raises(DataError, match="field teachers"):
         distill(gpt2(0), ROWS, teacher=gpt2(2), top_k=4, kept=tmp_path / "kept", **how)
 
