@@ -1,7 +1,8 @@
 """Measure which kind of distillation is worth what, against gold, on real data.
 
     [MINILUOTUO_MIRROR=…] python benchmarks/distillation.py OUT BASE TEXTS [--sets cluener resume]
-        [--minutes 5] [--seeds 3] [--only curve table] [--limit 0]
+        [--minutes 5] [--seeds 3] [--only curve table] [--counts 0 50 100 250 500 all]
+        [--bases text shipped] [--methods gold labels …] [--limit 0]
 
 OUT: a folder that the runs grow in; killed, the same command goes on where it was. BASE: a folder
 of the base that never saw the annotator (`scripts/pretrain.py --branch text`). TEXTS: a file of
@@ -40,8 +41,9 @@ from miniluotuo_utils.ie import (
 from miniluotuo_utils.runtime import commit
 from miniluotuo_utils.students import Student, distill, finetune, load_student, save
 
-COUNTS = (0, 50, 100, 250, 500, None)  # gold sentences; None is all
 ALL = "all"
+COUNTS = ("0", "50", "100", "250", "500", ALL)  # gold sentences
+BASES = ("text", "shipped")
 # What the annotator's types are called in a set, where they are about the same.
 RENAMED = {
     "cluener": {"人物": "姓名", "地点": "地址", "机构": "组织机构", "作品": "书名"},
@@ -73,12 +75,11 @@ class Run(NamedTuple):
 def runs(options: argparse.Namespace) -> Iterator[Run]:
     """Yield all runs, teachers before their students."""
     for name in options.sets:
-        for method in METHODS if "table" in options.only else ():
+        for method in options.methods if "table" in options.only else ():
             for seed in range(options.seeds):
                 yield Run(name, "text", method, str(TABLE_COUNT), seed)
-        for count in COUNTS if "curve" in options.only else ():
-            gold = ALL if count is None else str(count)
-            for base in ("text", "shipped"):
+        for gold in options.counts if "curve" in options.only else ():
+            for base in options.bases:
                 for method in ("gold", "labels+gold"):
                     for seed in range(options.seeds):
                         yield Run(name, base, method, gold, seed)
@@ -229,6 +230,9 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", nargs="+", default=["curve", "table"])
+    parser.add_argument("--counts", nargs="+", default=COUNTS, choices=COUNTS)
+    parser.add_argument("--bases", nargs="+", default=BASES, choices=BASES)
+    parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
     parser.add_argument("--limit", type=int, default=0, help="sentences of the test, 0 for all")
     parser.add_argument("--one", type=json.loads, help=argparse.SUPPRESS)
     return parser.parse_args()
