@@ -68,7 +68,8 @@ def distill(
 
     `folder` and all other options are `finetune`'s. A student with a teacher beside it is trained
     without dropout. Every line of the log also holds
-    "distillation", the teacher's part of the loss before it is weighed. What a callable teacher
+    "distillation", the teacher's part of the loss before it is weighed. A killed on_policy training
+    goes on too, but perhaps with other samples than it would have drawn. What a callable teacher
     answered stands in `folder` too: one that died goes on, and is asked about nothing twice.
 
     Raises ValueError for a student that is its own teacher, for unlike vocabularies and for options
