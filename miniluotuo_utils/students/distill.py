@@ -67,10 +67,9 @@ def distill(
     update: what is trained, one of `finetune`'s methods.
 
     `folder` and all other options are `finetune`'s. A student with a teacher beside it is trained
-    without dropout. Every line of the log also holds
-    "distillation", the teacher's part of the loss before it is weighed. A killed on_policy training
-    goes on too, but perhaps with other samples than it would have drawn. What a callable teacher
-    answered stands in `folder` too: one that died goes on, and is asked about nothing twice.
+    without dropout. Every line of the log also holds "distillation", the teacher's part of the loss
+    before it is weighed. What a callable teacher answered stands in `folder` too: one that died
+    goes on, and is asked about nothing twice.
 
     Raises ValueError for a student that is its own teacher, for unlike vocabularies and for options
     that do not go together; DataError for a teacher's folder that belongs to other rows or another

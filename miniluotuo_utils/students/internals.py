@@ -67,6 +67,13 @@ def on_policy_kind(encoded: Sequence[tuple[list[int], list[int]]], own: float) -
     class FromTokens(DistillationTrainer):
         """It asks with our ids, and takes an answer as it stands where it is not the student's."""
 
+        # The library's order of rows comes from a generator that no checkpoint keeps: after a kill
+        # every epoch would have the order of the first. Here the epoch decides.
+        def _get_train_sampler(self, dataset=None):
+            sampler, seed = super()._get_train_sampler(dataset), self.args.seed
+            sampler.set_epoch = lambda epoch: sampler.generator.manual_seed(seed + epoch)
+            return sampler
+
         # A number is short to carry, and its tokens are those of training to the last one.
         def _tokenize_prompts(self, prompts):
             self.asked = [int(prompt) for prompt in prompts]
