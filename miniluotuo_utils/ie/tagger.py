@@ -100,8 +100,8 @@ def train_tagger(
 ) -> Tagger:
     """Train a BIO tagger on NER records, on the student's device.
 
-    student: a causal student, or a tagger, which goes on with its output layer too where the labels
-      are the same; `student.model` stays as it is. The tagger, transformers'
+    student: a causal student, or a tagger, which goes on with its output layer too where it has all
+      labels of the records; `student.model` stays as it is. The tagger, transformers'
       `AutoModelForTokenClassification`, starts from a copy of its weights, all but the output
       layer, so it is as large as the student and has read the same texts.
     bidirectional: let every token look both ways. A causal student sees only what stands left of a
@@ -121,6 +121,9 @@ def train_tagger(
 
     started = time.time()
     labels = soft[1] if soft else labels_of(records)
+    # One that goes on keeps its own order of them, which the next records seldom have.
+    if not soft and set(labels) <= set(getattr(student, "labels", ())):
+        labels = student.labels
     if epochs <= 0 or batch_size < 1:
         raise ValueError(
             f"epochs is {epochs} and batch_size {batch_size}; expected more than 0 and at least 1"
