@@ -22,6 +22,7 @@ IDEAS = {
     "03": ("词元", "监督掩码", "错位和损失", "填充、打包"),
     "04": ("训练循环", "LoRA", "算内存", "断点续训"),
     "05": ("解析、定位", "F1", "区间、置换检验", "错在哪里", "每字比特"),
+    "06": ("银标", "温度", "T² · KL", "评判", "隐状态、关系"),
 }
 # What is needed -> what is built on it.
 NEEDS = (
@@ -49,6 +50,9 @@ NEEDS = (
     ("解析、定位", "F1"),
     ("F1", "区间、置换检验"),
     ("区间、置换检验", "错在哪里"),
+    ("温度", "T² · KL"),
+    ("T² · KL", "评判"),
+    ("F1", "银标"),
 )
 # Arrows across that would run through the box of another idea bend elsewhere.
 BENDS = {
@@ -57,8 +61,8 @@ BENDS = {
     ("一致性 κ", "错在哪里"): 0.1,
     ("错位和损失", "每字比特"): 0.23,
 }
-SHADES = ("#dbe9f6", "#e6f2dc", "#fdebd0", "#f4dcec", "#e2def3", "#d9f0ee")
-DARKER = ("#6d9cc9", "#86b062", "#dba14c", "#c77cae", "#8d80c4", "#5fada6")
+SHADES = ("#dbe9f6", "#e6f2dc", "#fdebd0", "#f4dcec", "#e2def3", "#d9f0ee", "#f9dcdc")
+DARKER = ("#6d9cc9", "#86b062", "#dba14c", "#c77cae", "#8d80c4", "#5fada6", "#c77a7a")
 
 
 def places() -> dict[str, tuple[float, float]]:
@@ -77,7 +81,7 @@ def places() -> dict[str, tuple[float, float]]:
 def draw(target: Path) -> None:
     """Draw all ideas and their arrows into a file."""
     chinese_font()
-    figure, axes = plt.subplots(figsize=(11, 4.6), dpi=144)
+    figure, axes = plt.subplots(figsize=(1.84 * len(IDEAS), 4.6), dpi=144)
     axes.set_xlim(-0.6, len(IDEAS) - 0.4)
     axes.set_ylim(-4.6, 1.1)
     axes.axis("off")
