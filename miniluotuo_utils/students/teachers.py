@@ -144,9 +144,9 @@ class Kept:
         import numpy as np
         import torch
 
-        # Rows that only fill up have no number, and no label.
+        # Rows that only fill up have no number and no label; a batch may hold nothing else.
         there = [number for number in numbers if number != NOBODY]
-        places = [slice(self.starts[n], self.starts[n + 1]) for n in there]
+        places = [slice(0), *(slice(self.starts[n], self.starts[n + 1]) for n in there)]
         ids = np.concatenate([self.ids[place] for place in places])
         values = np.concatenate([self.values[place] for place in places])
         return torch.from_numpy(ids.astype(np.int64)), torch.from_numpy(values.astype(np.float32))

@@ -8,6 +8,7 @@ from tiny_random import tiny_random
 
 from miniluotuo_utils.files import DataError
 from miniluotuo_utils.students import Student, distill, finetune
+from miniluotuo_utils.students.loop import NOBODY
 from miniluotuo_utils.students.objectives import attention_parts, dropouts
 from miniluotuo_utils.students.teachers import Kept, common_vocabulary
 
@@ -83,6 +84,7 @@ def test_kept_distributions_give_the_same_training(tmp_path):
     assert parts(first) == pytest.approx(parts(straight), abs=5e-3)
     assert parts(first) == parts(later)
     assert Kept(there).bytes_per_label == 6 * whole + 2
+    assert [len(part) for part in Kept(there).of([NOBODY, NOBODY])] == [0, 0], "rows that fill up"
 
 
 def test_kept_distributions_of_other_rows_are_refused(tmp_path):
