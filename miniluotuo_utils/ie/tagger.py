@@ -120,10 +120,7 @@ def train_tagger(
     from transformers import set_seed
 
     started = time.time()
-    labels = soft[1] if soft else labels_of(records)
-    # One that goes on keeps its own order of them, which the next records seldom have.
-    if not soft and set(labels) <= set(getattr(student, "labels", ())):
-        labels = student.labels
+    labels = soft[1] if soft else labels_to_learn(student, records)
     if epochs <= 0 or batch_size < 1:
         raise ValueError(
             f"epochs is {epochs} and batch_size {batch_size}; expected more than 0 and at least 1"
@@ -164,6 +161,12 @@ def labels_of(records: Sequence[Mapping]) -> list[str]:
     ['O', 'B-人物', 'I-人物']
     """
     return ["O", *(f"{mark}-{kind}" for kind in schema_of(records, "NER") for mark in "BI")]
+
+
+def labels_to_learn(student: Any, records: Sequence[Mapping]) -> list[str]:
+    """Return the labels of the records; where a tagger has them all, its own, in its own order."""
+    own, found = getattr(student, "labels", []), labels_of(records)
+    return own if set(found) <= set(own) else found
 
 
 def step(model: Any, batch: Sequence[tuple[Sequence[int], Sequence[int]]], optimizer: Any) -> None:
