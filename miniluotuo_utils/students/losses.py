@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
+TINY = 1e-8  # a state that is all 0 is not divided by
 EMPTY = -20.0  # log-probability that stands for "nothing is left": 2e-9
 HIDDEN = -1e4  # a score that softmax turns into 0, and whose gradient is a number
 
@@ -104,16 +105,21 @@ def best(log_probs: Tensor, k: int) -> tuple[Tensor, Tensor]:
 # ---- features
 
 
-def hidden_mse(student: Tensor, teacher: Tensor, projection: Tensor) -> Tensor:
-    """Return the mean squared difference of hidden states after a projection: [...].
+def hidden_error(student: Tensor, teacher: Tensor, projection: Tensor) -> Tensor:
+    """Return the squared difference of hidden states after a projection, as a share of the
+    teacher's own square: [...].
 
-    student: [..., width], teacher: [..., its width], projection: [its width, width].
+    student: [..., width], teacher: [..., its width], projection: [its width, width]. TinyBERT does
+    not divide; then tokens and layers of large states, often the first token of a row, are all that
+    a student learns.
 
     >>> import torch
-    >>> hidden_mse(torch.tensor([1.0]), torch.tensor([2.0, 4.0]), torch.tensor([[2.0], [3.0]]))
-    tensor(0.5000)
+    >>> hidden_error(torch.tensor([1.0]), torch.tensor([2.0, 4.0]), torch.tensor([[2.0], [3.0]]))
+    tensor(0.0500)
     """
-    return (student.float() @ projection.T - teacher.float()).square().mean(-1)
+    wanted = teacher.float()
+    error = (student.float() @ projection.T - wanted).square().sum(-1)
+    return error / wanted.square().sum(-1).clamp(min=TINY)
 
 
 def relations(states: Tensor, heads: int, visible: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ from miniluotuo_utils.students.loop import (
 from miniluotuo_utils.students.losses import (
     buckets,
     divergence,
-    hidden_mse,
+    hidden_error,
     layer_map,
     relation_kl,
     softened,
@@ -205,9 +205,10 @@ class Logits(Objective):
 class Features(Objective):
     """Hidden states through projections (TinyBERT), or attention relations (MiniLM v2).
 
-    kind "hidden": the mean squared difference at every token, of the layers of `layer_map`; each
-    projection is trained with the student and gone afterwards. kind "relations": how much tokens
-    look like each other in queries, keys and values of the last layers; needs no projection.
+    kind "hidden": the squared difference at every token, as a share of the teacher's square, of the
+    layers of `layer_map`; each projection is trained with the student and gone afterwards. kind
+    "relations": how much tokens look like each other in queries, keys and values of the last
+    layers; needs no projection.
     """
 
     def __init__(self, teachers: Teachers, share: float, kind: str) -> None:
@@ -268,12 +269,12 @@ class Features(Objective):
         return inputs["labels"] != IGNORED if hidden else inputs["attention_mask"].bool()
 
     def of_states(self, model: Any, ours: Sequence, theirs: Sequence) -> Tensor:
-        """Return the mean over layers of the squared difference at each token: [B, T]."""
+        """Return the mean over layers of the error at each token: [B, T]."""
         import torch
 
         weights = [layer.weight for layer in unwrapped(model).distillation]
         found = [
-            hidden_mse(ours[own], theirs[other], weight)
+            hidden_error(ours[own], theirs[other], weight)
             for (own, other), weight in zip(self.pairs, weights, strict=True)
         ]
         return torch.stack(found).mean(0)

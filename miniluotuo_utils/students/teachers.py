@@ -173,8 +173,8 @@ def refuse_other(folder: Path, note: Mapping, wanted: Mapping) -> None:
     for field, value in wanted.items():
         if note.get(field) != value:
             raise DataError(
-                f"{folder.name}/{NOTE}, field {field}: found {note.get(field)!r}, expected "
-                f"{value!r}: it was kept for {means[field]}. Name another folder, or delete it"
+                f"{folder.name}/{NOTE}, field {field}: found {note.get(field)!r:.12}, expected "
+                f"{value!r:.12}: it was kept for {means[field]}. Name another folder, or delete it"
             )
 
 

@@ -10,7 +10,7 @@ from miniluotuo_utils.students.losses import (
     best,
     buckets,
     divergence,
-    hidden_mse,
+    hidden_error,
     kl,
     relation_kl,
     relations,
@@ -99,9 +99,16 @@ def test_an_ensemble_is_a_mean_of_probabilities():
 
 def test_hidden_states_of_unlike_widths():
     """A projection from the student's width to the teacher's, not the other way round."""
-    student, teacher = torch.ones(2, 3, 4), torch.zeros(2, 3, 6)
-    assert hidden_mse(student, teacher, torch.ones(6, 4)).tolist() == [[16.0] * 3] * 2
-    assert hidden_mse(teacher, teacher, torch.eye(6)).abs().max() == 0
+    student, teacher = torch.ones(2, 3, 4), torch.full((2, 3, 6), 2.0)
+    assert hidden_error(student, teacher, torch.ones(6, 4)).tolist() == [[1.0] * 3] * 2
+    assert hidden_error(teacher, teacher, torch.eye(6)).abs().max() == 0
+
+
+def test_a_token_of_huge_states_counts_like_another():
+    """The first token of a row was far larger than the others: it alone was learned."""
+    teacher = torch.randn(4, 6) * torch.tensor([[100.0], [1.0], [1.0], [0.0]])
+    found = hidden_error(torch.zeros(4, 4), teacher, torch.ones(6, 4))
+    assert found.tolist() == pytest.approx([1, 1, 1, 0])
 
 
 def test_relations_of_unlike_widths_are_compared():
