@@ -1,15 +1,17 @@
 """Measure which kind of distillation is worth what, against gold, on real data.
 
     [MINILUOTUO_MIRROR=…] python benchmarks/distillation.py OUT BASE TEXTS [--sets cluener resume]
-        [--minutes 5] [--seeds 3] [--only curve table] [--counts 0 50 100 250 500 all]
-        [--bases text shipped] [--methods gold labels …] [--limit 0]
+        [--minutes 5] [--seeds 3] [--only curve table scratch] [--counts 0 50 100 250 500 all]
+        [--bases text shipped] [--methods gold labels …] [--limit 0] [--steps 1200]
 
 OUT: a folder that the runs grow in; killed, the same command goes on where it was. BASE: a folder
-of the base that never saw the annotator (`scripts/pretrain.py --branch text`). TEXTS: a file of
-sentences, one a line, without an evaluation sentence. Prints Markdown: F1 against the number of
-gold sentences with and without the annotator's labels, then a table of methods, with paired tests
-against gold alone. The shipped base, whose pre-training holds the annotator's labels, is an arm of
-its own and named so.
+of the base that never saw the annotator (`scripts/pretrain.py --branch text`). TEXTS: sentences
+without an evaluation sentence: `scripts/corpus.py sentences` makes such a file. Prints Markdown: F1
+against the number of gold sentences with and without the annotator's labels, then a table of
+methods, with paired tests against gold alone. The shipped base, whose pre-training holds the
+annotator's labels, is an arm of its own and named so. `scratch`: the tagger of notebook 06 from
+random weights, which no annotator has ever taught, in as many steps with the labels as without; of
+BASE it takes the tokenizer alone.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ import json
 import random
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from math import ceil
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, NamedTuple
@@ -36,14 +40,16 @@ from miniluotuo_utils.ie import (
     micro,
     schema_of,
     score,
+    train_tagger,
     wholly_right,
 )
 from miniluotuo_utils.runtime import commit
-from miniluotuo_utils.students import Student, distill, finetune, load_student, save
+from miniluotuo_utils.students import ZOO, Student, distill, finetune, load_student, save
 
 ALL = "all"
 COUNTS = ("0", "50", "100", "250", "500", ALL)  # gold sentences
 BASES = ("text", "shipped")
+RANDOM = "random"  # the base of `scratch`
 # What the annotator's types are called in a set, where they are about the same. Others keep their
 # name: CLUENER tells companies from governments and films from books, so that the annotator's
 # organisations under the name of one of these would teach against the gold.
@@ -55,6 +61,11 @@ METHODS = ("gold", "labels", "labels+gold", "logits", "hidden", "relations", "on
 TABLE_COUNT = 250  # gold sentences of the table of methods
 SILVER = 20_000  # sentences that the annotator labels
 ANSWER = 220  # tokens: Resume's answers are long
+
+# Of `scratch`: what silver has of the steps, of eight sentences each, and the highest rates.
+SILVER_SHARE = 2 / 3
+BATCH = 8
+RATE, LATER_RATE = 2e-3, 1e-3  # from random weights; and from what silver has taught
 
 
 class Run(NamedTuple):
@@ -85,6 +96,9 @@ def runs(options: argparse.Namespace) -> Iterator[Run]:
                 for method in ("gold", "labels+gold"):
                     for seed in range(options.seeds):
                         yield Run(name, base, method, gold, seed)
+        for method in ("gold", "labels+gold") if "scratch" in options.only else ():
+            for seed in range(options.seeds):
+                yield Run(name, RANDOM, method, str(TABLE_COUNT), seed)
 
 
 def needed(methods: Sequence[str]) -> list[str]:
@@ -135,7 +149,7 @@ def silver(name: str, options: argparse.Namespace, exam: Sequence[str]) -> list[
         return read_jsonl(path)
     from miniluotuo_utils.teacher import Annotator
 
-    texts = options.texts.read_text(encoding="utf-8").splitlines()
+    texts = [row["sentence"] for row in read_jsonl(options.texts)]
     texts = random.Random(0).sample(texts, min(SILVER, len(texts)))
     leaks = Leaks({name: exam}).found_in(texts)
     clean = [text for text, leak in zip(texts, leaks, strict=True) if not leak]
@@ -166,8 +180,10 @@ def teacher_of(run: Run, options: argparse.Namespace, seeds: Sequence[int]) -> l
 def trained(run: Run, data: Data, options: argparse.Namespace) -> Any:
     """Train the student of a run."""
     student = base_of(run, options)
-    how = {"minutes": options.minutes, "epochs": 1000, "seed": run.seed, "learning_rate": 1e-3}
-    how |= {"folder": options.out / f"{run.key}.training", "max_length": 1024}
+    how = {"minutes": options.minutes, "epochs": 1000, "seed": run.seed, "max_length": 1024}
+    # A base in a folder is of the student's shape; the zoo knows the rate by the name alone.
+    how |= {"learning_rate": ZOO["tiny"].learning_rate}
+    how |= {"folder": options.out / f"{run.key}.training"}
     rows = data.gold_rows(run) if run.gold != "0" else []
     if run.method == "gold":
         return finetune(student, rows, **how) if rows else None
@@ -203,6 +219,8 @@ def one(run: Run, options: argparse.Namespace) -> dict[str, Any]:
     from miniluotuo_utils.evaluation.perplexity import held_out
 
     data = Data(run.name, options)
+    if run.base == RANDOM:
+        return from_scratch(run, data, options)
     training = trained(run, data, options)
     metrics = training.metrics() if training else {}  # the memory of training alone
     student = training.student if training else base_of(run, options)
@@ -224,6 +242,44 @@ def one(run: Run, options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def from_scratch(run: Run, data: Data, options: argparse.Namespace) -> dict[str, Any]:
+    """Train and test a tagger from random weights: on gold, or first on silver and then on gold."""
+    student, steps, started = blank(run, options), options.steps, time.time()
+    rate, gold = RATE, data.gold(run)
+    if run.method == "labels+gold":
+        student = lesson(student, data.silver, round(steps * SILVER_SHARE), rate, run.seed)
+        steps, rate = steps - student.steps, LATER_RATE
+    tagger = lesson(student, gold, steps, rate, run.seed)
+    found = tagger.predict([record["sentence"] for record in data.test])
+    write_jsonl(options.out / f"{run.key}.answers.jsonl", found)
+    f1 = micro(score(data.test, found, "NER"))[0][1]["f1"]
+    return {"f1": f1, "steps": options.steps, "seconds": time.time() - started}
+
+
+def blank(run: Run, options: argparse.Namespace) -> Student:
+    """Return the student of notebook 06 that has read nothing: two layers of random weights."""
+    from transformers import AutoModelForCausalLM, Qwen3Config, set_seed
+
+    base = load_student(options.base, "cpu")
+    shape = Qwen3Config(
+        vocab_size=base.model.config.vocab_size,
+        hidden_size=256,
+        intermediate_size=704,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=64,
+    )
+    set_seed(run.seed)
+    return Student(RANDOM, AutoModelForCausalLM.from_config(shape), base.tokenizer)
+
+
+def lesson(student: Any, records: Sequence[Mapping], steps: int, rate: float, seed: int) -> Any:
+    """Return a tagger that has learned from records, for so many steps."""
+    how = {"epochs": steps / ceil(len(records) / BATCH), "batch_size": BATCH, "seed": seed}
+    return train_tagger(student, records, learning_rate=rate, **how)
+
+
 def samples(training: Any, metrics: dict) -> float | None:
     """Return how many rows a training saw in a second."""
     if training is None:
@@ -242,11 +298,13 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--sets", nargs="+", default=list(RENAMED), choices=list(RENAMED))
     parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--only", nargs="+", default=["curve", "table"])
+    tables = ["curve", "table", "scratch"]
+    parser.add_argument("--only", nargs="+", default=tables, choices=tables)
     parser.add_argument("--counts", nargs="+", default=COUNTS, choices=COUNTS)
     parser.add_argument("--bases", nargs="+", default=BASES, choices=BASES)
     parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
     parser.add_argument("--limit", type=int, default=0, help="sentences of the test, 0 for all")
+    parser.add_argument("--steps", type=int, default=1200, help="of a tagger from random weights")
     parser.add_argument("--one", type=json.loads, help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -256,6 +314,7 @@ def main() -> None:
     options = parsed()
     options.out.mkdir(parents=True, exist_ok=True)
     made_by = {"minutes": options.minutes, "limit": options.limit, "base": options.base.name}
+    made_by |= {"steps": options.steps}
     journal = Journal(options.out / "results.jsonl", made_by)
     if options.one:
         run = Run(*options.one)
@@ -267,9 +326,15 @@ def main() -> None:
             print(run.key, file=sys.stderr, flush=True)
             subprocess.run([sys.executable, *sys.argv, "--one", json.dumps(list(run))], check=True)
     results = {Run(*line["run"]): line for line in journal.lines()}
-    print_curves(results)
-    print_table(results, options)
-    print(f"\n{options.minutes:g} minutes a run, commit {commit()}, {hardware()}.")
+    if {"curve", "table"} & set(options.only):
+        print_curves({run: line for run, line in results.items() if run.base != RANDOM})
+        print_table(results, options)
+    if "scratch" in options.only:
+        print_scratch(results, options)
+    print(
+        f"\n{options.minutes:g} minutes a run, or {options.steps:,} steps from random weights; "
+        f"commit {commit()}, {hardware()}."
+    )
 
 
 def told(values: Sequence[float]) -> str:
@@ -318,20 +383,41 @@ def table_row(
     """Return the cells of a method, each seed compared with gold alone of the same seed."""
     plain = [run._replace(method="gold") for run in mine]
     pairs = [(results[a], results[b]) for a, b in zip(plain, mine, strict=True)]
-    tests = [
-        micro(compare(exam, answers(a, options), answers(b, options), "NER"))[0][1]["p"]
-        for a, b in zip(plain, mine, strict=True)
-    ]
     slower = mean(a["samples_per_second"] / b["samples_per_second"] for a, b in pairs)
     more = mean(b["peak_memory_bytes"] - a["peak_memory_bytes"] for a, b in pairs) / (1 << 20)
     values = [told([line[field] for _, line in pairs]) for field in ("f1", "wholly_right", "bits")]
     return [
         values[0],
-        ", ".join(f"{p:.3f}" for p in tests),
+        tested(mine, exam, options),
         *values[1:],
         f"{slower:.1f}×",
         f"{more:+.0f} MiB",
     ]
+
+
+def tested(mine: Sequence[Run], exam: Sequence[dict], options: argparse.Namespace) -> str:
+    """Return p of a paired test against gold alone for each run, with its seed."""
+    found = []
+    for run in mine:
+        plain = answers(run._replace(method="gold"), options)
+        found.append(micro(compare(exam, plain, answers(run, options), "NER"))[0][1]["p"])
+    return ", ".join(f"{p:.3f}" for p in found)
+
+
+def print_scratch(results: dict[Run, dict], options: argparse.Namespace) -> None:
+    """Print F1 of the tagger from random weights on gold alone, and taught by silver first."""
+    print("\n| set | sentences | gold alone | silver, then gold | p, each seed | seconds |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for name in options.sets:
+        exam = exam_of(name, options)
+        both = [
+            chosen(results, name=name, base=RANDOM, method=method)
+            for method in ("gold", "labels+gold")
+        ]
+        values = [told([results[run]["f1"] for run in runs]) for runs in both]
+        taken = [f"{mean(results[run]['seconds'] for run in runs):.0f}" for runs in both]
+        row = [name, f"{len(exam):,}", *values, tested(both[1], exam, options), ", ".join(taken)]
+        print(f"| {' | '.join(row)} |")
 
 
 def answers(run: Run, options: argparse.Namespace) -> list[dict]:
