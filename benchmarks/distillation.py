@@ -385,7 +385,8 @@ def table_row(
     pairs = [(results[a], results[b]) for a, b in zip(plain, mine, strict=True)]
     slower = mean(a["samples_per_second"] / b["samples_per_second"] for a, b in pairs)
     more = mean(b["peak_memory_bytes"] - a["peak_memory_bytes"] for a, b in pairs) / (1 << 20)
-    values = [told([line[field] for _, line in pairs]) for field in ("f1", "wholly_right", "bits")]
+    fields = ("f1", "wholly_right", "bits")
+    values = [told(values_of(results, mine, field)) for field in fields]
     return [
         values[0],
         tested(mine, exam, options),
@@ -410,14 +411,20 @@ def print_scratch(results: dict[Run, dict], options: argparse.Namespace) -> None
     print("| --- | --- | --- | --- | --- | --- |")
     for name in options.sets:
         exam = exam_of(name, options)
-        both = [
+        alone, helped = (
             chosen(results, name=name, base=RANDOM, method=method)
             for method in ("gold", "labels+gold")
-        ]
-        values = [told([results[run]["f1"] for run in runs]) for runs in both]
-        taken = [f"{mean(results[run]['seconds'] for run in runs):.0f}" for runs in both]
-        row = [name, f"{len(exam):,}", *values, tested(both[1], exam, options), ", ".join(taken)]
-        print(f"| {' | '.join(row)} |")
+        )
+        taken = [round(mean(values_of(results, each, "seconds"))) for each in (alone, helped)]
+        cells = [name, f"{len(exam):,}"]
+        cells += [told(values_of(results, each, "f1")) for each in (alone, helped)]
+        cells += [tested(helped, exam, options), f"{taken[0]}, {taken[1]}"]
+        print(f"| {' | '.join(cells)} |")
+
+
+def values_of(results: dict[Run, dict], chosen: Sequence[Run], field: str) -> list[float]:
+    """Return one number of each of some runs."""
+    return [results[run][field] for run in chosen]
 
 
 def answers(run: Run, options: argparse.Namespace) -> list[dict]:
