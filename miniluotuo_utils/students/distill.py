@@ -14,6 +14,7 @@ from typing import Any
 
 from miniluotuo_utils.choices import check_choice
 from miniluotuo_utils.files import DataError, Journal, batches
+from miniluotuo_utils.students.devices import world_size
 from miniluotuo_utils.students.finetune import check_options, finetune
 from miniluotuo_utils.students.given import given_rows
 from miniluotuo_utils.students.loading import Student
@@ -52,7 +53,8 @@ def distill(
 
     method:
       "labels": the teacher's answers are the rows. `rows` hold them already, or `teacher` is a
-        function of rows that returns rows with answers, as many and in order.
+        function of rows that returns rows with answers, as many and in order. It is given 32 at a
+        time; with `folder` they are kept, and after a kill at most those 32 are asked again.
       "logits": at every label, `T² · divergence(teacher, student)` of distributions softened by
         `temperature` (2). `teacher` is a student of the same vocabulary, or several (the mean of
         their probabilities). With `top_k` and `kept` it looks at the rows once, and its k best
@@ -67,9 +69,9 @@ def distill(
     update: what is trained, one of `finetune`'s methods.
 
     `folder` and all other options are `finetune`'s. A student with a teacher beside it is trained
-    without dropout. Every line of the log also holds "distillation", the teacher's part of the loss
-    before it is weighed. What a callable teacher answered stands in `folder` too: one that died
-    goes on, and is asked about nothing twice.
+    without dropout, but for an adapter's own. Every line of the log also holds "distillation", the
+    teacher's part of the loss before it is weighed. For on_policy a teacher's rows of padding are
+    cut for good. Where several processes train, a function cannot teach, and nothing can be kept.
 
     Raises ValueError for a student that is its own teacher, for unlike vocabularies and for options
     that do not go together; DataError for a teacher's folder that belongs to other rows or another
@@ -83,6 +85,15 @@ def distill(
     )
     check_options(update, folder=folder, **options)
     check_distillation(method, update, features, share, own, top_k, kept, options)
+    check_numbers(temperature, beta, top_k, answer)
+    given = {"share": share, "temperature": temperature, "beta": beta, "top_k": top_k}
+    check_given(method, given | {"features": features, "own": own, "answer": answer})
+    refuse_unless(
+        world_size() == 1 or (kept is None and not callable(teacher)),
+        f"{world_size()} processes train: each would ask the teacher, and write into one folder. "
+        "Let one process keep what the teacher says (max_steps=1), and give that folder or those "
+        "rows to all",
+    )
 
     # Each method is an objective of `finetune`'s own loop, so all are resumed and logged alike.
     if method == "labels":
@@ -91,11 +102,12 @@ def distill(
     elif isinstance(teacher, str | Path):
         refuse_unless(method == "logits", "a folder teaches by logits only")
         there = Kept(teacher)
-        heat = temperature or there.note["temperature"]
+        heat = there.note["temperature"] if temperature is None else temperature
         objective = Logits(there, share, heat, beta or 0.0, None, None)
     else:
         teachers = Teachers(student, listed(teacher, method))
-        heat = temperature or (2.0 if method == "logits" else 1.0)
+        usual = 2.0 if method == "logits" else 1.0
+        heat = usual if temperature is None else temperature
         if method == "logits":
             objective = Logits(teachers, share, heat, beta or 0.0, top_k, kept)
         elif method == "features":
@@ -129,7 +141,12 @@ def check_distillation(
     # A loss on rows that a teacher wrote says how well it is copied, not how well anything is done.
     held_out = options.get("evaluation", 0.0)
     refuse_unless(
-        not held_out or method not in ("labels", "on_policy"),
+        not held_out or method != "on_policy",
+        f"evaluation is {held_out}: TRL's trainer would measure on new answers of the student, not "
+        "on your rows. Keep out gold rows of your own, and score the student on those",
+    )
+    refuse_unless(
+        not held_out or method != "labels",
         f"evaluation is {held_out}, and the rows are a teacher's (silver): keep out gold rows of "
         "your own, and score the student on those（银标不能当考题：另留一份标准答案来评）",
     )
@@ -141,6 +158,39 @@ def check_distillation(
         update == "full" or method != "features",
         f"update is {update!r}: features train projections beside the weights, use full",
     )
+
+
+# Which options a method takes, and what they are where nobody gave them.
+TAKES = {
+    "labels": (),
+    "logits": ("share", "temperature", "beta", "top_k"),
+    "features": ("share", "features"),
+    "on_policy": ("temperature", "beta", "own", "answer"),
+}
+UNSAID = {"share": 0.5, "features": "hidden", "own": 1.0, "answer": 128}
+
+
+def check_given(method: str, given: Mapping[str, Any]) -> None:
+    """Raise ValueError for an option of another method: it would be read by nobody."""
+    for name, value in given.items():
+        refuse_unless(
+            name in TAKES[method] or value == UNSAID.get(name),
+            f"{name} is {value!r}, and {method} does not take it; expected "
+            f"{', '.join(TAKES[method]) or 'none of these options'}",
+        )
+
+
+def check_numbers(
+    temperature: float | None, beta: float | None, top_k: int | None, answer: int
+) -> None:
+    """Raise ValueError for numbers that would be found in the first step, or never."""
+    refuse_unless(
+        temperature is None or temperature > 0,
+        f"temperature is {temperature}; expected more than 0",
+    )
+    refuse_unless(beta is None or 0 <= beta <= 1, f"beta is {beta}; expected from 0 to 1")
+    refuse_unless(top_k is None or top_k >= 1, f"top_k is {top_k}; expected 1 or more")
+    refuse_unless(answer >= 1, f"answer is {answer}; expected 1 token or more")
 
 
 def refuse_unless(holds: object, message: str) -> None:
@@ -183,7 +233,8 @@ def labelled(rows: Sequence[Mapping], teacher: Teacher, folder: Path | None) -> 
 
     # The folder may hold what an earlier process, since killed, was answered.
     asked = [dict(row) for row in rows]
-    journal = Journal(Path(folder) / LABELLED, {"rows": digest(asked)}) if folder else None
+    made_by = {"rows": digest(asked), "teacher": name_of(teacher)}
+    journal = Journal(Path(folder) / LABELLED, made_by) if folder else None
     if folder:
         Path(folder).mkdir(parents=True, exist_ok=True)
     found = journal.lines() if journal else []
@@ -199,6 +250,15 @@ def labelled(rows: Sequence[Mapping], teacher: Teacher, folder: Path | None) -> 
             journal.append(*answers)
         found += answers
     return found
+
+
+def name_of(teacher: Any) -> str:
+    """Return what a function is called; of another callable, its class.
+
+    >>> name_of(len), name_of(Path)
+    ('len', 'Path')
+    """
+    return getattr(teacher, "__qualname__", type(teacher).__name__)
 
 
 def digest(rows: Sequence[Mapping]) -> str:

@@ -441,7 +441,8 @@ def prompt_and_answer(row: Mapping) -> tuple[list[int], list[int]]:
 def cut_padding(student: Student, teacher: Student, size: int) -> None:
     """Cut the teacher's output to the student's, where they differ by padding rows.
 
-    TRL compares models of one size only. Raises ValueError where the student is the larger one.
+    TRL compares models of one size only; the teacher stays cut. Raises ValueError where the student
+    is the larger one.
     """
     ours, theirs = (one.model.get_output_embeddings().weight.shape[0] for one in (student, teacher))
     if ours > size:

@@ -131,6 +131,13 @@ class Kept:
             )
         self.starts = np.load(self.folder / STARTS)
         k, labels = self.note["k"], int(self.starts[-1])
+        for name, size in ((IDS, 4 * k * labels), (VALUES, 2 * (k + 1) * labels)):
+            found = (self.folder / name).stat().st_size
+            if found != size:
+                raise DataError(
+                    f"{self.folder.name}/{name}: found {found:,} bytes, expected {size:,}: it was "
+                    "cut, or two programs wrote it at once. Delete the folder, and ask again"
+                )
         self.ids = np.memmap(self.folder / IDS, "<i4", "r", shape=(labels, k))
         self.values = np.memmap(self.folder / VALUES, "<f2", "r", shape=(labels, k + 1))
 
@@ -165,7 +172,8 @@ def refuse_other(folder: Path, note: Mapping, wanted: Mapping) -> None:
     """Raise DataError for the first thing in which a folder's note is not as wanted."""
     means = {
         "vocabulary": "another tokenizer（分词器不同）",
-        "rows": "other rows, or the same in another order（数据或顺序不同）",
+        "rows": "other rows, the same in another order, or rows encoded otherwise: packed on a "
+        "GPU, or of another max_length（数据、顺序或编码不同）",
         "temperature": "another temperature（温度不同）",
         "k": "another number of tokens（k 不同）",
         "teachers": "other teachers（教师不同）",
@@ -173,9 +181,19 @@ def refuse_other(folder: Path, note: Mapping, wanted: Mapping) -> None:
     for field, value in wanted.items():
         if note.get(field) != value:
             raise DataError(
-                f"{folder.name}/{NOTE}, field {field}: found {note.get(field)!r:.12}, expected "
-                f"{value!r:.12}: it was kept for {means[field]}. Name another folder, or delete it"
+                f"{folder.name}/{NOTE}, field {field}: found {short(note.get(field))}, expected "
+                f"{short(value)}: it was kept for {means[field]}. Name another folder, or delete it"
             )
+
+
+def short(value: Any) -> str:
+    """Return the beginning of a fingerprint, or another value as it is written.
+
+    >>> short("17bb95d2349e"), short(2.0), short(["17bb95d2349e"])
+    ('17bb95d2', '2.0', '17bb95d2')
+    """
+    whole = ", ".join(value) if isinstance(value, list) else str(value)
+    return whole[:8]
 
 
 def read_note(folder: Path) -> dict[str, Any]:

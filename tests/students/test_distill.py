@@ -151,6 +151,10 @@ def test_a_function_that_dies_labels_nothing_twice(tmp_path, monkeypatch):
     asked.remove("died")
     assert asked == [row["instruction"] for row in ROWS]
 
+    # Another teacher does not go on with what this one said.
+    with pytest.raises(DataError):
+        distill(gpt2(), questions, **{**how, "teacher": list})
+
 
 @pytest.mark.parametrize("features", ["hidden", "relations"])
 def test_features_of_another_depth_and_width(features):
@@ -263,6 +267,26 @@ def test_silver_rows_are_no_examination():
     """A loss on rows that the teacher wrote says how well it is copied."""
     with pytest.raises(ValueError, match="silver"):
         distill(gpt2(), ROWS, evaluation=0.1, **SHORT)
+    with pytest.raises(ValueError, match="new answers of the student"):
+        distill(gpt2(), ROWS, method="on_policy", evaluation=0.1, **SHORT)
+
+
+def test_several_processes_do_not_ask_one_teacher(monkeypatch, tmp_path):
+    """Each would pay for all rows, and two writers make one file twice as long."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for how in ({"teacher": list}, {"method": "logits", "top_k": 4, "kept": tmp_path / "kept"}):
+        with pytest.raises(ValueError, match="2 processes train"):
+            distill(gpt2(), ROWS, **SHORT, **how)
+
+
+def test_a_cut_file_of_distributions_is_told(tmp_path):
+    """Two writers, or a full disk: what is read would be another token's."""
+    how = {"method": "logits", "top_k": 4, "kept": tmp_path / "kept", **SHORT}
+    distill(gpt2(0), ROWS, teacher=gpt2(1), **how)
+    with open(tmp_path / "kept" / "ids.bin", "ab") as file:
+        file.write(b"more")
+    with pytest.raises(DataError, match="bytes, expected"):
+        distill(gpt2(0), ROWS, teacher=tmp_path / "kept", method="logits", **SHORT)
 
 
 @pytest.mark.parametrize(
@@ -276,6 +300,12 @@ def test_silver_rows_are_no_examination():
         ({"method": "features", "update": "lora"}, "use full"),
         ({"method": "on_policy", "own": 1.5}, "own is 1.5"),
         ({"method": "features", "features": "attention"}, "relations"),
+        ({"method": "logits", "temperature": 0}, "temperature is 0"),
+        ({"method": "logits", "beta": 1.5}, "beta is 1.5"),
+        ({"method": "logits", "top_k": 0, "kept": "kept"}, "top_k is 0"),
+        ({"method": "on_policy", "answer": 0}, "answer is 0"),
+        ({"method": "logits", "own": 0.5}, "logits does not take it"),
+        ({"method": "labels", "temperature": 2.0}, "labels does not take it"),
     ],
 )
 def test_what_does_not_go_together_is_said(how, said):
