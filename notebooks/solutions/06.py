@@ -32,44 +32,52 @@ def soft(scores, temperature):
     ### END SOLUTION
 
 
-def times(scores, temperature):
-    powers = [exp(score * temperature) for score in scores]
-    return [power / sum(powers) for power in powers]
+def package(scores, temperature):
+    return softened(torch.tensor(scores), temperature)  # 对数概率 log-probabilities
 
 
 cases = [
-    (([0.0, 0.0], 3), [0.5, 0.5]),
-    (([2 * log(3), 0.0], 2), [0.75, 0.25]),
-    (([log(4), 0.0], 1), [0.8, 0.2]),
+    (([0.0, log(3)], 3.0), [0.409459, 0.590541]),
+    (([2 * log(3), 0.0], 2.0), [0.75, 0.25]),
+    (([log(4), 0.0], 1.0), [0.8, 0.2]),
 ]
 check(soft, cases, [
-    (times, "是除以温度，不是乘 · divide by the temperature"),
+    (lambda s, t: package(s, 1 / t).exp().tolist(), "是除以温度 · divide by it"),
     (lambda s, t: [exp(x / t) for x in s], "还要除以总和 · divide by the sum"),
+    (lambda s, t: package(s, t).tolist(), "那是对数概率 · these are logarithms"),
 ])
 
 # %% [markdown]
-# **练习 3** 写 KL 散度：`p` 是教师，`q` 是学生，都是概率。`p` 是 0 的项算 0，不要报错。
+# **练习 3** 正向和反向之间的 **JSD**（Jensen–Shannon 散度）：`p` 是教师，`q` 是学生，都是概率。先取中间 `m = β·p + (1 − β)·q`，再算 `β·KL(p ‖ m) + (1 − β)·KL(q ‖ m)`；概率是 0 的项算 0。β 是 0.5 时，换一换两边，变不变？
 #
-# *The KL divergence of probabilities, the teacher `p` first; where `p` is 0 the term is 0.*
+# *The JSD between forward and reverse, of probabilities, the teacher `p` first: mix `m` as above, then weigh the two KLs to it; where a probability is 0 the term is 0. Does it change at β = 0.5 when the two change places?*
 
 # %%
-def kl_of(p, q):
+from miniluotuo_utils.students.losses import divergence
+
+
+def jsd(p, q, beta):
     ### BEGIN SOLUTION
-    return sum(a * log(a / b) for a, b in zip(p, q, strict=True) if a > 0)
+    total = 0.0
+    for a, b in zip(p, q, strict=True):
+        m = beta * a + (1 - beta) * b
+        total += beta * a * log(a / m) if a > 0 else 0.0
+        total += (1 - beta) * b * log(b / m) if b > 0 else 0.0
+    return total
     ### END SOLUTION
 
 
-def swapped(p, q):
-    return sum(b * log(b / a) for a, b in zip(p, q, strict=True) if a > 0)
+def package_of(p, q, beta):
+    theirs, ours = (torch.tensor(one).clamp(1e-30).log() for one in (p, q))
+    return divergence(theirs, ours, beta).item()
 
 
 cases = [
-    (([0.5, 0.5], [0.5, 0.5]), 0.0),
-    (([0.5, 0.5], [0.25, 0.75]), 0.5 * log(2) + 0.5 * log(2 / 3)),
-    (([1.0, 0.0], [0.5, 0.5]), log(2)),
+    (([0.5, 0.5], [0.9, 0.1], 0.5), 0.101749),
+    (([0.5, 0.5], [0.9, 0.1], 0.25), 0.083303),
+    (([1.0, 0.0], [0.0, 1.0], 0.5), log(2)),
 ]
-check(kl_of, cases, [
-    (swapped, "两边反了：那是反向的 · that is the reverse"),
-    (lambda p, q: sum(abs(a - b) for a, b in zip(p, q, strict=True)),
-     "那是概率差的和 · that is the sum of differences"),
+check(jsd, cases, [
+    (lambda p, q, b: package_of(q, p, b), "教师和学生反了 · they are exchanged"),
+    (lambda p, q, b: package_of(p, q, 0), "没有和中间 m 比 · compare both with m"),
 ])
