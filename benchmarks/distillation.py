@@ -62,10 +62,10 @@ TABLE_COUNT = 250  # gold sentences of the table of methods
 SILVER = 20_000  # sentences that the annotator labels
 ANSWER = 220  # tokens: Resume's answers are long
 
-# Of `scratch`: what silver has of the steps, of eight sentences each, and the highest rates.
+# Of `scratch`: what silver has of the steps, of eight sentences each, and the highest rate.
 SILVER_SHARE = 2 / 3
 BATCH = 8
-RATE, LATER_RATE = 2e-3, 1e-3  # from random weights; and from what silver has taught
+RATE = 2e-3
 
 
 class Run(NamedTuple):
@@ -245,11 +245,11 @@ def one(run: Run, options: argparse.Namespace) -> dict[str, Any]:
 def from_scratch(run: Run, data: Data, options: argparse.Namespace) -> dict[str, Any]:
     """Train and test a tagger from random weights: on gold, or first on silver and then on gold."""
     student, steps, started = blank(run, options), options.steps, time.time()
-    rate, gold = RATE, data.gold(run)
     if run.method == "labels+gold":
-        student = lesson(student, data.silver, round(steps * SILVER_SHARE), rate, run.seed)
-        steps, rate = steps - student.steps, LATER_RATE
-    tagger = lesson(student, gold, steps, rate, run.seed)
+        first = round(steps * SILVER_SHARE)
+        student = lesson(student, data.silver[: first * BATCH], first, run.seed, silver=True)
+        steps -= first
+    tagger = lesson(student, data.gold(run), steps, run.seed)
     found = tagger.predict([record["sentence"] for record in data.test])
     write_jsonl(options.out / f"{run.key}.answers.jsonl", found)
     f1 = micro(score(data.test, found, "NER"))[0][1]["f1"]
@@ -274,10 +274,22 @@ def blank(run: Run, options: argparse.Namespace) -> Student:
     return Student(RANDOM, AutoModelForCausalLM.from_config(shape), base.tokenizer)
 
 
-def lesson(student: Any, records: Sequence[Mapping], steps: int, rate: float, seed: int) -> Any:
-    """Return a tagger that has learned from records, for so many steps."""
+def lesson(
+    student: Any, records: Sequence[Mapping], steps: int, seed: int, silver: bool = False
+) -> Any:
+    """Return a tagger that has learned from records, for so many steps.
+
+    Of silver it learns what the annotator thinks of every character, in all 49 tags: its words and
+    their classes say where a name may begin, whatever a set calls it.
+    """
+    from miniluotuo_utils.teacher import Annotator
+
+    soft = None
+    if silver:
+        sentences = [record["sentence"] for record in records]
+        soft = Annotator().probabilities(sentences, words=True)
     how = {"epochs": steps / ceil(len(records) / BATCH), "batch_size": BATCH, "seed": seed}
-    return train_tagger(student, records, learning_rate=rate, **how)
+    return train_tagger(student, records, learning_rate=RATE, soft=soft, **how)
 
 
 def samples(training: Any, metrics: dict) -> float | None:
