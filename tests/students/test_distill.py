@@ -203,6 +203,13 @@ def until(folder, step=None, **how):
     return distill(gpt2(0), ROWS, teacher=gpt2(1), folder=folder, show=show, **how)
 
 
+OTHERWISE = {
+    "logits": {"temperature": 3.0},
+    "features": {"features": "relations"},
+    "on_policy": {"temperature": 3.0},
+}
+
+
 @pytest.mark.parametrize("step", [4, 5], ids=["in an epoch", "between two"])
 @pytest.mark.parametrize(
     "how",
@@ -222,7 +229,7 @@ def test_a_distillation_goes_on_where_it_was_killed(how, step, tmp_path):
     straight = until(tmp_path / "straight", **how)
     assert parts(resumed) == pytest.approx(parts(straight), abs=1e-6)
     with pytest.raises(ValueError, match="another training"):
-        until(tmp_path / "straight", **{**how, "temperature": 3.0, "features": "relations"})
+        until(tmp_path / "straight", **how, **OTHERWISE[how["method"]])
 
 
 def test_dropout_comes_back():
