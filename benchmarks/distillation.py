@@ -230,7 +230,7 @@ def one(run: Run, options: argparse.Namespace) -> dict[str, Any]:
     sentences = [record["sentence"] for record in data.test]
     ask = {"slice_size": None, "max_new_tokens": ANSWER}
     found = extract(student, sentences, data.schema, "NER", **ask).records
-    write_jsonl(options.out / f"{run.key}.answers.jsonl", found)
+    write_jsonl(options.out / f"{run.key}.answers.jsonl", found, overwrite=True)
     rows = build_instructions(data.test[:200], "NER", data.schema, seed=0, slice_size=None)
     return {
         "f1": micro(score(data.test, found, "NER"))[0][1]["f1"],
@@ -251,7 +251,7 @@ def from_scratch(run: Run, data: Data, options: argparse.Namespace) -> dict[str,
         steps -= first
     tagger = lesson(student, data.gold(run), steps, run.seed)
     found = tagger.predict([record["sentence"] for record in data.test])
-    write_jsonl(options.out / f"{run.key}.answers.jsonl", found)
+    write_jsonl(options.out / f"{run.key}.answers.jsonl", found, overwrite=True)
     f1 = micro(score(data.test, found, "NER"))[0][1]["f1"]
     return {"f1": f1, "steps": options.steps, "seconds": time.time() - started}
 
