@@ -138,8 +138,9 @@ def train_tagger(
     # Up over the first steps, while AdamW's averages are still young, then down to nothing. Fused,
     # AdamW passes over the weights once a step instead of once for each of its operations.
     planned = max(1, round(epochs * math.ceil(len(rows) / batch_size)))  # steps
-    weights = tagger.model.parameters()
-    optimizer = torch.optim.AdamW(weights, learning_rate, weight_decay=0.01, fused=True)
+    optimizer = torch.optim.AdamW(
+        tagger.model.parameters(), learning_rate, weight_decay=0.01, fused=True
+    )
     tagger.model.train()
     for batch in shuffled(rows, batch_size, random.Random(seed)):
         done = max(
