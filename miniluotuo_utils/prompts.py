@@ -179,3 +179,35 @@ def messages_of(row: Mapping, wrapper: bool = False) -> list[dict[str, str]]:
         return [*messages, {"role": "user", "content": joined(instruction, text)}]
     asked = {"role": "user", "content": instruction}
     return [*messages, asked | ({"input": text} if text else {})]
+
+
+def row_of(messages: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+    """Return chat messages as an instruction row: what `messages_of` turns into them.
+
+    A system message stands before the next user text, on a line of its own. Raises ValueError
+    unless user and assistant take turns, and a user text that is not empty is last.
+
+    >>> row_of([{"role": "system", "content": "简短。"}, {"role": "user", "content": "在吗"}])
+    {'instruction': '简短。\\n在吗', 'input': '', 'history': []}
+    """
+    told, turns = "", []
+    for message in messages:
+        if message["role"] == "system":
+            told += message["content"] + "\n"
+            continue
+        turns.append({**message, "content": told + message["content"]})
+        told = ""
+
+    roles = [turn["role"] for turn in turns]
+    wanted = [("user", "assistant")[place % 2] for place in range(len(turns))]
+    if told or len(turns) % 2 == 0 or roles != wanted:
+        raise ValueError(
+            "对话要由 user 和 assistant 轮流说，最后一句是 user 的。 Expected messages of user and "
+            f"assistant in turn, the last one of the user; found {', '.join(roles)[:90] or 'none'}"
+        )
+    last = turns[-1]
+    if not (last["content"] + last.get("input", "")).strip():
+        raise ValueError("先写一个问题：文字是空的。 Write a question first: the text is empty")
+    pairs = zip(turns[:-1:2], turns[1::2], strict=True)
+    history = [[user["content"], assistant["content"]] for user, assistant in pairs]
+    return {"instruction": last["content"], "input": last.get("input", ""), "history": history}

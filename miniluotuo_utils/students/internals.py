@@ -92,3 +92,20 @@ def on_policy_kind(encoded: Sequence[tuple[list[int], list[int]]], own: float) -
             return answers
 
     return FromTokens
+
+
+def serving() -> Any:
+    """Return the parts of `transformers serve`: its model manager, handlers, and what joins them."""
+    from types import SimpleNamespace
+
+    from transformers.cli.serving.chat_completion import ChatCompletionHandler
+    from transformers.cli.serving.model_manager import ModelManager
+    from transformers.cli.serving.server import build_server
+    from transformers.cli.serving.utils import GenerationState
+
+    return SimpleNamespace(
+        ChatCompletionHandler=ChatCompletionHandler,
+        GenerationState=GenerationState,
+        ModelManager=ModelManager,
+        build_server=build_server,
+    )

@@ -22,6 +22,7 @@ from miniluotuo_utils.prompts import (
     has_own_template,
     in_short_template,
     messages_of,
+    row_of,
     row_prompt,
 )
 from miniluotuo_utils.tokens.vocabulary import start_ids, tokenised
@@ -54,7 +55,7 @@ def prompts_of(student: Any, rows: Sequence[Mapping]) -> list[str]:
     """Return the `prompt_of` of every row, rendered in one go."""
     tokenizer = getattr(student, "tokenizer", student)
     if has_own_template(tokenizer):
-        return rendered(tokenizer, rows)
+        return rendered(tokenizer, [messages_of(row) for row in rows])
     texts = [row_prompt(row) for row in rows]
     start = wrapper_start(tokenizer)
     if not start:
@@ -63,12 +64,33 @@ def prompts_of(student: Any, rows: Sequence[Mapping]) -> list[str]:
     return [Prompt(start + text, (start.removesuffix(" "), text)) for text in texts]
 
 
-def rendered(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Mapping]) -> list[str]:
-    """Return rows as the tokenizer's own chat template writes them, up to the answer."""
+def prompt_of_messages(student: Any, messages: Sequence[Mapping]) -> str:
+    """Return the prompt of a conversation that a client sent: what `prompt_of` gives for its row.
+
+    A system message goes where the student's own template puts it; our two templates put it before
+    the next user text. Raises ValueError where no user text is last.
+    """
+    if in_our_template(student):
+        return prompt_of(student, row_of(messages))
+    row_of(messages)
+    return rendered(getattr(student, "tokenizer", student), [messages])[0]
+
+
+def in_our_template(student: Any) -> bool:
+    """Whether a student is asked in Alpaca's wrapper or in our short template."""
+    tokenizer = getattr(student, "tokenizer", student)
+    short = str(getattr(tokenizer, "chat_template", "")).rstrip() == SHORT_TEMPLATE
+    return short or not has_own_template(tokenizer)
+
+
+def rendered(
+    tokenizer: PreTrainedTokenizerBase, asked: Sequence[Sequence[Mapping[str, str]]]
+) -> list[str]:
+    """Return conversations as the tokenizer's own chat template writes them, up to the answer."""
     markers = re.compile("|".join(map(re.escape, special_texts(tokenizer))) or "(?!)")
     talks, fences = [], []
-    for row in rows:
-        talk, fence = fenced(messages_of(row), markers)
+    for messages in asked:
+        talk, fence = fenced(messages, markers)
         talks.append(talk)
         fences.append(fence)
     texts = written(tokenizer, talks, ask=True)
