@@ -328,7 +328,7 @@ def listed(words: str | None) -> list[str]:
     return [word.strip() for word in (words or "").split(",") if word.strip()]
 
 
-def parameter(text: str) -> tuple[str, Any]:
+def parameter(text: str, flag: str = "--param") -> tuple[str, Any]:
     """Return name and value of NAME=VALUE; ValueError for anything else.
 
     >>> parameter("enable_thinking=false"), parameter("reasoning_effort=low")
@@ -336,7 +336,9 @@ def parameter(text: str) -> tuple[str, Any]:
     """
     name, equals, value = text.partition("=")
     if not (name.strip() and equals):
-        raise ValueError(f"--param: found {text!r}, expected NAME=VALUE, as in top_p=0.9")
+        raise ValueError(
+            f"{flag}：写成 名字=值。 {flag}: found {text!r}, expected NAME=VALUE, as in top_p=0.9"
+        )
     try:
         return name.strip(), json.loads(value)
     except ValueError:
@@ -578,8 +580,47 @@ class Merge:
         print(f"merged student in {self.out}")
 
 
+PRESET = "预设 extract: the likeliest answer; chat and creative: drawn ones"
+PORT = 8000
+PAGE_PORT = 7860
+
+
 @dataclass
-class Predict:
+class Answering:
+    """Answer with a student: what every command that does so takes."""
+
+    bits: int | None = option(BITS, choices=(4,))
+    max_new_tokens: int = option("回答的词元 tokens of an answer, at most", 128)
+
+    def loaded(self, name: str) -> Any:
+        """Return a student on this machine's device: float32 on a CPU, half precision on a GPU."""
+        device = own_device()
+        whole = device == "cpu" and self.bits is None
+        return load_student(name, device, "float32" if whole else half(device), self.bits)
+
+
+@dataclass
+class Sampling(Answering):
+    """Answer by a preset, single fields of which may be replaced."""
+
+    preset: Literal["extract", "chat", "creative"] = option(PRESET, "extract")
+    set: list[str] | None = option(
+        "改预设 replace a field of the preset, as in top_p=0.9; repeatable; left out: none",
+        action="append",
+        metavar="NAME=VALUE",
+    )
+
+    def overrides(self) -> dict[str, Any]:
+        """Return the fields of the preset that are replaced; ValueError for what contradicts."""
+        from miniluotuo_utils.generation.presets import preset_of
+
+        found = dict(parameter(text, "--set") for text in self.set or ())
+        preset_of(self.preset, **found)
+        return found
+
+
+@dataclass
+class Predict(Sampling):
     """Answer every row of a JSON Lines file with a student, in order; killed, it goes on where it
     stopped.
 
@@ -587,14 +628,15 @@ class Predict:
     """
 
     shapes = (ROW,)
-    student: str = needed(STUDENT, role="student")
-    bits: int | None = option(BITS, choices=(4,))
-    data: Path = needed('问题 instruction rows, or {"prompt": "..."} lines', **reads)
-    out: Path = needed("输出 the same rows, output filled by the student", **writes)
-    preset: Literal["extract", "chat", "creative"] = option(
-        "预设 extract: the likeliest answer; chat and creative: drawn ones", "extract"
+    source: Path | None = place(
+        'IN 问题 instruction rows, or {"prompt": "..."} lines', nargs="?", metavar="IN", **reads
     )
-    max_new_tokens: int = option("回答的词元 tokens of an answer, at most", 128)
+    target: Path | None = place(
+        "OUT 输出 the same rows, output filled by the student", nargs="?", metavar="OUT", **writes
+    )
+    student: str = needed(STUDENT, role="student")
+    data: Path | None = option("IN，旧的写法 IN, as it was given before", **reads)
+    out: Path | None = option("OUT，旧的写法 OUT, as it was given before", **writes)
     batch_size: int = option("批量 rows at a time", 32)
     seed: int = option("随机种子 for drawn answers", 42)
     overwrite: bool = option(OVERWRITE)
@@ -602,26 +644,169 @@ class Predict:
     def run(self) -> None:
         from miniluotuo_utils.jobs.predict import predict_file
 
-        device = own_device()
-        whole = device == "cpu" and self.bits is None
-        student = load_student(
-            self.student, device, "float32" if whole else half(device), self.bits
-        )
+        # Before the student is loaded.
+        data, out = self.source or self.data, self.target or self.out
+        if data is None or out is None:
+            raise ValueError("要写 IN 和 OUT。 expected IN and OUT: predict IN OUT --student NAME")
+        overrides = self.overrides()
         counts = predict_file(
-            student,
-            self.data,
-            self.out,
+            self.loaded(self.student),
+            data,
+            out,
             self.preset,
             self.max_new_tokens,
             self.batch_size,
             self.seed,
             self.overwrite,
             progress=first_process(),
+            **overrides,
         )
         print(
-            f"{counts['answered']:,} rows answered in {self.out}, "
+            f"{counts['answered']:,} rows answered in {out}, "
             f"{counts['kept']:,} of them by an earlier run"
         )
+
+
+@dataclass
+class Extract(Answering):
+    """Extract from every sentence of a file with a student, in order; killed, it goes on where it
+    stopped.
+
+    让学生按顺序从每一句里抽取；被杀掉后接着做。
+    """
+
+    source: Path = place(
+        "句子 sentences: .txt, one a line, or .jsonl; also .gz and .xz", metavar="IN", **reads
+    )
+    target: Path = place(
+        "记录 JSON Lines, one IE record per sentence, in order", metavar="OUT", **writes
+    )
+    student: str = needed(STUDENT, role="student")
+    types: list[str] | None = option("类型 types to look for: 人物 地点 机构", nargs="+")
+    schema: Path | None = option(
+        "模式 in place of --types: a list of types, for EE {event type: [roles]}",
+        metavar="FILE.json",
+        **reads,
+    )
+    task: Literal["NER", "RE", "EE"] = option("任务 entities, relations or events", "NER")
+    column: str = option("字段 the field of .jsonl that holds the sentence", "sentence")
+    batch_size: int = option("批量 prompts at a time", 32)
+    constrained: bool = option("只许写对的 let the student write only what can be right")
+    overwrite: bool = option(OVERWRITE)
+
+    def run(self) -> None:
+        from miniluotuo_utils.ie.schema import check_schema
+        from miniluotuo_utils.jobs.extract import extract_file
+
+        # Before the student is loaded.
+        if bool(self.types) == bool(self.schema):
+            raise ValueError(
+                "写 --types 或者 --schema。 expected either --types 人物 地点 or --schema FILE.json"
+            )
+        schema = self.types or json.loads(self.schema.read_text(encoding="utf-8"))
+        check_schema(schema, self.task)
+        counts = extract_file(
+            self.loaded(self.student),
+            self.source,
+            self.target,
+            schema,
+            self.task,
+            self.column,
+            self.overwrite,
+            progress=first_process(),
+            batch_size=self.batch_size,
+            max_new_tokens=self.max_new_tokens,
+            constrained=self.constrained,
+        )
+        print(
+            f"{counts['records']:,} sentences with {counts['items']:,} items in {self.target}, "
+            f"{counts['kept']:,} of them by an earlier run; "
+            f"{counts['unparsable']:,} answers could not be read"
+        )
+
+
+@dataclass
+class Chat(Sampling):
+    """Talk to a student in the terminal: it remembers, /clear forgets, /preset changes the preset.
+
+    在终端里和学生对话：它记得前面说的，/clear 忘掉，/preset 换预设。
+    """
+
+    student: str = place(STUDENT, role="student")
+    preset: Literal["extract", "chat", "creative"] = option(PRESET, "chat")
+
+    def run(self) -> None:
+        from miniluotuo_utils.jobs.chat import HELP, chat, typed
+
+        overrides, asks = self.overrides(), sys.stdin.isatty()
+        student = self.loaded(self.student)
+        if asks:
+            print(HELP)
+        lines = typed("> ") if asks else typed("")
+        write = partial(print, end="", flush=True)
+        chat(student, lines, self.preset, self.max_new_tokens, overrides, write)
+
+
+@dataclass
+class Serve:
+    """Serve a student over the OpenAI protocol, or with --page as a page in the browser.
+
+    用 OpenAI 协议服务一个学生；加 --page 就在浏览器里打开一页：对话、抽取、两个学生比一比。
+    """
+
+    student: str = place(STUDENT, role="student")
+    host: str = option("地址 of this machine; 0.0.0.0 lets the whole network in", "127.0.0.1")
+    port: int | None = option(f"端口 left out: {PORT}, for the page {PAGE_PORT}; 0: any free one")
+    name: str | None = option("名字 that clients ask for; left out: the student's own")
+    dtype: Literal["float32", "bfloat16", "float16"] | None = option(
+        "精度 left out: float32 on a CPU, half precision on a GPU"
+    )
+    bits: int | None = option(BITS, choices=(4,))
+    engine: Literal["transformers", "vllm"] = option(
+        "服务器 transformers serve, or vLLM where it is installed", "transformers"
+    )
+    page: bool = option("网页 open a page instead")
+    beside: str | None = option(
+        "第二个学生 a second student on the page, side by side", role="student"
+    )
+
+    def run(self) -> int | None:
+        from miniluotuo_utils.jobs.serve import (
+            listening,
+            serve_api,
+            serve_page,
+            serve_vllm,
+            served_name,
+        )
+
+        # A port in use is said before minutes of loading.
+        port = self.port if self.port is not None else PAGE_PORT if self.page else PORT
+        with listening(self.host, port):
+            pass
+        name = self.name or served_name(self.student)
+        if self.engine == "vllm":
+            return serve_vllm(self.student, name, self.host, port, self.dtype or "auto", say_now)
+        student = self.loaded(self.student)
+        if not self.page:
+            serve_api(student, name, self.host, port, say_now)
+            return None
+        students = {name: student}
+        if self.beside:
+            other = served_name(self.beside)
+            students[other if other != name else f"{other} (2)"] = self.loaded(self.beside)
+        serve_page(students, self.host, port, say_now)
+        return None
+
+    def loaded(self, name: str) -> Any:
+        """Return a student in the precision asked for."""
+        device = own_device()
+        own = "float32" if device == "cpu" and self.bits is None else half(device)
+        return load_student(name, device, self.dtype or own, self.bits)
+
+
+def say_now(text: str) -> None:
+    """Print a line at once, into a log too: whoever waits for the address reads it there."""
+    print(text, flush=True)
 
 
 @dataclass
@@ -697,6 +882,9 @@ COMMANDS = (
     Train,
     Merge,
     Predict,
+    Extract,
+    Chat,
+    Serve,
     Score,
 )
 

@@ -96,7 +96,8 @@ def annotated(
                 f"{data.name} changed while it was annotated: "
                 f"delete {journal.path.name} and run again"
             )
-        names = finish(journal.path, out, overwrite)
+        finish(journal.path, out, overwrite)
+    names = sum(len(record["entities"]) for record in iter_jsonl(out))
     return {"records": total, "names": names, "kept": kept}
 
 
@@ -109,14 +110,13 @@ def records(annotator: Annotator, data: Path, column: str, skipped: int) -> Iter
         yield {**record, **row}
 
 
-def finish(part: Path, out: Path, overwrite: bool) -> int:
-    """Write the records of a journal to `out`, delete it, and return how many names they hold."""
+def finish(part: Path, out: Path, overwrite: bool) -> None:
+    """Write the records of a journal to `out`, and delete it."""
     with written_whole(out, overwrite) as partial, open(part, "rb") as file:
         file.readline()
         with open(partial, "wb") as target:
             shutil.copyfileobj(file, target)
     part.unlink()
-    return sum(len(record["entities"]) for record in iter_jsonl(out))
 
 
 def sentences(data: Path, column: str) -> Iterator[dict[str, str]]:

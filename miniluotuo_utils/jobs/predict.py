@@ -5,10 +5,10 @@ In: JSON Lines. Out: the same rows with their answers. Used by `predict` of the 
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping, Sequence
-from itertools import count
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, count, islice, repeat
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from miniluotuo_utils.files import (
     DataError,
@@ -45,8 +45,13 @@ def predict_file(
     seed: int = 42,
     overwrite: bool = False,
     progress: bool = False,
+    **overrides: Any,
 ) -> dict[str, int]:
     """Write every row of `data` to `out`, its `output` replaced by the student's answer.
+
+    `overrides` replace single fields of the preset, as in `generate`; ValueError, before anything
+    is read, for those that contradict it. However long the file, `WINDOW` rows are in memory at a
+    time.
 
     A row is an instruction row (`input`, `output` and `source` may be missing), asked in the
     student's own template, or `{"prompt": …}`, taken as it stands: there the special tokens of a
@@ -64,9 +69,10 @@ def predict_file(
         Touched("data", data, "reads"),
         Touched("out", out, "file", lambda row: "output" in row),
     ]
+    chosen = preset_of(preset, **overrides)
     with claimed(touched, overwrite):
         total = check_rows(student, data)
-        how = preset, max_new_tokens, batch_size, seed
+        how = chosen, max_new_tokens, batch_size, seed
         return predicted(student, data, out, how, overwrite, total if progress else None)
 
 
@@ -74,7 +80,7 @@ def predicted(
     student: Student,
     data: Path,
     out: Path,
-    how: tuple[str, int, int, int],
+    how: tuple[Preset, int, int, int],
     overwrite: bool,
     total: int | None,
 ) -> dict[str, int]:
@@ -82,29 +88,26 @@ def predicted(
 
     Of `total` rows it is shown how many are answered; None shows nothing.
     """
-    preset, max_new_tokens, batch_size, seed = how
+    preset, max_new_tokens, _, seed = how
 
     # Everything that an answer depends on: a run with another of these must not go on with it.
     made_by = {
         "data": file_sha256(data),
         "student": fingerprint(student),
-        "preset": vars(preset_of(preset)),
+        "preset": vars(preset),
         "max_new_tokens": max_new_tokens,
         "prompt": prompt_of(student, {"instruction": "{instruction}", "input": "{input}"}),
         "seed": seed,
     }
     journal = Journal(out.with_name(out.name + ".part"), made_by)
     with journal.alone():
-        answers = dict(pair for line in journal.lines() for pair in line["answers"])
-        kept = len(answers)
-        missing = missing_answers(
-            student, data, answers, preset_of(preset), max_new_tokens, batch_size, seed
-        )
+        journal.append()  # begins it, or proves that it is ours and mends its last line
+        answered = kept = sum(1 for _ in answers_in(journal.path))
         with progress_bar(total=total, kept=kept, shown=total is not None) as said:
-            for new in missing:
+            for new in missing_answers(student, data, journal.path, kept, how):
                 journal.append({"answers": new})
-                answers.update(new)
-                said.update(len(answers) - said.n)
+                answered += len(new)
+                said.update(len(new))
 
         # Row numbers are all that ties answers to rows: a file edited meanwhile has other rows.
         if file_sha256(data) != made_by["data"]:
@@ -112,33 +115,48 @@ def predicted(
                 f"{data.name} changed while its rows were answered: "
                 f"delete {journal.path.name} and run again"
             )
-
-        rows = enumerate(iter_jsonl(data, check_asked))
-        filled = ({**row, "output": answers[number]} for number, row in rows)
-        write_jsonl(out, filled, overwrite)
+        write_jsonl(out, filled(data, journal.path), overwrite)
         journal.path.unlink()
-    return {"answered": len(answers), "kept": kept}
+    return {"answered": answered, "kept": kept}
+
+
+def answers_in(part: Path) -> Iterator[tuple[int, str]]:
+    """Yield (row number, answer) of all lines of a journal, one window of rows after the other."""
+    lines = islice(iter_jsonl(part), 1, None)
+    return ((number, text) for line in lines for number, text in line["answers"])
+
+
+def filled(data: Path, part: Path) -> Iterator[dict]:
+    """Yield the rows with their answers, in order."""
+    found = answers_in(part)
+    for rows in batches(iter_jsonl(data, check_asked), WINDOW):
+        # A window is answered by length, and whole before the next one begins.
+        answers = sorted(islice(found, len(rows)))
+        for row, (_, text) in zip(rows, answers, strict=True):
+            yield {**row, "output": text}
 
 
 def missing_answers(
     student: Student,
     data: Path,
-    known: Container[int],
-    preset: Preset,
-    max_new_tokens: int,
-    batch_size: int,
-    seed: int,
+    part: Path,
+    kept: int,
+    how: tuple[Preset, int, int, int],
 ) -> Iterator[list[tuple[int, str]]]:
-    """Yield (row number, answer) of the rows that are not `known`, a batch at a time."""
+    """Yield (row number, answer) of the rows that a journal lacks, a batch at a time.
+
+    It has `kept` answers: all of some windows, and of the next one those that a kill left.
+    """
+    preset, max_new_tokens, batch_size, seed = how
+    whole = kept // WINDOW * WINDOW
+    begun = {number - whole for number, _ in islice(answers_in(part), whole, None)}
+    rows_left = islice(iter_jsonl(data, check_asked), whole, None)
+
     # A window has a seed of its own, so drawn answers do not depend on where a killed run stopped.
-    for first, rows in zip(
-        count(0, WINDOW), batches(iter_jsonl(data, check_asked), WINDOW), strict=False
-    ):
-        done = {number for number in range(len(rows)) if first + number in known}
-        if len(done) == len(rows):
-            continue
-        how = preset, max_new_tokens, batch_size, seed + first, done
-        for new in completions(student, prompts_of(student, rows), *how):
+    windows = zip(count(whole, WINDOW), batches(rows_left, WINDOW), strict=False)
+    for (first, rows), done in zip(windows, chain([begun], repeat(())), strict=False):
+        options = preset, max_new_tokens, batch_size, seed + first, done
+        for new in completions(student, prompts_of(student, rows), *options):
             yield [(first + number, text) for number, text in new.items()]
 
 

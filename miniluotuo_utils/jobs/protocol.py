@@ -79,7 +79,7 @@ class OneStudent(parts.ModelManager):
 
 
 def served(student: Student) -> Served:
-    """Return a student as transformers serve takes a model, settled to answer as `generate` does."""
+    """Return a student as transformers serve takes a model, that answers as `generate` does."""
     model = student.model
     # It would look for thoughts and calls of tools in the answers of any Qwen3.
     config = SimpleNamespace(model_type="student") if in_our_template(student) else model.config

@@ -95,7 +95,7 @@ def on_policy_kind(encoded: Sequence[tuple[list[int], list[int]]], own: float) -
 
 
 def serving() -> Any:
-    """Return the parts of `transformers serve`: its model manager, handlers, and what joins them."""
+    """Return the parts of `transformers serve`: model manager, handler, and what joins them."""
     from types import SimpleNamespace
 
     from transformers.cli.serving.chat_completion import ChatCompletionHandler

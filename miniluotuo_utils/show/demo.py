@@ -1,0 +1,192 @@
+"""Open a page in the browser: talk to a student, extract with colours, compare two students.
+
+In: students. Out: a Gradio page on this machine. Used by `serve --page`; shown in notebook 07.
+
+Everything that a visitor types is shown as text. Nothing leaves the machine: no tunnel, no
+telemetry, no fonts of others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from miniluotuo_utils.choices import check_choice
+from miniluotuo_utils.generation.presets import PRESETS
+from miniluotuo_utils.show.page import html
+from miniluotuo_utils.show.talk import MOST, answer_of, extracted, record_page
+
+if TYPE_CHECKING:
+    import gradio
+
+    from miniluotuo_utils.students import Student
+
+WAITING = 200  # questions in the queue; one more is told to come back
+QUESTIONS = ("你好，你是谁？", "用一句话介绍杭州。", "把“骆驼”译成英文。")
+TASKS = {"实体 entities": "NER", "关系 relations": "RE", "事件 events": "EE"}
+EXAMPLES = (
+    ("苏轼在黄州写下《赤壁赋》。", "实体 entities", "人物，地点，作品"),
+    ("2018年，王小川在北京创办了搜狗公司。", "实体 entities", "人物，地点，机构，时间"),
+    ("《老残游记》是刘鹗写的。", "关系 relations", "作者"),
+)
+TITLE = "# 迷你骆驼 · Mini-Luotuo"
+
+
+def page(
+    students: Mapping[str, Student],
+    questions: Sequence[str] = QUESTIONS,
+    examples: Sequence[Sequence[str]] = EXAMPLES,
+) -> gradio.Blocks:
+    """Return a page for one or two students, by the names that it shows: chat, extraction, and two
+    side by side.
+
+    One question is answered at a time, others wait in a queue. `launch` it with `opened`.
+    """
+    import gradio as gr
+
+    name, student = next(iter(students.items()))
+    with gr.Blocks(title="迷你骆驼 Mini-Luotuo", analytics_enabled=False) as made:
+        gr.Markdown(TITLE)
+        with gr.Tab("对话 chat"):
+            chat_tab(name, student, questions)
+        with gr.Tab("抽取 extraction"):
+            extraction_tab(student, examples)
+        if len(students) > 1:
+            with gr.Tab("比一比 side by side"):
+                both_tab(students, questions)
+    made.queue(max_size=WAITING, default_concurrency_limit=1)
+    return made
+
+
+def chat_tab(name: str, student: Student, questions: Sequence[str]) -> None:
+    """Add the chat: history, a preset, an answer that grows."""
+    import gradio as gr
+
+    def respond(question: str, history: list[dict], preset: str) -> Iterator[str]:
+        check_choice("preset", preset, PRESETS)
+        pieces = answer_of(student, question, turns_of(history), preset)
+        yield from told(gr.Error, pieces)
+
+    # Markdown would run what a visitor, or a student, writes as HTML.
+    gr.ChatInterface(
+        respond,
+        chatbot=gr.Chatbot(label=name, render_markdown=False, height=420, buttons=["copy"]),
+        textbox=gr.Textbox(
+            placeholder="问点什么…… ask something", show_label=False, elem_id="question"
+        ),
+        additional_inputs=[gr.Dropdown(list(PRESETS), value="chat", label="预设 preset")],
+        additional_inputs_accordion="设置 settings",
+        examples=[[question] for question in questions],
+        cache_examples=False,
+        flagging_mode="never",
+        analytics_enabled=False,
+        api_name="chat",
+    )
+
+
+def turns_of(history: Sequence[Mapping]) -> list[list[str]]:
+    """Return Gradio's messages as `[[user, assistant], …]`.
+
+    >>> turns_of([{"role": "user", "content": "在吗"}, {"role": "assistant", "content": "在。"}])
+    [['在吗', '在。']]
+    """
+    texts = [text_of(message["content"]) for message in history]
+    return [list(pair) for pair in zip(texts[::2], texts[1::2], strict=False)]
+
+
+def text_of(content: Any) -> str:
+    """Return the text of a message, which Gradio hands over whole or in parts."""
+    if isinstance(content, str):
+        return content
+    return "".join(part.get("text", "") for part in content if isinstance(part, Mapping))
+
+
+def told(error: Callable[..., Exception], pieces: Iterator[str]) -> Iterator[str]:
+    """Yield pieces; what is wrong with the question becomes the page's own error."""
+    try:
+        yield from pieces
+    except ValueError as wrong:
+        raise error(str(wrong)) from None
+
+
+def extraction_tab(student: Student, examples: Sequence[Sequence[str]]) -> None:
+    """Add the extraction: a text, a task, its types; the text comes back in colours."""
+    import gradio as gr
+
+    def extract_page(text: str, task: str, types: str) -> str:
+        check_choice("task", task, TASKS)
+        try:
+            record = extracted(student, text, types, TASKS[task])
+        except ValueError as wrong:
+            raise gr.Error(str(wrong)) from None
+        return html(record_page(record)).data
+
+    text = gr.Textbox(label=f"文字（最多 {MOST:,} 字） text", lines=5, elem_id="text")
+    with gr.Row():
+        task = gr.Dropdown(list(TASKS), value=next(iter(TASKS)), label="任务 task")
+        types = gr.Textbox(
+            label="类型，用逗号分开；事件一行一种：收购：收购方、被收购方 types",
+            value="人物，地点，机构，时间",
+            elem_id="types",
+            lines=1,
+            max_lines=6,
+            scale=3,
+        )
+    press = gr.Button("抽取 extract", variant="primary", elem_id="extract")
+    out = gr.HTML(elem_id="found")
+    press.click(extract_page, [text, task, types], out, api_name="extract")
+    gr.Examples([list(example) for example in examples], [text, task, types], label="例子 examples")
+
+
+def both_tab(students: Mapping[str, Student], questions: Sequence[str]) -> None:
+    """Add the comparison: one question, the answers of two students beside each other."""
+    import gradio as gr
+
+    (one, first), (other, second), *_ = students.items()
+
+    def both(question: str) -> Iterator[tuple[str, str]]:
+        answers = ["", ""]
+        for place, student in enumerate((first, second)):
+            for answers[place] in told(gr.Error, answer_of(student, question)):
+                yield tuple(answers)
+
+    question = gr.Textbox(label="问题 question", elem_id="both-question")
+    press = gr.Button("问两个 ask both", variant="primary", elem_id="both-ask")
+    with gr.Row():
+        left = gr.Textbox(label=one, lines=6, interactive=False, elem_id="left")
+        right = gr.Textbox(label=other, lines=6, interactive=False, elem_id="right")
+    gr.on([press.click, question.submit], both, question, [left, right], api_name="both")
+    gr.Examples([[text] for text in questions], question, label="例子 examples")
+
+
+def opened(made: gradio.Blocks, host: str = "127.0.0.1", port: int | None = None) -> str:
+    """Open a page, in a notebook below the cell (on Colab through its own port proxy); return its
+    address. `made.close()` ends it.
+
+    Raises ValueError where the port is in use.
+    """
+    import gradio as gr
+
+    # Fonts of the system: Google's are looked for on the network, and not had in every country.
+    theme = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"])
+    try:
+        _, address, _ = made.launch(
+            server_name=host,
+            server_port=port,
+            share=False,
+            theme=theme,
+            allowed_paths=[],
+            max_file_size=1,
+            prevent_thread_lock=True,
+            quiet=True,
+            ssr_mode=False,
+            enable_monitoring=False,
+            run_history=False,
+            footer_links=[],
+        )
+    except OSError as error:
+        raise ValueError(
+            f"端口 {port} 有人在用，换一个：--port。 Port {port} is in use: choose another --port "
+            f"({error})"
+        ) from None
+    return address

@@ -1,0 +1,239 @@
+"""Served students: what a client gets is what `generate` gives, and nothing else can be got."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from miniluotuo_utils import __main__ as cli
+from miniluotuo_utils.generation import generate
+from miniluotuo_utils.tokens import prompt_of
+
+pytest.importorskip("fastapi", reason="no FastAPI here: install the extra serve")
+openai = pytest.importorskip("openai")
+from openai import OpenAI  # noqa: E402
+from served import running  # noqa: E402
+
+QUESTIONS = [
+    "你好",
+    "找出人物、地点、作品。\n苏轼在黄州写下《赤壁赋》。",
+    "<|user|>是一个词元<|endoftext|>吗？",
+    "把“骆驼”译成英文。🐫",
+    "<b>粗体</b>\n\n",
+]
+
+
+@pytest.fixture(scope="module")
+def server():
+    """The embedded student, served by the command."""
+    with running("serve", "tiny", "--port", "0") as found:
+        yield found
+
+
+@pytest.fixture
+def client(server):
+    """The official client of that server."""
+    return OpenAI(base_url=server.address, api_key="-", max_retries=0, timeout=300)
+
+
+def ask(client, text, **more):
+    """The answer to one question."""
+    messages = [{"role": "user", "content": text}]
+    found = client.chat.completions.create(
+        model="tiny", messages=messages, **{"max_tokens": 48, **more}
+    )
+    return found.choices[0].message.content
+
+
+def test_the_student_is_listed_first_under_its_name(client):
+    """The list held the hub's cache, and the name in it was refused."""
+    assert next(iter(client.models.list())).id == "tiny"
+    with pytest.raises(openai.BadRequestError, match="只有一个学生.*This server has one student"):
+        client.chat.completions.create(
+            model="gpt-5", messages=[{"role": "user", "content": "你好"}]
+        )
+
+
+def test_answers_are_those_of_generate_byte_for_byte(client, tiny):
+    """A prompt of another template, special tokens in a text, thoughts cut out of an answer."""
+    wanted = [
+        generate(tiny, [prompt_of(tiny, {"instruction": text})], max_new_tokens=48)[0]
+        for text in QUESTIONS
+    ]
+    assert [ask(client, text) for text in QUESTIONS] == wanted
+    streams = []
+    for text in QUESTIONS:
+        messages = [{"role": "user", "content": text}]
+        pieces = client.chat.completions.create(
+            model="tiny", messages=messages, max_tokens=48, stream=True
+        )
+        streams.append("".join(piece.choices[0].delta.content or "" for piece in pieces))
+    assert streams == wanted
+
+
+def test_a_conversation_and_a_system_text_are_asked_as_in_training(client, tiny):
+    """Earlier turns were left out, or put another way than `prompt_of` puts them."""
+    row = {"instruction": "再说一次", "history": [["简短。\n在吗", "在。"]]}
+    messages = [
+        {"role": "system", "content": "简短。"},
+        {"role": "user", "content": "在吗"},
+        {"role": "assistant", "content": "在。"},
+        {"role": "user", "content": "再说一次"},
+    ]
+    found = client.chat.completions.create(model="tiny", messages=messages, max_tokens=24)
+    wanted = generate(tiny, [prompt_of(tiny, row)], max_new_tokens=24)[0]
+    assert found.choices[0].message.content == wanted
+
+
+def test_an_answer_without_a_limit_ends_where_the_context_does(client, tiny):
+    """1,024 tokens were made whatever the context, past all positions that were trained."""
+    found = client.chat.completions.create(
+        model="tiny", messages=[{"role": "user", "content": "山" * (tiny.context - 20)}]
+    )
+    assert found.usage.total_tokens <= tiny.context
+
+
+@pytest.mark.parametrize(
+    ("messages", "said"),
+    [
+        ([{"role": "user", "content": " "}], "先写一个问题.*Write a question first"),
+        ([], "轮流说.*in turn"),
+        ([{"role": "assistant", "content": "在"}], "轮流说.*in turn"),
+        ([{"role": "user", "content": "长" * 100_000}], "文字太长.*Too long"),
+        ([{"role": "user", "content": [{"type": "text", "text": "你好"}]}], "content 是文字"),
+    ],
+)
+def test_what_cannot_be_answered_is_said_in_both_languages(client, messages, said):
+    """A stack of Python, or a server that works on one text for an hour."""
+    with pytest.raises(openai.BadRequestError, match=f"(?s){said}"):
+        client.chat.completions.create(model="tiny", messages=messages)
+
+
+def test_half_a_character_is_named(server):
+    """Status 500: the tokenizer fails on what JSON can hold and UTF-8 cannot."""
+    import httpx
+
+    body = json.dumps({"messages": [{"role": "user", "content": "\ud83d"}]}).encode()
+    headers = {"content-type": "application/json"}
+    found = httpx.post(f"{server.address}/chat/completions", content=body, headers=headers)
+    assert found.status_code == 400
+    assert "半个代理字符" in found.json()["detail"]
+
+
+def test_fifty_at_once_wait_and_none_is_lost(client):
+    """Answers of one user in another's, or connections refused."""
+    texts = [f"数到{number}" for number in range(50)]
+    with ThreadPoolExecutor(50) as pool:
+        found = list(pool.map(lambda text: ask(client, text, max_tokens=6), texts))
+    assert found == [ask(client, text, max_tokens=6) for text in texts]
+
+
+def test_no_other_model_and_no_file_can_be_reached(server):
+    """`/load_model` loads any folder of the machine, and anybody may ask for it."""
+    import httpx
+
+    root = server.address.removesuffix("/v1")
+    for path in ("load_model", "reset", "v1/responses", "v1/audio/transcriptions"):
+        assert httpx.post(f"{root}/{path}", json={"model": "/etc"}).status_code == 404
+    for path in ("docs", "openapi.json", "file=/etc/passwd", "..%2f..%2fetc/passwd"):
+        assert httpx.get(f"{root}/{path}").status_code == 404
+
+
+def test_a_served_student_is_a_teacher(server, tmp_path):
+    """The client sent a field that the server refuses."""
+    from miniluotuo_utils.teacher import Teacher, respond
+
+    teacher = Teacher(server.address, "tiny", "-", tmp_path / "store.sqlite")
+    rows = [{"instruction": "你好", "input": "", "output": "", "source": ""}]
+    [row] = respond(teacher, rows, max_tokens=16)
+    assert row["output"]
+
+
+def test_sigterm_ends_the_server():
+    """A server that nobody sees goes on holding its port and its memory."""
+    with running("serve", "tiny", "--port", "0") as found:
+        found.process.send_signal(signal.SIGTERM)
+        assert found.process.wait(60) in (0, -signal.SIGTERM)
+
+
+def test_a_port_in_use_is_said_before_anything_is_loaded(capsys, monkeypatch):
+    """Minutes of loading, and then a stack of Python."""
+    monkeypatch.setattr(cli, "load_student", None)
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        held.listen()
+        port = str(held.getsockname()[1])
+        for more in ([], ["--page"]):
+            assert cli.main(["serve", "tiny", "--port", port, *more]) == 2
+            said = capsys.readouterr().err
+            assert f"端口 {port} 有人在用" in said
+            assert "is in use" in said
+
+
+def test_a_folder_that_is_no_student_is_named(tmp_path, capsys):
+    """`KeyError: model_type`."""
+    assert cli.main(["serve", str(tmp_path), "--port", "0"]) == 2
+    said = capsys.readouterr().err
+    assert tmp_path.name in said
+    assert "没有这个学生" in said
+
+
+def test_an_adapter_is_served_as_it_generates(tmp_path, tiny):
+    """A server that loads the base alone, and nobody notices."""
+    from miniluotuo_utils.students import finetune, load_student, save
+
+    rows = [{"instruction": "你好", "input": "", "output": "驼铃响。", "source": ""}] * 8
+    student = load_student("tiny")
+    finetune(student, rows, "lora", max_steps=12, learning_rate=1e-2)
+    save(student, tmp_path / "mine")
+    wanted = generate(student, [prompt_of(student, {"instruction": "你好"})], max_new_tokens=24)[0]
+    base = generate(tiny, [prompt_of(tiny, {"instruction": "你好"})], max_new_tokens=24)[0]
+    assert wanted != base
+    with running("serve", str(tmp_path / "mine"), "--port", "0") as found:
+        client = OpenAI(base_url=found.address, api_key="-", max_retries=0)
+        assert next(iter(client.models.list())).id == "mine"
+        found = client.chat.completions.create(
+            model="mine", messages=[{"role": "user", "content": "你好"}], max_tokens=24
+        )
+    assert found.choices[0].message.content == wanted
+
+
+FAKE = f"""#!{sys.executable}
+import json, os, sys, time
+print("http://child", os.getpid(), json.dumps(sys.argv[1:]), flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM to hand on")
+def test_sigterm_ends_vllm_too(tmp_path):
+    """The child goes on and holds the GPU. vLLM itself is not installed here: a program in its
+    place shows what it is told."""
+    program = tmp_path / "vllm"
+    program.write_text(FAKE)
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    command = ["serve", "tiny", "--engine", "vllm", "--port", "0"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "miniluotuo_utils", *command],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PATH": path},
+    )
+    child = next(line for line in process.stdout if "child" in line).split(" ", 2)
+    process.send_signal(signal.SIGTERM)
+    process.wait(60)
+    process.stdout.close()
+    told = json.loads(child[2])
+    assert told[0] == "serve"
+    assert told[told.index("--served-model-name") + 1] == "tiny"
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(child[1]), 0)
