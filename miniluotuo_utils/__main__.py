@@ -771,31 +771,34 @@ class Serve:
     )
 
     def run(self) -> int | None:
-        from miniluotuo_utils.jobs.serve import (
-            listening,
-            serve_api,
-            serve_page,
-            serve_vllm,
-            served_name,
-        )
+        from miniluotuo_utils.jobs import serve
 
         # A port in use is said before minutes of loading.
-        port = self.port if self.port is not None else PAGE_PORT if self.page else PORT
-        with listening(self.host, port):
+        own = PAGE_PORT if self.page else PORT
+        port = own if self.port is None else self.port
+        with serve.listening(self.host, port):
             pass
-        name = self.name or served_name(self.student)
+        name = self.name or serve.served_name(self.student)
         if self.engine == "vllm":
-            return serve_vllm(self.student, name, self.host, port, self.dtype or "auto", say_now)
+            how = self.host, port, self.dtype or "auto", say_now
+            return serve.serve_vllm(self.student, name, *how)
+
         student = self.loaded(self.student)
-        if not self.page:
-            serve_api(student, name, self.host, port, say_now)
-            return None
-        students = {name: student}
-        if self.beside:
-            other = served_name(self.beside)
-            students[other if other != name else f"{other} (2)"] = self.loaded(self.beside)
-        serve_page(students, self.host, port, say_now)
+        if self.page:
+            students = {name: student, **self.second(name)}
+            serve.serve_page(students, self.host, port, say_now)
+        else:
+            serve.serve_api(student, name, self.host, port, say_now)
         return None
+
+    def second(self, first: str) -> dict[str, Any]:
+        """Return the second student by its name, nothing where there is none."""
+        from miniluotuo_utils.jobs.serve import served_name
+
+        if not self.beside:
+            return {}
+        name = served_name(self.beside)
+        return {f"{name} (2)" if name == first else name: self.loaded(self.beside)}
 
     def loaded(self, name: str) -> Any:
         """Return a student in the precision asked for."""

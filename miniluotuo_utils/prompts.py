@@ -190,6 +190,7 @@ def row_of(messages: Sequence[Mapping[str, str]]) -> dict[str, Any]:
     >>> row_of([{"role": "system", "content": "简短。"}, {"role": "user", "content": "在吗"}])
     {'instruction': '简短。\\n在吗', 'input': '', 'history': []}
     """
+    # A system text waits for the next message.
     told, turns = "", []
     for message in messages:
         if message["role"] == "system":
@@ -198,6 +199,7 @@ def row_of(messages: Sequence[Mapping[str, str]]) -> dict[str, Any]:
         turns.append({**message, "content": told + message["content"]})
         told = ""
 
+    # What stands elsewhere was never trained: no answer to it would mean anything.
     roles = [turn["role"] for turn in turns]
     wanted = [("user", "assistant")[place % 2] for place in range(len(turns))]
     if told or len(turns) % 2 == 0 or roles != wanted:

@@ -35,6 +35,7 @@ def chat(
     overrides = dict(overrides or {})
     preset_of(preset, **overrides)
     for line in lines:
+        # Orders first: they may change how the next question is asked.
         word, _, rest = line.strip().partition(" ")
         if word in ("/quit", "/exit"):
             break
@@ -42,6 +43,7 @@ def chat(
             preset, said = order(word, rest.strip(), preset, history, overrides)
             write(said + "\n")
             continue
+        # Only what was answered is remembered.
         answer = ""
         try:
             for whole in answer_of(student, line, history, preset, max_new_tokens, **overrides):

@@ -7,6 +7,7 @@ of the command line; shown in notebook 07.
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import signal
 import socket
@@ -30,8 +31,8 @@ GRACE = 5  # seconds that running answers have when the server is stopped
 def served_name(student: str | Path) -> str:
     """Return the name under which a student is served: its zoo name, hub id or folder's name.
 
-    >>> served_name("tiny"), served_name("runs/smoke/students/mine/")
-    ('tiny', 'mine')
+    >>> served_name("tiny"), served_name("google/mt5-small")
+    ('tiny', 'google/mt5-small')
     """
     folder = Path(student)
     return folder.resolve().name if folder.is_dir() else str(student)
@@ -95,7 +96,8 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as found:
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if os.name != "nt":  # there it would share a port that somebody else uses
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             found.bind((host, port))
             found.listen(1024)

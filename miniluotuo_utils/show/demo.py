@@ -113,6 +113,7 @@ def extraction_tab(student: Student, examples: Sequence[Sequence[str]]) -> None:
     """Add the extraction: a text, a task, its types; the text comes back in colours."""
     import gradio as gr
 
+    # A task that is not in the menu can still be sent.
     def extract_page(text: str, task: str, types: str) -> str:
         check_choice("task", task, TASKS)
         try:
@@ -121,6 +122,7 @@ def extraction_tab(student: Student, examples: Sequence[Sequence[str]]) -> None:
             raise gr.Error(str(wrong)) from None
         return html(record_page(record)).data
 
+    # What can be asked, the press of a button, what comes back.
     text = gr.Textbox(label=f"文字（最多 {MOST:,} 字） text", lines=5, elem_id="text")
     with gr.Row():
         task = gr.Dropdown(list(TASKS), value=next(iter(TASKS)), label="任务 task")
