@@ -23,6 +23,7 @@ from transformers import BatchEncoding, GenerationConfig
 
 from miniluotuo_utils.generation.batching import end_ids, room_of
 from miniluotuo_utils.generation.engine import configuration
+from miniluotuo_utils.generation.presets import preset_of
 from miniluotuo_utils.generation.streaming import BROKEN
 from miniluotuo_utils.students import Student
 from miniluotuo_utils.students.folder import LONGEST
@@ -144,11 +145,15 @@ def checked(student: Student, name: str, body: Mapping) -> int:
             f"这里只有一个学生。 This server has one student: model={name!r}; found "
             f"{str(body['model'])[:60]!r}"
         )
-    limit = body.get("max_completion_tokens") or body.get("max_tokens") or 1
+    limits = (body.get(field) for field in ("max_completion_tokens", "max_tokens"))
+    limit = next((value for value in limits if value is not None), 1)
     if type(limit) is not int or limit < 1:
         raise ValueError(
             f"max_tokens 要是正整数。 max_tokens: found {limit!r}, expected a whole number above 0"
         )
+    # How it is drawn has the checks of a preset; a temperature of 0 means the likeliest.
+    named = {field: body.get(field) for field in ("temperature", "top_p")}
+    preset_of("creative", **{field: value for field, value in named.items() if value})
     return room_for(student, body.get("messages"))
 
 

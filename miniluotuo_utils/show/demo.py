@@ -149,7 +149,8 @@ def both_tab(students: Mapping[str, Student], questions: Sequence[str]) -> None:
     def both(question: str) -> Iterator[tuple[str, str]]:
         answers = ["", ""]
         for place, student in enumerate((first, second)):
-            for answers[place] in told(gr.Error, answer_of(student, question)):
+            for text in told(gr.Error, answer_of(student, question)):
+                answers[place] = text
                 yield tuple(answers)
 
     question = gr.Textbox(label="问题 question", elem_id="both-question")

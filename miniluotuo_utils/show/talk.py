@@ -66,6 +66,8 @@ def answer_of(
     for piece in stream(student, prompt, preset, max_new_tokens, **overrides):
         so_far += piece
         yield so_far
+    if not so_far:  # an answer too, though nobody waits for its first piece
+        yield ""
 
 
 def fitting_prompt(student: Student, question: str, history: Sequence[Sequence[str]]) -> str:

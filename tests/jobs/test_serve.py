@@ -117,6 +117,21 @@ def test_what_cannot_be_answered_is_said_in_both_languages(client, messages, sai
         client.chat.completions.create(model="tiny", messages=messages)
 
 
+@pytest.mark.parametrize("drawn", [{"temperature": -1}, {"top_p": 2}, {"max_tokens": 0}])
+def test_how_it_is_drawn_is_checked(client, drawn):
+    """Status 500, or a number that did nothing."""
+    with pytest.raises(openai.BadRequestError, match="expected"):
+        ask(client, "你好", **drawn)
+
+
+def test_a_temperature_draws_and_a_seed_repeats(client):
+    """`temperature=1` gave the greedy answer: the server only draws where it is told twice."""
+    greedy = ask(client, "你好")
+    drawn = [ask(client, "你好", temperature=1.5, seed=seed) for seed in (1, 1, 2)]
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert drawn[0] != greedy
+
+
 def test_half_a_character_is_named(server):
     """Status 500: the tokenizer fails on what JSON can hold and UTF-8 cannot."""
     import httpx
