@@ -9,6 +9,7 @@ telemetry, no fonts of others.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from html import escape, unescape
 from typing import TYPE_CHECKING, Any
 
 from miniluotuo_utils.choices import check_choice
@@ -26,9 +27,11 @@ QUESTIONS = ("你好，你是谁？", "用一句话介绍杭州。", "把“骆�
 TASKS = {"实体 entities": "NER", "关系 relations": "RE", "事件 events": "EE"}
 EXAMPLES = (
     ("苏轼在黄州写下《赤壁赋》。", "实体 entities", "人物，地点，作品"),
-    ("2018年，王小川在北京创办了搜狗公司。", "实体 entities", "人物，地点，机构，时间"),
+    ("1898年，京师大学堂在北京成立。", "实体 entities", "地点，机构，时间"),
     ("《老残游记》是刘鹗写的。", "关系 relations", "作者"),
 )
+# A visitor's mistake is no news for the log.
+MISTAKE = {"title": "请改一下 Please change this", "print_exception": False}
 TITLE = "# 迷你骆驼 · Mini-Luotuo"
 
 
@@ -67,12 +70,15 @@ def chat_tab(name: str, student: Student, questions: Sequence[str]) -> None:
         pieces = answer_of(student, question, turns_of(history), preset)
         yield from told(gr.Error, pieces)
 
-    # Markdown would run what a visitor, or a student, writes as HTML.
     gr.ChatInterface(
         respond,
-        chatbot=gr.Chatbot(label=name, render_markdown=False, height=420, buttons=["copy"]),
+        chatbot=text_chatbot()(label=name, render_markdown=False, height=420, buttons=["copy"]),
         textbox=gr.Textbox(
-            placeholder="问点什么…… ask something", show_label=False, elem_id="question"
+            placeholder="问点什么…… ask something",
+            show_label=False,
+            submit_btn="问 ask",
+            stop_btn="停 stop",
+            elem_id="question",
         ),
         additional_inputs=[gr.Dropdown(list(PRESETS), value="chat", label="预设 preset")],
         additional_inputs_accordion="设置 settings",
@@ -82,6 +88,35 @@ def chat_tab(name: str, student: Student, questions: Sequence[str]) -> None:
         analytics_enabled=False,
         api_name="chat",
     )
+
+
+def text_chatbot() -> type[gradio.Chatbot]:
+    """Return Gradio's Chatbot that shows texts as they are.
+
+    Gradio's own shows tags as what they stand for, without Markdown too: `<b>` was bold, and an
+    address in `<img>` was looked up from the browser of every visitor.
+    """
+    import gradio as gr
+
+    class TextChatbot(gr.Chatbot):
+        is_template = True  # the browser knows it as a Chatbot
+
+        def postprocess(self, value: Any) -> Any:
+            return each_text(super().postprocess(value), escape)
+
+        def preprocess(self, payload: Any) -> Any:
+            return super().preprocess(each_text(payload, unescape))
+
+    return TextChatbot
+
+
+def each_text(messages: Any, change: Callable[[str], str]) -> Any:
+    """Return Gradio's messages, every text in them changed."""
+    for message in getattr(messages, "root", None) or ():
+        for part in message.content:
+            if hasattr(part, "text"):
+                part.text = change(part.text)
+    return messages
 
 
 def turns_of(history: Sequence[Mapping]) -> list[list[str]]:
@@ -106,7 +141,7 @@ def told(error: Callable[..., Exception], pieces: Iterator[str]) -> Iterator[str
     try:
         yield from pieces
     except ValueError as wrong:
-        raise error(str(wrong)) from None
+        raise error(str(wrong), **MISTAKE) from None
 
 
 def extraction_tab(student: Student, examples: Sequence[Sequence[str]]) -> None:
@@ -119,7 +154,7 @@ def extraction_tab(student: Student, examples: Sequence[Sequence[str]]) -> None:
         try:
             record = extracted(student, text, types, TASKS[task])
         except ValueError as wrong:
-            raise gr.Error(str(wrong)) from None
+            raise gr.Error(str(wrong), **MISTAKE) from None
         return html(record_page(record)).data
 
     # What can be asked, the press of a button, what comes back.

@@ -75,6 +75,15 @@ def test_a_visitor_talks_and_reads_the_answer(tab, tiny, address):
     assert not others, others
 
 
+def test_tags_in_a_talk_are_text(tab):
+    """`<b>` was bold, and an address in `<img>` was looked up from every visitor's browser."""
+    tab.fill("#question textarea", f"<b>粗</b>{EVIL}")
+    tab.press("#question textarea", "Enter")
+    tab.get_by_text("<b>粗</b>").first.wait_for()
+    assert tab.locator("[aria-label*=chatbot] img[src=x], .message b, .message img").count() == 0
+    assert tab.title() == "迷你骆驼 Mini-Luotuo"
+
+
 def test_a_visitor_extracts_and_reads_colours(tab, tiny):
     """Names without their colours, or a text that runs in the page."""
     text = f"苏轼在黄州写下《赤壁赋》。{EVIL}"
