@@ -101,7 +101,8 @@ def predicted(
     }
     journal = Journal(out.with_name(out.name + ".part"), made_by)
     with journal.alone():
-        journal.append()  # begins it, or proves that it is ours and mends its last line
+        if journal.path.exists():
+            journal.append()  # proves that it is ours, and mends its last line
         answered = kept = sum(1 for _ in answers_in(journal.path))
         with progress_bar(total=total, kept=kept, shown=total is not None) as said:
             for new in missing_answers(student, data, journal.path, kept, how):
@@ -122,7 +123,7 @@ def predicted(
 
 def answers_in(part: Path) -> Iterator[tuple[int, str]]:
     """Yield (row number, answer) of all lines of a journal, one window of rows after the other."""
-    lines = islice(iter_jsonl(part), 1, None)
+    lines = islice(iter_jsonl(part), 1, None) if part.exists() else ()
     return ((number, text) for line in lines for number, text in line["answers"])
 
 

@@ -30,7 +30,7 @@ EXAMPLES = (
     ("1898年，京师大学堂在北京成立。", "实体 entities", "地点，机构，时间"),
     ("《老残游记》是刘鹗写的。", "关系 relations", "作者"),
 )
-# A visitor's mistake is no news for the log.
+# A mistake of a visitor is no news for the log. Gradio shows an error as HTML: it is escaped.
 MISTAKE = {"title": "请改一下 Please change this", "print_exception": False}
 TITLE = "# 迷你骆驼 · Mini-Luotuo"
 
@@ -141,7 +141,7 @@ def told(error: Callable[..., Exception], pieces: Iterator[str]) -> Iterator[str
     try:
         yield from pieces
     except ValueError as wrong:
-        raise error(str(wrong), **MISTAKE) from None
+        raise error(escape(str(wrong)), **MISTAKE) from None
 
 
 def extraction_tab(student: Student, examples: Sequence[Sequence[str]]) -> None:
@@ -154,7 +154,7 @@ def extraction_tab(student: Student, examples: Sequence[Sequence[str]]) -> None:
         try:
             record = extracted(student, text, types, TASKS[task])
         except ValueError as wrong:
-            raise gr.Error(str(wrong), **MISTAKE) from None
+            raise gr.Error(escape(str(wrong)), **MISTAKE) from None
         return html(record_page(record)).data
 
     # What can be asked, the press of a button, what comes back.
