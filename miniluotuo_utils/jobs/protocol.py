@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 from fastapi import FastAPI, HTTPException
+from fastapi.responses import JSONResponse
 from transformers import BatchEncoding, GenerationConfig
 
 from miniluotuo_utils.generation.batching import end_ids, room_of
@@ -192,10 +193,17 @@ def is_message(value: Any) -> bool:
     return all(isinstance(text, str) for text in texts)
 
 
+async def as_openai(_: Any, error: HTTPException) -> JSONResponse:
+    """Return an error in OpenAI's form: in FastAPI's own its client shows no more than a number."""
+    told = {"message": error.detail, "type": "invalid_request_error", "param": None, "code": None}
+    return JSONResponse({"error": told}, error.status_code)
+
+
 def app_of(student: Student, name: str) -> FastAPI:
     """Return the app that serves a student under a name: chat completions, models, health."""
     manager, state = OneStudent(student, name), parts.GenerationState()
     handler = Checked(manager, state)
     app = parts.build_server(manager, handler, None, None, None, None, generation_state=state)
+    app.add_exception_handler(HTTPException, as_openai)
     app.router.routes = [route for route in app.router.routes if route.path in ROUTES]
     return app

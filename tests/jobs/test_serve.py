@@ -140,7 +140,7 @@ def test_half_a_character_is_named(server):
     headers = {"content-type": "application/json"}
     found = httpx.post(f"{server.address}/chat/completions", content=body, headers=headers)
     assert found.status_code == 400
-    assert "半个代理字符" in found.json()["detail"]
+    assert "半个代理字符" in found.json()["error"]["message"]
 
 
 def test_fifty_at_once_wait_and_none_is_lost(client):
@@ -168,8 +168,9 @@ def test_a_served_student_is_a_teacher(server, tmp_path):
 
     teacher = Teacher(server.address, "tiny", "-", tmp_path / "store.sqlite")
     rows = [{"instruction": "你好", "input": "", "output": "", "source": ""}]
-    [row] = respond(teacher, rows, max_tokens=16)
+    [row], rejected = respond(teacher, rows, max_tokens=16)
     assert row["output"]
+    assert not rejected
 
 
 def test_sigterm_ends_the_server():
