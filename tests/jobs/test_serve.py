@@ -168,9 +168,10 @@ def test_a_served_student_is_a_teacher(server, tmp_path):
 
     teacher = Teacher(server.address, "tiny", "-", tmp_path / "store.sqlite")
     rows = [{"instruction": "你好", "input": "", "output": "", "source": ""}]
-    [row], rejected = respond(teacher, rows, max_tokens=16)
-    assert row["output"]
-    assert not rejected
+    answered, rejected = respond(teacher, rows, max_tokens=16)
+    # A small student babbles on: what was cut off is known as such, and kept beside its reason.
+    [row] = answered or rejected
+    assert row.get("output") or (row["reason"] and row["answer"])
 
 
 def test_sigterm_ends_the_server():
