@@ -592,11 +592,12 @@ class Answering:
     bits: int | None = option(BITS, choices=(4,))
     max_new_tokens: int = option("回答的词元 tokens of an answer, at most", 128)
 
-    def loaded(self, name: str) -> Any:
-        """Return a student on this machine's device: float32 on a CPU, half precision on a GPU."""
-        device = own_device()
-        whole = device == "cpu" and self.bits is None
-        return load_student(name, device, "float32" if whole else half(device), self.bits)
+
+def loaded(name: str, bits: int | None, dtype: str | None = None) -> Any:
+    """Return a student on this machine's device: float32 on a CPU, half precision on a GPU."""
+    device = own_device()
+    own = "float32" if device == "cpu" and bits is None else half(device)
+    return load_student(name, device, dtype or own, bits)
 
 
 @dataclass
@@ -650,7 +651,7 @@ class Predict(Sampling):
             raise ValueError("要写 IN 和 OUT。 expected IN and OUT: predict IN OUT --student NAME")
         overrides = self.overrides()
         counts = predict_file(
-            self.loaded(self.student),
+            loaded(self.student, self.bits),
             data,
             out,
             self.preset,
@@ -697,16 +698,17 @@ class Extract(Answering):
     def run(self) -> None:
         from miniluotuo_utils.ie.schema import check_schema
         from miniluotuo_utils.jobs.extract import extract_file
+        from miniluotuo_utils.jobs.score import json_file
 
         # Before the student is loaded.
         if bool(self.types) == bool(self.schema):
             raise ValueError(
                 "写 --types 或者 --schema。 expected either --types 人物 地点 or --schema FILE.json"
             )
-        schema = self.types or json.loads(self.schema.read_text(encoding="utf-8"))
+        schema = self.types or json_file(self.schema, list, dict)
         check_schema(schema, self.task)
         counts = extract_file(
-            self.loaded(self.student),
+            loaded(self.student, self.bits),
             self.source,
             self.target,
             schema,
@@ -739,7 +741,7 @@ class Chat(Sampling):
         from miniluotuo_utils.jobs.chat import HELP, chat, typed
 
         overrides, asks = self.overrides(), sys.stdin.isatty()
-        student = self.loaded(self.student)
+        student = loaded(self.student, self.bits)
         if asks:
             print(HELP)
         lines = typed("> ") if asks else typed("")
@@ -773,6 +775,13 @@ class Serve:
     def run(self) -> int | None:
         from miniluotuo_utils.jobs import serve
 
+        if self.beside and not self.page:
+            raise ValueError("--beside 要和 --page 一起写。 --beside is for --page: add it")
+        if self.engine == "vllm" and (self.page or self.bits):
+            raise ValueError(
+                "vLLM 不做网页，也不管 --bits。 --engine vllm takes neither --page nor --bits"
+            )
+
         # A port in use is said before minutes of loading.
         own = PAGE_PORT if self.page else PORT
         port = own if self.port is None else self.port
@@ -783,7 +792,7 @@ class Serve:
             how = self.host, port, self.dtype or "auto", say_now
             return serve.serve_vllm(self.student, name, *how)
 
-        student = self.loaded(self.student)
+        student = loaded(self.student, self.bits, self.dtype)
         if self.page:
             students = {name: student, **self.second(name)}
             serve.serve_page(students, self.host, port, say_now)
@@ -798,13 +807,8 @@ class Serve:
         if not self.beside:
             return {}
         name = served_name(self.beside)
-        return {f"{name} (2)" if name == first else name: self.loaded(self.beside)}
-
-    def loaded(self, name: str) -> Any:
-        """Return a student in the precision asked for."""
-        device = own_device()
-        own = "float32" if device == "cpu" and self.bits is None else half(device)
-        return load_student(name, device, self.dtype or own, self.bits)
+        shown = f"{name} (2)" if name == first else name
+        return {shown: loaded(self.beside, self.bits, self.dtype)}
 
 
 def say_now(text: str) -> None:

@@ -37,6 +37,8 @@ class Preset:
     no_repeat_ngram_size: int = 0
 
 
+KINDS = {bool: (bool,), int: (int,), float: (int, float)}  # what a field takes, by its default
+
 PRESETS = {
     "extract": Preset(),
     "chat": Preset(repetition_penalty=1.1),
@@ -127,6 +129,13 @@ def preset_of(name: str, **overrides: Any) -> Preset:
     known = [field.name for field in fields(Preset)]
     if unknown := [field for field in overrides if field not in known]:
         raise ValueError(f"found {', '.join(unknown)}; a preset's fields are {', '.join(known)}")
+    # From a command line or a client: `temperature=hot` is a text.
+    for field, value in overrides.items():
+        kinds = KINDS[type(getattr(PRESETS[name], field))]
+        if not isinstance(value, kinds) or isinstance(value, bool) != (bool in kinds):
+            names = " or ".join(kind.__name__ for kind in kinds)
+            raise ValueError(f"{field} 的值不对。 {field}: found {value!r}, expected {names}")
+
     chosen = replace(PRESETS[name], **overrides)
     if not chosen.do_sample and (chosen.temperature, chosen.top_p) != (1.0, 1.0):
         raise ValueError(
@@ -134,7 +143,7 @@ def preset_of(name: str, **overrides: Any) -> Preset:
             "add do_sample=True or leave them out"
         )
     drawable = chosen.temperature > 0 and 0 < chosen.top_p <= 1
-    if not drawable or chosen.repetition_penalty <= 0 or chosen.no_repeat_ngram_size < 0:
+    if not (drawable and chosen.repetition_penalty > 0 and chosen.no_repeat_ngram_size >= 0):
         raise ValueError(
             f"found {chosen}; expected temperature > 0, 0 < top_p <= 1, repetition_penalty > 0, "
             "no_repeat_ngram_size >= 0"

@@ -10,6 +10,7 @@ one student under one name, asked by `prompt_of`, with checks that say what is w
 from __future__ import annotations
 
 import copy
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,8 +19,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from fastapi import FastAPI, HTTPException
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
 from transformers import BatchEncoding, GenerationConfig
 
 from miniluotuo_utils.generation.batching import end_ids, room_of
@@ -33,12 +36,19 @@ from miniluotuo_utils.tokens import prompt_ids
 from miniluotuo_utils.tokens.template import in_our_template, prompt_of_messages
 
 parts = serving()
-# What a client may say; transformers serve ignores some of it and says so in its log.
+# What a client may say; of the last line nothing hangs on an answer.
 TAKEN = (
     *("model", "messages", "stream", "max_tokens", "max_completion_tokens", "temperature", "top_p"),
-    *("seed", "stop", "frequency_penalty", "logit_bias", "stream_options", "n", "user", "store"),
-    *("presence_penalty", "response_format", "metadata", "service_tier", "logprobs"),
+    *("seed", "stop", "frequency_penalty", "logit_bias"),
+    *("stream_options", "user", "store", "metadata", "service_tier"),
 )
+# What clients send though they mean nothing by it; another value would be ignored in silence.
+NOTHING = {
+    "n": 1,
+    "logprobs": False,
+    "presence_penalty": 0,
+    "response_format": {"type": "text"},
+}
 # Others load any model, transcribe, or show what a visitor has no use for.
 ROUTES = ("/v1/chat/completions", "/v1/models", "/health")
 
@@ -104,11 +114,13 @@ class Checked(parts.ChatCompletionHandler):
         manager = self.model_manager
         try:
             room = checked(manager.student, manager.force_model, body)
+            told = body.get("max_completion_tokens") or body.get("max_tokens") or LONGEST
+            meant = {field: body[field] for field in TAKEN if field in body}
+            meant["max_completion_tokens"] = min(told, room)
+            return await super().handle_request(meant, request_id)
         except (ValueError, TypeError) as error:
-            raise HTTPException(status_code=400, detail=str(error)) from None
-        told = body.get("max_completion_tokens") or body.get("max_tokens")
-        body["max_completion_tokens"] = min(told or LONGEST, room)
-        return await super().handle_request(body, request_id)
+            said = f"这个请求答不了。 This request cannot be answered: {error}"
+            raise HTTPException(400, said) from None
 
     @staticmethod
     def get_processor_inputs_from_messages(messages: list[dict], _: Any) -> list[dict]:
@@ -136,9 +148,17 @@ class Checked(parts.ChatCompletionHandler):
 
 def checked(student: Student, name: str, body: Mapping) -> int:
     """Return how many tokens an answer may have; ValueError for a request without an answer."""
-    if strange := sorted(set(body) - set(TAKEN)):
+    try:
+        json.dumps(body, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
         raise ValueError(
-            f"不认得的字段。 Fields that this server does not take: {', '.join(strange)}; "
+            "文字里有半个代理字符，改成完整的字符。 The text holds half of a surrogate pair: send "
+            "whole characters"
+        ) from None
+    said = {field for field, value in body.items() if value not in (None, NOTHING.get(field))}
+    if strange := sorted(said - set(TAKEN)):
+        raise ValueError(
+            f"不认得的字段。 Fields that this server does not take: {', '.join(strange)[:200]}; "
             f"expected some of {', '.join(TAKEN)}"
         )
     if body.get("model") not in (None, name):
@@ -165,14 +185,6 @@ def room_for(student: Student, messages: Any) -> int:
             "messages 要是一串 {role, content}，content 是文字。 messages: expected a list of "
             '{"role": "user", "content": "…"}, its content a text'
         )
-    try:
-        "".join(message["content"] for message in messages).encode()
-    except UnicodeEncodeError:
-        raise ValueError(
-            "文字里有半个代理字符，改成完整的字符。 The text holds half of a surrogate pair: send "
-            "whole characters"
-        ) from None
-
     # Before the queue: one text that fills the memory would stop everybody's answers.
     size = asked(student, messages)["input_ids"].shape[1]
     room = room_of(student, size, student.context)
@@ -193,10 +205,11 @@ def is_message(value: Any) -> bool:
     return all(isinstance(text, str) for text in texts)
 
 
-async def as_openai(_: Any, error: HTTPException) -> JSONResponse:
+async def as_openai(_: Any, error: HTTPException | RequestValidationError) -> JSONResponse:
     """Return an error in OpenAI's form: in FastAPI's own its client shows no more than a number."""
-    told = {"message": error.detail, "type": "invalid_request_error", "param": None, "code": None}
-    return JSONResponse({"error": told}, error.status_code)
+    said = getattr(error, "detail", "要发一个 JSON 对象。 Expected a JSON object.")
+    told = {"message": said, "type": "invalid_request_error", "param": None, "code": None}
+    return JSONResponse({"error": told}, getattr(error, "status_code", 400))
 
 
 def app_of(student: Student, name: str) -> FastAPI:
@@ -204,6 +217,7 @@ def app_of(student: Student, name: str) -> FastAPI:
     manager, state = OneStudent(student, name), parts.GenerationState()
     handler = Checked(manager, state)
     app = parts.build_server(manager, handler, None, None, None, None, generation_state=state)
-    app.add_exception_handler(HTTPException, as_openai)
+    for kind in (HTTPException, RequestValidationError):
+        app.add_exception_handler(kind, as_openai)
     app.router.routes = [route for route in app.router.routes if route.path in ROUTES]
     return app

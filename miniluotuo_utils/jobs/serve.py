@@ -72,7 +72,7 @@ def greeting(name: str, host: str, port: int) -> str:
     shown = f"[{host}]" if ":" in host else host
     address = f"http://{shown}:{port}/v1"
     lines = [
-        f"{name}：{address}（Ctrl+C 结束）",
+        f"{name}：{address}（Ctrl+C 结束 Ctrl+C to end）",
         f'  OpenAI(base_url="{address}", api_key="-").chat.completions.create(model="{name}", …)',
     ]
     return "\n".join([*lines, warning(host)]) if warning(host) else "\n".join(lines)
@@ -179,7 +179,7 @@ def serve_page(
     with listening(host, port) as found:
         port = found.getsockname()[1]
     made = page(students)
-    say(f"{opened(made, host, port)}（Ctrl+C 结束）")
+    say(f"{opened(made, host, port)}（Ctrl+C 结束 Ctrl+C to end）")
     if warning(host):
         say(warning(host))
 

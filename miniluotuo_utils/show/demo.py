@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from html import escape, unescape
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from miniluotuo_utils.choices import check_choice
 from miniluotuo_utils.generation.presets import PRESETS
 from miniluotuo_utils.show.page import html
 from miniluotuo_utils.show.talk import MOST, answer_of, extracted, record_page
@@ -43,7 +43,7 @@ def page(
     """Return a page for one or two students, by the names that it shows: chat, extraction, and two
     side by side.
 
-    One question is answered at a time, others wait in a queue. `launch` it with `opened`.
+    On each tab one question is answered at a time, others wait in a queue. Open it with `opened`.
     """
     import gradio as gr
 
@@ -66,7 +66,6 @@ def chat_tab(name: str, student: Student, questions: Sequence[str]) -> None:
     import gradio as gr
 
     def respond(question: str, history: list[dict], preset: str) -> Iterator[str]:
-        check_choice("preset", preset, PRESETS)
         pieces = answer_of(student, question, turns_of(history), preset)
         yield from told(gr.Error, pieces)
 
@@ -120,13 +119,18 @@ def each_text(messages: Any, change: Callable[[str], str]) -> Any:
 
 
 def turns_of(history: Sequence[Mapping]) -> list[list[str]]:
-    """Return Gradio's messages as `[[user, assistant], …]`.
+    """Return Gradio's messages as `[[user, assistant], …]`; a question without an answer is left
+    out.
 
-    >>> turns_of([{"role": "user", "content": "在吗"}, {"role": "assistant", "content": "在。"}])
+    >>> talk = [("user", "长长长"), ("user", "在吗"), ("assistant", "在。")]
+    >>> turns_of([{"role": role, "content": text} for role, text in talk])
     [['在吗', '在。']]
     """
-    texts = [text_of(message["content"]) for message in history]
-    return [list(pair) for pair in zip(texts[::2], texts[1::2], strict=False)]
+    return [
+        [text_of(asked["content"]), text_of(answer["content"])]
+        for asked, answer in pairwise(history)
+        if (asked["role"], answer["role"]) == ("user", "assistant")
+    ]
 
 
 def text_of(content: Any) -> str:
@@ -148,9 +152,7 @@ def extraction_tab(student: Student, examples: Sequence[Sequence[str]]) -> None:
     """Add the extraction: a text, a task, its types; the text comes back in colours."""
     import gradio as gr
 
-    # A task that is not in the menu can still be sent.
     def extract_page(text: str, task: str, types: str) -> str:
-        check_choice("task", task, TASKS)
         try:
             record = extracted(student, text, types, TASKS[task])
         except ValueError as wrong:

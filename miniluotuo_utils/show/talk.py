@@ -7,6 +7,7 @@ says what is wrong with the text. Shown in notebook 07.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -77,15 +78,21 @@ def fitting_prompt(student: Student, question: str, history: Sequence[Sequence[s
     """
     from miniluotuo_utils.tokens import prompt_ids, prompt_of
 
-    for first in range(len(history) + 1):
+    def asked(first: int) -> tuple[str, int]:
         prompt = prompt_of(student, {"instruction": question, "history": history[first:]})
         [ids] = prompt_ids(student.tokenizer, [prompt], student.encoder_decoder)
-        if len(ids) + LEAST <= student.context:
-            return prompt
-    raise ValueError(
-        f"问题太长：{len(ids):,} 个词元，上下文只有 {student.context:,}。 Too long: {len(ids):,} "
-        f"tokens, the student's context holds {student.context:,}."
-    )
+        return prompt, len(ids)
+
+    # Turns of a whole day are not tried one by one.
+    room = student.context - LEAST
+    turns = range(len(history))
+    prompt, size = asked(bisect_left(turns, True, key=lambda first: asked(first)[1] <= room))
+    if size > room:
+        raise ValueError(
+            f"问题太长：{size:,} 个词元，上下文只有 {student.context:,}。 Too long: {size:,} "
+            f"tokens, the student's context holds {student.context:,}."
+        )
+    return prompt
 
 
 # ---- extraction

@@ -21,6 +21,7 @@ from miniluotuo_utils.prompts import (
     Prompt,
     has_own_template,
     in_short_template,
+    joined,
     messages_of,
     row_of,
     row_prompt,
@@ -73,7 +74,12 @@ def prompt_of_messages(student: Any, messages: Sequence[Mapping]) -> str:
     if in_our_template(student):
         return prompt_of(student, row_of(messages))
     row_of(messages)
-    return rendered(getattr(student, "tokenizer", student), [messages])[0]
+    # What else a client writes into a message is not for the template, which may know its name.
+    plain = [
+        {"role": said["role"], "content": joined(said["content"], said.get("input", ""))}
+        for said in messages
+    ]
+    return rendered(getattr(student, "tokenizer", student), [plain])[0]
 
 
 def in_our_template(student: Any) -> bool:

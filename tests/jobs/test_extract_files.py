@@ -79,16 +79,16 @@ def test_what_extract_cannot_take_is_said_before_anything_is_loaded(
 ):
     """A night of work, and then a stack of Python."""
     monkeypatch.setattr(cli, "load_student", None)
+    broken = tmp_path / "broken.json"
+    broken.write_text('["人物",', encoding="utf-8")
     for more, said in (
         ([], "写 --types 或者 --schema"),
         (["--types", "收购", "--task", "EE"], "模式要写成列表"),
-        (["--types", ""], ""),
+        (["--schema", str(broken)], "broken.json: not JSON"),
     ):
         out = str(tmp_path / "out.jsonl")
-        command = ["extract", str(texts), out, "--student", "tiny", *more]
-        if said:
-            assert cli.main(command) == 2
-            assert said in capsys.readouterr().err
+        assert cli.main(["extract", str(texts), out, "--student", "tiny", *more]) == 2
+        assert said in capsys.readouterr().err
 
 
 def test_a_file_without_sentences_is_named(tmp_path, tiny):
@@ -112,6 +112,8 @@ def test_predict_takes_fields_of_a_preset_and_checks_them(tmp_path, capsys, monk
             ("top_p=0.9", "add do_sample=True"),
             ("top_q=0.9", "top_q"),
             ("top_p", "NAME=VALUE"),
+            ("repetition_penalty=hot", "expected int or float"),
+            ("repetition_penalty=NaN", "repetition_penalty > 0"),
         ):
             assert cli.main([*command, "--set", given]) == 2
             assert said in capsys.readouterr().err

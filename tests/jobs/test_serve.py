@@ -117,11 +117,30 @@ def test_what_cannot_be_answered_is_said_in_both_languages(client, messages, sai
         client.chat.completions.create(model="tiny", messages=messages)
 
 
-@pytest.mark.parametrize("drawn", [{"temperature": -1}, {"top_p": 2}, {"max_tokens": 0}])
+@pytest.mark.parametrize(
+    "drawn",
+    [
+        {"temperature": -1},
+        {"temperature": "hot"},
+        {"top_p": 2},
+        {"max_tokens": 0},
+        {"n": 3},
+        {"response_format": {"type": "json_object"}},
+        {"logit_bias": {"山": 1}},
+        {"stop": 7},
+        {"seed": "x"},
+    ],
+)
 def test_how_it_is_drawn_is_checked(client, drawn):
     """Status 500, or a number that did nothing."""
-    with pytest.raises(openai.BadRequestError, match="expected"):
+    with pytest.raises(openai.BadRequestError, match="这个请求答不了.*cannot be answered"):
         ask(client, "你好", **drawn)
+
+
+def test_what_means_nothing_is_taken(client):
+    """Clients that write out every default were refused."""
+    plain = {"n": 1, "presence_penalty": 0, "logprobs": False, "user": "甲"}
+    assert ask(client, "你好", **plain) == ask(client, "你好")
 
 
 def test_a_temperature_draws_and_a_seed_repeats(client):
@@ -132,15 +151,32 @@ def test_a_temperature_draws_and_a_seed_repeats(client):
     assert drawn[0] != greedy
 
 
-def test_half_a_character_is_named(server):
-    """Status 500: the tokenizer fails on what JSON can hold and UTF-8 cannot."""
+ASKED = {"role": "user", "content": "你好"}
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"messages": [{"role": "user", "content": "\ud83d"}]}, "半个代理字符"),
+        ({"messages": [{**ASKED, "input": "\ud83d"}]}, "半个代理字符"),
+        ({"messages": [{**ASKED, "role": "\ud83d"}]}, "半个代理字符"),
+        ({"messages": [ASKED], "\ud83d": 1}, "半个代理字符"),
+        ({"messages": [{"role": "wizard", "content": "你好"}]}, "轮流说"),
+        ({"messages": "你好"}, "messages 要是一串"),
+        (["你好"], "JSON 对象"),
+        ("\ud83d", "JSON 对象"),
+    ],
+)
+def test_what_no_client_would_send_is_named_too(server, body, said):
+    """Status 500: the tokenizer fails on what JSON can hold and UTF-8 cannot, and so does an
+    answer that quotes it."""
     import httpx
 
-    body = json.dumps({"messages": [{"role": "user", "content": "\ud83d"}]}).encode()
     headers = {"content-type": "application/json"}
-    found = httpx.post(f"{server.address}/chat/completions", content=body, headers=headers)
+    sent = json.dumps(body).encode()
+    found = httpx.post(f"{server.address}/chat/completions", content=sent, headers=headers)
     assert found.status_code == 400
-    assert "半个代理字符" in found.json()["error"]["message"]
+    assert said in found.json()["error"]["message"]
 
 
 def test_fifty_at_once_wait_and_none_is_lost(client):
@@ -193,6 +229,21 @@ def test_a_port_in_use_is_said_before_anything_is_loaded(capsys, monkeypatch):
             said = capsys.readouterr().err
             assert f"端口 {port} 有人在用" in said
             assert "is in use" in said
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--beside", "tiny"], "is for --page"),
+        (["--engine", "vllm", "--page"], "takes neither --page"),
+        (["--engine", "vllm", "--bits", "4"], "nor --bits"),
+    ],
+)
+def test_options_that_do_not_go_together_are_said(more, said, capsys, monkeypatch):
+    """An option that did nothing, and nobody said so."""
+    monkeypatch.setattr(cli, "load_student", None)
+    assert cli.main(["serve", "tiny", "--port", "0", *more]) == 2
+    assert said in capsys.readouterr().err
 
 
 def test_a_folder_that_is_no_student_is_named(tmp_path, capsys):

@@ -201,6 +201,14 @@ def test_a_long_talk_forgets_its_first_turns(tiny):
     assert "第4问" in prompt
     assert "第0问" not in prompt
     assert "第0问" in fitting_prompt(tiny, "还在吗", history[:1])
+    assert "第1问" not in fitting_prompt(tiny, "还在吗", history)
+
+
+def test_a_question_that_was_refused_does_not_shift_the_talk():
+    """After one error every question stood in an answer's place."""
+    talk = [("user", "长" * 9), ("user", "甲"), ("assistant", "乙"), ("user", "丙")]
+    history = [{"role": role, "content": text} for role, text in talk]
+    assert demo.turns_of(history) == [["甲", "乙"]]
 
 
 def test_what_the_page_finds_is_what_extract_finds(tiny):

@@ -77,3 +77,18 @@ def test_tied_weights_are_named(name, names):
     twice.
     """
     assert internals.tied_names(tiny_random(name).model) == names
+
+
+def test_the_server_of_transformers_has_the_parts_that_are_changed():
+    """A method renamed: it would go on unchanged, and a served student would answer otherwise."""
+    pytest.importorskip("fastapi", reason="no FastAPI here: install the extra serve")
+    parts = internals.serving()
+    changed = {
+        parts.ModelManager: ("load_model_and_processor", "get_gen_models"),
+        parts.ChatCompletionHandler: (
+            *("handle_request", "get_processor_inputs_from_messages"),
+            *("_build_generation_config", "_build_completion", "_build_chunk_sse"),
+        ),
+    }
+    for kind, names in changed.items():
+        assert [name for name in names if not hasattr(kind, name)] == []
