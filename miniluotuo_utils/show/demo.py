@@ -8,6 +8,7 @@ telemetry, no fonts of others.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from html import escape, unescape
 from itertools import pairwise
@@ -206,6 +207,11 @@ def opened(made: gradio.Blocks, host: str = "127.0.0.1", port: int | None = None
     Raises ValueError where the port is in use.
     """
     import gradio as gr
+
+    # Gradio asks itself once whether it is there: a proxy would answer that it is not.
+    past = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")
+    if "127.0.0.1" not in past:
+        os.environ["no_proxy"] = f"{past},127.0.0.1,localhost"
 
     # Fonts of the system: Google's are looked for on the network, and not had in every country.
     theme = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"])

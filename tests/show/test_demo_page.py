@@ -176,6 +176,15 @@ def test_a_port_in_use_is_said(tiny):
             demo.opened(made, port=held.getsockname()[1])
 
 
+def test_a_proxy_does_not_stand_before_the_page(tiny, monkeypatch):
+    """“When localhost is not accessible, a shareable link must be created”, behind any proxy."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "example.org")
+    made = demo.page({"tiny": tiny})
+    assert demo.opened(made, port=free_port()).startswith("http://127.0.0.1:")
+    made.close(verbose=False)
+
+
 # ---- what stands behind the page, the boxes and the terminal
 
 
