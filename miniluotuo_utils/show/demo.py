@@ -30,6 +30,7 @@ EXAMPLES = (
     ("苏轼在黄州写下《赤壁赋》。", "实体 entities", "人物，地点，作品"),
     ("1898年，京师大学堂在北京成立。", "实体 entities", "地点，机构，时间"),
     ("《老残游记》是刘鹗写的。", "关系 relations", "作者"),
+    ("2020年，英伟达收购了迈络思。", "事件 events", "收购：收购方、被收购方"),
 )
 # A mistake of a visitor is no news for the log. Gradio shows an error as HTML: it is escaped.
 MISTAKE = {"title": "请改一下 Please change this", "print_exception": False}
@@ -80,7 +81,9 @@ def chat_tab(name: str, student: Student, questions: Sequence[str]) -> None:
             stop_btn="停 stop",
             elem_id="question",
         ),
-        additional_inputs=[gr.Dropdown(list(PRESETS), value="chat", label="预设 preset")],
+        additional_inputs=[
+            gr.Dropdown(list(PRESETS), value="chat", label="预设 preset", render=False)
+        ],
         additional_inputs_accordion="设置 settings",
         examples=[[question] for question in questions],
         cache_examples=False,
@@ -168,7 +171,7 @@ def extraction_tab(student: Student, examples: Sequence[Sequence[str]]) -> None:
             label="类型，用逗号分开；事件一行一种：收购：收购方、被收购方 types",
             value="人物，地点，机构，时间",
             elem_id="types",
-            lines=1,
+            lines=2,
             max_lines=6,
             scale=3,
         )

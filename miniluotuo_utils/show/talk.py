@@ -110,7 +110,9 @@ def schema_from(words: str, task: str = "NER") -> list[str] | dict[str, list[str
     """
     checked_text(words, 500)
     if task != "EE":
-        return list(dict.fromkeys(name for name in SEPARATED.split(words) if name))
+        if names := list(dict.fromkeys(filter(None, SEPARATED.split(words)))):
+            return names
+        raise ValueError("写几个类型，用逗号分开。 Write some types, parted by commas.")
     schema = {}
     for line in filter(str.strip, words.splitlines()):
         kind, _, roles = line.replace("：", ":").partition(":")

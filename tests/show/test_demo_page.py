@@ -201,6 +201,8 @@ def test_texts_that_cannot_be_asked(tiny):
         list(answer_of(tiny, "山" * tiny.context))
     with pytest.raises(ValueError, match="收购方"):
         schema_from("收购", "EE")
+    with pytest.raises(ValueError, match="写几个类型.*Write some types"):
+        schema_from("，，")
 
 
 def test_a_long_talk_forgets_its_first_turns(tiny):
