@@ -204,10 +204,10 @@ def both_tab(students: Mapping[str, Student], questions: Sequence[str]) -> None:
 
 
 def opened(made: gradio.Blocks, host: str = "127.0.0.1", port: int | None = None) -> str:
-    """Open a page, in a notebook below the cell (on Colab through its own port proxy); return its
-    address. `made.close()` ends it.
+    """Open a page and return its address; `made.close()` ends it.
 
-    Raises ValueError where the port is in use.
+    A notebook shows it below the cell, on Colab through Colab's own port proxy. Raises ValueError
+    where the port is in use.
     """
     import gradio as gr
 
@@ -238,4 +238,15 @@ def opened(made: gradio.Blocks, host: str = "127.0.0.1", port: int | None = None
             f"端口 {port} 有人在用，换一个：--port。 Port {port} is in use: choose another --port "
             f"({error})"
         ) from None
+    return address
+
+
+def in_notebook(made: gradio.Blocks) -> str:
+    """Open a page below the cell of a notebook and return its address.
+
+    Headless, where nobody looks at it, it is closed again at once.
+    """
+    address = opened(made)
+    if os.environ.get("MINILUOTUO_HEADLESS"):
+        made.close(verbose=False)
     return address

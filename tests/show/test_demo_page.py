@@ -176,6 +176,15 @@ def test_a_port_in_use_is_said(tiny):
             demo.opened(made, port=held.getsockname()[1])
 
 
+def test_a_notebook_without_a_reader_leaves_no_page_open(tiny, monkeypatch):
+    """A run of all notebooks that never ends, since a server of the kernel still runs."""
+    import httpx
+
+    monkeypatch.setenv("MINILUOTUO_HEADLESS", "1")
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(demo.in_notebook(demo.page({"tiny": tiny})))
+
+
 def test_a_proxy_does_not_stand_before_the_page(tiny, monkeypatch):
     """“When localhost is not accessible, a shareable link must be created”, behind any proxy."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
