@@ -190,14 +190,16 @@ def row_of(messages: Sequence[Mapping[str, str]]) -> dict[str, Any]:
     >>> row_of([{"role": "system", "content": "简短。"}, {"role": "user", "content": "在吗"}])
     {'instruction': '简短。\\n在吗', 'input': '', 'history': []}
     """
-    # A system text waits for the next message.
+    # A system text waits for the next user text.
     told, turns = "", []
     for message in messages:
         if message["role"] == "system":
             told += message["content"] + "\n"
-            continue
-        turns.append({**message, "content": told + message["content"]})
-        told = ""
+        elif message["role"] == "user":
+            turns.append({**message, "content": told + message["content"]})
+            told = ""
+        else:
+            turns.append(message)
 
     # What stands elsewhere was never trained: no answer to it would mean anything.
     roles = [turn["role"] for turn in turns]
@@ -211,5 +213,8 @@ def row_of(messages: Sequence[Mapping[str, str]]) -> dict[str, Any]:
     if not (last["content"] + last.get("input", "")).strip():
         raise ValueError("先写一个问题：文字是空的。 Write a question first: the text is empty")
     pairs = zip(turns[:-1:2], turns[1::2], strict=True)
-    history = [[user["content"], assistant["content"]] for user, assistant in pairs]
+    history = [
+        [joined(user["content"], user.get("input", "")), assistant["content"]]
+        for user, assistant in pairs
+    ]
     return {"instruction": last["content"], "input": last.get("input", ""), "history": history}

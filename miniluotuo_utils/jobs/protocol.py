@@ -22,6 +22,7 @@ import torch
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from jinja2 import TemplateError
 from starlette.exceptions import HTTPException
 from transformers import BatchEncoding, GenerationConfig
 
@@ -118,7 +119,7 @@ class Checked(parts.ChatCompletionHandler):
             meant = {field: body[field] for field in TAKEN if field in body}
             meant["max_completion_tokens"] = min(told, room)
             return await super().handle_request(meant, request_id)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, TemplateError) as error:
             said = f"这个请求答不了。 This request cannot be answered: {error}"
             raise HTTPException(400, said) from None
 

@@ -15,6 +15,7 @@ from miniluotuo_utils.prompts import (
     SHORT_TOKENS,
     has_own_template,
     messages_of,
+    row_of,
     row_prompt,
 )
 from miniluotuo_utils.students import ZOO
@@ -27,7 +28,7 @@ from miniluotuo_utils.tokens import (
     prompt_of,
     prompts_of,
 )
-from miniluotuo_utils.tokens.template import SAID, say_template, written_down
+from miniluotuo_utils.tokens.template import SAID, prompt_of_messages, say_template, written_down
 
 KINDS = [*vocabularies.CHATS, "blanks"]
 text = st.text(st.sampled_from("骆驼 camel\n{}[]\":,1《》'"), max_size=12)
@@ -167,6 +168,29 @@ def test_alpacas_wrapper_ends_an_answer(wrapped):
     shown = {"chat_template": ALPACA_TEMPLATE, "tokenize": False}
     assert tokenizer.decode(encoded["input_ids"]) == tokenizer.apply_chat_template(talk, **shown)
     assert has_own_template(tokenizer) is False
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_clients_messages_are_asked_as_their_row(chats, kind):
+    """`input` was left out where a template does not know it, and what else a client writes into
+    a message was rendered or broke the template."""
+    row = {"instruction": "译成英文。", "input": "骆驼", "history": [["在吗\n你", "在。"]]}
+    said = {"role": "assistant", "content": "在。", "tool_calls": "x", "reasoning_content": "想"}
+    talk = [
+        {"role": "user", "content": "在吗", "input": "你"},
+        said,
+        {"role": "user", "content": "译成英文。", "input": "骆驼", "name": "甲"},
+    ]
+    assert prompt_of_messages(chats[kind], talk) == prompt_of(chats[kind], row)
+
+
+@pytest.mark.parametrize("roles", ["", "a", "uu", "ua", "us", "au", "sa", "uau s", "uawu"])
+def test_what_is_no_conversation_is_said(roles):
+    """An answer to half of a talk, which no student was trained on."""
+    names = {"u": "user", "a": "assistant", "s": "system", "w": "wizard"}
+    talk = [{"role": names[role], "content": "在"} for role in roles.replace(" ", "")]
+    with pytest.raises(ValueError, match="轮流说.*in turn"):
+        row_of(talk)
 
 
 def test_the_short_template(chats):
