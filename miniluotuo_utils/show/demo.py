@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from html import escape, unescape
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -105,7 +106,8 @@ def text_chatbot() -> type[gradio.Chatbot]:
         is_template = True  # the browser knows it as a Chatbot
 
         def postprocess(self, value: Any) -> Any:
-            return each_text(super().postprocess(value), escape)
+            # Quotes stay: who copies an answer of JSON wants JSON.
+            return each_text(super().postprocess(value), partial(escape, quote=False))
 
         def preprocess(self, payload: Any) -> Any:
             return super().preprocess(each_text(payload, unescape))
