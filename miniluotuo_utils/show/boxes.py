@@ -23,21 +23,21 @@ if TYPE_CHECKING:
 WIDE = {"width": "70%"}
 
 
-def chat_box(student: Student, questions: Sequence[str] = ("你好",), preset: str = "chat") -> Any:
+def chat_box(student: Student, questions: Sequence[str]) -> Any:
     """Talk to a student: it remembers what was said, "clear" forgets it.
 
     Headless: what it answers to the questions, one after the other.
     """
     if os.environ.get("MINILUOTUO_HEADLESS"):
-        return spoken(student, questions, preset)
-    return ChatBox(student, questions, preset).box
+        return spoken(student, questions)
+    return ChatBox(student, questions).box
 
 
-def spoken(student: Student, questions: Sequence[str], preset: str = "chat") -> Page:
+def spoken(student: Student, questions: Sequence[str]) -> Page:
     """Return a conversation as a page: each question is asked after those before it."""
     history: list[list[str]] = []
     for question in questions:
-        history.append([question, [*answer_of(student, question, history, preset)][-1]])
+        history.append([question, [*answer_of(student, question, history)][-1]])
     return html(conversation(history))
 
 
@@ -54,14 +54,14 @@ def conversation(history: Sequence[Sequence[str]]) -> str:
 class ChatBox:
     """The live chat, in `box`."""
 
-    def __init__(self, student: Student, questions: Sequence[str], preset: str) -> None:
+    def __init__(self, student: Student, questions: Sequence[str]) -> None:
         self.student, self.history = student, []
         self.said = ipywidgets.HTML()
         self.question = ipywidgets.Combobox(
             options=list(questions), placeholder="问点什么…… ask something", layout=WIDE
         )
         self.preset = ipywidgets.Dropdown(
-            options=list(PRESETS), value=preset, description="预设 preset"
+            options=list(PRESETS), value="chat", description="预设 preset"
         )
         self.ask = ipywidgets.Button(description="问 ask", button_style="primary")
         self.clear = ipywidgets.Button(description="清空 clear")

@@ -27,22 +27,18 @@ if TYPE_CHECKING:
 WAITING = 200  # questions in the queue; one more is told to come back
 QUESTIONS = ("你好，你是谁？", "用一句话介绍杭州。", "把“骆驼”译成英文。")
 TASKS = {"实体 entities": "NER", "关系 relations": "RE", "事件 events": "EE"}
-EXAMPLES = (
-    ("苏轼在黄州写下《赤壁赋》。", "实体 entities", "人物，地点，作品"),
-    ("1898年，京师大学堂在北京成立。", "实体 entities", "地点，机构，时间"),
-    ("《老残游记》是刘鹗写的。", "关系 relations", "作者"),
-    ("2020年，英伟达收购了迈络思。", "事件 events", "收购：收购方、被收购方"),
-)
+EXAMPLES = [
+    ["苏轼在黄州写下《赤壁赋》。", "实体 entities", "人物，地点，作品"],
+    ["1898年，京师大学堂在北京成立。", "实体 entities", "地点，机构，时间"],
+    ["《老残游记》是刘鹗写的。", "关系 relations", "作者"],
+    ["2020年，英伟达收购了迈络思。", "事件 events", "收购：收购方、被收购方"],
+]
 # A mistake of a visitor is no news for the log. Gradio shows an error as HTML: it is escaped.
 MISTAKE = {"title": "请改一下 Please change this", "print_exception": False}
 TITLE = "# 迷你骆驼 · Mini-Luotuo"
 
 
-def page(
-    students: Mapping[str, Student],
-    questions: Sequence[str] = QUESTIONS,
-    examples: Sequence[Sequence[str]] = EXAMPLES,
-) -> gradio.Blocks:
+def page(students: Mapping[str, Student]) -> gradio.Blocks:
     """Return a page for one or two students, by the names that it shows: chat, extraction, and two
     side by side.
 
@@ -54,17 +50,17 @@ def page(
     with gr.Blocks(title="迷你骆驼 Mini-Luotuo", analytics_enabled=False) as made:
         gr.Markdown(TITLE)
         with gr.Tab("对话 chat"):
-            chat_tab(name, student, questions)
+            chat_tab(name, student)
         with gr.Tab("抽取 extraction"):
-            extraction_tab(student, examples)
+            extraction_tab(student)
         if len(students) > 1:
             with gr.Tab("比一比 side by side"):
-                both_tab(students, questions)
+                both_tab(students)
     made.queue(max_size=WAITING, default_concurrency_limit=1)
     return made
 
 
-def chat_tab(name: str, student: Student, questions: Sequence[str]) -> None:
+def chat_tab(name: str, student: Student) -> None:
     """Add the chat: history, a preset, an answer that grows."""
     import gradio as gr
 
@@ -86,7 +82,7 @@ def chat_tab(name: str, student: Student, questions: Sequence[str]) -> None:
             gr.Dropdown(list(PRESETS), value="chat", label="预设 preset", render=False)
         ],
         additional_inputs_accordion="设置 settings",
-        examples=[[question] for question in questions],
+        examples=[[question] for question in QUESTIONS],
         cache_examples=False,
         flagging_mode="never",
         analytics_enabled=False,
@@ -154,7 +150,7 @@ def told(error: Callable[..., Exception], pieces: Iterator[str]) -> Iterator[str
         raise error(escape(str(wrong)), **MISTAKE) from None
 
 
-def extraction_tab(student: Student, examples: Sequence[Sequence[str]]) -> None:
+def extraction_tab(student: Student) -> None:
     """Add the extraction: a text, a task, its types; the text comes back in colours."""
     import gradio as gr
 
@@ -180,10 +176,10 @@ def extraction_tab(student: Student, examples: Sequence[Sequence[str]]) -> None:
     press = gr.Button("抽取 extract", variant="primary", elem_id="extract")
     out = gr.HTML(elem_id="found")
     press.click(extract_page, [text, task, types], out, api_name="extract")
-    gr.Examples([list(example) for example in examples], [text, task, types], label="例子 examples")
+    gr.Examples(EXAMPLES, [text, task, types], label="例子 examples")
 
 
-def both_tab(students: Mapping[str, Student], questions: Sequence[str]) -> None:
+def both_tab(students: Mapping[str, Student]) -> None:
     """Add the comparison: one question, the answers of two students beside each other."""
     import gradio as gr
 
@@ -202,7 +198,7 @@ def both_tab(students: Mapping[str, Student], questions: Sequence[str]) -> None:
         left = gr.Textbox(label=one, lines=6, interactive=False, elem_id="left")
         right = gr.Textbox(label=other, lines=6, interactive=False, elem_id="right")
     gr.on([press.click, question.submit], both, question, [left, right], api_name="both")
-    gr.Examples([[text] for text in questions], question, label="例子 examples")
+    gr.Examples([[text] for text in QUESTIONS], question, label="例子 examples")
 
 
 def opened(made: gradio.Blocks, host: str = "127.0.0.1", port: int | None = None) -> str:

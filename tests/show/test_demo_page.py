@@ -247,7 +247,7 @@ def test_boxes_of_a_notebook_do_the_same(tiny, monkeypatch):
     assert "黄州" in repr(boxes.extraction_box(tiny, "苏轼在黄州。", "地点"))
     monkeypatch.delenv("MINILUOTUO_HEADLESS")
 
-    live = boxes.ChatBox(tiny, ["你好"], "chat")
+    live = boxes.ChatBox(tiny, ["你好"])
     live.question.value = "你好"
     live.ask.click()
     assert live.history == [["你好", wanted]]
