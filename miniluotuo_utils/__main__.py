@@ -636,8 +636,8 @@ class Predict(Sampling):
         "OUT 输出 the same rows, output filled by the student", nargs="?", metavar="OUT", **writes
     )
     student: str = needed(STUDENT, role="student")
-    data: Path | None = option("IN，旧的写法 IN, as it was given before", **reads)
-    out: Path | None = option("OUT，旧的写法 OUT, as it was given before", **writes)
+    data: Path | None = option("旧的写法 as IN was given before; left out: IN", **reads)
+    out: Path | None = option("旧的写法 as OUT was given before; left out: OUT", **writes)
     batch_size: int = option("批量 rows at a time", 32)
     seed: int = option("随机种子 for drawn answers", 42)
     overwrite: bool = option(OVERWRITE)
@@ -683,9 +683,11 @@ class Extract(Answering):
         "记录 JSON Lines, one IE record per sentence, in order", metavar="OUT", **writes
     )
     student: str = needed(STUDENT, role="student")
-    types: list[str] | None = option("类型 types to look for: 人物 地点 机构", nargs="+")
+    types: list[str] | None = option(
+        "类型 types to look for: 人物 地点 机构; left out: those of --schema", nargs="+"
+    )
     schema: Path | None = option(
-        "模式 in place of --types: a list of types, for EE {event type: [roles]}",
+        "模式 a list of types, for EE {event type: [roles]}; left out: --types",
         metavar="FILE.json",
         **reads,
     )
@@ -769,12 +771,13 @@ class Serve:
     )
     page: bool = option("网页 open a page instead")
     beside: str | None = option(
-        "第二个学生 a second student on the page, side by side", role="student"
+        "第二个学生 a second student on the page, side by side; left out: none", role="student"
     )
 
     def run(self) -> int | None:
         from miniluotuo_utils.jobs import serve
 
+        # An option that does nothing is no news that one wants to find out later.
         if self.beside and not self.page:
             raise ValueError("--beside 要和 --page 一起写。 --beside is for --page: add it")
         if self.engine == "vllm" and (self.page or self.bits):

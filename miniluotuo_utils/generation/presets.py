@@ -129,6 +129,7 @@ def preset_of(name: str, **overrides: Any) -> Preset:
     known = [field.name for field in fields(Preset)]
     if unknown := [field for field in overrides if field not in known]:
         raise ValueError(f"found {', '.join(unknown)}; a preset's fields are {', '.join(known)}")
+
     # From a command line or a client: `temperature=hot` is a text.
     for field, value in overrides.items():
         kinds = KINDS[type(getattr(PRESETS[name], field))]
@@ -136,6 +137,7 @@ def preset_of(name: str, **overrides: Any) -> Preset:
             names = " or ".join(kind.__name__ for kind in kinds)
             raise ValueError(f"{field} 的值不对。 {field}: found {value!r}, expected {names}")
 
+    # Together they must mean something.
     chosen = replace(PRESETS[name], **overrides)
     if not chosen.do_sample and (chosen.temperature, chosen.top_p) != (1.0, 1.0):
         raise ValueError(

@@ -10,7 +10,6 @@ one student under one name, asked by `prompt_of`, with checks that say what is w
 from __future__ import annotations
 
 import copy
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from jinja2 import TemplateError
 from starlette.exceptions import HTTPException
 from transformers import BatchEncoding, GenerationConfig
 
+from miniluotuo_utils.files import whole_characters
 from miniluotuo_utils.generation.batching import end_ids, room_of
 from miniluotuo_utils.generation.engine import configuration
 from miniluotuo_utils.generation.presets import preset_of
@@ -149,13 +149,15 @@ class Checked(parts.ChatCompletionHandler):
 
 def checked(student: Student, name: str, body: Mapping) -> int:
     """Return how many tokens an answer may have; ValueError for a request without an answer."""
+    # Half a character anywhere could not even be quoted in an error.
     try:
-        json.dumps(body, ensure_ascii=False).encode()
+        whole_characters(body)
     except UnicodeEncodeError:
         raise ValueError(
             "文字里有半个代理字符，改成完整的字符。 The text holds half of a surrogate pair: send "
             "whole characters"
         ) from None
+
     said = {field for field, value in body.items() if value not in (None, NOTHING.get(field))}
     if strange := sorted(said - set(TAKEN)):
         raise ValueError(
@@ -173,6 +175,7 @@ def checked(student: Student, name: str, body: Mapping) -> int:
         raise ValueError(
             f"max_tokens 要是正整数。 max_tokens: found {limit!r}, expected a whole number above 0"
         )
+
     # How it is drawn has the checks of a preset; a temperature of 0 means the likeliest.
     named = {field: body.get(field) for field in ("temperature", "top_p")}
     preset_of("creative", **{field: value for field, value in named.items() if value})

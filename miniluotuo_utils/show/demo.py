@@ -70,7 +70,9 @@ def chat_tab(name: str, student: Student) -> None:
 
     gr.ChatInterface(
         respond,
-        chatbot=text_chatbot()(label=name, render_markdown=False, height=420, buttons=["copy"]),
+        chatbot=as_text(
+            gr.Chatbot(label=name, render_markdown=False, height=420, buttons=["copy"])
+        ),
         textbox=gr.Textbox(
             placeholder="问点什么…… ask something",
             show_label=False,
@@ -90,25 +92,18 @@ def chat_tab(name: str, student: Student) -> None:
     )
 
 
-def text_chatbot() -> type[gradio.Chatbot]:
-    """Return Gradio's Chatbot that shows texts as they are.
+def as_text(shown: gradio.Chatbot) -> gradio.Chatbot:
+    """Make Gradio's Chatbot show texts as they are, and return it.
 
     Gradio's own shows tags as what they stand for, without Markdown too: `<b>` was bold, and an
-    address in `<img>` was looked up from the browser of every visitor.
+    address in `<img>` was looked up from the browser of every visitor. (A class of our own would do
+    as well, but Gradio writes a file beside every module that has one.)
     """
-    import gradio as gr
-
-    class TextChatbot(gr.Chatbot):
-        is_template = True  # the browser knows it as a Chatbot
-
-        def postprocess(self, value: Any) -> Any:
-            # Quotes stay: who copies an answer of JSON wants JSON.
-            return each_text(super().postprocess(value), partial(escape, quote=False))
-
-        def preprocess(self, payload: Any) -> Any:
-            return super().preprocess(each_text(payload, unescape))
-
-    return TextChatbot
+    out, back = shown.postprocess, shown.preprocess
+    # Quotes stay: who copies an answer of JSON wants JSON.
+    shown.postprocess = lambda value: each_text(out(value), partial(escape, quote=False))
+    shown.preprocess = lambda value: back(each_text(value, unescape))
+    return shown
 
 
 def each_text(messages: Any, change: Callable[[str], str]) -> Any:
@@ -183,6 +178,7 @@ def both_tab(students: Mapping[str, Student]) -> None:
     """Add the comparison: one question, the answers of two students beside each other."""
     import gradio as gr
 
+    # The second waits for the first: both at once would only make each slower.
     (one, first), (other, second), *_ = students.items()
 
     def both(question: str) -> Iterator[tuple[str, str]]:
@@ -192,6 +188,7 @@ def both_tab(students: Mapping[str, Student]) -> None:
                 answers[place] = text
                 yield tuple(answers)
 
+    # What is asked, and a place for each answer.
     question = gr.Textbox(label="问题 question", elem_id="both-question")
     press = gr.Button("问两个 ask both", variant="primary", elem_id="both-ask")
     with gr.Row():

@@ -166,6 +166,13 @@ def test_nothing_can_be_left_on_the_machine(address):
     assert httpx.post(f"{address}gradio_api/upload", files=files).status_code >= 400
 
 
+def test_no_file_is_left_in_the_package(address):
+    """Gradio writes `demo.pyi` beside a module with a component of its own."""
+    from pathlib import Path
+
+    assert not list(Path(demo.__file__).parent.glob("*.pyi"))
+
+
 def test_a_port_in_use_is_said(tiny):
     """A stack of Python for the most ordinary mistake."""
     with socket.socket() as held:
