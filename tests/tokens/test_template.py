@@ -1,6 +1,7 @@
 """The prompt of a student: its own chat template, byte for byte, or Alpaca's wrapper."""
 
 import pickle
+import sys
 from inspect import signature
 
 import pytest
@@ -235,9 +236,11 @@ def test_what_is_no_student_is_asked_in_alpacas_wrapper():
     assert prompt_of("学生", question) == prompt_of(None, question) == row_prompt(question)
 
 
-def test_which_template_is_in_use_is_said_once(chats, wrapped, capsys):
+def test_which_template_is_in_use_is_said_once(chats, wrapped, capsys, monkeypatch):
     """Chat models were asked in Alpaca's wrapper, and nothing said so; nor does a cell that was
     copied from an earlier version say that it still does."""
+    # Another test of this process may have run a notebook.
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
     SAID.clear()
     chat, plain = chats["short"], wrapped["byte-level"]
     for name, words in (("a", chat), ("a", chat), ("b", plain), ("b", plain)):
