@@ -21,6 +21,7 @@ from miniluotuo_utils.files import read_jsonl
 from miniluotuo_utils.ie import build_instructions, schema_of
 from miniluotuo_utils.runtime import EMBEDDED, repository
 from miniluotuo_utils.show.demo import opened, page
+from miniluotuo_utils.show.talk import answer_of
 from miniluotuo_utils.students import finetune, load_student
 
 if TYPE_CHECKING:
@@ -29,46 +30,45 @@ if TYPE_CHECKING:
     from miniluotuo_utils.students import Student
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-QUESTION = "时间只有十分钟，早餐可以怎么安排？"
+QUESTION = "用一句话介绍杭州。"
 TEXT = "1082年，苏轼在黄州写下《赤壁赋》，那时他在东坡上种地。"
 TYPES = "人物，地点，作品，时间"
 COLOURS = 128  # a page has few: a third of the bytes
 
 
 def trained() -> Student:
-    """Return the embedded student after some minutes of questions and names."""
+    """Return the embedded student after some minutes of names and questions."""
     records = read_jsonl(EMBEDDED / "ner_train.jsonl")
     rows = build_instructions(records, "NER", schema_of(records, "NER"))
     student = load_student("tiny")
     talk = read_jsonl(EMBEDDED / "bank.jsonl")
-    finetune(student, rows + talk, epochs=6, batch_size=8, learning_rate=1e-3)
+    finetune(student, rows + talk, epochs=2, batch_size=8, learning_rate=1e-3)
     return student
 
 
-def talked(tab: Page) -> None:
+def talked(tab: Page, mine: str, _: str) -> None:
     """Ask a question, and wait for the whole answer."""
     tab.fill("#question textarea", QUESTION)
     tab.press("#question textarea", "Enter")
-    tab.get_by_role("button", name="问 ask").wait_for(state="hidden")
-    tab.get_by_role("button", name="问 ask").wait_for()
+    tab.wait_for_function("text => document.body.innerText.includes(text)", arg=mine)
 
 
-def extracted(tab: Page) -> None:
+def extracted(tab: Page, *_: str) -> None:
     """Extract from a text."""
     tab.get_by_role("tab", name="抽取").click()
     tab.fill("#text textarea", TEXT)
     tab.fill("#types textarea, #types input", TYPES)
     tab.click("#extract")
-    tab.wait_for_selector("#found li")
+    tab.wait_for_selector("#found p")
 
 
-def compared(tab: Page) -> None:
+def compared(tab: Page, _: str, other: str) -> None:
     """Ask two students the same."""
     tab.get_by_role("tab", name="比一比").click()
     tab.fill("#both-question textarea, #both-question input", QUESTION)
     tab.click("#both-ask")
-    tab.wait_for_function("document.querySelector('#right textarea').value.length > 20")
-    tab.wait_for_selector("#right .generating, #right .progress-text", state="detached")
+    done = "text => document.querySelector('#right textarea').value === text"
+    tab.wait_for_function(done, arg=other)
 
 
 def main(folder: Path) -> None:
@@ -76,7 +76,9 @@ def main(folder: Path) -> None:
     found = next(filter(None, map(shutil.which, BROWSERS)), None)
     if found is None:
         raise SystemExit("没有浏览器。 No browser here: install chromium")
-    made = page({"my-student": trained(), "tiny": load_student("tiny")})
+    students = {"my-student": trained(), "tiny": load_student("tiny")}
+    answers = [[*answer_of(student, QUESTION)][-1] for student in students.values()]
+    made = page(students)
     address = opened(made)
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
@@ -85,7 +87,8 @@ def main(folder: Path) -> None:
         tab.goto(address)
         tab.wait_for_selector("#question textarea")
         for name, use in {"chat": talked, "extract": extracted, "both": compared}.items():
-            use(tab)
+            use(tab, *answers)
+            tab.wait_for_timeout(1_000)  # for buttons and frames that fade
             target = folder / f"page_{name}.png"
             tab.screenshot(path=target)
             with Image.open(target) as picture:

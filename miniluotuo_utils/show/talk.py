@@ -138,9 +138,8 @@ def extracted(student: Student, text: str, types: str, task: str = "NER") -> dic
 
 def record_page(record: Mapping) -> str:
     """Return a record as HTML: its text with every span in colour, below it what was found."""
-    rows = "".join(f"<li>{escape(line)}</li>" for line in found_lines(record))
-    nothing = "<p>什么也没有找到。 Nothing was found.</p>"
-    return f"{highlight(record)}{f'<ul>{rows}</ul>' if rows else nothing}"
+    rows = "<br>".join(map(escape, found_lines(record)))
+    return f"{highlight(record)}<p>{rows or '什么也没有找到。 Nothing was found.'}</p>"
 
 
 def found_lines(record: Mapping) -> list[str]:

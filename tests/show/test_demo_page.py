@@ -91,7 +91,7 @@ def test_a_visitor_extracts_and_reads_colours(tab, tiny):
     tab.fill("#text textarea", text)
     tab.fill("#types textarea, #types input", "人物，地点，作品，<b>机构</b>")
     tab.click("#extract")
-    tab.wait_for_selector("#found li, #found p")
+    tab.wait_for_selector("#found p")
     found = extracted(tiny, text, "人物，地点，作品，<b>机构</b>")
     assert tab.locator("#found mark").count() == plain(record_page(found)).count("［")
     assert "<script>" in tab.inner_text("#found")
