@@ -6,12 +6,14 @@ In: a student, texts of any length and a schema. Out: `Extraction`, with records
 import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
 from miniluotuo_utils import generation
 from miniluotuo_utils.choices import check_choice
+from miniluotuo_utils.generation.certainty import token_probabilities
+from miniluotuo_utils.ie.confidence import certainty_of, with_confidence
 from miniluotuo_utils.ie.constraints import grammar
 from miniluotuo_utils.ie.instructions import DEFAULT, merged, questions
 from miniluotuo_utils.ie.names import checked_texts
@@ -36,6 +38,8 @@ class Extraction:
     rows, answers: the questions asked, one for each slice of the schema and piece of a text (`text`
       is the number of the text), and the answers as they came.
     unread: numbers of the texts with an answer that could not be read.
+    certainty: with `confidence`, per text the probability of the least certain token of its
+      answers; else [].
 
     counts, of answers: `answers`; `unparsable`, nothing could be read; `repaired`, read after a
     repair; `cut`, a constrained answer that max_new_tokens or a loop cut off (its complete items
@@ -52,6 +56,7 @@ class Extraction:
     answers: list[str]
     unread: list[int]
     counts: dict[str, int]
+    certainty: list[float] = field(default_factory=list)
 
 
 def extract(
@@ -70,6 +75,7 @@ def extract(
     window: int | None = None,
     overlap: int = 30,
     constrained: bool = False,
+    confidence: bool = False,
     generate: Callable[..., list[str]] | None = None,
 ) -> Extraction:
     """Return what a student finds in each text, asked greedily with the prompts of its training.
@@ -85,13 +91,15 @@ def extract(
     constrained: let the student write only what can be right: JSON, the types asked for, pieces of
       the text (`constraints.grammar`). An answer that max_new_tokens cuts off keeps its complete
       items.
+    confidence: give every item its `confidence`, the probability of its tokens, from 0 to 1
+      (`confidence.confidences`), and every text its `certainty`. It needs the student itself.
     generate: a function that answers in place of `generation.generate`, with the same arguments.
 
     Raises ValueError where a prompt leaves no room for text, for a single text in place of a list,
     and for `constrained` with another style than json or with `generate`; DataError, naming the
     number of the text, for one that no record can hold. Warns of types that a student cannot write.
     """
-    check_way(policy, constrained, style, generate)
+    check_way(policy, constrained, style, generate, confidence)
     sentences, schema = checked_texts(sentences), ordered(schema)
     form = dict(style=style, language=language, descriptions=descriptions, slice_size=slice_size)
 
@@ -123,12 +131,32 @@ def extract(
     records = read(sentences, pieces, parts, items, task, policy)
     found = summary(records, rows, answers, parsed, schema, task, policy, constrained)
     found.counts["respelt"] = respelt(parts, items)
+    return weighed(student, found, [p.items for p in parsed], task) if confidence else found
+
+
+def weighed(
+    student: Any, found: Extraction, items: Sequence[Sequence[dict]], task: str
+) -> Extraction:
+    """Return an extraction with the confidence of every item and the certainty of every text."""
+    tokens = token_probabilities(student, found.rows, found.answers)
+    found.records = with_confidence(found.records, found.rows, found.answers, items, tokens, task)
+    found.certainty = [1.0] * len(found.records)
+    for row, said in zip(found.rows, tokens, strict=True):
+        found.certainty[row["text"]] = min(found.certainty[row["text"]], certainty_of(said))
     return found
 
 
-def check_way(policy: str, constrained: bool, style: str, generate: Callable | None) -> None:
+def check_way(
+    policy: str,
+    constrained: bool,
+    style: str,
+    generate: Callable | None,
+    confidence: bool = False,
+) -> None:
     """Raise ValueError, before hours of asking, for options that do not go together."""
     check_choice("policy", policy, POLICIES)
+    if confidence and generate is not None:
+        raise ValueError("confidence is of the student's own tokens; found generate beside it")
     if constrained and (style != "json" or generate is not None):
         given = f"style {style!r}" + (", generate" if generate is not None else "")
         raise ValueError(f"constrained is for style json and the student itself; found {given}")
