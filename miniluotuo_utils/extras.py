@@ -19,7 +19,7 @@ EXTRAS = {
     ),
     "ie": ("llguidance", "sacrebleu"),
     "data": ("requests", "opencc", "huggingface_hub", "pandas"),
-    "show": ("matplotlib", "IPython", "ipywidgets"),
+    "show": ("matplotlib", "IPython", "ipywidgets", "anywidget"),
     "serve": ("gradio", "fastapi", "uvicorn"),
 }
 EXTRA_OF = {module: extra for extra, modules in EXTRAS.items() for module in modules}

@@ -2,6 +2,7 @@
 
 from miniluotuo_utils.moved import names as moved_names
 from miniluotuo_utils.show.cleaning import mended, removed
+from miniluotuo_utils.show.correcting import correction_form
 from miniluotuo_utils.show.exercises import check
 from miniluotuo_utils.show.forms import (
     agreement_table,
@@ -31,6 +32,7 @@ __all__ = [
     "agreement_table",
     "check",
     "coloured_tokens",
+    "correction_form",
     "difference",
     "error_examples",
     "explorer",
