@@ -23,6 +23,7 @@ IDEAS = {
     "04": ("训练循环", "LoRA", "算内存", "断点续训"),
     "05": ("解析、定位", "F1", "区间、置换检验", "错在哪里", "每字比特"),
     "06": ("银标", "温度", "T² · KL", "评判", "隐状态、关系"),
+    "07": ("先标后改", "按组分开", "学习曲线", "可靠性曲线", "先标哪一句"),
 }
 # What is needed -> what is built on it.
 NEEDS = (
@@ -53,6 +54,11 @@ NEEDS = (
     ("温度", "T² · KL"),
     ("T² · KL", "评判"),
     ("F1", "银标"),
+    ("解析、定位", "先标后改"),
+    ("先标后改", "按组分开"),
+    ("错在哪里", "可靠性曲线"),
+    ("可靠性曲线", "先标哪一句"),
+    ("区间、置换检验", "学习曲线"),
 )
 # Arrows across that would run through the box of another idea bend elsewhere.
 BENDS = {
@@ -61,8 +67,8 @@ BENDS = {
     ("一致性 κ", "错在哪里"): 0.1,
     ("错位和损失", "每字比特"): 0.23,
 }
-SHADES = ("#dbe9f6", "#e6f2dc", "#fdebd0", "#f4dcec", "#e2def3", "#d9f0ee", "#f9dcdc")
-DARKER = ("#6d9cc9", "#86b062", "#dba14c", "#c77cae", "#8d80c4", "#5fada6", "#c77a7a")
+SHADES = ("#dbe9f6", "#e6f2dc", "#fdebd0", "#f4dcec", "#e2def3", "#d9f0ee", "#f9dcdc", "#eae3d2")
+DARKER = ("#6d9cc9", "#86b062", "#dba14c", "#c77cae", "#8d80c4", "#5fada6", "#c77a7a", "#a89a72")
 
 
 def places() -> dict[str, tuple[float, float]]:
