@@ -49,15 +49,28 @@ check(leaked, cases, [
 ])
 
 # %% [markdown]
-# **练习 3** 50 句时 F1 是 0.40，100 句时 0.48。照对数直线，从 100 句再标 100 句，F1 会涨多少？
+# **练习 3** 服务器不记得前面说过的话，要由程序每次都写上。`asked(history, question)` 把 `[[问, 答], …]` 和新的问题写成 OpenAI 协议的 `messages`。
 #
-# *F1 was 0.40 at 50 sentences and 0.48 at 100. By the line in the logarithm, what do 100 more bring?*
+# *The server remembers nothing; the program writes down what was said, every time. `asked(history, question)` turns `[[user, assistant], …]` and a new question into the `messages` of OpenAI's protocol.*
 
 # %%
-### BEGIN SOLUTION
-my_answer = 0.48 - 0.40
-### END SOLUTION
-check(my_answer, 0.08, {
-    0.16: "那是照句数的直线；要照对数 · that line is in sentences, not in their log",
-    0.56: "那是 200 句时的 F1，问的是涨多少 · that is F1 itself, not the gain",
-})
+def asked(history, question):
+    ### BEGIN SOLUTION
+    messages = []
+    for user, assistant in history:
+        messages.append({"role": "user", "content": user})
+        messages.append({"role": "assistant", "content": assistant})
+    return [*messages, {"role": "user", "content": question}]
+    ### END SOLUTION
+
+
+def forgetful(history, question):
+    return [{"role": "user", "content": question}]
+
+
+first, again = ({"role": "user", "content": text} for text in ("在吗", "再说"))
+said = {"role": "assistant", "content": "在。"}
+cases = [(([], "在吗"), [first]), (([["在吗", "在。"]], "再说"), [first, said, again])]
+check(asked, cases, [
+    (forgetful, "前面说过的话没有写上 · what was said before is missing"),
+])
