@@ -695,6 +695,7 @@ class Extract(Answering):
     column: str = option("字段 the field of .jsonl that holds the sentence", "sentence")
     batch_size: int = option("批量 prompts at a time", 32)
     constrained: bool = option("只许写对的 let the student write only what can be right")
+    confidence: bool = option("把握 give every item its confidence, from 0 to 1")
     overwrite: bool = option(OVERWRITE)
 
     def run(self) -> None:
@@ -721,6 +722,7 @@ class Extract(Answering):
             batch_size=self.batch_size,
             max_new_tokens=self.max_new_tokens,
             constrained=self.constrained,
+            confidence=self.confidence,
         )
         print(
             f"{counts['records']:,} sentences with {counts['items']:,} items in {self.target}, "

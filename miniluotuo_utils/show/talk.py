@@ -126,14 +126,15 @@ def schema_from(words: str, task: str = "NER") -> list[str] | dict[str, list[str
 
 
 def extracted(student: Student, text: str, types: str, task: str = "NER") -> dict:
-    """Return the IE record of a text, asked for the types that a person typed.
+    """Return the IE record of a text, asked for the types that a person typed; every item has its
+    confidence.
 
     Raises ValueError, in Chinese and English, for a text or types that cannot be asked.
     """
     from miniluotuo_utils.ie import extract
 
     schema = schema_from(types, task)
-    return extract(student, [checked_text(text)], schema, task).records[0]
+    return extract(student, [checked_text(text)], schema, task, confidence=True).records[0]
 
 
 def record_page(record: Mapping) -> str:

@@ -241,7 +241,9 @@ def test_a_question_that_was_refused_does_not_shift_the_talk():
 def test_what_the_page_finds_is_what_extract_finds(tiny):
     """Another prompt behind the button than in notebook 05."""
     text, types = "苏轼在黄州写下《赤壁赋》。", ["人物", "地点"]
-    assert extracted(tiny, text, "人物、地点") == extract(tiny, [text], types, "NER").records[0]
+    wanted = extract(tiny, [text], types, "NER", confidence=True).records[0]
+    assert extracted(tiny, text, "人物、地点") == wanted
+    assert all(f"{one['confidence']:.0%}"[:-1] in record_page(wanted) for one in wanted["entities"])
 
 
 def test_boxes_of_a_notebook_do_the_same(tiny, monkeypatch):
