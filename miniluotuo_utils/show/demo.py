@@ -227,6 +227,8 @@ def opened(made: gradio.Blocks, host: str = "127.0.0.1", port: int | None = None
             enable_monitoring=False,
             run_history=False,
             footer_links=[],
+            # Where nobody looks it is closed at once, and its frame would stay behind, dead.
+            inline=False if os.environ.get("MINILUOTUO_HEADLESS") else None,
         )
     except OSError as error:
         raise ValueError(

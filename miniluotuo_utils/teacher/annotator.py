@@ -1,7 +1,7 @@
 """Name persons, places, organisations and times in Chinese text: a real teacher, offline.
 
 In: sentences. Out: IE records with exact spans, `annotation: "silver"`. Shown in notebooks 00,
-02 and 06.
+02, 06 and 07.
 """
 
 from __future__ import annotations
