@@ -1,7 +1,7 @@
 """Draw pictures with Chinese labels, one small function each.
 
 In: plain dicts and lists. Out: a shown picture, and its axes for `axes.figure.savefig(path)`. Shown
-in notebooks 01 to 05.
+in notebooks 01 to 07.
 """
 
 from __future__ import annotations
