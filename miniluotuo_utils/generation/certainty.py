@@ -14,11 +14,16 @@ from miniluotuo_utils.students import Student
 
 
 class Token(NamedTuple):
-    """A token of an answer: it covers [start, end) of the text; how likely the student finds it."""
+    """A token of an answer: it covers [start, end) of the text; how likely the student finds it.
+
+    `quoted`: how likely the student finds, in its place, any token that begins with a quote; None
+    where nobody asked. Tokens whose places are not known stand at [-1, -1).
+    """
 
     start: int
     end: int
     probability: float
+    quoted: float | None = None
 
 
 def token_probabilities(
@@ -48,16 +53,22 @@ def token_probabilities(
 
     # Longest first: memory runs out in the first batch or never.
     longest_first = sorted(pairs, key=lambda pair: -len(pair[1]["input_ids"]))
+    words = student.tokenizer.convert_ids_to_tokens(range(len(student.tokenizer)))
+    quotes = [number for number, word in enumerate(words) if word and word.startswith('"')]
     for part in batches(longest_first, batch_size):
-        said = likelihoods(student, [row for _, row in part])
+        said = likelihoods(student, [row for _, row in part], quotes)
         for (number, row), likely in zip(part, said, strict=True):
             ids = [label for label in row["labels"] if label != IGNORED]
             found[number] = placed(student, answers[number], ids, likely)
     return found
 
 
-def likelihoods(student: Student, rows: Sequence[Mapping]) -> list[list[float]]:
-    """Return for each encoded row of a batch the probabilities of its supervised tokens."""
+def likelihoods(
+    student: Student, rows: Sequence[Mapping], others: Sequence[int]
+) -> list[list[tuple[float, float]]]:
+    """Return for each supervised token of each encoded row of a batch its probability, and that of
+    all `others`, ids of tokens, together.
+    """
     import torch
 
     from miniluotuo_utils.students.devices import quiet
@@ -81,21 +92,22 @@ def likelihoods(student: Student, rows: Sequence[Mapping]) -> list[list[float]]:
     for scores, wanted in zip(logits, labels, strict=True):
         there = wanted != IGNORED
         logs = scores[there].float().log_softmax(-1)  # [answer, vocabulary]
-        said.append(logs.gather(1, wanted[there][:, None])[:, 0].exp().tolist())
+        own = logs.gather(1, wanted[there][:, None])[:, 0].exp()
+        together = logs[:, list(others)].exp().sum(-1)
+        said.append(list(zip(own.tolist(), together.tolist(), strict=True)))
     return said
 
 
-def placed(student: Student, answer: str, ids: Sequence[int], said: Sequence[float]) -> list[Token]:
-    """Return the tokens of an answer at their places in its text.
-
-    Where the tokenizer knows no places, every token stands for the whole answer.
-    """
+def placed(
+    student: Student, answer: str, ids: Sequence[int], said: Sequence[tuple[float, float]]
+) -> list[Token]:
+    """Return the tokens of an answer at their places in its text."""
     places = []
     if student.tokenizer.is_fast:
         read = student.tokenizer(answer, add_special_tokens=False, return_offsets_mapping=True)
         places = read["offset_mapping"]
     if len(places) != len(ids) - 1:
-        places = [(0, len(answer))] * (len(ids) - 1)
+        places = [(-1, -1)] * (len(ids) - 1)
     places = [*places, (len(answer), len(answer))]
     pairs = zip(places, said, strict=True)
-    return [Token(start, end, probability) for (start, end), probability in pairs]
+    return [Token(start, end, *both) for (start, end), both in pairs]

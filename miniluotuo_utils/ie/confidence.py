@@ -54,7 +54,9 @@ def confidences(
     """Return the confidence of each item of an answer, None for one that does not stand in it.
 
     It is the probability of all tokens of its names and of the quotes around them: an opening quote
-    says that there is a name at all, a closing one that it ends there.
+    says that there is a name at all, a closing one that it ends there. A token that holds more than
+    a quote, such as `","`, also says whether another name follows, which is no matter of this one
+    (`chance`). The type is not weighed. None too where the places of tokens are not known.
 
     >>> from miniluotuo_utils.generation.certainty import Token
     >>> tokens = [Token(at, at + 1, 0.5 if at == 8 else 1.0) for at in range(13)]
@@ -74,16 +76,33 @@ def confidences(
             start, end = place_of(answer, name, at)
             at = max(at, end)
             spans.append((start, end))
-        found.append(None if (-1, -1) in spans or not tokens else sureness(spans, tokens))
+        found.append(None if (-1, -1) in spans else sureness(answer, spans, tokens))
     return found
 
 
-def sureness(spans: Sequence[tuple[int, int]], tokens: Sequence[Token]) -> float:
+def sureness(
+    answer: str, spans: Sequence[tuple[int, int]], tokens: Sequence[Token]
+) -> float | None:
     """Return the probability of all tokens that touch the spans or the characters beside them."""
-    touched = [
-        token.probability for token in tokens if token.start < token.end and touches(token, spans)
-    ]
-    return prod(touched)
+    touched = [token for token in tokens if token.start < token.end and touches(token, spans)]
+    return prod(chance(answer, token, spans) for token in touched) if touched else None
+
+
+def chance(answer: str, token: Token, spans: Sequence[tuple[int, int]]) -> float:
+    """Return how likely a token is for what it says of the names at `spans`.
+
+    One that begins with a name's closing quote says that the name ends: so do all tokens that begin
+    with a quote, and what else they hold is about what follows. One that begins with the quote of
+    what stands before says, once that is over, that this name comes.
+    """
+    if token.quoted is None or answer[token.start] != '"':
+        return token.probability
+    ends = any(token.start == end for _, end in spans)
+    begins = any(token.start < start - 1 and token.end >= start for start, _ in spans)
+    together = max(token.quoted, token.probability)
+    if ends and not begins:
+        return together
+    return token.probability / together if begins and not ends else token.probability
 
 
 def touches(token: Token, spans: Sequence[tuple[int, int]]) -> bool:

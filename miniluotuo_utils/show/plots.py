@@ -41,6 +41,7 @@ __all__ = [
     "stacked_bars",
 ]
 DPI = 144  # and letters of 10 points or more, which a class reads from the third row
+MARKED = 12  # points of a curve up to which each has its mark
 STUMP = {"facecolor": "white", "edgecolor": GREY.edge, "hatch": "////", "linewidth": 0.8}
 STYLES = ("-", "--", "-.", ":")
 find_font = cache(chinese_font)  # once, on first use: without it Chinese letters are boxes
@@ -358,19 +359,27 @@ def lines(
     y: str,
     diagonal: str = "",
     limits: Mapping[str, float] | None = None,
+    intervals: Mapping[str, Sequence[tuple[float, float]]] | None = None,
+    ticks: Mapping[str, float] | None = None,
 ) -> Axes:
     """Draw curves: `series[name] = (xs, ys)`; with `diagonal`, the line y = x and its name.
 
-    `limits` are upright lines with their names.
+    `limits` are upright lines with their names; `intervals[name]` gives each point of a curve its
+    (low, high) whiskers; `ticks` names places on the x axis.
     """
     axes = new(title, x, y)
     for name, (xs, ys) in series.items():
-        # A curve of one point is invisible without a mark.
-        axes.plot(xs, ys, label=name, marker="o" if len(xs) < 3 else None)
+        # Of few points each was measured: a line alone would hide which.
+        [line] = axes.plot(xs, ys, label=name, marker="o" if len(xs) <= MARKED else None)
+        ends = (intervals or {}).get(name, ())
+        if ends:
+            axes.vlines(xs, *zip(*ends, strict=True), color=line.get_color(), alpha=0.4)
     if diagonal:
         furthest = max(place for xs, _ in series.values() for place in xs)
         axes.plot([0, furthest], [0, furthest], ":", color=GREY.edge, label=diagonal)
     upright(axes, limits or {}, top=0.08)
+    if ticks:
+        axes.set_xticks(list(ticks.values()), list(ticks))
     axes.legend(frameon=False)
     return finish(axes)
 

@@ -16,9 +16,9 @@ check(my_answer, 0.36, {
 })
 
 # %% [markdown]
-# **练习 2** 找出漏题的句子。`leaked(train, test)` 交出 `test` 里和 `train` 的某一句相似度不低于 0.5 的句子，按原来的顺序。三字串用上面的 `triples`。
+# **练习 2** 找出泄题的句子。`leaked(train, test)` 交出 `test` 里和 `train` 的某一句相似度不低于 0.5 的句子，按原来的顺序。三字串用上面的 `triples`；两句都短得没有三字串，就不算像。
 #
-# *Find what leaks: `leaked(train, test)` returns the sentences of `test` whose similarity to any sentence of `train` is 0.5 or more, in their order. `triples` stands above.*
+# *Find what leaks: `leaked(train, test)` returns the sentences of `test` whose similarity to any sentence of `train` is 0.5 or more, in their order. `triples` stands above; two sentences too short for any run of three are not alike.*
 
 # %%
 def leaked(train, test):
@@ -27,7 +27,7 @@ def leaked(train, test):
     for sentence in test:
         own = triples(sentence)
         for seen in map(triples, train):
-            if len(own & seen) >= 0.5 * len(own | seen):
+            if len(own & seen) >= 0.5 * max(1, len(own | seen)):
                 found.append(sentence)
                 break
     return found
@@ -43,18 +43,19 @@ cases = [
     ((["梅园周六上午开放。"], ["梅园周日上午开放。"]), []),
     ((["樱花摄影课周六上午集合。"], [like, "雨停。"]), [like]),
     ((["甲乙丙丁戊。", "今天闭园。"], ["明天开放。", "今天闭园。"]), ["今天闭园。"]),
+    ((["好。"], ["是。"]), []),
 ]
 check(leaked, cases, [
     (only_equal, "那只找到一字不差的 · that finds equal ones only"),
 ])
 
 # %% [markdown]
-# **练习 3** 服务器不记得前面说过的话，要由程序每次都写上。`asked(history, question)` 把 `[[问, 答], …]` 和新的问题写成 OpenAI 协议的 `messages`。
+# **练习 3** 服务器不记得前面说过的话，要由程序每次都写上。`messages_for(history, question)` 把 `[[问, 答], …]` 和新的问题写成 OpenAI 协议的 `messages`。
 #
-# *The server remembers nothing; the program writes down what was said, every time. `asked(history, question)` turns `[[user, assistant], …]` and a new question into the `messages` of OpenAI's protocol.*
+# *The server remembers nothing; the program writes down what was said, every time. `messages_for(history, question)` turns `[[user, assistant], …]` and a new question into the `messages` of OpenAI's protocol.*
 
 # %%
-def asked(history, question):
+def messages_for(history, question):
     ### BEGIN SOLUTION
     messages = []
     for user, assistant in history:
@@ -71,6 +72,6 @@ def forgetful(history, question):
 first, again = ({"role": "user", "content": text} for text in ("在吗", "再说"))
 said = {"role": "assistant", "content": "在。"}
 cases = [(([], "在吗"), [first]), (([["在吗", "在。"]], "再说"), [first, said, again])]
-check(asked, cases, [
+check(messages_for, cases, [
     (forgetful, "前面说过的话没有写上 · what was said before is missing"),
 ])

@@ -82,6 +82,41 @@ def test_a_name_under_two_types_has_two_confidences():
     assert confidences(answer, items, tokens) == [1.0, 0.25]
 
 
+def test_whether_another_name_follows_is_no_matter_of_this_one():
+    """`","` is one token of the small student: in a list all names but the last looked unsure."""
+    from miniluotuo_utils.generation.certainty import Token
+
+    answer = '{"人物":["李白","杜甫"]}'
+    parts = [('{"', 1.0, 0.0), ("人物", 1.0, 0.0), ('":["', 1.0, 1.0), ("李白", 0.8, 0.0)]
+    parts += [('","', 0.3, 0.9), ("杜甫", 0.5, 0.0), ('"]}', 1.0, 1.0)]
+    tokens, at = [], 0
+    for text, likely, quoted in parts:
+        tokens.append(Token(at, at + len(text), likely, quoted))
+        at += len(text)
+    items = [{"name": name, "type": "人物"} for name in ("李白", "杜甫")]
+    first, second = confidences(answer, items, tokens)
+    assert math.isclose(first, 0.8 * 0.9)
+    assert math.isclose(second, 0.3 / 0.9 * 0.5)
+
+
+def test_a_quote_with_more_in_its_token_counts_with_all_that_begin_so(student):
+    """Another vocabulary's ids, and the sum was of other tokens."""
+    [row] = questions(TEXTS[1:2], TYPES, "NER")
+    [answer] = generate(student, prompts_of(student, [row]))
+    [tokens] = token_probabilities(student, [row], [answer])
+    quoted = [token for token in tokens if answer[token.start : token.end].startswith('"')]
+    assert quoted
+    assert all(token.probability <= token.quoted + 1e-6 <= 1 + 2e-6 for token in quoted)
+
+
+def test_without_places_nothing_is_known_of_one_name():
+    """Every name had the probability of the whole answer, in silence."""
+    from miniluotuo_utils.generation.certainty import Token
+
+    tokens = [Token(-1, -1, 0.5), Token(-1, -1, 0.5)]
+    assert confidences('{"人物":["李白"]}', [{"name": "李白", "type": "人物"}], tokens) == [None]
+
+
 def test_a_name_that_is_its_own_type_is_looked_for_behind_it():
     """Of {"时间":["时间"]} the key was weighed in place of the name."""
     from miniluotuo_utils.generation.certainty import Token

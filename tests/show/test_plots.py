@@ -25,6 +25,14 @@ DRAWN = {
     "lines": lambda: plots.lines(
         {"线": ([0, 5], [0, 3])}, "题", "横", "纵", diagonal="全是新的", limits={"停": 3}
     ),
+    "whiskers": lambda: plots.lines(
+        {"线": ([1, 2], [0, 3])},
+        "题",
+        "横",
+        "纵",
+        intervals={"线": [(0, 1), (2, 4)]},
+        ticks={"十": 1},
+    ),
     "loss": lambda: plots.loss_curve([{"step": n, "loss": 2 / n} for n in range(1, 30)], "损失"),
     "batch": lambda: plots.batch_picture({"补齐": [[0] * 3, [1] * 9]}, 10, "批次").axes[0],
     "funnel": lambda: plots.funnel({"太短": 2, "重复": 0}, 10, "题"),
