@@ -1,12 +1,13 @@
 """Measure whether it pays to label the least certain sentences first, and by which certainty.
 
-    python benchmarks/least_certain.py [SEEDS] [EPOCHS]
+    python benchmarks/least_certain.py [SEEDS] [STEPS]
 
 In: the 120 sentences of the garden with their corrections, `tiny`, the training of notebook 07.
-Each seed parts and shuffles them anew. A student of the first quarter of the training sentences
-reads the others, and as many as it was trained on are added: the next ones at random, or the least
-certain by each measure. Out: a table of span F1 of the students trained on both, with hardware,
-date and commit; the differences are paired by seed.
+Each seed (two at least) parts and shuffles them anew, and all its students take as many steps. A
+student of the first quarter of the training sentences reads the others, and as many as it was
+trained on are added: the next ones at random, or the least certain by each measure. Out: a table of
+span F1 of the students trained on both, with hardware, date and commit; the differences are paired
+by seed.
 """
 
 from __future__ import annotations
@@ -24,13 +25,14 @@ from miniluotuo_utils.files import read_jsonl
 from miniluotuo_utils.generation.certainty import Token, token_probabilities
 from miniluotuo_utils.ie import build_instructions, extract, score
 from miniluotuo_utils.ie.confidence import certainty_of
-from miniluotuo_utils.ie.sentences import part
+from miniluotuo_utils.ie.sentences import part, read_records
 from miniluotuo_utils.runtime import EMBEDDED, commit
 from miniluotuo_utils.students import Student, finetune, load_student
 
 HEAD, *LINES = read_jsonl(EMBEDDED / "garden_corrections.jsonl")
 TYPES = HEAD["types"]
-GARDEN = [{"sentence": line["sentence"], "entities": line["entities"]} for line in LINES]
+PARAGRAPHS = {r["sentence"]: r for r in read_records(EMBEDDED / "garden.txt", say=None)}
+GARDEN = [PARAGRAPHS[line["sentence"]] | {"entities": line["entities"]} for line in LINES]
 FLOOR = 1e-9  # of a probability, so that it has a logarithm
 RANDOM = "random 随机"
 # 97.5 % of Student's t, by degrees of freedom: of a 95 % interval over few seeds.
@@ -49,12 +51,11 @@ MEASURES: dict[str, Callable[[Sequence[Token]], float]] = {
 }
 
 
-def learned(records: Sequence[Mapping], seed: int, epochs: int) -> Student:
+def learned(records: Sequence[Mapping], seed: int, steps: int) -> Student:
     """A student trained on records from the base, as in notebook 07."""
     student = load_student("tiny")
     rows = build_instructions(records, "NER", TYPES, seed=seed, slice_size=None)
-    steps = -(-epochs * len(rows) // 8)
-    finetune(student, rows, max_steps=steps, batch_size=8, learning_rate=1e-3, seed=seed)
+    finetune(student, rows, max_steps=steps, batch_size=8, seed=seed)
     return student
 
 
@@ -77,24 +78,24 @@ def choices(student: Student, left: Sequence[Mapping], count: int) -> dict[str, 
     return chosen
 
 
-def one_seed(seed: int, epochs: int) -> dict[str, tuple[float, int]]:
+def one_seed(seed: int, steps: int) -> dict[str, tuple[float, int]]:
     """F1 and the number of entities to label, by way."""
     train, test = part(GARDEN, 0.3, seed)
     random.Random(seed).shuffle(train)
     few = len(train) // 4
-    first = learned(train[:few], seed, epochs)
+    first = learned(train[:few], seed, steps)
     made = {}
     for name, chosen in choices(first, train[few:], few).items():
         work = sum(len(record["entities"]) for record in chosen)
-        made[name] = f1(learned([*train[:few], *chosen], seed, epochs), test), work
+        made[name] = f1(learned([*train[:few], *chosen], seed, steps), test), work
     return made
 
 
-def main(seeds: int, epochs: int) -> None:
+def main(seeds: int, steps: int) -> None:
     """Print the table; each seed is told as soon as it is measured."""
     made = []
     for seed in range(seeds):
-        made.append(one_seed(seed, epochs))
+        made.append(one_seed(seed, steps))
         print(f"seed {seed}: {made[-1]}", file=sys.stderr, flush=True)
 
     columns = ("first to label 先标", "F1", "against random 比随机", "95 %", "entities 实体")
@@ -110,9 +111,9 @@ def main(seeds: int, epochs: int) -> None:
         work = statistics.mean(run[name][1] for run in made)
         print(f"| {name} | {statistics.mean(values):.3f} | {told} | {work:.0f} |")
     measured = f"{datetime.now(UTC):%Y-%m-%d}, commit {commit()}, {hardware()}"
-    print(f"\n`tiny`, float32, {seeds} seeds, {epochs} epochs, {measured}")
+    print(f"\n`tiny`, float32, {seeds} seeds, {steps} steps each, {measured}")
 
 
 if __name__ == "__main__":
     given = [int(value) for value in sys.argv[1:3]]
-    main(*given, *(10, 4)[len(given) :])
+    main(*given, *(10, 24)[len(given) :])
