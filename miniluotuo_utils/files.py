@@ -253,6 +253,7 @@ class Journal:
         if not self.path.exists():
             raise DataError(
                 f"{name}: the file is gone, with what was in it. Put it back or begin anew"
+                "（文件不见了，里面的东西也没了：放回原处，或者从头再来）"
             )
 
         # Any file may stand at a path that a person typed: nothing is written before this is read.
@@ -261,7 +262,10 @@ class Journal:
         try:
             found = dict(json.loads(first))
         except (ValueError, TypeError):
-            raise DataError(f"{name}: found {first[:60]!r} as first line: not a journal") from None
+            raise DataError(
+                f"{name}: found {first[:60]!r} as first line: not a journal; choose another file"
+                "（第一行不是这里写下的：换一个文件）"
+            ) from None
 
         # A field that only one of the two has counts too: it may be an option of a later version.
         changed = [
@@ -273,6 +277,7 @@ class Journal:
             raise DataError(
                 f"{name} was begun with another {', '.join(changed)}: "
                 "give the same again to go on, or choose another file"
+                "（当初是用别的开始的：要接着做，照原来的给；不然换一个文件）"
             )
         self.begun = True
         end_with_a_line(self.path)
@@ -295,6 +300,25 @@ def end_with_a_line(path: Path) -> None:
         except ValueError:
             file.truncate(file.tell() - len(last))
             print(f"{path.name}：最后一行没有写完，已删去。 A torn last line was dropped.")
+
+
+def numbered(path: Path | str) -> Iterator[Path]:
+    """Yield a path, and then others of its name with a number: never ends.
+
+    >>> [path.name for path in islice(numbered("a.jsonl"), 3)]
+    ['a.jsonl', 'a-2.jsonl', 'a-3.jsonl']
+    """
+    path = Path(path)
+    yield path
+    number = 2
+    while True:
+        yield path.with_name(f"{path.stem}-{number}{path.suffix}")
+        number += 1
+
+
+def unused(path: Path | str) -> Path:
+    """Return the first `numbered` path at which nothing stands, so that nothing is replaced."""
+    return next(other for other in numbered(path) if not other.exists())
 
 
 def file_sha256(path: Path | str) -> str:

@@ -16,6 +16,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
+from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -120,6 +121,24 @@ class Runtime:
         path = self.folder.joinpath(*parts)
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
+
+    def own(self, source: Path | str) -> Path:
+        """Return `runs/own/<name of a text file>/`, made: for what a person did by hand with it.
+
+        It is the same at every scale. Files of one name in two places have two folders, told apart
+        by six digits and `source.txt`; the package's own file needs none.
+        """
+        place = Path(source).resolve()
+        digits = sha256(str(place).encode("utf-8", "surrogateescape")).hexdigest()[:6]
+        name = place.stem if PACKAGE in place.parents else f"{place.stem}-{digits}"
+        folder = self.folder.parent / "own" / name
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if PACKAGE not in place.parents:
+                (folder / "source.txt").write_text(f"{place}\n", encoding="utf-8", errors="replace")
+        except OSError as error:
+            raise cannot_write(error, "runs") from error
+        return folder
 
     def shown(self, path: Path) -> str:
         """Return `path` as a reader should see it: from `runs/` on, nothing of this machine."""

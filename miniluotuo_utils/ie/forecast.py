@@ -1,4 +1,4 @@
-"""Say what further labelled sentences would bring: a learning curve, carried on with its doubt.
+"""Say what further labelled sentences would bring: a learning curve, extended with an interval.
 
 In: what students of one recipe, trained on more and more sentences, found in the same test. Out:
 the gain to expect, with an interval. Shown in notebook 07.
@@ -7,8 +7,12 @@ the gain to expect, with an interval. Shown in notebook 07.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from miniluotuo_utils.files import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 LEVEL = 0.8  # of the interval: "in four cases of five"
 
@@ -30,8 +34,8 @@ def forecast(
     beyond twice the largest size should not be believed.
 
     The interval (80 %) has two parts: other test sentences (bootstrap, the same draw for all
-    sizes), and other trainings of the same size, as far as the points lie off the fitted line
-    (Student's t). Few points, or points in disorder, give a wide one, and that is the truth.
+    sizes), and other trainings of the same sizes, as far as the points lie off the fitted line
+    (`gains`). Few points, or points in disorder, give a wide one, and that is the truth.
 
     Returns `size` and `f1` of the largest n, `at` = n + more, `gain`, `interval` of the gain,
     `line` {size: fitted F1}. DataError for fewer than three sizes.
@@ -55,27 +59,46 @@ def forecast(
     sums.append(resampled(np.hstack(counts), samples, seed))
     f1 = np.stack([rates_of(one)[2] for one in np.hsplit(np.vstack(sums), len(sizes))])
 
-    # Least squares in log n, of the points as they are and of every draw: (sizes, 1 + samples).
-    x = np.log(sizes)
-    away = x - x.mean()
-    slopes = away @ f1 / (away @ away)
-    step = np.log((sizes[-1] + more) / sizes[-1])
-    fitted = f1[:, 0].mean() + slopes[0] * away
-    free = len(sizes) - 2
-    noise = np.sqrt(((f1[:, 0] - fitted) ** 2).sum() / free * (step**2 / (away @ away) + 1))
-
-    # What cannot be: less than no F1, more than all of it.
-    drawn = slopes[1:] * step + noise * np.random.default_rng(seed).standard_t(free, samples)
+    # Of the points as they are and of every draw; then without what cannot be: less than no F1,
+    # more than all of it.
+    fitted, gain, drawn = gains(sizes, f1, more, seed)
     now = float(f1[-1, 0])
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return {
         "size": sizes[-1],
         "f1": now,
         "at": sizes[-1] + more,
-        "gain": within(float(slopes[0] * step), now),
+        "gain": within(gain, now),
         "interval": [within(float(low), now), within(float(high), now)],
         "line": dict(zip(sizes, fitted.tolist(), strict=True)),
     }
+
+
+def gains(
+    sizes: Sequence[int], f1: np.ndarray, more: int, seed: int
+) -> tuple[np.ndarray, float, np.ndarray]:
+    """Return the fitted line (sizes), the gain expected of it, and gains as they may turn out.
+
+    `f1` is (sizes, 1 + samples): the points, and those of every draw of test sentences. Each draw
+    has its own slope; to it comes the luck of trainings, as large as the points lie off the line
+    (Student's t, two degrees of freedom less than points).
+    """
+    import numpy as np
+
+    # Least squares in log n.
+    x = np.log(sizes)
+    away = x - x.mean()
+    spread, last = away @ away, away[-1]
+    slopes = away @ f1 / spread
+    step = np.log((sizes[-1] + more) / sizes[-1])
+    fitted = f1[:, 0].mean() + slopes[0] * away
+
+    # Both ends of a gain have luck: the new training, and the last one, which pulls the slope too.
+    free = len(sizes) - 2
+    rest = ((f1[:, 0] - fitted) ** 2).sum() / free
+    noise = np.sqrt(rest * (2 + step**2 / spread + 2 * step * last / spread))
+    luck = np.random.default_rng(seed).standard_t(free, f1.shape[1] - 1)
+    return fitted, float(slopes[0] * step), slopes[1:] * step + noise * luck
 
 
 def within(gain: float, now: float) -> float:

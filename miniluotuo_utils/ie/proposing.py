@@ -6,11 +6,11 @@ notebook 07.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from miniluotuo_utils.files import expect
-from miniluotuo_utils.ie.corrections import in_order, overlaps
+from miniluotuo_utils.ie.corrections import clash, in_order, overlaps
 from miniluotuo_utils.ie.extraction import Extraction, extract
 from miniluotuo_utils.ie.instructions import questions
 from miniluotuo_utils.ie.schema import Schema
@@ -54,11 +54,12 @@ def ask_teacher(
     return found
 
 
-def joined(*proposals: Sequence[Mapping]) -> list[dict]:
+def joined(*proposals: Sequence[Mapping], types: Collection[str] | None = None) -> list[dict]:
     """Return records of the same sentences, of entities, joined: those of all, each place once.
 
-    At one place the first proposal's type counts; of two of a type that overlap the longer one,
-    since a person sooner takes away than finds.
+    At one place the first proposal's type counts; of two that cross half-way, or of one type, the
+    longer one, since a person sooner takes away than finds. With `types` those alone are joined: a
+    type that nobody asked for takes no place. What else a record has is the first proposal's.
 
     >>> short = {"name": "周六", "type": "时间", "pos": [0, 2]}
     >>> long = {"name": "周六上午", "type": "时间", "pos": [0, 4]}
@@ -72,6 +73,7 @@ def joined(*proposals: Sequence[Mapping]) -> list[dict]:
         sentences = {record["sentence"] for record in records}
         expect(len(sentences) == 1, "sentence", sorted(sentences), "the same in all proposals")
         items = [item for record in records for item in record["entities"] if item.get("pos")]
+        items = [item for item in items if types is None or item["type"] in types]
         kept: list[Mapping] = []
         # Sorting is stable: of equally long ones the first proposal's comes first.
         for item in sorted(items, key=lambda item: item["pos"][0] - item["pos"][1]):
@@ -82,6 +84,6 @@ def joined(*proposals: Sequence[Mapping]) -> list[dict]:
 
 
 def taken(item: Mapping, other: Mapping) -> bool:
-    """Return whether another item stands at an item's place, or across it with the same type."""
-    same = list(item["pos"]) == list(other["pos"])
-    return same or (item["type"] == other["type"] and overlaps(item["pos"], other["pos"]))
+    """Return whether two items share a place or cross half-way, or overlap and are of one type."""
+    alike = item["type"] == other["type"] and overlaps(item["pos"], other["pos"])
+    return alike or clash(item["pos"], other["pos"])

@@ -1,7 +1,7 @@
 """Make sentences of a person's own text, and part labelled ones into training and test.
 
-In: a text or a text file; IE records. Out: sentences, each once; two lists of records of which the
-second repeats nothing of the first. Shown in notebook 07.
+In: a text or a text file; IE records. Out: sentences, each once, with the paragraph they stand in;
+two lists of records of which the second repeats nothing of the first. Shown in notebook 07.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from miniluotuo_utils.files import DataError
@@ -23,15 +24,24 @@ NEAR = 0.5  # Jaccard similarity of 3-grams from which two sentences may not be 
 # A sentence goes as far as its closing quotes; a line end ends one; `3.5` and `a.m.` do not.
 ENDS = re.compile(r"[^。！？!?…\n]*(?:[。！？!?…]+[”’」』）)]*|\n|\Z)")
 OPENERS, CLOSERS = "“「『（(《", "”」』）)》"
-COMMAS = re.compile(r"[^，,；;、：:]*(?:[，,；;、：:]|\Z)")
+# `8:30` and `1,000` stay whole.
+COMMAS = re.compile(r".*?(?:[，；;、：]|[,:](?!\d)|\Z)", re.DOTALL)
+LINE_END = re.compile("\r\n?|[\u2028\u2029\x0b\x0c\x85]")
+UNSEEN = {0xFEFF: None, 0x200B: None}  # a byte order mark within the text, a space without width
+PRIVATE = re.compile("[\ue000-\uf8ff]")  # what rubbish read as GB18030 is full of
+HANZI = re.compile("[\u4e00-\u9fff]")
+CHINESE = 3  # characters in UTF-8 that do not come about by chance
+SHARE = 1 / 4  # of the sentences: no single document of a text holds more
 
 
 def split_sentences(text: str, longest: int = LONGEST) -> list[str]:
     """Return the sentences of a text in order, without spaces around them; each one once.
 
     A sentence ends behind 。！？… with the quotes that close behind it, and at a line end, but not
-    inside of quotes or brackets. One of more than `longest` characters is cut. A `DataError` names
-    the character of a half surrogate pair, which no file can hold.
+    inside of quotes or brackets; straight quotes, of which nobody knows whether they open or close,
+    are no quotes here. One of more than `longest` characters is cut. Characters that nobody sees
+    are left out, or two sentences that look alike would be two. A `DataError` names the character
+    of a half surrogate pair, which no file can hold.
 
     >>> split_sentences("他问：“走吗？现在。”没人答。\\n\\n第二天，下雨了！第二天，下雨了！")
     ['他问：“走吗？现在。”', '没人答。', '第二天，下雨了！']
@@ -45,11 +55,16 @@ def split_sentences(text: str, longest: int = LONGEST) -> list[str]:
             f"{broken.start():,} 个字符只有半个，删掉它，或者按 UTF-8 重新读）"
         )
     found: dict[str, None] = {}
-    for sentence in whole_sentences(text):
+    for sentence in whole_sentences(clean(text)):
         for piece in shortened(sentence.strip(), longest):
             if any(character.isalnum() for character in piece):
                 found.setdefault(piece)
     return list(found)
+
+
+def clean(text: str) -> str:
+    """Return a text with \\n as its only line end and without characters that nobody sees."""
+    return LINE_END.sub("\n", text).translate(UNSEEN)
 
 
 def whole_sentences(text: str) -> Iterable[str]:
@@ -89,33 +104,81 @@ def shortened(sentence: str, longest: int) -> list[str]:
     return parts
 
 
-def read_sentences(path: Path | str, longest: int = LONGEST) -> list[str]:
-    """Return the sentences of a text file (`split_sentences`).
+def read_records(
+    path: Path | str, longest: int = LONGEST, say: Callable[[str], object] | None = print
+) -> list[dict]:
+    """Return the sentences of a text file (`split_sentences`) as IE records with no entities yet.
+
+    `document` is the number of the paragraph that a sentence stands in, for `part`: sentences of
+    one notice share names and dates. Paragraphs end at empty lines. Where there are none, or one
+    would hold more than a quarter of the sentences, every line counts as one.
 
     Read as UTF-8, with or without a byte order mark, as UTF-16 with one, or as GB18030, which old
-    Windows programs write. `DataError` for a file without a sentence, and for one in another
-    encoding.
+    Windows programs write; `say` is told as which, with the first sentence, since GB18030 gives
+    rubbish a meaning. `DataError` for no file, one without a sentence, and one in another encoding.
+
+    >>> file = Path(__file__).parents[1] / "embedded" / "notice.txt"
+    >>> sorted(read_records(file, say=None)[0])
+    ['document', 'entities', 'sentence', 'source']
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"{path}: no such file（没有这个文件；要一个文本文件，不是文件夹）")
+    text, encoding = decoded(path.read_bytes(), path.name)
+    sentences = split_sentences(text, longest)
+    if not sentences or any("\0" in sentence for sentence in sentences):
+        raise DataError(f"{path.name}: found no sentence of text in it（里面没有句子）")
+
+    # Blocks between empty lines, if they are many; a sentence that stands twice is the first's.
+    pieces: dict[str, int] = {}
+    for pattern in (r"\n\s*\n", r"\n"):
+        pieces.clear()
+        for number, block in enumerate(re.split(pattern, clean(text))):
+            for sentence in split_sentences(block, longest):
+                pieces.setdefault(sentence, number)
+        if max(Counter(pieces.values()).values()) <= SHARE * len(pieces):
+            break
+    if say:
+        count = len(set(pieces.values()))
+        say(
+            f"{path.name}：按 {encoding} 读，{len(pieces)} 句，{count} 段 "
+            f"read as {encoding}, {len(pieces)} sentences in {count} documents\n"
+            f"第一句 the first: {next(iter(pieces))}"
+        )
+    return [
+        {"sentence": sentence, "source": path.name, "document": number, "entities": []}
+        for sentence, number in pieces.items()
+    ]
+
+
+def decoded(data: bytes, name: str) -> tuple[str, str]:
+    """Return the text of a file and its encoding; DataError for one that is none of ours."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        with suppress(UnicodeDecodeError):
+            return data.decode("utf-16"), "UTF-16"
+    try:
+        return data.decode("utf-8-sig"), "UTF-8"
+    except UnicodeDecodeError as error:
+        at = error.start
+    # Chinese up to the fault was UTF-8, and is damaged; GB18030 would make other characters of it.
+    begun = len(HANZI.findall(data[:at].decode("utf-8", "ignore"))) >= CHINESE
+    with suppress(UnicodeDecodeError):
+        text = data.decode("gb18030")
+        if not begun and not PRIVATE.search(text):
+            return text, "GB18030"
+    raise DataError(
+        f"{name}: not UTF-8 from byte {at + 1:,} on, and not UTF-16 or GB18030: save it as UTF-8"
+        f"（第 {at + 1:,} 个字节起不是 UTF-8，别的编码也认不出来：另存为 UTF-8 再读）"
+    )
+
+
+def read_sentences(path: Path | str, longest: int = LONGEST) -> list[str]:
+    """Return the sentences of a text file, as `read_records` does, and nothing else.
 
     >>> read_sentences(Path(__file__).parents[1] / "embedded" / "notice.txt")[0][:4]
     '关于举办'
     """
-    path = Path(path)
-    data = path.read_bytes()
-    marked = data.startswith((b"\xff\xfe", b"\xfe\xff"))
-    for encoding in ("utf-16",) if marked else ("utf-8-sig", "gb18030"):
-        try:
-            sentences = split_sentences(data.decode(encoding), longest)
-            break
-        except UnicodeDecodeError:
-            continue
-    else:
-        raise DataError(
-            f"{path.name}: not UTF-8, UTF-16 or GB18030: save it as UTF-8"
-            "（编码认不出来，另存为 UTF-8 再读）"
-        )
-    if not sentences or any("\0" in sentence for sentence in sentences):
-        raise DataError(f"{path.name}: found no sentence of text in it（里面没有句子）")
-    return sentences
+    return [record["sentence"] for record in read_records(path, longest, say=None)]
 
 
 def part(

@@ -15,29 +15,41 @@ from pathlib import Path
 from typing import Any
 
 from miniluotuo_utils.files import DataError
-from miniluotuo_utils.ie.corrections import Corrections, added, changes, removed, retyped
+from miniluotuo_utils.ie.corrections import (
+    ELSEWHERE,
+    Corrections,
+    added,
+    changes,
+    removed,
+    retyped,
+)
 from miniluotuo_utils.show.colours import shade_of
 from miniluotuo_utils.show.page import Page, html
 from miniluotuo_utils.show.spans import highlight
 
 SCRIPT = Path(__file__).with_suffix(".js")
 HELP = (
-    "Enter 对，下一句 accept · N 跳过 skip · B 上一句 back · ← → 移动，按住 Shift 选字 select · "
-    "1–9 标成第几种 type · Delete 去掉 remove · Z 撤销 undo"
+    "先点一下这里，再按键 click here first · Enter 对，下一句 accept · N 跳过 skip · "
+    "B 上一句 back · ← → 移动，按住 Shift 选字 select · Esc 不选了 let go · "
+    "1–9 标成第几种，第十种起按按钮 type · Delete 去掉 remove · Z 撤销 undo"
 )
 
 
 class Form:
     """The state of a form, and what each action of its reader does to it.
 
-    `said` is the line that it shows: what went wrong, or "".
+    `said` is the line that it shows: what went wrong, or "". `turn` counts the sentences that were
+    shown: what a browser sends is meant for the one that it draws, and may arrive late.
     """
 
     def __init__(self, corrections: Corrections) -> None:
-        self.corrections, self.said = corrections, ""
+        self.corrections, self.said = corrections, "\n".join(corrections.notes)
         self.sentence: str | None = None
         self.entities: list[dict] = []
         self.earlier: list[list[dict]] = []  # entities before each change, to undo
+        self.seen: dict | None = None  # the correction on disk that the reader has seen
+        self.drafts: dict[str, tuple] = {}  # changed and not accepted: entities, earlier, seen
+        self.turn = 0
         self.actions: dict[str, Callable[[Mapping], None]] = {
             "accept": self.accept,
             "skip": self.skip,
@@ -52,12 +64,15 @@ class Form:
     def handle(self, message: object) -> dict:
         """Do what a message of the browser says, and return the new state.
 
-        `{"do": "add", "start", "end", "type"}`, `{"do": "remove", "at"}`,
-        `{"do": "retype", "at", "type"}`, and `accept`, `skip`, `back`, `undo`. One that is none of
-        these changes nothing and is said.
+        `{"do": "add", "start", "end", "type"}`, `{"do": "remove", "start", "end"}`,
+        `{"do": "retype", "start", "end", "type"}`, and `accept`, `skip`, `back`, `undo`. One that
+        is none of these changes nothing and is said; one of an earlier `turn` changes nothing.
         """
+        if isinstance(message, Mapping) and message.get("turn", self.turn) != self.turn:
+            return self.state()
         self.said = ""
         try:
+            self.corrections.refresh()
             self.actions[message["do"]](message)
         except (KeyError, TypeError, ValueError) as error:
             told = str(error) if isinstance(error, DataError) else f"{message!r:.80}"
@@ -67,15 +82,29 @@ class Form:
         return self.state()
 
     def turn_to(self, sentence: str | None) -> None:
-        """Show a sentence, None for the end."""
-        self.sentence, self.earlier = sentence, []
-        self.entities = [] if sentence is None else self.corrections.entities(sentence)
+        """Show a sentence, None for the end; what was changed and not accepted is kept."""
+        self.drafts |= self.draft()
+        self.turn, self.sentence = self.turn + 1, sentence
+        seen = self.corrections.corrected.get(sentence)
+        fresh = [] if sentence is None else self.corrections.entities(sentence)
+        self.entities, self.earlier, self.seen = self.drafts.pop(sentence, (fresh, [], seen))
+
+    def draft(self) -> dict[str, tuple]:
+        """Return the changes of the sentence that is shown, {} where there are none."""
+        return {self.sentence: (self.entities, self.earlier, self.seen)} if self.earlier else {}
 
     def accept(self, message: Mapping) -> None:
         """Save the sentence as it stands; turn to the next open one."""
-        if self.sentence is not None:
-            self.corrections.save(self.sentence, self.entities)
-            self.turn_to(self.corrections.next(self.sentence))
+        if self.sentence is None:
+            return
+        now = self.corrections.corrected.get(self.sentence)
+        if now != self.seen and now["entities"] != self.entities:
+            self.seen = now
+            self.change(self.corrections.entities(self.sentence))
+            raise DataError(f"{ELSEWHERE} 这是那边的，Z 换回你的 (theirs is shown, Z: yours).")
+        self.corrections.save(self.sentence, self.entities)
+        self.earlier = []
+        self.turn_to(self.corrections.next(self.sentence))
 
     def skip(self, message: Mapping) -> None:
         """Leave the sentence open, and turn to the next open one."""
@@ -94,23 +123,32 @@ class Form:
         self.change(added(self.sentence or "", self.entities, start, end, kind))
 
     def remove(self, message: Mapping) -> None:
-        """Take an entity out."""
-        self.change(removed(self.entities, whole(message["at"])))
+        """Take the entity at a place out."""
+        if (number := self.at(message)) is not None:
+            self.change(removed(self.entities, number))
 
     def retype(self, message: Mapping) -> None:
-        """Give an entity another type."""
-        kind = self.known(message["type"])
-        self.change(retyped(self.entities, whole(message["at"]), kind))
+        """Give the entity at a place another type."""
+        kind, number = self.known(message["type"]), self.at(message)
+        if number is not None:
+            self.change(retyped(self.entities, number, kind))
 
     def undo(self, message: Mapping) -> None:
         """Take the last change of this sentence back."""
         if self.earlier:
             self.entities = self.earlier.pop()
 
+    def at(self, message: Mapping) -> int | None:
+        """Return the number of the entity that a message means; None where it is gone already."""
+        place = [whole(message["start"]), whole(message["end"])]
+        places = [list(entity["pos"]) for entity in self.entities]
+        return places.index(place) if place in places else None
+
     def change(self, entities: list[dict]) -> None:
         """Take over new entities, and keep the old ones for `undo`."""
-        self.earlier.append(self.entities)
-        self.entities = entities
+        if entities != self.entities:
+            self.earlier.append(self.entities)
+            self.entities = entities
 
     def known(self, kind: object) -> str:
         """Return a type that the form has; ValueError for another."""
@@ -137,6 +175,8 @@ class Form:
             "count": count,
             "corrected": self.sentence in self.corrections.corrected,
             "changed": sum(made.values()) - made["kept"],
+            "drafts": len(self.drafts | self.draft()),
+            "turn": self.turn,
             "ended": self.sentence is None,
             "said": self.said,
             "help": HELP,
@@ -164,9 +204,10 @@ def correction_form(corrections: Corrections, count: int = 3) -> Any:
 def open_sentences(corrections: Corrections, count: int) -> Page:
     """Return the first open sentences with their proposals, and how far the work is, as a page."""
     done, total = corrections.progress
-    open_ = [one for one in corrections.order if one not in corrections.corrected][:count]
+    open_ = corrections.open[:count]
     shown = [highlight({"sentence": s, "entities": corrections.proposal(s)}) for s in open_]
-    parts = [f"<b>改好 corrected {done} / {total}</b>", *shown]
+    notes = map(escape, corrections.notes)
+    parts = [*notes, f"<b>改好 corrected {done} / {total}</b>", *shown]
     types = " · ".join(f"{n} {escape(kind)}" for n, kind in enumerate(corrections.types, 1))
     return html("<br>".join([*parts, f"<small>{types}<br>{escape(HELP)}</small>"]))
 
