@@ -17,12 +17,13 @@ from miniluotuo_utils.files import (
     Journal,
     iter_jsonl,
     read_jsonl,
+    unused,
     write_jsonl,
     written_whole,
 )
 from miniluotuo_utils.prompts import prompt, row_prompt
 from miniluotuo_utils.records import check_record, check_row, map_mentions, mentions
-from miniluotuo_utils.runtime import record_run, setup
+from miniluotuo_utils.runtime import EMBEDDED, record_run, setup
 from miniluotuo_utils.writing import Taken
 
 ROW = {"instruction": "问好", "input": "", "output": "你好。", "source": "自写"}
@@ -124,10 +125,24 @@ def test_a_journal_begun_with_something_else_is_left_alone(tmp_path):
     other = Journal(path, {"seed": 2, "data": "a"})
     for use in (other.lines, lambda: other.append({"number": 1})):
         with pytest.raises(
-            DataError, match=r"journal.jsonl was begun with another seed \(1, now 2"
+            DataError, match=r"journal.jsonl was begun with another seed \(1, now 2.*（.*换一个文件"
         ):
             use()
     assert path.read_bytes() == before
+
+
+def test_what_is_no_journal_or_is_gone_is_said_in_both_languages(tmp_path):
+    """Who reads no English could not tell whether the work of an afternoon was lost."""
+    path = tmp_path / "a.jsonl"
+    path.write_text("第一行\n", encoding="utf-8")
+    with pytest.raises(DataError, match="not a journal.*（"):
+        Journal(path, {}).append({})
+    path.unlink()
+    journal = Journal(path, {})
+    journal.append({})
+    path.unlink()
+    with pytest.raises(DataError, match="the file is gone.*（"):
+        journal.append({})
 
 
 def test_a_full_disk_names_the_file(tmp_path):
@@ -152,6 +167,33 @@ def test_setup_refuses_an_unknown_scale_and_makes_its_folder(runs, capsys):
     note = record_run(runtime.folder, runtime, answer=42)
     assert json.loads((runtime.folder / "run.json").read_text())["answer"] == note["answer"] == 42
     assert "/" not in runtime.shown(runs.parent / "elsewhere")
+
+
+def test_work_by_hand_has_a_folder_of_its_own_at_every_scale(runs, tmp_path):
+    """Corrected at smoke, a text had 0 of 500 sentences at cpu; two files of one name shared one
+    file of corrections."""
+    first, second = tmp_path / "a" / "data.txt", tmp_path / "b" / "data.txt"
+    smoke, cpu = setup("smoke"), setup("cpu")
+    folder = smoke.own(first)
+    assert folder.is_dir() and folder == cpu.own(first) == cpu.own(
+        first.parent / ".." / "a/data.txt"
+    )
+    assert folder != smoke.own(second) and folder.parent == runs / "own"
+    assert (folder / "source.txt").read_text(encoding="utf-8").strip() == str(first)
+    # A text that has grown is the same text.
+    first.parent.mkdir()
+    first.write_text("雨停了。", encoding="utf-8")
+    assert smoke.own(first) == folder
+    shipped, own = smoke.own(EMBEDDED / "garden.txt"), smoke.own(tmp_path / "garden.txt")
+    assert smoke.shown(shipped) == "runs/own/garden" and own != shipped
+
+
+def test_a_second_student_takes_the_next_number(tmp_path):
+    """Run again, the notebook replaced an hour's training."""
+    assert unused(tmp_path / "student-84").name == "student-84"
+    for name in ("student-84", "student-84-2"):
+        (tmp_path / name).mkdir()
+    assert unused(tmp_path / "student-84").name == "student-84-3"
 
 
 def test_no_chinese_font_is_said(runs, capsys, monkeypatch):

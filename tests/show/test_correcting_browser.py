@@ -1,4 +1,5 @@
-"""The correction form in JupyterLab, in a real Chromium: keys, mouse, and what lies on the disk."""
+"""The correction form in a real Chromium, alone and in JupyterLab: keys, mouse, and what lies on
+the disk."""
 
 import json
 import os
@@ -13,14 +14,15 @@ from pathlib import Path
 import pytest
 
 from miniluotuo_utils.files import read_jsonl
+from miniluotuo_utils.ie.corrections import Corrections
+from miniluotuo_utils.show.correcting import SCRIPT, Form
 
-pytest.importorskip("anywidget", reason="anywidget is not installed: no form is drawn")
-pytest.importorskip("jupyterlab", reason="JupyterLab is not installed")
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 if CHROMIUM is None:
     pytest.skip("no chromium on this machine", allow_module_level=True)
 
+TYPES = ["植物", "园区", "时间"]
 WAIT = 180_000  # milliseconds: a busy machine starts JupyterLab and a kernel slowly
 CELL = """
 from miniluotuo_utils.ie.corrections import Corrections
@@ -114,9 +116,124 @@ def names(line: dict) -> list[tuple[str, str]]:
     return [(entity["name"], entity["type"]) for entity in line["entities"]]
 
 
+# A page that draws the form as anywidget does, within a shadow root as a notebook may. What it
+# sends is answered by Python when the test says `answer()`, as by a kernel that was busy.
+STAND_IN = """
+async ([source, first]) => {
+  const drawn = await import("data:text/javascript;charset=utf-8," + encodeURIComponent(source));
+  const place = document.createElement("div");
+  document.body.append("外面 outside", place);
+  const el = document.createElement("div");
+  place.attachShadow({ mode: "open" }).appendChild(el);
+  let state = first, told = () => {};
+  window.sent = [];
+  const model = {
+    get: () => state, on: (_, act) => { told = act; }, off: () => {},
+    send: (message) => window.sent.push(message),
+  };
+  window.answer = async () => {
+    while (window.sent.length) state = await window.handle(window.sent.shift());
+    told();
+  };
+  drawn.default.render({ model, el });
+}
+"""
+
+
+@pytest.fixture
+def browser():
+    """A page of Chromium with room for the form."""
+    with playwright.sync_playwright() as engine:
+        found = engine.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield found.new_page(viewport={"width": 900, "height": 700})
+        found.close()
+
+
+def drawn(page, form: Form):
+    """Draw a form in a page, without a notebook."""
+    page.expose_function("handle", form.handle)
+    page.evaluate(STAND_IN, [SCRIPT.read_text(encoding="utf-8"), form.state()])
+    return page.locator(".miniluotuo-correcting")
+
+
+def press(page, *keys: str) -> None:
+    """Press keys one after the other, each answered."""
+    for key in keys:
+        page.keyboard.press(key)
+        page.evaluate("answer()")
+
+
+def test_the_keyboard_is_enough_and_safe(browser, tmp_path):
+    """A key held down, or pressed twice before a busy kernel had answered, accepted sentences that
+    nobody saw; with Shift still held 2 was @; nothing said whether keys were the form's."""
+    form = Form(Corrections(tmp_path / "a.jsonl", sentences(), TYPES))
+    shown = drawn(browser, form)
+    outline = "one => getComputedStyle(one).outlineColor"
+    before = shown.evaluate(outline)
+    browser.keyboard.press("Tab")
+    assert shown.evaluate(outline) != before
+    assert shown.get_attribute("role") == "application" and shown.get_attribute("aria-label")
+
+    # Shift is held from the selection to the digit; Escape lets go of a selection.
+    press(browser, "Shift+ArrowRight", "Escape", "1")
+    assert form.entities == []
+    browser.keyboard.down("Shift")
+    press(browser, "ArrowRight", "ArrowRight", "Digit2")
+    browser.keyboard.up("Shift")
+    assert form.entities == [{"name": "梅园", "type": "园区", "pos": [0, 2]}]
+    assert "梅园 园区" in shown.locator("[aria-live]").inner_text()
+
+    # Twice before the answer, and held down: one sentence each.
+    browser.keyboard.press("Enter")
+    browser.keyboard.press("Enter")
+    browser.evaluate("answer()")
+    assert form.corrections.progress == (1, 3)
+    for _ in range(3):
+        browser.keyboard.down("Enter")
+        browser.evaluate("answer()")
+    browser.keyboard.up("Enter")
+    assert form.corrections.progress == (2, 3)
+
+    # On a button, too, and the keys stay the form's when it is drawn anew.
+    shown.get_by_role("button", name="accept").focus()
+    press(browser, "Enter", "b")
+    assert form.corrections.progress == (3, 3) and form.sentence == "雨停了。"
+
+
+def test_a_selection_let_go_outside_of_the_form_counts(browser, tmp_path):
+    """The mouse left the form before the button was let go, and the selection was lost; within a
+    shadow root there was none at all."""
+    form = Form(Corrections(tmp_path / "a.jsonl", sentences(), TYPES))
+    letters = drawn(browser, form).locator("[data-at]")
+    first, last = (letters.nth(at).bounding_box() for at in (3, 7))
+    browser.mouse.move(first["x"] + 1, first["y"] + first["height"] / 2)
+    browser.mouse.down()
+    browser.mouse.move(last["x"] + last["width"] - 1, last["y"] + last["height"] / 2, steps=5)
+    browser.mouse.move(last["x"] + last["width"], 690, steps=5)
+    browser.mouse.up()
+    press(browser, "1")
+    [entity] = form.entities
+    assert entity["type"] == "植物" and entity["pos"][0] == 3 and entity["pos"][1] >= 5
+
+    # Pressed outside, it is none of the form's.
+    browser.mouse.move(5, 5)
+    browser.mouse.down()
+    browser.mouse.up()
+    press(browser, "1")
+    assert len(form.entities) == 1
+
+
+def sentences() -> list[dict]:
+    """Three sentences with nothing proposed."""
+    texts = ["梅园的蜡梅开了。", "😀周六在东门集合。", "雨停了。"]
+    return [{"sentence": text, "entities": []} for text in texts]
+
+
 def test_a_person_corrects_in_jupyterlab(tmp_path):
     """Keys went to JupyterLab's own commands (D D deletes a cell), and a drawn selection counted 😀
     as two characters."""
+    pytest.importorskip("anywidget", reason="anywidget is not installed: no form is drawn")
+    pytest.importorskip("jupyterlab", reason="JupyterLab is not installed")
     notebook(tmp_path / "form.ipynb")
     with lab(tmp_path) as address, playwright.sync_playwright() as engine:
         browser = engine.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
