@@ -53,6 +53,7 @@ class Corrections:
         if certainty is not None and len(certainty) != len(records):
             raise ValueError(
                 f"found {len(records)} records and {len(certainty)} certainties; expected one each"
+                "（每句要有一个把握）"
             )
 
         # A sentence that stands twice is corrected once: its text is all that it is known by.
@@ -204,7 +205,7 @@ class Corrections:
         another window has saved since this one last looked.
         """
         known = isinstance(sentence, str) and sentence in self.proposed
-        expect(known, "sentence", sentence, "a sentence of this file")
+        expect(known, "sentence", sentence, "a sentence of this text（这份文本里的句子）")
         kept = checked({"sentence": sentence, "entities": entities}, self.types)
         with self.journal.alone():
             if sentence in self.refresh():
