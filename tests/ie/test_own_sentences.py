@@ -135,12 +135,12 @@ def test_no_file_is_said_in_both_languages(tmp_path, name):
     ("text", "documents"),
     [
         (
-            "甲一。甲二。\n甲三。\n\n乙一。\n \n丙一。丙二。\n\n丁一。\n\n戊。己。庚。\n",
-            [3, 1, 2, 1, 3],
+            "甲一。甲二。\n甲三。\n\n乙一。\n \n丙一。丙二。\n\n丁一。乙一。丁二。\n\n戊。己。庚。\n\n辛。",
+            [3, 1, 2, 2, 3, 1],
         ),
         ("甲一。甲二。\n乙一。\n丙一。\n丁一。\n", [2, 1, 1, 1]),
         ("题目\n\n甲一。甲二。\n乙一。\n丙一。\n丁一。\n", [1, 2, 1, 1, 1]),
-        ("花" * 450 + "。\n乙一。\n丙一。", [3, 1, 1]),
+        ("".join(map(chr, range(0x4E00, 0x4E00 + 450))) + "。\n乙一。\n丙一。", [3, 1, 1]),
     ],
 )
 def test_paragraphs_are_documents(tmp_path, text, documents):
