@@ -135,7 +135,8 @@ def test_no_file_is_said_in_both_languages(tmp_path, name):
     ("text", "documents"),
     [
         (
-            "甲一。甲二。\n甲三。\n\n乙一。\n \n丙一。丙二。\n\n丁一。乙一。丁二。\n\n戊。己。庚。\n\n辛。",
+            "甲一。甲二。\n甲三。\n\n乙一。\n \n丙一。丙二。\n\n"
+            "丁一。乙一。丁二。\n\n戊。己。庚。\n\n辛。",
             [3, 1, 2, 2, 3, 1],
         ),
         ("甲一。甲二。\n乙一。\n丙一。\n丁一。\n", [2, 1, 1, 1]),
