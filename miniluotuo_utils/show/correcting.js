@@ -55,8 +55,10 @@ function render({ model, el }) {
   const give = (number) => {
     const kind = model.get("state").types[number];
     if (!kind) return;
-    if (selected) send({ do: "add", start: selected[0], end: selected[1], type: kind.name });
-    else atCursor({ do: "retype", type: kind.name });
+    if (selected) {
+      send({ do: "add", start: selected[0], end: selected[1], type: kind.name });
+      letGo();
+    } else atCursor({ do: "retype", type: kind.name });
   };
   const remove = () => atCursor({ do: "remove" });
   const atCursor = (message) => {
@@ -215,12 +217,12 @@ function render({ model, el }) {
     if (inside) root.focus({ preventScroll: true });
   }
 
-  // Another sentence: what was selected belongs to the one before.
+  // Another sentence: what was selected belongs to the one before. An answer that comes while its
+  // reader selects must not take that away.
   let shown = -1;
   function changed() {
     const state = model.get("state");
-    if (state.turn !== shown) [shown, cursor] = [state.turn, 0];
-    [selected, anchor] = [null, null];
+    if (state.turn !== shown) [shown, cursor, selected, anchor] = [state.turn, 0, null, null];
     const letters = state.characters;
     const names = state.entities.map((one) =>
       `${letters.slice(one.start, one.end).join("")} ${one.type}`);
