@@ -79,7 +79,8 @@ class Corrections:
         head, earlier = self._begin(Path(path))
         self.journal = Journal(self.path, head)
         self.refresh()
-        self._propose(earlier)
+        self._reopen(earlier)
+        self._carry()
 
     def _begin(self, path: Path) -> tuple[dict, dict[str, dict]]:
         """Choose the file; return its first line, and the corrections in files of other types."""
@@ -97,21 +98,24 @@ class Corrections:
         self.path, head = fitting or (free, head)
         return head, earlier
 
-    def _propose(self, earlier: Mapping[str, Mapping]) -> None:
-        """Propose what was corrected for other types, and in a text that has changed since."""
-        open_, again = self.open, 0
-        for sentence in set(earlier) & set(open_):
+    def _reopen(self, earlier: Mapping[str, Mapping]) -> None:
+        """Propose, in open sentences, what was corrected there for other types."""
+        again = [sentence for sentence in self.open if sentence in earlier]
+        for sentence in again:
             # For a type that is new the machines' proposals count, too.
             line, own = earlier[sentence], self.proposed[sentence]["entities"]
             new = [entity for entity in own if entity["type"] not in line["types"]]
             self.proposed[sentence]["entities"] = [*line["entities"], *new]
-            again += 1
         if again:
             self.notes.append(
-                f"类型变了：改好的 {again} 句要再看一遍，旧的标注当作建议；旧文件留着，"
-                f"新的存进 {self.path.name}。 The types have changed: {again} corrected sentences "
-                "are open again, with their old names proposed; the old file stays."
+                f"类型变了：改好的 {len(again)} 句要再看一遍，旧的标注当作建议；旧文件留着，"
+                f"新的存进 {self.path.name}。 The types have changed: {len(again)} corrected "
+                "sentences are open again, with their old names proposed; the old file stays."
             )
+
+    def _carry(self) -> None:
+        """Propose, in the closest open sentence, what was corrected in one that is gone."""
+        open_ = self.open
         for sentence in self.left:
             if close := closest(sentence, open_):
                 moved = carried(self.corrected[sentence]["entities"], sentence, close)

@@ -125,19 +125,9 @@ def read_records(
     if not path.is_file():
         raise DataError(f"{path}: no such file（没有这个文件；要一个文本文件，不是文件夹）")
     text, encoding = decoded(path.read_bytes(), path.name)
-    sentences = split_sentences(text, longest)
-    if not sentences or any("\0" in sentence for sentence in sentences):
+    pieces = documents_of(text, longest)
+    if not pieces or any("\0" in sentence for sentence in pieces):
         raise DataError(f"{path.name}: found no sentence of text in it（里面没有句子）")
-
-    # Blocks between empty lines, if they are many; a sentence that stands twice is the first's.
-    pieces: dict[str, int] = {}
-    for pattern in (r"\n\s*\n", r"\n"):
-        pieces.clear()
-        for number, block in enumerate(re.split(pattern, clean(text))):
-            for sentence in split_sentences(block, longest):
-                pieces.setdefault(sentence, number)
-        if max(Counter(pieces.values()).values()) <= SHARE * len(pieces):
-            break
     if say:
         count = len(set(pieces.values()))
         say(
@@ -149,6 +139,23 @@ def read_records(
         {"sentence": sentence, "source": path.name, "document": number, "entities": []}
         for sentence, number in pieces.items()
     ]
+
+
+def documents_of(text: str, longest: int) -> dict[str, int]:
+    """Return the sentences of a text, each with the number of its paragraph, the first one's.
+
+    >>> documents_of("甲。乙。\\n丙。\\n丁。戊。\\n乙。", LONGEST)
+    {'甲。': 0, '乙。': 0, '丙。': 1, '丁。': 2, '戊。': 2}
+    """
+    pieces: dict[str, int] = {}
+    for pattern in (r"\n\s*\n", r"\n"):
+        pieces.clear()
+        for number, block in enumerate(re.split(pattern, clean(text).strip())):
+            for sentence in split_sentences(block, longest):
+                pieces.setdefault(sentence, number)
+        if max(Counter(pieces.values()).values(), default=0) <= SHARE * len(pieces):
+            break
+    return pieces
 
 
 def decoded(data: bytes, name: str) -> tuple[str, str]:
