@@ -9,24 +9,21 @@ after a warm-up. A served student is asked by the official client: one question 
 
 from __future__ import annotations
 
-import re
 import statistics
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from openai import OpenAI
+from openai import DefaultHttpxClient, OpenAI
 from results import hardware
 
 from miniluotuo_utils.files import read_jsonl
 from miniluotuo_utils.generation import generate
 from miniluotuo_utils.ie import build_instructions, schema_of
-from miniluotuo_utils.jobs.serve import served_name
+from miniluotuo_utils.jobs.serve import served
 from miniluotuo_utils.prompts import joined
 from miniluotuo_utils.runtime import EMBEDDED, commit
 from miniluotuo_utils.students import Student, load_student
@@ -42,19 +39,6 @@ class Measured(NamedTuple):
     answers: list[str]
     waits: list[float]
     seconds: float
-
-
-@contextmanager
-def server(name: str) -> Iterator[str]:
-    """A served student; the address of its protocol."""
-    command = [sys.executable, "-m", "miniluotuo_utils", "serve", name, "--port", "0"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        lines = (re.search(r"http://[\w.:]+/v1", line) for line in process.stdout)
-        yield next(filter(None, lines))[0]
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def timed(ask: Callable[[str], str], texts: Sequence[str], clients: int) -> Measured:
@@ -94,20 +78,23 @@ def measured(name: str, rows: Sequence[dict]) -> dict[str, Measured]:
         found[f"`generate`, batches of {size}"] = batched(student, prompts, size)
 
     # Two processes on few cores would slow each other down: the student here rests.
-    with server(name) as address:
-        client = OpenAI(base_url=address, api_key="-", max_retries=0, timeout=3600)
+    with served(name) as server:
+        direct = DefaultHttpxClient(trust_env=False, timeout=3600)
+        client = OpenAI(
+            base_url=server.address, api_key="-", max_retries=0, timeout=3600, http_client=direct
+        )
 
-        def served(text: str) -> str:
+        def reply_to(text: str) -> str:
             messages = [{"role": "user", "content": text}]
             reply = client.chat.completions.create(
-                model=served_name(name), messages=messages, max_tokens=TOKENS
+                model=server.name, messages=messages, max_tokens=TOKENS
             )
             return reply.choices[0].message.content
 
-        served(texts[0])
+        reply_to(texts[0])
         for clients in (1, CLIENTS):
             words = "1 client" if clients == 1 else f"{clients} clients at once"
-            found[f"`serve`, {words}"] = timed(served, texts, clients)
+            found[f"`serve`, {words}"] = timed(reply_to, texts, clients)
     return found
 
 

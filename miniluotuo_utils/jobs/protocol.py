@@ -23,6 +23,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from jinja2 import TemplateError
 from starlette.exceptions import HTTPException
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from transformers import BatchEncoding, GenerationConfig
 
 from miniluotuo_utils.files import whole_characters
@@ -50,6 +52,8 @@ NOTHING = {
     "presence_penalty": 0,
     "response_format": {"type": "text"},
 }
+LARGEST = 4 << 20  # bytes of a request: a longer one is refused before it is read to its end
+WORDY = 20  # characters of a token: a text with more of them a token fits into no context
 # Others load any model, transcribe, or show what a visitor has no use for.
 ROUTES = ("/v1/chat/completions", "/v1/models", "/health")
 
@@ -189,7 +193,14 @@ def room_for(student: Student, messages: Any) -> int:
             "messages 要是一串 {role, content}，content 是文字。 messages: expected a list of "
             '{"role": "user", "content": "…"}, its content a text'
         )
-    # Before the queue: one text that fills the memory would stop everybody's answers.
+    # Before the queue, since one text that fills the memory would stop everybody's answers; and
+    # before it is counted in tokens, which stops them as long as that takes.
+    letters = sum(len(said["content"]) + len(said.get("input", "")) for said in messages)
+    if letters > WORDY * student.context:
+        raise ValueError(
+            f"文字太长：{letters:,} 个字，上下文只有 {student.context:,} 个词元。 Too long: "
+            f"{letters:,} characters, the student's context holds {student.context:,} tokens"
+        )
     size = asked(student, messages)["input_ids"].shape[1]
     room = room_of(student, size, student.context)
     if room < 1:
@@ -216,12 +227,18 @@ async def as_openai(_: Any, error: HTTPException | RequestValidationError) -> JS
     return JSONResponse({"error": told}, getattr(error, "status_code", 400))
 
 
-def app_of(student: Student, name: str) -> FastAPI:
-    """Return the app that serves a student under a name: chat completions, models, health."""
+def app_of(student: Student, name: str, hosts: Sequence[str] = ("*",)) -> FastAPI:
+    """Return the app that serves a student under a name: chat completions, models, health.
+
+    `hosts` are the names by which it may be called, `*` is any. A request above 4 MiB gets status
+    413, one to another name 400.
+    """
     manager, state = OneStudent(student, name), parts.GenerationState()
     handler = Checked(manager, state)
     app = parts.build_server(manager, handler, None, None, None, None, generation_state=state)
     for kind in (HTTPException, RequestValidationError):
         app.add_exception_handler(kind, as_openai)
+    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=LARGEST)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts)
     app.router.routes = [route for route in app.router.routes if route.path in ROUTES]
     return app

@@ -1,23 +1,28 @@
 """Serve a student: over the OpenAI protocol by `transformers serve` or vLLM, or as a page.
 
 In: a student's name or folder. Out: a server on this machine until it is stopped. Used by `serve`
-of the command line; shown in notebook 07.
+of the command line; `served` starts that command from a notebook, shown in notebook 07.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from http.client import HTTPException
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.request import ProxyHandler, build_opener
 
 from miniluotuo_utils.students import load_student, merge, save
 
@@ -25,7 +30,11 @@ if TYPE_CHECKING:
     from miniluotuo_utils.students import Student
 
 OWN = ("127.0.0.1", "localhost", "::1")  # addresses that only this machine reaches
+ANY = "0.0.0.0", "::"  # all addresses of this machine
 GRACE = 5  # seconds that running answers have when the server is stopped
+ENDING = 30  # seconds that another process has to end when it is told to
+ADDRESS = re.compile(r"http://\S+?/v1\b")
+LOOK = 0.2  # seconds between two looks at another process
 
 
 def served_name(student: str | Path) -> str:
@@ -59,7 +68,7 @@ def serve_api(
     # The port first: else a typing error shows itself after minutes of loading.
     with listening(host, port) as found, quiet():
         config = uvicorn.Config(
-            app_of(student, name),
+            app_of(student, name, hosts_of(host)),
             log_level="warning",
             timeout_graceful_shutdown=GRACE,
         )
@@ -67,10 +76,29 @@ def serve_api(
         uvicorn.Server(config).run(sockets=[found])
 
 
+def hosts_of(host: str) -> list[str]:
+    """Return the names under which a server answers: where only this machine reaches it, its own.
+
+    Else a web page whose name is made to point here would ask from the reader's own browser.
+
+    >>> hosts_of("127.0.0.1"), hosts_of("0.0.0.0")
+    (['127.0.0.1', 'localhost', '[::1]'], ['*'])
+    """
+    return ["127.0.0.1", "localhost", "[::1]"] if host in OWN else ["*"]
+
+
+def address_of(host: str, port: int) -> str:
+    """Return the address of the protocol.
+
+    >>> address_of("::1", 8000)
+    'http://[::1]:8000/v1'
+    """
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
+
+
 def greeting(name: str, host: str, port: int) -> str:
     """Return what is said when a server is open: its address, and who can reach it."""
-    shown = f"[{host}]" if ":" in host else host
-    address = f"http://{shown}:{port}/v1"
+    address = address_of(host, port)
     lines = [
         f"{name}：{address}（Ctrl+C 结束 Ctrl+C to end）",
         f'  OpenAI(base_url="{address}", api_key="-").chat.completions.create(model="{name}", …)',
@@ -136,8 +164,9 @@ def serve_vllm(
             "没有装 vLLM：pip install vllm，要装在另一个环境里，它要别的 torch。 vLLM is not "
             "installed: install it in an environment of its own, since it needs another torch"
         )
-    with listening(host, port):
-        pass  # tried, so that a port in use is said in our words
+    # Tried, so that a port in use is said in our words; 0 becomes the free one that was found.
+    with listening(host, port) as found:
+        port = found.getsockname()[1]
     options = ["--served-model-name", name, "--host", host, "--port", str(port), "--dtype", dtype]
     with TemporaryDirectory() as place:
         folder = Path(student)
@@ -145,26 +174,111 @@ def serve_vllm(
             loaded = load_student(student, dtype="float32" if dtype == "auto" else dtype)
             folder = Path(place) / name.rpartition("/")[2]
             save(merge(loaded) if loaded.is_adapter else loaded, folder)
-        say(greeting(name, host, port))
-        return child([program, "serve", str(folder), *options])
+        # Somebody waits for this line: it comes when questions are answered, minutes later.
+        address = address_of("127.0.0.1" if host in ANY else host, port)
+        command = [program, "serve", str(folder), *options]
+        return child(command, address, lambda: say(greeting(name, host, port)))
 
 
-def child(command: Sequence[str]) -> int:
-    """Run a program until it ends, and return its exit status; what stops us stops it too."""
-    running = subprocess.Popen(command)
+def child(command: Sequence[str], address: str, opened: Callable[[], None]) -> int:
+    """Run a server until it ends, and return its exit status; what stops us stops it too.
 
-    def forward(number: int, _: Any) -> None:
-        running.send_signal(number)
-
-    # Ctrl+C reaches both of them, a SIGTERM only us.
-    before = {one: signal.signal(one, forward) for one in (signal.SIGTERM, signal.SIGINT)}
+    `opened` is called once, when the server answers at `address`. Killed by force (`kill -9`) we
+    can tell it nothing: then it goes on, and is to be ended by hand.
+    """
+    # Before it starts: a signal that comes meanwhile is only remembered.
+    told: list[int] = []
+    numbers = signal.SIGTERM, signal.SIGINT
+    before = {one: signal.signal(one, lambda number, _: told.append(number)) for one in numbers}
+    running = None
     try:
-        return running.wait()
+        running = subprocess.Popen(command)
+        waiting = True
+        while running.poll() is None and not told:
+            if waiting and answers(address):
+                opened()
+                waiting = False
+            time.sleep(LOOK)
+        # Ctrl+C reaches both of us, and a second one makes many programs quit hard.
+        return ended(running, tell=told != [signal.SIGINT])
     finally:
+        if running is not None:
+            running.kill()
         for one, handler in before.items():
             signal.signal(one, handler)
-        if running.poll() is None:
-            running.kill()
+
+
+def answers(address: str) -> bool:
+    """Return whether a server lists its models at an address."""
+    # No proxy stands between us and this machine.
+    plain = build_opener(ProxyHandler({}))
+    try:
+        with plain.open(f"{address}/models", timeout=1):
+            return True
+    except (OSError, HTTPException):
+        return False
+
+
+def ended(running: subprocess.Popen, tell: bool = True) -> int:
+    """Wait for the end of a process, by force where it takes too long; return its exit status."""
+    if tell and running.poll() is None:
+        running.terminate()
+    try:
+        return running.wait(ENDING)
+    except subprocess.TimeoutExpired:
+        running.kill()
+        return running.wait()
+
+
+# ---- from a notebook
+
+
+class Server(NamedTuple):
+    """A served student: the address of the protocol, the name to ask for, and its process."""
+
+    address: str
+    name: str
+    process: subprocess.Popen
+
+
+@contextmanager
+def served(student: str | Path, *options: str, limit: float = 180) -> Iterator[Server]:
+    """Serve a student in a process of its own, by the command `serve`, to the end of the block.
+
+    `options` are further ones of the command, such as `"--dtype", "float32"`. After the block
+    `process.returncode` is the exit status. A client must not ask through a proxy:
+    `OpenAI(base_url=…, http_client=DefaultHttpxClient(trust_env=False))`, both from `openai`.
+    Raises RuntimeError, with the last lines that the server said, where it ends at once or has no
+    address within `limit` seconds.
+    """
+    folder = Path(student)
+    name = str(folder.resolve() if folder.is_dir() else student)
+    command = [sys.executable, "-m", "miniluotuo_utils", "serve", name, "--port", "0", *options]
+    paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "PYTHONUTF8": "1"}
+    with TemporaryDirectory(ignore_cleanup_errors=True) as place:
+        # A file and not a pipe: a pipe that nobody reads fills, and then the server stands still.
+        log = Path(place) / "log"
+        with log.open("wb") as out:
+            running = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=env)
+        try:
+            yield Server(address_in(log, running, limit), served_name(student), running)
+        finally:
+            ended(running)
+
+
+def address_in(log: Path, running: subprocess.Popen, limit: float) -> str:
+    """Return the address that a server says in its log; RuntimeError where it says none."""
+    until = time.monotonic() + limit
+    while True:
+        over = running.poll() is not None or time.monotonic() > until
+        said = log.read_text(encoding="utf-8", errors="replace")
+        if found := ADDRESS.search(said):
+            return found[0]
+        if over:
+            last = "\n".join(said.splitlines()[-20:])
+            raise RuntimeError(f"服务器没有起来。 The server did not start:\n{last}")
+        time.sleep(LOOK)
 
 
 # ---- the page
@@ -179,7 +293,7 @@ def serve_page(
     with listening(host, port) as found:
         port = found.getsockname()[1]
     made = page(students)
-    say(f"{opened(made, host, port)}（Ctrl+C 结束 Ctrl+C to end）")
+    say(f"{opened(made, host, port, hosts_of(host))}（Ctrl+C 结束 Ctrl+C to end）")
     if warning(host):
         say(warning(host))
 

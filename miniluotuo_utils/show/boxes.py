@@ -71,14 +71,21 @@ class ChatBox:
         self.box = ipywidgets.VBox([self.said, *map(ipywidgets.HBox, rows)])
 
     def asked(self, _: object = None) -> None:
-        """Ask what stands in the field, and show the answer as it grows."""
+        """Ask what stands in the field, and show the answer as it grows; an empty one asks
+        nothing, so that a double click is no second question.
+        """
         question, answer = self.question.value, ""
+        if not question.strip():
+            return
+        self.ask.disabled = True
         try:
             for answer in answer_of(self.student, question, self.history, self.preset.value):
                 self.said.value = html(conversation([*self.history, [question, answer]])).data
         except ValueError as wrong:
             self.said.value = html(f"{conversation(self.history)}<p>{lines(str(wrong))}</p>").data
             return
+        finally:
+            self.ask.disabled = False
         self.history.append([question, answer])
         self.question.value = ""
 

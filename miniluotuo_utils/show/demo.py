@@ -3,16 +3,19 @@
 In: students. Out: a Gradio page on this machine. Used by `serve --page`; shown in notebook 07.
 
 Everything that a visitor types is shown as text. Nothing leaves the machine: no tunnel, no
-telemetry, no fonts of others.
+telemetry, no fonts of others; on Colab alone it goes through Google's port proxy. There is no
+password: whoever is logged in to the same machine can open the page, too.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from html import escape, unescape
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from miniluotuo_utils.generation.presets import PRESETS
@@ -21,6 +24,7 @@ from miniluotuo_utils.show.talk import MOST, answer_of, extracted, record_page
 
 if TYPE_CHECKING:
     import gradio
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from miniluotuo_utils.students import Student
 
@@ -35,6 +39,12 @@ EXAMPLES = [
 ]
 # A mistake of a visitor is no news for the log. Gradio shows an error as HTML: it is escaped.
 MISTAKE = {"title": "请改一下 Please change this", "print_exception": False}
+# Gradio's own doors for files: it lends what its other pages left in the folder of temporary files,
+# takes files from anybody, and fetches any address that a visitor names.
+FILES = re.compile("/gradio_api/(file|proxy=|upload|process_recording)")
+LARGEST = 4 << 20  # bytes of a request
+TURNS = 50  # of a talk, the last ones; a browser may send any number of any length
+OPEN: list[gradio.Blocks] = []  # the page that a notebook shows
 TITLE = "# 迷你骆驼 · Mini-Luotuo"
 
 
@@ -116,18 +126,19 @@ def each_text(messages: Any, change: Callable[[str], str]) -> Any:
 
 
 def turns_of(history: Sequence[Mapping]) -> list[list[str]]:
-    """Return Gradio's messages as `[[user, assistant], …]`; a question without an answer is left
-    out.
+    """Return Gradio's messages as `[[user, assistant], …]`, the last of them, none longer than a
+    question may be; a question without an answer is left out.
 
     >>> talk = [("user", "长长长"), ("user", "在吗"), ("assistant", "在。")]
     >>> turns_of([{"role": role, "content": text} for role, text in talk])
     [['在吗', '在。']]
     """
-    return [
-        [text_of(asked["content"]), text_of(answer["content"])]
+    turns = [
+        [text_of(asked["content"])[:MOST], text_of(answer["content"])[:MOST]]
         for asked, answer in pairwise(history)
         if (asked["role"], answer["role"]) == ("user", "assistant")
     ]
+    return turns[-TURNS:]
 
 
 def text_of(content: Any) -> str:
@@ -171,7 +182,7 @@ def extraction_tab(student: Student) -> None:
     press = gr.Button("抽取 extract", variant="primary", elem_id="extract")
     out = gr.HTML(elem_id="found")
     press.click(extract_page, [text, task, types], out, api_name="extract")
-    gr.Examples(EXAMPLES, [text, task, types], label="例子 examples")
+    gr.Examples(EXAMPLES, [text, task, types], label="例子 examples", cache_examples=False)
 
 
 def both_tab(students: Mapping[str, Student]) -> None:
@@ -195,16 +206,26 @@ def both_tab(students: Mapping[str, Student]) -> None:
         left = gr.Textbox(label=one, lines=6, interactive=False, elem_id="left")
         right = gr.Textbox(label=other, lines=6, interactive=False, elem_id="right")
     gr.on([press.click, question.submit], both, question, [left, right], api_name="both")
-    gr.Examples([[text] for text in QUESTIONS], question, label="例子 examples")
+    asked = [[text] for text in QUESTIONS]
+    gr.Examples(asked, question, label="例子 examples", cache_examples=False)
 
 
-def opened(made: gradio.Blocks, host: str = "127.0.0.1", port: int | None = None) -> str:
+def opened(
+    made: gradio.Blocks,
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    hosts: Sequence[str] = ("*",),
+) -> str:
     """Open a page and return its address; `made.close()` ends it.
 
-    A notebook shows it below the cell, on Colab through Colab's own port proxy. Raises ValueError
+    A notebook shows it below the cell, on Colab through Colab's own port proxy. `hosts` are the
+    names by which it may be called, `*` is any: a proxy has a name of its own. Raises ValueError
     where the port is in use.
     """
     import gradio as gr
+    from starlette.middleware import Middleware
+    from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+    from starlette.middleware.trustedhost import TrustedHostMiddleware
 
     # Gradio asks itself once whether it is there: a proxy would answer that it is not.
     past = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")
@@ -213,13 +234,21 @@ def opened(made: gradio.Blocks, host: str = "127.0.0.1", port: int | None = None
 
     # Fonts of the system: Google's are looked for on the network, and not had in every country.
     theme = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"])
+    guards = [
+        Middleware(TrustedHostMiddleware, allowed_hosts=hosts),
+        Middleware(RequestBodyLimitMiddleware, max_body_size=LARGEST),
+        Middleware(without_files),
+    ]
     try:
         _, address, _ = made.launch(
             server_name=host,
             server_port=port,
             share=False,
             theme=theme,
-            allowed_paths=[],
+            # Said outright: what is left out comes from the environment.
+            blocked_paths=[Path.cwd().anchor],
+            mcp_server=False,
+            app_kwargs={"middleware": guards},
             max_file_size=1,
             prevent_thread_lock=True,
             quiet=True,
@@ -238,12 +267,29 @@ def opened(made: gradio.Blocks, host: str = "127.0.0.1", port: int | None = None
     return address
 
 
-def in_notebook(made: gradio.Blocks) -> str:
-    """Open a page below the cell of a notebook and return its address.
+def without_files(app: ASGIApp) -> ASGIApp:
+    """Return an app without the doors by which Gradio lends, takes and fetches files."""
+    from starlette.responses import Response
 
+    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+        shut = scope["type"] == "http" and FILES.match(scope["path"])
+        await (Response(status_code=404) if shut else app)(scope, receive, send)
+
+    return guarded
+
+
+def in_notebook(made: gradio.Blocks) -> str:
+    """Open a page below the cell of a notebook and return its address; the one before is closed.
+
+    The browser must be on the kernel's machine, or on Colab: from elsewhere the frame stays empty.
+    On a machine that others use, JupyterHub's too, they can open it as well, without a password.
     Headless, where nobody looks at it, it is closed again at once.
     """
+    while OPEN:
+        OPEN.pop().close(verbose=False)
     address = opened(made)
     if os.environ.get("MINILUOTUO_HEADLESS"):
         made.close(verbose=False)
+    else:
+        OPEN.append(made)
     return address

@@ -9,9 +9,10 @@ import os
 import timeit
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from miniluotuo_utils.students.internals import cpu_computes_bf16
@@ -29,6 +30,9 @@ NOTES = (
     "Unable to fetch remote file",
     "Could not find a config file",
 )
+
+CHANGING, CHANGED = Lock(), ExitStack()
+INSIDE: list[int] = []  # one for each `quiet` that is open
 
 # Dense half-precision FLOP/s of the makers' data sheets, with float32 sums; longer names first.
 PEAK_FLOPS = {
@@ -53,7 +57,27 @@ def first_process() -> bool:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence the libraries' notes to their own developers; errors stay."""
+    """Silence the libraries' notes to their own developers; errors stay.
+
+    The settings are the process's: of several threads the first in changes them, and the last out
+    puts them back as they were.
+    """
+    with CHANGING:
+        if not INSIDE:
+            CHANGED.enter_context(silenced())
+        INSIDE.append(1)
+    try:
+        yield
+    finally:
+        with CHANGING:
+            INSIDE.pop()
+            if not INSIDE:
+                CHANGED.close()
+
+
+@contextmanager
+def silenced() -> Iterator[None]:
+    """Change the settings of `quiet`."""
     from transformers.utils import logging
 
     kept, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()

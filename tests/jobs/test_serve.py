@@ -15,12 +15,14 @@ import pytest
 
 from miniluotuo_utils import __main__ as cli
 from miniluotuo_utils.generation import generate
+from miniluotuo_utils.jobs import serve
 from miniluotuo_utils.tokens import prompt_of
 
 pytest.importorskip("fastapi", reason="no FastAPI here: install the extra serve")
 openai = pytest.importorskip("openai")
 from openai import OpenAI  # noqa: E402
-from served import running  # noqa: E402
+
+from miniluotuo_utils.jobs import protocol  # noqa: E402
 
 QUESTIONS = [
     "你好",
@@ -34,7 +36,7 @@ QUESTIONS = [
 @pytest.fixture(scope="module")
 def server():
     """The embedded student, served by the command."""
-    with running("serve", "tiny", "--port", "0") as found:
+    with serve.served("tiny") as found:
         yield found
 
 
@@ -198,6 +200,38 @@ def test_no_other_model_and_no_file_can_be_reached(server):
         assert httpx.get(f"{root}/{path}").status_code == 404
 
 
+def test_a_page_with_another_name_cannot_ask(server):
+    """DNS rebinding: a web page whose name is made to point here asked the student, from the
+    reader's own browser."""
+    import httpx
+
+    root, port = server.address.removesuffix("/v1"), server.address.split(":")[2][:-3]
+    answers = {
+        host: httpx.get(f"{root}/v1/models", headers={"host": host}).status_code
+        for host in (f"127.0.0.1:{port}", f"localhost:{port}", f"[::1]:{port}", "example.org")
+    }
+    assert list(answers.values()) == [200, 200, 200, 400]
+
+
+def test_a_huge_request_is_refused_before_it_is_read(tiny):
+    """Memory for whatever somebody sends, and no answer for others while it is taken apart."""
+    from starlette.testclient import TestClient
+
+    client = TestClient(protocol.app_of(tiny, "tiny"))
+    for sent in (b" " * (5 << 20), iter([b" " * (1 << 20)] * 5)):
+        headers = {"content-type": "application/json"}
+        found = client.post("/v1/chat/completions", content=sent, headers=headers)
+        assert found.status_code == 413
+
+
+def test_a_long_text_is_refused_before_it_is_tokenised(tiny, monkeypatch):
+    """No stream moved while somebody's book was cut into tokens."""
+    monkeypatch.setattr(protocol, "asked", None)
+    for message in ({"content": "长" * 10**6}, {"content": "", "input": "长" * 10**6}):
+        with pytest.raises(ValueError, match="1,000,000 个字.*Too long"):
+            protocol.room_for(tiny, [{"role": "user", **message}])
+
+
 def test_a_served_student_is_a_teacher(server, tmp_path):
     """The client sent a field that the server refuses."""
     from miniluotuo_utils.teacher import Teacher, respond
@@ -210,11 +244,34 @@ def test_a_served_student_is_a_teacher(server, tmp_path):
     assert row.get("output") or (row["reason"] and row["answer"])
 
 
-def test_sigterm_ends_the_server():
-    """A server that nobody sees goes on holding its port and its memory."""
-    with running("serve", "tiny", "--port", "0") as found:
-        found.process.send_signal(signal.SIGTERM)
-        assert found.process.wait(60) in (0, -signal.SIGTERM)
+def test_an_error_in_the_block_ends_the_server():
+    """A server that nobody sees goes on holding its port and its memory: a cell that failed left
+    one behind to the end of the kernel."""
+    with pytest.raises(KeyError), serve.served("tiny") as found:
+        raise KeyError
+    assert found.name == "tiny"
+    assert found.process.returncode in (0, -signal.SIGTERM)
+
+
+def test_a_server_that_does_not_start_says_why(tmp_path):
+    """`StopIteration`, and the reason stood where no notebook shows it."""
+    said = "(?s)没有起来。 The server did not start:.*没有这个学生"
+    with pytest.raises(RuntimeError, match=said), serve.served(tmp_path):
+        pass
+
+
+def test_a_server_that_hangs_does_not_hang_its_starter(monkeypatch):
+    """A cell that ran for ever."""
+    begun, start = [], subprocess.Popen
+
+    def noted(*command, **more):
+        begun.append(start(*command, **more))
+        return begun[0]
+
+    monkeypatch.setattr(subprocess, "Popen", noted)
+    with pytest.raises(RuntimeError, match="did not start"), serve.served("tiny", limit=0):
+        pass
+    assert begun[0].returncode is not None
 
 
 def test_a_port_in_use_is_said_before_anything_is_loaded(capsys, monkeypatch):
@@ -254,8 +311,9 @@ def test_a_folder_that_is_no_student_is_named(tmp_path, capsys):
     assert "没有这个学生" in said
 
 
-def test_an_adapter_is_served_as_it_generates(tmp_path, tiny):
-    """A server that loads the base alone, and nobody notices."""
+def test_an_adapter_is_served_as_it_generates(tmp_path, tiny, monkeypatch):
+    """A server that loads the base alone, and nobody notices; one that is started elsewhere than in
+    the clone, and finds neither the package nor the folder."""
     from miniluotuo_utils.students import finetune, load_student, save
 
     rows = [{"instruction": "你好", "input": "", "output": "驼铃响。", "source": ""}] * 8
@@ -265,7 +323,8 @@ def test_an_adapter_is_served_as_it_generates(tmp_path, tiny):
     wanted = generate(student, [prompt_of(student, {"instruction": "你好"})], max_new_tokens=24)[0]
     base = generate(tiny, [prompt_of(tiny, {"instruction": "你好"})], max_new_tokens=24)[0]
     assert wanted != base
-    with running("serve", str(tmp_path / "mine"), "--port", "0") as found:
+    monkeypatch.chdir(tmp_path)
+    with serve.served("mine") as found:
         client = OpenAI(base_url=found.address, api_key="-", max_retries=0)
         assert next(iter(client.models.list())).id == "mine"
         found = client.chat.completions.create(
@@ -274,17 +333,39 @@ def test_an_adapter_is_served_as_it_generates(tmp_path, tiny):
     assert found.choices[0].message.content == wanted
 
 
+# ---- vLLM: it is not installed here, so a program in its place shows what it is told
+
 FAKE = f"""#!{sys.executable}
 import json, os, sys, time
-print("http://child", os.getpid(), json.dumps(sys.argv[1:]), flush=True)
-time.sleep(600)
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+class Models(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+
+print("child", os.getpid(), json.dumps(sys.argv[1:]), flush=True)
+time.sleep(1)
+port = int(sys.argv[sys.argv.index("--port") + 1])
+print("loaded", flush=True)
+HTTPServer(("127.0.0.1", port), Models).serve_forever()
 """
+STUBBORN = """
+import pathlib, signal, sys, time
+place = pathlib.Path(sys.argv[1])
+for one in (signal.SIGTERM, signal.SIGINT):
+    signal.signal(one, lambda number, _: (place / "told").open("a").write(f"{number} "))
+(place / "ready").touch()
+while True:
+    time.sleep(0.1)
+"""
+posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM to hand on")
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM to hand on")
+@posix
 def test_sigterm_ends_vllm_too(tmp_path):
-    """The child goes on and holds the GPU. vLLM itself is not installed here: a program in its
-    place shows what it is told."""
+    """The child goes on and holds the GPU; `--port 0` was handed on as it stood; the address was
+    said minutes before anybody answered there."""
     program = tmp_path / "vllm"
     program.write_text(FAKE)
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
@@ -293,15 +374,76 @@ def test_sigterm_ends_vllm_too(tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-m", "miniluotuo_utils", *command],
         stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
         text=True,
         env={**os.environ, "PATH": path},
     )
-    child = next(line for line in process.stdout if "child" in line).split(" ", 2)
+    said = [next(line for line in process.stdout if "child" in line)]
+    for line in process.stdout:
+        said.append(line)
+        if "/v1" in line:
+            break
     process.send_signal(signal.SIGTERM)
     process.wait(60)
     process.stdout.close()
-    told = json.loads(child[2])
+
+    _, number, told = said[0].split(" ", 2)
+    told = json.loads(told)
+    port = told[told.index("--port") + 1]
     assert told[0] == "serve"
     assert told[told.index("--served-model-name") + 1] == "tiny"
+    assert port != "0"
+    assert said[1] == "loaded\n"
+    assert f"http://127.0.0.1:{port}/v1" in said[2]
     with pytest.raises(ProcessLookupError):
-        os.kill(int(child[1]), 0)
+        os.kill(int(number), 0)
+
+
+@posix
+@pytest.mark.parametrize(
+    ("number", "handed"), [(signal.SIGTERM, f"{signal.SIGTERM:d} "), (signal.SIGINT, "")]
+)
+def test_a_child_that_will_not_end_is_ended(number, handed, tmp_path, monkeypatch):
+    """We waited for it for ever; and Ctrl+C, which reaches both, came to it twice."""
+    monkeypatch.setattr(serve, "ENDING", 1)
+    monkeypatch.setattr(serve, "answers", lambda _: (tmp_path / "ready").exists())
+    command = [sys.executable, "-c", STUBBORN, str(tmp_path)]
+    status = serve.child(command, "", lambda: os.kill(os.getpid(), number))
+    assert status == -signal.SIGKILL
+    told = tmp_path / "told"
+    assert (told.read_text() if told.exists() else "") == handed
+
+
+@posix
+def test_a_signal_while_the_child_starts_is_not_lost(monkeypatch):
+    """It killed us between the start and the first line that watched over the child."""
+    begun, start = [], subprocess.Popen
+
+    def interrupted(command):
+        begun.append(start(command))
+        os.kill(os.getpid(), signal.SIGTERM)
+        return begun[0]
+
+    def unheard(*_):
+        begun[0].kill()
+        pytest.fail("nobody listens yet")
+
+    before = signal.signal(signal.SIGTERM, unheard)
+    try:
+        monkeypatch.setattr(subprocess, "Popen", interrupted)
+        status = serve.child([sys.executable, "-c", "import time; time.sleep(600)"], "", None)
+        assert signal.getsignal(signal.SIGTERM) is unheard
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert status == -signal.SIGTERM
+
+
+def test_nobody_answers_where_nobody_is(httpserver, monkeypatch):
+    """A proxy answered for the server, or an error of it counted as an answer."""
+    monkeypatch.setenv("HTTP_PROXY", httpserver.url_for(""))
+    httpserver.expect_request("/v1/models").respond_with_data("", status=503)
+    assert not serve.answers(httpserver.url_for("/v1"))
+    httpserver.clear()
+    httpserver.expect_request("/v1/models").respond_with_data("{}")
+    assert serve.answers(httpserver.url_for("/v1"))
+    assert not serve.answers("http://127.0.0.1:9/v1")

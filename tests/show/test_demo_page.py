@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 import socket
+from pathlib import Path
 
 import pytest
 
 from miniluotuo_utils.ie import extract
 from miniluotuo_utils.show.page import html, plain
 from miniluotuo_utils.show.talk import (
+    MOST,
     answer_of,
     checked_text,
     extracted,
@@ -158,6 +160,56 @@ def test_no_file_of_the_machine_can_be_got(address, path):
     assert httpx.get(f"{address}{path}").status_code in (403, 404)
 
 
+def test_no_file_of_another_page_can_be_got(address):
+    """Gradio lends whatever lies in the folder that all Gradio programs of a person share."""
+    import httpx
+    from gradio.utils import get_upload_folder
+
+    folder = Path(get_upload_folder()) / "of another page"
+    folder.mkdir(parents=True, exist_ok=True)
+    other = folder / "a.txt"
+    other.write_text("private")
+    try:
+        found = httpx.get(f"{address}gradio_api/file={other}")
+    finally:
+        other.unlink()
+        folder.rmdir()
+    assert found.status_code == 404
+
+
+def test_no_address_is_fetched_for_a_visitor(address, monkeypatch):
+    """`file=https://…` made this machine ask anybody anything."""
+    import httpx
+    import safehttpx
+
+    looked_up = []
+    monkeypatch.setattr(safehttpx, "async_validate_url", looked_up.append)
+    for path in ("gradio_api/file=https://example.com", "gradio_api/proxy=https://example.com"):
+        assert httpx.get(f"{address}{path}").status_code == 404
+    assert not looked_up
+
+
+def test_the_environment_opens_no_door(tiny, monkeypatch):
+    """`GRADIO_ALLOWED_PATHS=/`, set for another program, lent out the whole disk; a page whose name
+    is made to point here asked from the reader's browser."""
+    import httpx
+
+    monkeypatch.setenv("GRADIO_ALLOWED_PATHS", "/")
+    monkeypatch.setenv("GRADIO_MCP_SERVER", "true")
+    monkeypatch.setenv("GRADIO_CACHE_EXAMPLES", "true")
+    made = demo.page({"tiny": tiny})
+    address = demo.opened(made, port=free_port(), hosts=["127.0.0.1"])
+    try:
+        there = f"{address}gradio_api/file={Path(__file__).resolve()}"
+        assert httpx.get(there).status_code == 404
+        assert made.blocked_paths == [Path.cwd().anchor]
+        assert not made.mcp_server
+        assert httpx.get(address, headers={"host": "example.org"}).status_code == 400
+        assert httpx.post(address, content=b" " * (5 << 20)).status_code == 413
+    finally:
+        made.close(verbose=False)
+
+
 def test_nothing_can_be_left_on_the_machine(address):
     """Visitors filled the disk through a door that the page does not even show."""
     import httpx
@@ -168,8 +220,6 @@ def test_nothing_can_be_left_on_the_machine(address):
 
 def test_no_file_is_left_in_the_package(address):
     """Gradio writes `demo.pyi` beside a module with a component of its own."""
-    from pathlib import Path
-
     assert not list(Path(demo.__file__).parent.glob("*.pyi"))
 
 
@@ -190,6 +240,23 @@ def test_a_notebook_without_a_reader_leaves_no_page_open(tiny, monkeypatch):
     monkeypatch.setenv("MINILUOTUO_HEADLESS", "1")
     with pytest.raises(httpx.ConnectError):
         httpx.get(demo.in_notebook(demo.page({"tiny": tiny})))
+
+
+def test_a_notebook_shows_one_page(tiny, monkeypatch):
+    """A cell that was run twice left the first page open, and its student in memory."""
+    import httpx
+
+    monkeypatch.delenv("MINILUOTUO_HEADLESS", raising=False)
+    first = demo.in_notebook(demo.page({"tiny": tiny}))
+    assert httpx.get(first).is_success
+    second = demo.in_notebook(demo.page({"tiny": tiny}))
+    assert httpx.get(second).is_success
+    if second != first:
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(first)
+    [last] = demo.OPEN
+    demo.OPEN.clear()
+    last.close(verbose=False)
 
 
 def test_a_proxy_does_not_stand_before_the_page(tiny, monkeypatch):
@@ -238,6 +305,14 @@ def test_a_question_that_was_refused_does_not_shift_the_talk():
     assert demo.turns_of(history) == [["甲", "乙"]]
 
 
+def test_a_talk_from_a_browser_has_an_end():
+    """The question had a limit, what came before it none: a browser may send what it likes."""
+    talk = [("user", "问"), ("assistant", "长" * 10_000)] * 200
+    turns = demo.turns_of([{"role": role, "content": text} for role, text in talk])
+    assert len(turns) == demo.TURNS
+    assert {len(text) for turn in turns for text in turn} == {1, MOST}
+
+
 def test_what_the_page_finds_is_what_extract_finds(tiny):
     """Another prompt behind the button than in notebook 05."""
     text, types = "苏轼在黄州写下《赤壁赋》。", ["人物", "地点"]
@@ -261,10 +336,23 @@ def test_boxes_of_a_notebook_do_the_same(tiny, monkeypatch):
     live.ask.click()
     assert live.history == [["你好", wanted]]
     assert wanted in plain(live.said.value)
+    # A double click: the second time the field is empty.
     live.ask.click()
-    assert "先写一句话" in live.said.value
+    assert live.history == [["你好", wanted]]
+    assert wanted in plain(live.said.value)
+    live.question.value = "长" * 10_000
+    live.ask.click()
+    assert "太长" in live.said.value
+    assert not live.ask.disabled
     live.clear.click()
     assert live.history == []
+
+    # While it answers nobody asks.
+    monkeypatch.setattr(boxes, "answer_of", lambda *_: iter([f"问得了吗？{not live.ask.disabled}"]))
+    live.question.value = "在吗"
+    live.ask.click()
+    assert live.history == [["在吗", "问得了吗？False"]]
+    assert not live.ask.disabled
 
     form = boxes.ExtractionBox(tiny, EVIL, "地点", "NER")
     form.press.click()

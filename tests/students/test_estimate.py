@@ -4,6 +4,8 @@ and real backward passes.
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -16,6 +18,7 @@ from transformers import (
     Qwen3Config,
     T5Config,
 )
+from transformers.utils import logging
 
 from miniluotuo_utils.students import devices, estimate, planner, training
 from miniluotuo_utils.students.loading import Student
@@ -374,6 +377,20 @@ def test_rates_leave_the_first_step_out_and_resuming_goes_on(monkeypatch):
     again = counter.totals()
     assert again["tokens"] == 30
     assert again["tokens_per_second"] == 5.0
+
+
+def test_threads_that_are_quiet_together_leave_nothing_changed():
+    """Two threads of the page in turn: the second took the silence of the first for how it had
+    been, and left it behind for good."""
+    before = logging.get_verbosity(), logging.is_progress_bar_enabled(), list(warnings.filters)
+    first, second = devices.quiet(), devices.quiet()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert logging.get_verbosity() == logging.ERROR
+    second.__exit__(None, None, None)
+    after = logging.get_verbosity(), logging.is_progress_bar_enabled(), list(warnings.filters)
+    assert after == before
 
 
 def test_an_unknown_gpu_has_no_mfu(monkeypatch):
