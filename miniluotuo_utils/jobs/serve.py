@@ -200,7 +200,7 @@ def child(command: Sequence[str], address: str, opened: Callable[[], None]) -> i
                 waiting = False
             time.sleep(LOOK)
         # Ctrl+C reaches both of us, and a second one makes many programs quit hard.
-        return ended(running, tell=told != [signal.SIGINT])
+        return ended(running, tell=signal.SIGTERM in told)
     finally:
         if running is not None:
             running.kill()

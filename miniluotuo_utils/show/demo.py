@@ -40,8 +40,8 @@ EXAMPLES = [
 # A mistake of a visitor is no news for the log. Gradio shows an error as HTML: it is escaped.
 MISTAKE = {"title": "请改一下 Please change this", "print_exception": False}
 # Gradio's own doors for files: it lends what its other pages left in the folder of temporary files,
-# takes files from anybody, and fetches any address that a visitor names.
-FILES = re.compile("/gradio_api/(file|proxy=|upload|process_recording)")
+# writes files for anybody, and fetches any address that a visitor names.
+FILES = re.compile("/gradio_api/(file|proxy=|upload|process_recording|deep_link)")
 LARGEST = 4 << 20  # bytes of a request
 TURNS = 50  # of a talk, the last ones; a browser may send any number of any length
 OPEN: list[gradio.Blocks] = []  # the page that a notebook shows
