@@ -335,9 +335,11 @@ def test_an_adapter_is_served_as_it_generates(tmp_path, tiny, monkeypatch):
 
 # ---- vLLM: it is not installed here, so a program in its place shows what it is told
 
+# (and ends by itself, so that a test that fails does not wait for ever)
 FAKE = f"""#!{sys.executable}
-import json, os, sys, time
+import json, os, signal, sys, time
 from http.server import BaseHTTPRequestHandler, HTTPServer
+signal.alarm(60)
 
 class Models(BaseHTTPRequestHandler):
     def do_GET(self):
@@ -352,6 +354,7 @@ HTTPServer(("127.0.0.1", port), Models).serve_forever()
 """
 STUBBORN = """
 import pathlib, signal, sys, time
+signal.alarm(60)
 place = pathlib.Path(sys.argv[1])
 for one in (signal.SIGTERM, signal.SIGINT):
     signal.signal(one, lambda number, _: (place / "told").open("a").write(f"{number} "))
