@@ -202,10 +202,13 @@ def correction_form(corrections: Corrections, count: int = 3) -> Any:
 
 
 def open_sentences(corrections: Corrections, count: int) -> Page:
-    """Return the first open sentences with their proposals, and how far the work is, as a page."""
+    """Return the first open sentences with their proposals, and how far the work is, as a page.
+
+    Where none is open, the last sentences as they were corrected.
+    """
     done, total = corrections.progress
-    open_ = corrections.open[:count]
-    shown = [highlight({"sentence": s, "entities": corrections.proposal(s)}) for s in open_]
+    texts = corrections.open[:count] or corrections.order[-count:]
+    shown = [highlight({"sentence": s, "entities": corrections.entities(s)}) for s in texts]
     notes = map(escape, corrections.notes)
     parts = [*notes, f"<b>改好 corrected {done} / {total}</b>", *shown]
     types = " · ".join(f"{n} {escape(kind)}" for n, kind in enumerate(corrections.types, 1))

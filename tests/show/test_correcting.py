@@ -131,6 +131,14 @@ def test_html_in_a_sentence_stays_text(tmp_path, monkeypatch):
     assert "innerHTML" not in SCRIPT.read_text(encoding="utf-8")
 
 
+def test_a_page_of_a_finished_file_shows_what_was_corrected(tmp_path, monkeypatch):
+    """Run a second time, the notebook's page showed no sentence at all."""
+    monkeypatch.setenv("MINILUOTUO_HEADLESS", "1")
+    found = Corrections(tmp_path / "a.jsonl", [silver("梅园开了。")], ["园区"])
+    found.save("梅园开了。", [{"name": "梅园", "type": "园区", "pos": [0, 2]}])
+    assert "［梅园｜园区］开了。" in plain(correction_form(found).data)
+
+
 def test_the_least_certain_comes_first(tmp_path):
     """Certainty reversed, the form would offer what the student already knows."""
     found = Corrections(tmp_path / "a.jsonl", records(), TYPES, certainty=[0.9, 0.2, 0.5])
