@@ -401,14 +401,14 @@ def table_row(
     values = [told(values_of(results, mine, field)) for field in fields]
     return [
         values[0],
-        tested(mine, exam, options),
+        p_values(mine, exam, options),
         *values[1:],
         f"{slower:.1f}×",
         f"{more:+.0f} MiB",
     ]
 
 
-def tested(mine: Sequence[Run], exam: Sequence[dict], options: argparse.Namespace) -> str:
+def p_values(mine: Sequence[Run], exam: Sequence[dict], options: argparse.Namespace) -> str:
     """Return p of a paired test against gold alone for each run, with its seed."""
     found = []
     for run in mine:
@@ -430,7 +430,7 @@ def print_scratch(results: dict[Run, dict], options: argparse.Namespace) -> None
         taken = [round(mean(values_of(results, each, "seconds"))) for each in (alone, helped)]
         cells = [name, f"{len(exam):,}"]
         cells += [told(values_of(results, each, "f1")) for each in (alone, helped)]
-        cells += [tested(helped, exam, options), f"{taken[0]}, {taken[1]}"]
+        cells += [p_values(helped, exam, options), f"{taken[0]}, {taken[1]}"]
         print(f"| {' | '.join(cells)} |")
 
 
