@@ -179,15 +179,6 @@ def decoded(data: bytes, name: str) -> tuple[str, str]:
     )
 
 
-def read_sentences(path: Path | str, longest: int = LONGEST) -> list[str]:
-    """Return the sentences of a text file, as `read_records` does, and nothing else.
-
-    >>> read_sentences(Path(__file__).parents[1] / "embedded" / "notice.txt")[0][:4]
-    '关于举办'
-    """
-    return [record["sentence"] for record in read_records(path, longest, say=None)]
-
-
 def part(
     records: Sequence[Mapping], test: float = 0.3, seed: int = 42, near: float = NEAR
 ) -> tuple[list[dict], list[dict]]:

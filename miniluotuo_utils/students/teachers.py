@@ -141,11 +141,6 @@ class Kept:
         self.ids = np.memmap(self.folder / IDS, "<i4", "r", shape=(labels, k))
         self.values = np.memmap(self.folder / VALUES, "<f2", "r", shape=(labels, k + 1))
 
-    @property
-    def bytes_per_label(self) -> int:
-        """How many bytes a label takes."""
-        return 4 * self.note["k"] + 2 * (self.note["k"] + 1)
-
     def of(self, numbers: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Return ids [labels, k] and log-probabilities [labels, k + 1] of rows, in their order."""
         import numpy as np

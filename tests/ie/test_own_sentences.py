@@ -20,13 +20,17 @@ from miniluotuo_utils.ie.sentences import (
     groups_of,
     part,
     read_records,
-    read_sentences,
     split_sentences,
 )
 from miniluotuo_utils.runtime import EMBEDDED
 from miniluotuo_utils.teacher import Teacher
 
 GARDEN = ["植物", "园区", "活动", "时间"]
+
+
+def sentences(path):
+    """The sentences of a file, without their documents."""
+    return [record["sentence"] for record in read_records(path, say=None)]
 
 
 def plain(sentence, *entities):
@@ -87,7 +91,7 @@ def test_a_file_is_read_in_the_encodings_that_people_have(tmp_path, encoding):
     """Notepad's files came in as rubbish, or not at all."""
     path = tmp_path / "a.txt"
     path.write_bytes("蜡梅开了。\r\n梅园人多。".encode(encoding))
-    assert read_sentences(path) == ["蜡梅开了。", "梅园人多。"]
+    assert sentences(path) == ["蜡梅开了。", "梅园人多。"]
 
 
 CHINESE = st.text(st.characters(min_codepoint=0x4E00, max_codepoint=0x9FA5), min_size=4)
@@ -128,7 +132,7 @@ def test_another_encoding_is_refused(tmp_path, encoding):
 def test_no_file_is_said_in_both_languages(tmp_path, name):
     """A typing error in the path ended in a bare FileNotFoundError, a folder in another."""
     with pytest.raises(DataError, match="no such file（"):
-        read_sentences(tmp_path / name)
+        sentences(tmp_path / name)
 
 
 @pytest.mark.parametrize(
@@ -170,7 +174,7 @@ def test_a_file_that_is_no_text_is_refused_in_both_languages(tmp_path, data):
     path = tmp_path / "a.txt"
     path.write_bytes(data)
     with pytest.raises(DataError, match="a.txt.*（"):
-        read_sentences(path)
+        sentences(path)
 
 
 # ---- training and test
@@ -217,7 +221,7 @@ def test_what_cannot_be_parted_says_so():
 
 def garden():
     """The shipped sentences as records, with nothing proposed."""
-    return [plain(sentence) for sentence in read_sentences(EMBEDDED / "garden.txt")]
+    return [plain(sentence) for sentence in sentences(EMBEDDED / "garden.txt")]
 
 
 def test_the_shipped_text_and_its_corrections_belong_together():

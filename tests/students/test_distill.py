@@ -83,8 +83,9 @@ def test_kept_distributions_give_the_same_training(tmp_path):
     later = distill(gpt2(0), ROWS, teacher=there, **how)
     assert parts(first) == pytest.approx(parts(straight), abs=5e-3)
     assert parts(first) == parts(later)
-    assert Kept(there).bytes_per_label == 6 * whole + 2
-    assert [len(part) for part in Kept(there).of([NOBODY, NOBODY])] == [0, 0], "rows that fill up"
+    disk = Kept(there)
+    assert disk.ids[:1].nbytes + disk.values[:1].nbytes == 6 * whole + 2, "bytes a label"
+    assert [len(part) for part in disk.of([NOBODY, NOBODY])] == [0, 0], "rows that fill up"
 
 
 def test_kept_distributions_of_other_rows_are_refused(tmp_path):
