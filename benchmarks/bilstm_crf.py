@@ -23,13 +23,12 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from miniluotuo_utils.files import batches, expect, written_whole
 from miniluotuo_utils.ie import micro, schema_of, score
 from miniluotuo_utils.ie.tagger import apart, bio, chunks
 
-EMBEDDING, HIDDEN, LAYERS, DROPOUT = 128, 384, 2, 0.5
+EMBEDDING, HIDDEN, DROPOUT = 128, 384, 0.5
 RATE, EVERY, FACTOR = 1e-3, 5, 0.8  # the learning rate is multiplied by FACTOR every EVERY epochs
 BATCH, EPOCHS = 32, 30
 PATIENCE, LEAST = 5, 2e-4  # epochs without a gain of LEAST end the training
@@ -88,6 +87,39 @@ class Crf(nn.Module):
         return found
 
 
+class BothWays(nn.Module):
+    """An LSTM from the left and one from the right: what `nn.LSTM(bidirectional=True)` computes.
+
+    Packed texts take that one a fifth longer on a CPU, which then does not use its library for
+    whole sequences. So each text is turned round here, its padding left where it is, and both read
+    from the front: what reads backwards does not read the padding first.
+    """
+
+    def __init__(self, inputs: int) -> None:
+        super().__init__()
+        self.right = nn.LSTM(inputs, HIDDEN, batch_first=True)
+        self.left = nn.LSTM(inputs, HIDDEN, batch_first=True)
+
+    def forward(self, given: Tensor, turned: Tensor) -> Tensor:
+        """Return what both have read at each character: (texts, longest, 2 * HIDDEN).
+
+        given: (texts, longest, inputs). turned: the place of each character from its text's other
+        end, (texts, longest).
+        """
+        right, _ = self.right(given)
+        left, _ = self.left(at_places(given, turned))
+        return torch.cat([right, at_places(left, turned)], -1)
+
+
+def at_places(given: Tensor, places: Tensor) -> Tensor:
+    """Return what stands at the places of each text.
+
+    >>> at_places(torch.tensor([[[5.0], [6.0], [0.0]]]), torch.tensor([[1, 0, 2]]))[0, :, 0]
+    tensor([6., 5., 0.])
+    """
+    return given.gather(1, places[:, :, None].expand(-1, -1, given.shape[2]))
+
+
 class BiLstmCrf(nn.Module):
     """The model with its vocabulary of characters and its labels, `O` first."""
 
@@ -96,25 +128,25 @@ class BiLstmCrf(nn.Module):
         self.characters, self.labels = list(characters), list(labels)
         self.ids = {character: number for number, character in enumerate(characters, 1)}
         self.embedding = nn.Embedding(len(characters) + 1, EMBEDDING)
-        self.lstm = nn.LSTM(
-            EMBEDDING, HIDDEN, LAYERS, batch_first=True, dropout=DROPOUT, bidirectional=True
-        )
+        self.layers = nn.ModuleList([BothWays(EMBEDDING), BothWays(2 * HIDDEN)])
+        self.dropout = nn.Dropout(DROPOUT)
         self.output = nn.Linear(2 * HIDDEN, len(labels))
         self.crf = Crf(len(labels))
 
     def forward(self, sentences: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Return the scores (texts, longest, labels) and the mask (texts, longest)."""
-        lengths = torch.tensor([len(sentence) for sentence in sentences])
+        lengths = torch.tensor([len(sentence) for sentence in sentences])[:, None]
         rows = [[self.ids.get(c, UNKNOWN) for c in sentence] for sentence in sentences]
         ids = padded(rows, UNKNOWN)
-        mask = (torch.arange(ids.shape[1]) < lengths[:, None]).to(self.output.weight.device)
+        places = torch.arange(ids.shape[1])
+        mask = places < lengths
+        turned = torch.where(mask, lengths - 1 - places, places)
 
-        # Packed: what reads backwards must not read the padding first.
-        packed = pack_padded_sequence(
-            self.embedding(ids.to(mask.device)), lengths, batch_first=True, enforce_sorted=False
-        )
-        read, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True)
-        return self.output(read), mask
+        device = self.output.weight.device
+        first, second = self.layers
+        read = first(self.embedding(ids.to(device)), turned.to(device))
+        read = second(self.dropout(read), turned.to(device))
+        return self.output(read), mask.to(device)
 
     def loss(self, sentences: Sequence[str], tags: Sequence[Sequence[int]]) -> Tensor:
         """Return the mean negative log-likelihood of the tags, by sentence."""
@@ -188,7 +220,8 @@ class Trainer:
     progress: Progress = field(default_factory=Progress)
 
     def __post_init__(self) -> None:
-        self.optimizer = torch.optim.Adam(self.model.parameters(), RATE)
+        # Fused, Adam passes over the weights once a step instead of once for each operation.
+        self.optimizer = torch.optim.Adam(self.model.parameters(), RATE, fused=True)
         self.best = {name: value.clone() for name, value in self.model.state_dict().items()}
         if self.file.is_file():
             self.load()
