@@ -580,6 +580,50 @@ class Merge:
         print(f"merged student in {self.out}")
 
 
+@dataclass
+class Push:
+    """Publish a student, an adapter or a data set on the hub, with its card; without --go only say
+    what would go, and whether the licences of its sources allow it.
+
+    把学生、适配器或数据集发布到 hub，附卡片；不加 --go 只说要传什么、许可证允不允许。令牌只从 HF_TOKEN 读。
+    """
+
+    folder: Path = place("文件夹 as train, save, merge or instructions wrote it", **reads)
+    repo: str = place("名字 OWNER/NAME on the hub")
+    kind: Literal["student", "adapter", "dataset"] | None = option(
+        "种类 left out: what the folder holds"
+    )
+    go: bool = option("真的上传 upload; left out: nothing leaves this machine")
+    public: bool = option("公开 for everybody to see; left out: private, as its page can change")
+    results: list[Path] | None = option(
+        "成绩 what `score --json` printed, into files named as the data set; left out: none",
+        nargs="+",
+        metavar="FILE.json",
+        **reads,
+    )
+    own: list[str] | None = option(
+        "自己的 sources that the catalog does not know and that you answer for; left out: none",
+        nargs="+",
+        metavar="SOURCE",
+    )
+    accept: list[str] | None = option(
+        "有许可 terms for which you have permission, as in 'none stated'; left out: none",
+        nargs="+",
+        metavar="TERMS",
+    )
+    overwrite: bool = option("替换 add a commit to a repository that holds files already")
+
+    def run(self) -> int:
+        from miniluotuo_utils.jobs.push import push
+        from miniluotuo_utils.jobs.score import json_file
+
+        results = {path.stem: json_file(path, dict) for path in self.results or ()}
+        how = given(self, "folder", "repo", "results")
+        say = partial(aside, self)
+        parcel = push(self.folder, self.repo, results=results, say=say, **how)
+        return 1 if parcel.refused else 0
+
+
 PRESET = "预设 extract: the likeliest answer; chat and creative: drawn ones"
 PORT = 8000
 PAGE_PORT = 7860
@@ -893,6 +937,7 @@ COMMANDS = (
     Plan,
     Train,
     Merge,
+    Push,
     Predict,
     Extract,
     Chat,

@@ -49,7 +49,7 @@ class Reading:
 
     `kind` is rows or records, `task` NER, RE or EE for records. `format` is the reader that the
     file was taken for, `said` tells a person so. `notes` counts, after a reading, what a row or a
-    record could not hold.
+    record could not hold, `sources` how many are from which source.
     """
 
     name: str
@@ -61,10 +61,14 @@ class Reading:
     task: str | None = None
     faults: list[Fault] | None = None
     notes: Counter[str] = field(default_factory=Counter)
+    sources: Counter[str] = field(default_factory=Counter)
 
     def __iter__(self) -> Iterator[dict]:
         self.notes.clear()
-        return self.make(self, False)
+        self.sources.clear()
+        for one in self.make(self, False):
+            self.sources[one.get("source", "")] += 1
+            yield one
 
     def documents(self) -> Iterator[dict]:
         """Return the documents: sentences with all that stands side by side, of every task."""

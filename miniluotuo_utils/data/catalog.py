@@ -19,6 +19,7 @@ TERMS = (
     "none stated",
     "contradictory",
     "not looked up",
+    "restricted",  # had by agreement only, and not to be passed on
 )
 # The states of a card's files, as tables show them.
 STATES = {

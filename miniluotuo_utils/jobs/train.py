@@ -7,6 +7,7 @@ Shown in the README.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -111,6 +112,9 @@ def trained(
         options = {"show": Watch(say, options), **options}
     training = finetune(student, rows, folder=progress, **options)
     training.dropped = dict(report["dropped"])
+    # Token rows do not say where they are from; the readings have counted it.
+    counted = sum((reading.sources for reading in readings), Counter())
+    student.lessons[-1]["sources"] = dict(counted)
     return training
 
 

@@ -97,4 +97,5 @@ LICENCES = {
     "none stated": Look("没有写明 none stated", "#cf222e", "s"),
     "contradictory": Look("自相矛盾 contradictory", "#8f1d2c", "X"),
     "not looked up": Look("没有查过 not looked up", "#8c959f", "D"),
+    "restricted": Look("不许转发 restricted", "#6e40c9", "P"),
 }

@@ -32,6 +32,7 @@ from miniluotuo_utils.students.estimate import training_memory
 from miniluotuo_utils.students.folder import complete_folder
 from miniluotuo_utils.students.given import given_rows
 from miniluotuo_utils.students.internals import load_checkpoint, tied_names
+from miniluotuo_utils.students.lessons import note_lesson, sources_of, write_lessons
 from miniluotuo_utils.students.loading import Student
 from miniluotuo_utils.students.loop import build_trainer, trainer_arguments
 from miniluotuo_utils.students.methods import METHODS, RANK, TOKENS, VIRTUAL, attach, peak_rate
@@ -178,6 +179,7 @@ def trained(
         train(trainer, last_checkpoint(where), steps)
 
     student.model.eval()
+    note_lesson(training, sources_of(rows), objective)
     if show and training.log:
         show(training)
     return training
@@ -501,7 +503,8 @@ def save(
     """Write a student (or its adapter) as safetensors with its tokenizer and its log.
 
     The folder also says how the student is asked (`folder.complete_folder`): the chat template,
-    the settings of generation, an adapter's base and its fingerprint, a README.
+    the settings of generation, an adapter's base and its fingerprint, a README. `learned.json` says
+    what the student has learned from (`lessons`).
 
     Written beside and then renamed, so that `folder` is whole or not there. `state` is
     `Training.state`: the whole weights of a training that cut them over several processes.
@@ -529,6 +532,7 @@ def write_student(
         student.model.save_pretrained(folder, state_dict=state, **alone)
         student.tokenizer.save_pretrained(folder)
     complete_folder(student, folder)
+    write_lessons(folder, student.lessons)
     write_jsonl(folder / "training.jsonl", log)
 
 
@@ -577,4 +581,5 @@ def merge(student: Student) -> Student:
             "load_student reads it"
         )
     merged = student.model.merge_and_unload().eval()
-    return Student(student.name, merged, student.tokenizer, origin=student.origin)
+    more = {"origin": student.origin, "lessons": student.lessons}
+    return Student(student.name, merged, student.tokenizer, **more)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path, PureWindowsPath
@@ -18,6 +18,7 @@ from miniluotuo_utils.choices import choices
 from miniluotuo_utils.runtime import mirror
 from miniluotuo_utils.students.bases import base_note, check_base, weights_fingerprint
 from miniluotuo_utils.students.devices import own_device, quiet
+from miniluotuo_utils.students.lessons import lessons_in
 from miniluotuo_utils.students.successors import check_id, instead
 from miniluotuo_utils.students.zoo import ZOO
 from miniluotuo_utils.tokens.template import say_template
@@ -37,7 +38,8 @@ class Student:
 
     `name` is the zoo name or hub id that an adapter writes down as its base. `weights` is the
     fingerprint of the folder that the base came from, "" once its weights differ from that,
-    `origin` the same for ever, and `revision` the commit of a hub model.
+    `origin` the same for ever, and `revision` the commit of a hub model. `lessons` are its trainings
+    (`lessons.note_lesson`), which `save` writes down.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Student:
     weights: str = ""
     revision: str | None = None
     origin: str = ""
+    lessons: list[dict] = field(default_factory=list)
 
     @property
     def context(self) -> int:
@@ -136,7 +139,7 @@ def load_student(
     read = folder_of(source, revision)
     commit = revision_of(name, read)
     weights = weights_fingerprint(read)
-    return Student(called, model.eval(), tokenizer, weights, commit, weights)
+    return Student(called, model.eval(), tokenizer, weights, commit, weights, lessons_in(read))
 
 
 def folder_of(source: str, revision: str | None) -> Path:
@@ -331,7 +334,9 @@ def load_adapter(folder: Path, device: str | None, dtype: str, bits: int | None)
         from peft import PeftModel
 
         model = PeftModel.from_pretrained(base.model, str(folder))
-    return Student(name, model.eval(), base.tokenizer, base.weights, base.revision, base.weights)
+    lessons = lessons_in(folder) or base.lessons
+    known = base.weights, base.revision, base.weights
+    return Student(name, model.eval(), base.tokenizer, *known, lessons)
 
 
 def base_of_adapter(folder: Path) -> str | Path:

@@ -1,0 +1,312 @@
+"""Publish a student, an adapter or a data set on the hub; without `go` only say what would go.
+
+In: a folder that `save`, `train`, `publish` or `instructions` wrote. Out: one commit, whole or not
+at all, with a card. Shown in notebook 07 and jobs/README.md.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from miniluotuo_utils.choices import check_choice
+from miniluotuo_utils.data.anyfile import read_any
+from miniluotuo_utils.data.licences import FOLLOWS, Origin, origins, refused, strictest
+from miniluotuo_utils.students.loading import HUB_ID, adapter_base
+from miniluotuo_utils.students.model_card import card, student_origins
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+KINDS = ("student", "adapter", "dataset")
+# What is published of a folder: data that nobody's machine runs.
+ENDINGS = (
+    *(".safetensors", ".json", ".jsonl", ".txt", ".model", ".jinja", ".md", ".png", ".parquet"),
+    *(".gguf", ".onnx"),
+)
+TRAIN = ("train.parquet", "train.jsonl")
+CARD = "README.md"
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """What would be published: its kind, the text of its card, its files, its sources."""
+
+    folder: Path
+    repo: str
+    kind: str
+    card: str
+    files: Sequence[Path]
+    left: Sequence[Path]
+    found: Sequence[Origin]
+    refused: Sequence[Origin]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files, the card among them."""
+        return sum(path.stat().st_size for path in self.files) + len(self.card.encode())
+
+
+def push(
+    folder: Path | str,
+    repo: str,
+    kind: str | None = None,
+    *,
+    go: bool = False,
+    public: bool = False,
+    results: Mapping[str, Mapping] | None = None,
+    own: Collection[str] = (),
+    accept: Collection[str] = (),
+    overwrite: bool = False,
+    say: Callable[[str], object] = print,
+) -> Parcel:
+    """Publish `folder` as `repo` (OWNER/NAME); `say` is told all that goes, before it goes.
+
+    `kind` is student, adapter or dataset; None: what the folder holds. Without `go` nothing leaves
+    this machine. The repository is made private, unless `public`. The token is HF_TOKEN, of the
+    environment or of Colab's secrets. `results`, `own` and `accept` are those of `card`, `origins`
+    and `refused`. A repository that holds other files already stays as it is, unless `overwrite`.
+
+    Raises ValueError for a folder that is none of these, a licence that forbids it, a name that is
+    no hub id; OSError, in one sentence, for what the hub or the network refuses. Called again after
+    that, it goes on: what the hub has is not sent twice, and nothing shows before all is there.
+    """
+    parcel = packed(Path(folder), repo, kind, results, own, accept)
+    for line in told(parcel, accept):
+        say(line)
+    if not go:
+        say(
+            "什么都没有上传：加 go=True 才上传。 Nothing was uploaded: pass go=True to do it"
+            if not parcel.refused
+            else "什么都没有上传。 Nothing was uploaded"
+        )
+        return parcel
+    if parcel.refused:
+        raise ValueError(refusal(parcel))
+    say(sent(parcel, token_of(), public, overwrite))
+    return parcel
+
+
+def packed(
+    folder: Path,
+    repo: str,
+    kind: str | None,
+    results: Mapping[str, Mapping] | None,
+    own: Collection[str],
+    accept: Collection[str],
+) -> Parcel:
+    """Return what would be published of a folder, read and judged on this machine."""
+    if not HUB_ID.fullmatch(repo):
+        raise ValueError(
+            f"{repo!r} 不是 hub 上的名字，写成 用户名/名字。 found {repo!r}, expected OWNER/NAME, in "
+            "letters, digits, - _ ."
+        )
+    kind = kind_of(folder, kind)
+    if kind == "dataset":
+        text, found = dataset_parts(folder, own)
+    else:
+        check_alone(folder, kind)
+        text, found = str(card(folder, results, own)), student_origins(folder, own)
+    every = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != CARD)
+    files = [path for path in every if goes(path, folder)]
+    what = "rows" if kind == "dataset" else "weights"
+    left = [path for path in every if path not in files]
+    return Parcel(folder, repo, kind, text, files, left, found, refused(found, what, accept))
+
+
+def kind_of(folder: Path, asked: str | None = None) -> str:
+    """Return what a folder holds; ValueError where it is none of `KINDS`, or not the one asked."""
+    marks = {"adapter": "adapter_config.json", "student": "config.json"}
+    held = [kind for kind, mark in marks.items() if (folder / mark).is_file()]
+    held += ["dataset"] if any((folder / name).is_file() for name in TRAIN) else []
+    if asked is not None:
+        check_choice("kind", asked, KINDS)
+    if held and asked in (None, held[0]):
+        return held[0]
+    seen = held[0] if held else "nothing of these"
+    raise ValueError(
+        f"{folder.name} 里没有要发布的东西，或者不是 {asked or '学生、适配器、数据集'}。 {folder.name}: "
+        f"found {seen}, expected {asked or 'a student, an adapter or a data set'}: config.json, "
+        f"adapter_config.json or {' or '.join(TRAIN)}"
+    )
+
+
+def goes(path: Path, folder: Path) -> bool:
+    """Return whether a file is published: no link, not hidden, no code, no pickle."""
+    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+    return not (hidden or path.is_symlink()) and path.suffix in ENDINGS
+
+
+def check_alone(folder: Path, kind: str) -> None:
+    """Raise ValueError for an adapter whose base only this machine has."""
+    if kind == "adapter" and adapter_base(folder).startswith("./"):
+        raise ValueError(
+            f"{folder.name} 的底座是旁边的文件夹，别人没有：先用 merge 合并，再发布合并出来的。 "
+            f"{folder.name}/adapter_config.json, field base_model_name_or_path: found "
+            f"{adapter_base(folder)!r}, a folder that nobody else has: `merge` it and push what "
+            "that writes"
+        )
+
+
+def dataset_parts(folder: Path, own: Collection[str]) -> tuple[str, list[Origin]]:
+    """Return a data set's card and its sources, counted in its rows; ValueError without a card."""
+    path = folder / CARD
+    if not path.is_file():
+        raise ValueError(
+            f"{folder.name} 里没有数据卡 {CARD}：用 publish 或 instructions 来写。 {folder.name}: "
+            f"found no {CARD}, expected a card: `publish` and `instructions` write one"
+        )
+    [rows, *_] = [folder / name for name in TRAIN if (folder / name).is_file()]
+    reading = read_any(rows, say=None)
+    for _ in reading:
+        pass
+    return path.read_text(encoding="utf-8"), origins(reading.sources, own)
+
+
+# ---- in words
+
+
+def told(parcel: Parcel, accept: Collection[str]) -> list[str]:
+    """Return what would go, a line each: files, bytes, sources, what the licences say."""
+    words = {"student": "学生", "adapter": "适配器", "dataset": "数据集"}[parcel.kind]
+    lines = [f"{parcel.folder.name} → {parcel.repo}（{words} {parcel.kind}）"]
+    lines += [
+        f"  {path.relative_to(parcel.folder).as_posix()} {path.stat().st_size:,}"
+        for path in parcel.files
+    ]
+    lines.append(f"  {CARD} {len(parcel.card.encode()):,}（卡片 its card）")
+    lines.append(f"一共 {parcel.size:,} 字节 bytes")
+    if parcel.left:
+        names = ", ".join(path.relative_to(parcel.folder).as_posix() for path in parcel.left[:8])
+        lines.append(f"留下不发 {len(parcel.left)} 个 left out: {names}")
+    for one in parcel.found:
+        rows = "底座 base" if one.rows is None else f"{one.rows:,} 行 rows"
+        lines.append(f"来源 source {one.name}：{rows}，{one.licence}")
+    most = strictest(parcel.found)
+    lines.append(f"最严 strictest {most.name}：{FOLLOWS[most.terms]}")
+    lines.append(refusal(parcel) if parcel.refused else allowed(parcel, accept))
+    return lines
+
+
+def allowed(parcel: Parcel, accept: Collection[str]) -> str:
+    """Return that nothing forbids it, or for which sources the publisher answers."""
+    mine = [one.name for one in parcel.found if one.terms in accept]
+    if not mine:
+        return "许可证允许发布。 The licences allow it"
+    names = ", ".join(mine)
+    return f"发布者说有许可：{names}。 The publisher says to have permission for {names}"
+
+
+def refusal(parcel: Parcel) -> str:
+    """Return which sources forbid it, and what can be done for each."""
+    said = "; ".join(f"{one.name}: {one.licence}" for one in parcel.refused)
+    strange = [one.name for one in parcel.refused if not one.known]
+    known = sorted({one.terms for one in parcel.refused if one.known} - {"restricted"})
+    ways = ["去掉这些来源 leave these sources out"]
+    if strange:
+        ways.append(f"是你自己的 if yours: own=…，{' '.join(strange)}")
+    if known:
+        ways.append(f"有人准许 if you have permission: accept=…，{', '.join(known)}")
+    return f"许可证不允许发布 not to be published（{said}）。{'；'.join(ways)}"
+
+
+# ---- the hub
+
+
+def token_of() -> str:
+    """Return HF_TOKEN, of the environment or of Colab's secrets; ValueError without it.
+
+    What `hf auth login` left on the disk is not used: on a shared machine it may be another's.
+    """
+    token = os.environ.get("HF_TOKEN", "").strip() or colab_secret()
+    if not token:
+        raise ValueError(
+            "没有 HF_TOKEN：在 hub 的设置页做一个能写的令牌，放进环境变量 HF_TOKEN，Colab 里放进“密钥”。 "
+            "No HF_TOKEN: make a token that may write on the hub's settings page, and put it into "
+            "the environment variable HF_TOKEN, on Colab into the secrets"
+        )
+    return token
+
+
+def colab_secret() -> str:
+    """Return the secret HF_TOKEN of a Colab notebook, "" elsewhere or where it is withheld."""
+    try:
+        from google.colab import userdata
+
+        return str(userdata.get("HF_TOKEN") or "").strip()
+    except Exception:  # no Colab, no such secret, not granted: each an error of its own
+        return ""
+
+
+def sent(parcel: Parcel, token: str, public: bool, overwrite: bool) -> str:
+    """Upload a parcel in one commit and return where it is; OSError for what was refused."""
+    from huggingface_hub import CommitOperationAdd, HfApi
+    from huggingface_hub.errors import HTTPError
+
+    kind = "dataset" if parcel.kind == "dataset" else "model"
+    api = HfApi(endpoint=os.environ.get("HF_ENDPOINT") or None, token=token)
+    adds = [
+        CommitOperationAdd(path.relative_to(parcel.folder).as_posix(), path)
+        for path in parcel.files
+    ]
+    adds.append(CommitOperationAdd(CARD, parcel.card.encode()))
+    try:
+        api.create_repo(parcel.repo, repo_type=kind, private=not public, exist_ok=True)
+        if not overwrite:
+            refuse_full(api, parcel, kind)
+        # The large files go first, and each that arrived is not sent again; then one commit.
+        done = api.create_commit(
+            parcel.repo, adds, commit_message="Uploaded by Mini-Luotuo", repo_type=kind
+        )
+    except (HTTPError, OSError, RuntimeError) as error:
+        raise failed(error, parcel.repo) from error
+    return f"上传好了 uploaded: {done.commit_url}"
+
+
+def refuse_full(api: HfApi, parcel: Parcel, kind: str) -> None:
+    """Raise `ValueError` for a repository that holds more than an empty one, or than ours."""
+    there = {*api.list_repo_files(parcel.repo, repo_type=kind)} - {".gitattributes"}
+    if there:
+        raise ValueError(
+            f"{parcel.repo} 里已经有文件（{len(there)} 个）：换个名字，或者加 overwrite，旧的留在它的历史里。 "
+            f"{parcel.repo} holds {len(there)} files already, {min(there)} among them: choose "
+            "another name, or pass overwrite=True; what is replaced stays in its history"
+        )
+
+
+REASONS = {
+    401: "令牌不对或者过期了 the token is wrong or has expired: make a new one",
+    403: "这个令牌不许写到那里 the token may not write there: look at its permissions and the owner",
+    404: "没有这个用户或组织 there is no such owner, or the token may not see it",
+    409: "同时有别人在写 somebody else writes there now: run it again",
+    413: "文件太大 a file is too large for the hub",
+    429: "请求太多 too many requests: wait some minutes",
+}
+AGAIN = (
+    "hub 上看不到半个：再运行一次就接着传。 Nothing half-uploaded shows: run it again, it goes on"
+)
+
+
+def failed(error: BaseException, repo: str) -> OSError:
+    """Return in one sentence why an upload failed, and what to do; never with the token in it."""
+    cause: Any = error
+    while getattr(cause, "response", None) is None and cause.__cause__ is not None:
+        cause = cause.__cause__
+    status = getattr(getattr(cause, "response", None), "status_code", None)
+    if status is None:
+        why = f"连不上，或者断了 no connection, or it broke ({type(cause).__name__})"
+    elif status >= 500:
+        why = f"hub 出了问题 the hub has a problem (HTTP {status})"
+    else:
+        why = f"{REASONS.get(status, server_words(cause))} (HTTP {status})"
+    return OSError(f"{repo}：{why}。{AGAIN}")
+
+
+def server_words(error: Any) -> str:
+    """Return what the hub said, without anything that looks like a token."""
+    said = str(getattr(error, "server_message", None) or error).strip().splitlines()[-1:]
+    return re.sub(r"hf_\w+", "hf_…", " ".join(said)) or type(error).__name__

@@ -1,0 +1,65 @@
+"""Keep what a student has learned from, training after training, so that its card can say it.
+
+In: the rows of a training. Out: `learned.json` in the folder that `save` writes, which
+`load_student` reads back. Shown in notebook 07.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from miniluotuo_utils.students.training import Training
+
+NOTE = "learned.json"
+
+
+def sources_of(rows: Sequence[Mapping] | Dataset) -> dict[str, int]:
+    """Return how many rows name which `source`; token rows name none, which is "".
+
+    >>> sources_of([{"source": "coig/exam"}, {"source": None}, {"source": "coig/exam"}])
+    {'coig/exam': 2, '': 1}
+    """
+    if hasattr(rows, "column_names"):
+        told = rows["source"] if "source" in rows.column_names else [""] * len(rows)
+    else:
+        told = (row.get("source") for row in rows)
+    return dict(Counter(source or "" for source in told))
+
+
+def note_lesson(training: Training, sources: Mapping[str, int], beside: Any) -> None:
+    """Note on the student what a training did, from rows of which `sources`.
+
+    `beside` is what was learned beside the labels (`objectives`), None for them alone.
+    """
+    student = training.student
+    lesson = {
+        "base": student.name,
+        "revision": student.revision,
+        "method": training.method,
+        "steps": training.steps,
+        "tokens": training.tokens,
+        "seconds": round(training.seconds, 1),
+        "sources": dict(sources),
+        **({"distillation": beside.settings} if beside else {}),
+    }
+    student.lessons = [*student.lessons, lesson]
+
+
+def write_lessons(folder: Path, lessons: Sequence[Mapping]) -> None:
+    """Write what a student has learned into its folder; nothing for one that was never trained."""
+    if lessons:
+        text = json.dumps(list(lessons), ensure_ascii=False, indent=1)
+        (folder / NOTE).write_text(text, encoding="utf-8")
+
+
+def lessons_in(folder: Path) -> list[dict]:
+    """Return what a folder says that its student has learned; [] where it says nothing."""
+    path = folder / NOTE
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
