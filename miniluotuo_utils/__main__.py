@@ -585,7 +585,8 @@ class Push:
     """Publish a student, an adapter or a data set on the hub, with its card; without --go only say
     what would go, and whether the licences of its sources allow it.
 
-    把学生、适配器或数据集发布到 hub，附卡片；不加 --go 只说要传什么、许可证允不允许。令牌只从 HF_TOKEN 读。
+    把学生、适配器或数据集发布到 hub，附卡片；不加 --go 只说要传什么、许可证允不允许。
+    令牌只从 HF_TOKEN 读。
     """
 
     folder: Path = place("文件夹 as train, save, merge or instructions wrote it", **reads)
@@ -595,11 +596,10 @@ class Push:
     )
     go: bool = option("真的上传 upload; left out: nothing leaves this machine")
     public: bool = option("公开 for everybody to see; left out: private, as its page can change")
-    results: list[Path] | None = option(
-        "成绩 what `score --json` printed, into files named as the data set; left out: none",
+    results: list[str] | None = option(
+        "成绩 files of what `score --json` printed, as in cluener/dev=dev.json; left out: none",
         nargs="+",
-        metavar="FILE.json",
-        **reads,
+        metavar="DATA=FILE.json",
     )
     own: list[str] | None = option(
         "自己的 sources that the catalog does not know and that you answer for; left out: none",
@@ -617,7 +617,8 @@ class Push:
         from miniluotuo_utils.jobs.push import push
         from miniluotuo_utils.jobs.score import json_file
 
-        results = {path.stem: json_file(path, dict) for path in self.results or ()}
+        named = (parameter(text, "--results") for text in self.results or ())
+        results = {data: json_file(Path(str(file)), dict) for data, file in named}
         how = given(self, "folder", "repo", "results")
         say = partial(aside, self)
         parcel = push(self.folder, self.repo, results=results, say=say, **how)

@@ -1,8 +1,8 @@
 """Read what the licences of several sources allow together. Shown in notebook 07.
 
-In: how many rows came from which source, by the names in their `source`. Out: what each source's card
-states, the strictest of them, and those that may not be published. It is a reading of the catalog,
-no legal advice.
+In: how many rows came from which source, by the names in their `source`. Out: what each source's
+card states, the strictest of them, and those that may not be published. It is a reading of the
+catalog, no legal advice.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FOLLOWS = {
     "permissive": "可以用、改、再发，保留署名 may be used, changed and passed on, with attribution",
     "share-alike": "再发要用同样的许可证 is passed on under the same licence only",
     "non-commercial": "只能非商用 is for non-commercial use only",
-    "contradictory": "来源自相矛盾，按最严的一种办 its source contradicts itself: the stricter counts",
+    "contradictory": "来源自相矛盾，按最严的办 its source contradicts itself: the stricter counts",
     "not looked up": "还没有人查过，先去查 nobody has looked it up: do so first",
     "none stated": "没有写明，就没有允许，先去问 states nothing, so permits nothing: ask first",
     "restricted": "要按协议取得，不许转发 is had by agreement and not passed on",

@@ -79,16 +79,15 @@ def push(
     for line in told(parcel, accept):
         say(line)
     if not go:
-        say(
-            "什么都没有上传：加 go=True 才上传。 Nothing was uploaded: pass go=True to do it"
-            if not parcel.refused
-            else "什么都没有上传。 Nothing was uploaded"
-        )
+        say("什么都没有上传。 Nothing was uploaded" + ("" if parcel.refused else WAY))
         return parcel
     if parcel.refused:
         raise ValueError(refusal(parcel))
     say(sent(parcel, token_of(), public, overwrite))
     return parcel
+
+
+WAY = "：加上 --go 才上传: --go uploads it (in Python go=True)"
 
 
 def packed(
@@ -102,8 +101,8 @@ def packed(
     """Return what would be published of a folder, read and judged on this machine."""
     if not HUB_ID.fullmatch(repo):
         raise ValueError(
-            f"{repo!r} 不是 hub 上的名字，写成 用户名/名字。 found {repo!r}, expected OWNER/NAME, in "
-            "letters, digits, - _ ."
+            f"{repo!r} 不是 hub 上的名字，写成 用户名/名字。 found {repo!r}, expected OWNER/NAME, "
+            "in letters, digits, - _ ."
         )
     kind = kind_of(folder, kind)
     if kind == "dataset":
@@ -129,9 +128,9 @@ def kind_of(folder: Path, asked: str | None = None) -> str:
         return held[0]
     seen = held[0] if held else "nothing of these"
     raise ValueError(
-        f"{folder.name} 里没有要发布的东西，或者不是 {asked or '学生、适配器、数据集'}。 {folder.name}: "
-        f"found {seen}, expected {asked or 'a student, an adapter or a data set'}: config.json, "
-        f"adapter_config.json or {' or '.join(TRAIN)}"
+        f"{folder.name} 里没有要发布的东西，或者不是 {asked or '学生、适配器、数据集'}。 "
+        f"{folder.name}: found {seen}, expected {asked or 'a student, an adapter or a data set'}: "
+        f"config.json, adapter_config.json or {' or '.join(TRAIN)}"
     )
 
 
@@ -225,7 +224,7 @@ def token_of() -> str:
     token = os.environ.get("HF_TOKEN", "").strip() or colab_secret()
     if not token:
         raise ValueError(
-            "没有 HF_TOKEN：在 hub 的设置页做一个能写的令牌，放进环境变量 HF_TOKEN，Colab 里放进“密钥”。 "
+            "没有 HF_TOKEN：在 hub 的设置页做一个能写的令牌，放进环境变量，Colab 里放进“密钥”。 "
             "No HF_TOKEN: make a token that may write on the hub's settings page, and put it into "
             "the environment variable HF_TOKEN, on Colab into the secrets"
         )
@@ -262,7 +261,7 @@ def sent(parcel: Parcel, token: str, public: bool, overwrite: bool) -> str:
         done = api.create_commit(
             parcel.repo, adds, commit_message="Uploaded by Mini-Luotuo", repo_type=kind
         )
-    except (HTTPError, OSError, RuntimeError) as error:
+    except (HTTPError, ConnectionError, RuntimeError) as error:
         raise failed(error, parcel.repo) from error
     return f"上传好了 uploaded: {done.commit_url}"
 
@@ -272,15 +271,17 @@ def refuse_full(api: HfApi, parcel: Parcel, kind: str) -> None:
     there = {*api.list_repo_files(parcel.repo, repo_type=kind)} - {".gitattributes"}
     if there:
         raise ValueError(
-            f"{parcel.repo} 里已经有文件（{len(there)} 个）：换个名字，或者加 overwrite，旧的留在它的历史里。 "
+            f"{parcel.repo} 里已经有 {len(there)} 个文件：换个名字；要换掉，加上 --overwrite，旧的"
+            "留在它的历史里；上次断在最后一步的话，其实已经传好了。 "
             f"{parcel.repo} holds {len(there)} files already, {min(there)} among them: choose "
-            "another name, or pass overwrite=True; what is replaced stays in its history"
+            "another name, or replace them with --overwrite (in Python the argument overwrite), "
+            "they stay in its history. If the last run broke in its last step, all is there"
         )
 
 
 REASONS = {
     401: "令牌不对或者过期了 the token is wrong or has expired: make a new one",
-    403: "这个令牌不许写到那里 the token may not write there: look at its permissions and the owner",
+    403: "这个令牌不许写到那里 the token may not write there: look at its permissions",
     404: "没有这个用户或组织 there is no such owner, or the token may not see it",
     409: "同时有别人在写 somebody else writes there now: run it again",
     413: "文件太大 a file is too large for the hub",
@@ -297,7 +298,9 @@ def failed(error: BaseException, repo: str) -> OSError:
     while getattr(cause, "response", None) is None and cause.__cause__ is not None:
         cause = cause.__cause__
     status = getattr(getattr(cause, "response", None), "status_code", None)
-    if status is None:
+    if type(cause).__name__ == "OfflineModeIsEnabled":
+        why = "HF_HUB_OFFLINE=1 关了网络 keeps this session off the network"
+    elif status is None:
         why = f"连不上，或者断了 no connection, or it broke ({type(cause).__name__})"
     elif status >= 500:
         why = f"hub 出了问题 the hub has a problem (HTTP {status})"

@@ -6,6 +6,7 @@ from miniluotuo_utils.students.cards import zoo_table
 from miniluotuo_utils.students.distill import distill
 from miniluotuo_utils.students.finetune import finetune, merge, save
 from miniluotuo_utils.students.loading import Student, load_student, trained_student
+from miniluotuo_utils.students.model_card import card
 from miniluotuo_utils.students.training import Training
 from miniluotuo_utils.students.zoo import ZOO
 
@@ -16,6 +17,7 @@ __all__ = [
     "ZOO",
     "Student",
     "Training",
+    "card",
     "distill",
     "finetune",
     "load_student",

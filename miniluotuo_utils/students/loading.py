@@ -38,8 +38,8 @@ class Student:
 
     `name` is the zoo name or hub id that an adapter writes down as its base. `weights` is the
     fingerprint of the folder that the base came from, "" once its weights differ from that,
-    `origin` the same for ever, and `revision` the commit of a hub model. `lessons` are its trainings
-    (`lessons.note_lesson`), which `save` writes down.
+    `origin` the same for ever, and `revision` the commit of a hub model. `lessons` are its
+    trainings (`lessons.note_lesson`), which `save` writes down.
     """
 
     name: str

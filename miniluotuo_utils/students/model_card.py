@@ -116,7 +116,7 @@ def base_origin(name: str) -> Origin:
     ('permissive', 'share-alike', 'not looked up')
     """
     if not name:
-        return Origin(UNRECORDED, None, "没有训练记录 no record of it", "not looked up", known=False)
+        return Origin(UNRECORDED, None, "没有训练记录 no record", "not looked up", known=False)
     spec = ZOO.get(name)
     licence = spec.licence if spec else None
     link = (spec.link or PROJECT) if spec else hub_link(name)
@@ -213,9 +213,10 @@ def body(folder: Path, found: list[Origin], results: Mapping[str, Mapping]) -> s
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-MADE_BY = f"""用[迷你骆驼]({PROJECT})训练的学生。下面每一项都取自文件夹里的记录；没有记录的，写着不知道。
-*A student trained with [Mini-Luotuo]({PROJECT}). All of this is from the records in its folder; what
-they do not hold is said to be unknown.*"""
+MADE_BY = f"""用[迷你骆驼]({PROJECT})训练的学生。
+下面每一项都取自文件夹里的记录；没有记录的，写着不知道。
+*A student trained with [Mini-Luotuo]({PROJECT}). All of this is from the records in its folder;
+what they do not hold is said to be unknown.*"""
 
 
 def facts(folder: Path) -> str:
@@ -317,6 +318,8 @@ def own_readme(folder: Path) -> str:
     path = folder / "README.md"
     if not path.is_file():
         return ""
-    text = ModelCard(path.read_text(encoding="utf-8"), ignore_metadata_errors=True).text.strip()
-    title, _, rest = text.partition("\n")
+    text = path.read_text(encoding="utf-8")
+    if text.startswith("---"):
+        text = ModelCard(text, ignore_metadata_errors=True).text
+    title, _, rest = text.strip().partition("\n")
     return f"## 怎样用 · Use\n\n{rest.strip()}" if title.startswith("# ") else text
