@@ -64,15 +64,29 @@ reads, writes = {"role": "reads"}, {"role": "file"}
 
 @dataclass
 class Catalog:
-    """Print the catalog of data sources.
+    """Print the catalog of data sources, or those of a task, language, kind and collection.
 
-    打印数据目录。
+    打印数据目录，也可以只看某个任务、语言、做法、合集的。
     """
 
-    def run(self) -> None:
-        from miniluotuo_utils.data.catalog import catalog_table
+    task: str | None = option("任务 instruction, NER, RE, EE, topics or tokenizer; left out: any")
+    language: Literal["CN", "EN", "ML"] | None = option(
+        "语言 CN, EN, or ML for several; left out: any"
+    )
+    made: Literal["HG", "SI", "MIX", "COL"] | None = option(
+        "做法 HG human-generated, SI self-instruct, MIX both, COL a collection; left out: any"
+    )
+    collection: str | None = option("合集 viscacha (46), mini-luotuo, lamini; left out: any")
 
-        print_table(catalog_table())
+    def run(self) -> int:
+        from miniluotuo_utils.data.catalog import catalog_table, chosen
+
+        rows = catalog_table(chosen(**given(self)))
+        if not rows:
+            print("没有这样的来源 no such source", file=sys.stderr)
+            return 1
+        print_table(rows)
+        return 0
 
 
 @dataclass
@@ -205,7 +219,9 @@ class Mix:
     按配方混合几份数据：同样的配方总得同样的行、同样的次序。
     """
 
-    recipe: str = place("配方 embedded, cpu, t4, mini-luotuo-683k, or the path of a .tsv")
+    recipe: str = place(
+        "配方 embedded, cpu, t4, mini-luotuo-683k, mini-luotuo-files, or the path of a .tsv"
+    )
     out: Path = place("输出 JSON Lines", metavar="OUT", **writes)
     seed: int | None = option("种子 of the draws; left out: the recipe's own")
     overwrite: bool = option(OVERWRITE)
@@ -407,7 +423,9 @@ class Instruct(Asking):
     out: Path = place("输出 the instructions, JSON Lines", role="again")
     seeds: Path = needed("种子 JSON Lines with a field instruction", **reads)
     topics: Path | None = option(
-        "主题 one a line, or JSON Lines with a field topic; left out: none", **reads
+        "主题 one a line, JSON Lines with a field topic, or Wikipedia's category dump "
+        "(…-category.sql.gz); left out: none",
+        **reads,
     )
     target: int = needed("目标 instructions to stop at")
     seed: int = option("随机种子 draws the examples and topics", 0)

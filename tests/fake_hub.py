@@ -118,7 +118,8 @@ class FakeHub:
 
     def commit(self, request: Request) -> dict:
         """Show all files of a commit at once."""
-        files = self.repos[self.repo(request)]
+        name = self.repo(request)
+        files = self.repos[name]
         for line in request.data.splitlines():
             one = json.loads(line)
             value = one["value"]
@@ -126,4 +127,5 @@ class FakeHub:
                 files[value["path"]] = b64decode(value["content"])
             elif one["key"] == "lfsFile":
                 files[value["path"]] = self.stored[value["oid"]]
-        return {"commitUrl": f"{self.address}/commit/1", "commitOid": "1" * 40}
+        oid = "1" * 40
+        return {"commitUrl": f"{self.address}/{name}/commit/{oid}", "commitOid": oid}

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from miniluotuo_utils.choices import choices
+from miniluotuo_utils.choices import check_choice, choices
 from miniluotuo_utils.moved import names as moved_names
 
 CARDS = Path(__file__).parent / "cards"
@@ -28,6 +28,19 @@ STATES = {
     "unverified": "未核实 unverified",
     "manual": "自取 by hand",
     "described": "仅说明 described",
+}
+# The four tags with which Alpaca-CoT says how a set was made: by people (human-generated), by a
+# model (self-instruct), by both (mixed), out of other sets (a collection). What is translated here
+# is Alpaca's, so a model wrote it.
+TAGS = {
+    "human": "HG",
+    "self-instruct": "SI",
+    "translated": "SI",
+    "a language model, for this project": "SI",
+    "mixed": "MIX",
+    "distant supervision": "MIX",
+    "collection": "COL",
+    "human, collection": "COL",
 }
 # Tables begin with the sources of the first notebooks.
 ORDER = ("instruction", "NER", "RE", "EE", "topics", "tokenizer")
@@ -68,6 +81,11 @@ class Card:
         return [pin for files in self.splits.values() for pin in files]
 
     @property
+    def tag(self) -> str:
+        """One of `TAGS`' four, "" where nobody looked up how it was made."""
+        return TAGS.get(self.made, "")
+
+    @property
     def state(self) -> str:
         """One of `STATES`; `verified`: somebody read size and SHA-256 from each real file."""
         if not self.pins:
@@ -100,6 +118,38 @@ def card(name: str) -> Card:
     return CATALOG[name]
 
 
+def chosen(
+    task: str | None = None,
+    language: str | None = None,
+    made: str | None = None,
+    collection: str | None = None,
+) -> dict[str, Card]:
+    """Return the cards of a task, language, tag (`TAGS`) and collection; None is any.
+
+    Sources in several languages (ML) are of each. ValueError for a name that no card has.
+
+    >>> [*chosen("EE", "CN", "HG", "viscacha")]
+    ['duee1', 'title2event']
+    """
+    every = CATALOG.values()
+    for what, found, known in (
+        ("task", task, {name for one in every for name in one.tasks}),
+        ("language", language, {one.language for one in every}),
+        ("made", made, {*TAGS.values()}),
+        ("collection", collection, {name for one in every for name in one.collections}),
+    ):
+        if found is not None:
+            check_choice(what, found, sorted(known))
+    return {
+        one.name: one
+        for one in every
+        if (task is None or task in one.tasks)
+        and (language is None or one.language in (language, "ML"))
+        and (made is None or one.tag == made)
+        and (collection is None or collection in one.collections)
+    }
+
+
 def catalog_table(cards: Mapping[str, Card] = CATALOG) -> list[dict[str, str]]:
     """Return the catalog as notebooks and READMEs show it, instruction data first.
 
@@ -118,7 +168,7 @@ def catalog_table(cards: Mapping[str, Card] = CATALOG) -> list[dict[str, str]]:
                 "任务 tasks": "、".join(c.tasks),
                 "声明条数 stated": counts["stated"],
                 "核对条数 counted": counts["verified"],
-                "做法 made": c.made,
+                "做法 made": f"{c.tag} {c.made}".strip(),
                 "许可证 licence": c.licence,
                 "文件 files": STATES[c.state],
             }

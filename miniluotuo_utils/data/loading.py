@@ -6,13 +6,15 @@ In: a name and a split. Out: rows or records, checked.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from miniluotuo_utils.data.catalog import Card, card
 from miniluotuo_utils.data.download import fetch_all, members
-from miniluotuo_utils.data.readers import READERS, Fault, read_file
+from miniluotuo_utils.data.opening import opened
+from miniluotuo_utils.data.readers import READERS, Fault, finished, read_file, read_units
+from miniluotuo_utils.data.recognition import reader_of, recognised
 from miniluotuo_utils.files import DataError, batches, read_jsonl
 from miniluotuo_utils.records import map_mentions
 
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
     import datasets
 
     from miniluotuo_utils.runtime import Runtime
+
+
+ANY = "any"  # the reader of a card whose files come in a format that nobody stated
 
 
 def load(
@@ -82,7 +87,18 @@ def read(
         raise DataError(f"{name}: no reader; `files({name!r})` gives its files as they are")
     rest = f'`load({name!r}, errors="collect")` reads the rest and returns the faults beside it'
     for path in files(name, split, progress)[split]:
-        yield from read_file(path, READERS[chosen], name, faults, rest)
+        if chosen == ANY:
+            yield from inferred(path, name, faults, rest)
+        else:
+            yield from read_file(path, READERS[chosen], name, faults, rest)
+
+
+def inferred(path: Path, name: str, faults: list[Fault] | None, rest: str) -> Iterator[dict]:
+    """Yield the rows or records of a file whose format no card states: its shape tells."""
+    found = recognised(opened(path))
+    reader = reader_of(found.reader)
+    finish = partial(finished, reader=reader, source=name)
+    return read_units(found.units(), reader.convert, finish, path.name, rest, faults)
 
 
 def files(

@@ -50,7 +50,7 @@ class Portion:
 def recipe(name: str | Path, seed: int | None = None) -> list[Portion]:
     """Return a recipe by name, or by the path of a table like ours; `seed` replaces its own.
 
-    Ours are `embedded`, `cpu`, `t4` and `mini-luotuo-683k`.
+    Ours are `embedded`, `cpu`, `t4`, `mini-luotuo-683k` and `mini-luotuo-files`.
 
     >>> sum(portion.rows for portion in recipe("mini-luotuo-683k"))
     683235

@@ -115,7 +115,8 @@ def dataset_card(
 ) -> str:
     """Return the card in the hub's form: front matter, sources, recipe, cleaning, hash."""
     counted = Counter(row["source"].split("/")[0] for row in rows)
-    cards = [CATALOG[part.source] for part in portions if counted[part.source]]
+    named = dict.fromkeys(part.source for part in portions if counted[part.source])
+    cards = [CATALOG[name] for name in named]
     sources = [
         [f"[{c.name}]({c.homepage})", f"{counted[c.name]:,}", c.licence, c.made, c.citation]
         for c in cards

@@ -30,6 +30,7 @@ from miniluotuo_utils.teacher.guided import (
 )
 from miniluotuo_utils.teacher.limits import commonest
 from miniluotuo_utils.teacher.store import KNOWN
+from miniluotuo_utils.teacher.topics import read_categories, topics_of
 from miniluotuo_utils.writing import Touched, claimed
 
 # How a file that has other lines than the new one is replaced all the same.
@@ -243,11 +244,21 @@ def responded(
             )
 
 
-def topics_of_file(path: Path) -> list[str]:
+def topics_of_file(path: Path, language: str = "zh") -> list[str]:
     """Read topics: one per line, or JSON Lines with a field `topic` or `word`.
 
-    DataError names the line that is no UTF-8, or has no such field.
+    Of a dump of Wikipedia's category table (`.sql`, `.sql.gz`) the titles that make topics in a
+    language (`topics_of`). DataError names the line that is no UTF-8, or has no such field, and a
+    dump without a topic.
     """
+    if path.name.endswith((".sql", ".sql.gz")):
+        topics = topics_of(read_categories(path), language)
+        if not topics:
+            raise DataError(
+                f"{path.name}: 没有一个分类能当主题 found no category that makes a topic in "
+                f"{language!r}: is it the dump of that language's Wikipedia?"
+            )
+        return topics
     lines = [line.strip() for line in text_lines(path)]
     if not lines or not lines[0].startswith("{"):
         return lines
@@ -281,7 +292,9 @@ def grow_file(
         touched.append(Touched("store", teacher.store.path, "store"))
     with claimed(touched, replace):
         known = read_jsonl(seeds, check_question)
-        grown = grow(teacher, known, count, topics_of_file(topics) if topics else None, **options)
+        language = str(options.get("language", "zh"))
+        chosen = topics_of_file(topics, language) if topics else None
+        grown = grow(teacher, known, count, chosen, **options)
         with written_whole(target, keeps="" if replace else REPLACE) as partial:
             write_jsonl(partial, grown.rows)
     return grown

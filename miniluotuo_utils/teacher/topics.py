@@ -1,7 +1,7 @@
 """Choose topics for topic-guided generation among Wikipedia's categories, as LaMini-LM did.
 
 In: (title, sub-categories, pages), or a dump of Wikipedia's category table. Out: topics, English by
-LaMini-LM's rule, Chinese by one of our own. Shown in notebook 02.
+LaMini-LM's rule, Chinese by one of our own. Shown in notebook 02; `instruct --topics` reads a dump.
 """
 
 import gzip

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from miniluotuo_utils.__main__ import main
 from miniluotuo_utils.data import CATALOG, clean, from_previous, load
-from miniluotuo_utils.data.catalog import ORDER, STATES, TERMS, read_catalog
+from miniluotuo_utils.data.catalog import ORDER, STATES, TERMS, chosen, read_catalog
 from miniluotuo_utils.data.download import (
     copy_into_mirror,
     download,
@@ -31,7 +31,7 @@ from miniluotuo_utils.data.download import (
     unpack,
     verify,
 )
-from miniluotuo_utils.data.loading import read, renamed, say_missing
+from miniluotuo_utils.data.loading import ANY, read, renamed, say_missing
 from miniluotuo_utils.data.readers import READERS, Reader, ner, read_file
 from miniluotuo_utils.files import DataError, file_sha256, read_jsonl
 from miniluotuo_utils.records import TASKS, check_record, check_row
@@ -71,7 +71,7 @@ def test_every_card_is_complete_and_nothing_is_half_pinned():
         assert set(card.tasks) <= set(ORDER), card.name
         assert set(card.records) == {"stated", "verified"}, card.name
         assert card.state in STATES, card.name
-        assert card.reader is None or card.reader in READERS
+        assert card.reader in (None, ANY) or card.reader in READERS
         assert card.pins or card.obtain, f"{card.name} neither loads nor says how to get it"
         assert card.state != "manual" or card.obtain, card.name
         for pin in card.pins:
@@ -101,6 +101,40 @@ def test_the_collections_are_whole():
         ), card.name
         assert not silent or card.terms in ("none stated", "restricted"), card.name
         assert ("not looked up" in card.licence) == (card.terms == "not looked up"), card.name
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"task": "NER", "language": "CN", "made": "HG", "collection": "viscacha"},
+        {"made": "SI"},
+        {"collection": "viscacha"},
+        {"task": "topics", "language": "EN"},
+    ],
+)
+def test_the_catalog_shows_what_was_asked_for(asked, capsys):
+    """The collections stood in the cards and nobody could ask for one."""
+    flags = [word for name, value in asked.items() for word in (f"--{name}", value)]
+    status = main(["catalog", *flags])
+    printed = capsys.readouterr().out
+    shown = [line.split("|")[1].strip() for line in printed.splitlines()[2:]]
+    wanted = [
+        card.name
+        for card in CATALOG.values()
+        if all(
+            {
+                "task": value in card.tasks,
+                "language": card.language in (value, "ML"),
+                "made": card.tag == value,
+                "collection": value in card.collections,
+            }[name]
+            for name, value in asked.items()
+        )
+    ]
+    assert sorted(shown) == sorted(wanted)
+    assert status == (0 if wanted else 1)
+    with pytest.raises(ValueError, match="collection is 'viscacho'; expected one of"):
+        chosen(collection="viscacho")
 
 
 README = repository() / "miniluotuo_utils" / "data" / "README.md"

@@ -4,6 +4,7 @@ published with the data's own numbers."""
 import json
 import random
 from collections import Counter
+from dataclasses import replace
 
 import pyarrow.parquet
 import pytest
@@ -31,6 +32,39 @@ def test_the_mixture_of_mini_luotuo():
     assert sum(p.rows for p in parts) == 683_235
     for name in ("embedded", "cpu", "t4", "mini-luotuo-683k"):
         assert all(p.split in CATALOG[p.source].splits for p in recipe(name))
+
+
+def test_the_five_files_of_mini_luotuo_under_their_own_names(tmp_path, monkeypatch):
+    """Who has the files has them under these names, in a format that its table does not state."""
+    parts = recipe("mini-luotuo-files")
+    names = ["luotuo_all_data", "alpaca_gpt4_data_zh", "coig_data"]
+    names += ["baike_all_data_rs150000", "web_text_all_data_rs150000"]
+    assert [part.split for part in parts] == names
+    assert [part.rows for part in parts] == [168_886, 48_818, 165_531, 150_000, 150_000]
+    assert {part.take for part in parts} == {"all"}
+
+    row = {"instruction": "数到二", "input": "", "output": "一二"}
+    said = [{"role": "user", "content": "数到二"}, {"role": "assistant", "content": "一二"}]
+    shapes = [
+        json.dumps([row] * 3),  # Alpaca's array
+        "\n".join([json.dumps(row)] * 2),  # JSON Lines
+        "\n".join([json.dumps({"prompt": "数到二", "response": "一二"})] * 2),
+        "\n".join([json.dumps({"messages": said})] * 2),
+        json.dumps({"data": [row] * 2}),  # an array inside an object
+    ]
+    folder = tmp_path / "manual" / "mini-luotuo"
+    folder.mkdir(parents=True)
+    for name, text in zip(names, shapes, strict=True):
+        (folder / f"{name}.json").write_text(text, encoding="utf-8")
+    monkeypatch.setenv("MINILUOTUO_HOME", str(tmp_path))
+    monkeypatch.setenv("MINILUOTUO_MIRROR", "")
+    small = [replace(part, rows=2 + (part is parts[0])) for part in parts]
+    mixed = mix(small)
+    assert len(mixed) == 11
+    assert {(one["instruction"], one["output"]) for one in mixed} == {("数到二", "一二")}
+    assert {one["source"].split("/")[0] for one in mixed} == {"mini-luotuo-files"}
+    with pytest.raises(DataError, match=r"luotuo_all_data: found 3 rows.*expects 168,886"):
+        mix(parts)
 
 
 @given(st.randoms(use_true_random=False), st.integers(0, 9))
@@ -102,7 +136,9 @@ def test_a_bad_recipe_names_its_line_and_field(line, field, tmp_path):
     with pytest.raises(DataError, match=f"mine.tsv, line 2, field {field}"):
         recipe(path)
     with pytest.raises(
-        ValueError, match="no recipe 'cpus'; expected one of cpu, embedded, mini-luotuo-683k, t4"
+        ValueError,
+        match="no recipe 'cpus'; expected one of cpu, embedded, mini-luotuo-683k, "
+        "mini-luotuo-files, t4",
     ):
         recipe("cpus")
 

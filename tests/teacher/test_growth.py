@@ -63,6 +63,7 @@ def test_category_dumps_are_read_and_filtered(ending, tmp_path):
     assert rows[2].title == "Tea's culture"
     assert len(rows) == 7
     assert topics_of(rows) == ["中国茶文化", "茶具"]
+    assert topics_of_file(path) == topics_of(rows), "`instruct --topics` reads the dump itself"
     assert topics_of(rows, "en") == [r.title for r in rows if r.pages > 50 and r.subcategories > 10]
     path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(DataError, match="zhwiki-category.*(breaks off|found no INSERT)"):
