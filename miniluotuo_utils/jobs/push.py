@@ -171,6 +171,7 @@ def dataset_parts(folder: Path, own: Collection[str]) -> tuple[str, list[Origin]
 
 def told(parcel: Parcel, accept: Collection[str]) -> list[str]:
     """Return what would go, a line each: files, bytes, sources, what the licences say."""
+    # What leaves the machine, file by file: nobody should find a surprise on the hub.
     words = {"student": "学生", "adapter": "适配器", "dataset": "数据集"}[parcel.kind]
     lines = [f"{parcel.folder.name} → {parcel.repo}（{words} {parcel.kind}）"]
     lines += [
@@ -182,6 +183,8 @@ def told(parcel: Parcel, accept: Collection[str]) -> list[str]:
     if parcel.left:
         names = ", ".join(path.relative_to(parcel.folder).as_posix() for path in parcel.left[:8])
         lines.append(f"留下不发 {len(parcel.left)} 个 left out: {names}")
+
+    # Whose data it was made of, and what they ask.
     for one in parcel.found:
         rows = "底座 base" if one.rows is None else f"{one.rows:,} 行 rows"
         lines.append(f"来源 source {one.name}：{rows}，{one.licence}")

@@ -31,6 +31,7 @@ __all__ = [
     "COLOURS",
     "bars",
     "batch_picture",
+    "clouds",
     "funnel",
     "grouped_bars",
     "histogram",
@@ -44,6 +45,7 @@ DPI = 144  # and letters of 10 points or more, which a class reads from the thir
 MARKED = 12  # points of a curve up to which each has its mark
 STUMP = {"facecolor": "white", "edgecolor": GREY.edge, "hatch": "////", "linewidth": 0.8}
 STYLES = ("-", "--", "-.", ":")
+MARKS = "osD^vP"
 find_font = cache(chinese_font)  # once, on first use: without it Chinese letters are boxes
 
 
@@ -450,6 +452,27 @@ def funnel(steps: Mapping[str, int], before: int, title: str) -> Axes:
     axes.bar_label(drawn, labels, padding=3)
     axes.margins(x=0.2)
     return finish(axes)
+
+
+def clouds(maps: Mapping[str, Mapping[str, Sequence[Sequence[float]]]], title: str) -> Figure:
+    """Draw maps of points side by side: `maps[panel][group] = [(x, y), …]`, a colour and a mark per
+    group. What lies together is alike; the axes mean nothing.
+    """
+    find_font()
+    figure, axes = plt.subplots(1, len(maps), figsize=(8.5, 4.4), dpi=DPI, squeeze=False)
+    for column, (name, groups) in zip(axes[0], maps.items(), strict=True):
+        for at, (group, points) in enumerate(groups.items()):
+            xs, ys = zip(*points, strict=True)
+            colour, mark = COLOURS[at % len(COLOURS)], MARKS[at % len(MARKS)]
+            column.scatter(xs, ys, s=22, color=colour, marker=mark, label=group, alpha=0.8)
+        column.set(title=name, xticks=[], yticks=[])
+        column.title.set_fontsize(11)
+    # One legend for all, below the middle.
+    middle = (len(maps) / 2 + 0.05, -0.02)
+    axes[0][0].legend(loc="upper center", bbox_to_anchor=middle, ncols=5, frameon=False)
+    figure.suptitle(title)
+    finish(axes[0][0])
+    return figure
 
 
 def panels(tables: Mapping[str, Mapping[str, float]], title: str, x: str) -> Figure:

@@ -122,7 +122,9 @@ def finetune(
     # Several processes of one launch write through the first one.
     with Alone(folder) if folder and first_process() else nullcontext():
         try:
-            return trained(student, rows, options, folder, report_to, show, objective)
+            training = trained(student, rows, options, folder, report_to, show, objective)
+            note_lesson(training, sources_of(rows), objective)
+            return training
         finally:
             if objective:
                 objective.end(student)
@@ -179,7 +181,6 @@ def trained(
         train(trainer, last_checkpoint(where), steps)
 
     student.model.eval()
-    note_lesson(training, sources_of(rows), objective)
     if show and training.log:
         show(training)
     return training

@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from miniluotuo_utils.students.training import Training
-
 NOTE = "learned.json"
 
 
@@ -33,8 +31,8 @@ def sources_of(rows: Sequence[Mapping] | Dataset) -> dict[str, int]:
     return dict(Counter(source or "" for source in told))
 
 
-def note_lesson(training: Training, sources: Mapping[str, int], beside: Any) -> None:
-    """Note on the student what a training did, from rows of which `sources`.
+def note_lesson(training: Any, sources: Mapping[str, int], beside: Any) -> None:
+    """Note on the student what a `Training` did, on rows of which `sources`.
 
     `beside` is what was learned beside the labels (`objectives`), None for them alone.
     """

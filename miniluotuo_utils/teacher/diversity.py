@@ -1,7 +1,7 @@
 """Measure how varied generated instructions are, and how far from their seeds.
 
 Nothing here asks a teacher. In: texts. Out: numbers, in characters because Chinese has no spaces to
-count words by. Shown in notebook 02.
+count words by, and maps of texts. Shown in notebook 02.
 """
 
 from __future__ import annotations
@@ -11,8 +11,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import chain, pairwise
+from typing import TYPE_CHECKING
 
 from miniluotuo_utils.text import folded, jaccard
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def mattr(tokens: Sequence[str], window: int = 50) -> float:
@@ -95,3 +99,56 @@ def bigrams(text: str) -> set[str]:
     """
     text = folded(text)
     return set(map("".join, pairwise(text))) or set(text)
+
+
+def tf_idf(texts: Sequence[str]) -> np.ndarray:
+    """Return a vector of each text: its pairs of characters, a rare pair counts more.
+
+    [texts, pairs]; each count times log(texts / texts with that pair).
+
+    >>> [[round(float(number), 2) for number in row] for row in tf_idf(["春天", "春天来"])]
+    [[0.0, 0.0], [0.0, 0.69]]
+    """
+    import numpy as np
+
+    found = [sorted(bigrams(text)) for text in texts]
+    held = Counter(chain.from_iterable(found))
+    column = {pair: place for place, pair in enumerate(held)}
+    vectors = np.zeros((len(texts), len(column)))
+    for row, pairs in enumerate(found):
+        for pair in pairs:
+            vectors[row, column[pair]] = np.log(len(texts) / held[pair])
+    return vectors
+
+
+def nearest_other(vectors: np.ndarray) -> list[int]:
+    """Return for each row of `vectors` [texts, width] the other one that points most alike.
+
+    Rows are centred first: what all texts share tells none from another.
+
+    >>> import numpy as np
+    >>> nearest_other(np.array([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.1, 0.9]]))
+    [1, 0, 3, 2]
+    """
+    import numpy as np
+
+    centred = vectors - vectors.mean(0)
+    unit = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
+    alike = unit @ unit.T
+    np.fill_diagonal(alike, -np.inf)
+    return alike.argmax(1).tolist()
+
+
+def flat(vectors: np.ndarray) -> np.ndarray:
+    """Return `vectors` [texts, width] as points of a map [texts, 2]: the two directions in which
+    they differ most (principal components).
+
+    >>> import numpy as np
+    >>> abs(flat(np.array([[0.0, 3.0, 1.0], [0.0, -3.0, 1.0]]))[:, 0]).round(6).tolist()
+    [3.0, 3.0]
+    """
+    import numpy as np
+
+    centred = vectors - vectors.mean(0)
+    left, sizes, _ = np.linalg.svd(centred, full_matrices=False)
+    return left[:, :2] * sizes[:2]

@@ -36,6 +36,7 @@ DRAWN = {
     "loss": lambda: plots.loss_curve([{"step": n, "loss": 2 / n} for n in range(1, 30)], "损失"),
     "batch": lambda: plots.batch_picture({"补齐": [[0] * 3, [1] * 9]}, 10, "批次").axes[0],
     "funnel": lambda: plots.funnel({"太短": 2, "重复": 0}, 10, "题"),
+    "clouds": lambda: plots.clouds({"图": {"甲": [(0, 1)], "乙": [(1, 0)]}}, "题").axes[0],
     "panels": lambda: plots.panels({"甲": {"人物": 3}, "乙": {"收购": 2}}, "题", "个").axes[0],
     "stacked": lambda: plots.stacked_bars({"全量": {"权重": 3}}, "题", "GiB", {"T4": 14}),
 }
