@@ -6,8 +6,8 @@
 The model is SmolLM2-135M-Instruct (Apache-2.0, 4-bit GGUF), which the first package holds;
 llama.cpp serves it, out of the second, on 127.0.0.1. It writes English only, so the prompts are
 LaMini-LM's English ones and the examples self-instruct's seeds (from the network, a mirror or the
-cache). Without examples all prompts of a row are one, which is asked once and answers them all: that
-is what examples are for.
+cache). Without examples all prompts of a row are one, which is asked once and answers them all:
+that is what examples are for.
 
 - written: instructions that could be read out of a reply, of the 20 asked for
 - well-formed: share of the pieces of the replies that could be read as instructions
