@@ -186,7 +186,7 @@ def told(parcel: Parcel, accept: Collection[str]) -> list[str]:
 
     # Whose data it was made of, and what they ask.
     for one in parcel.found:
-        rows = "底座 base" if one.rows is None else f"{one.rows:,} 行 rows"
+        rows = "底座、教师 base, teacher" if one.rows is None else f"{one.rows:,} 行 rows"
         lines.append(f"来源 source {one.name}：{rows}，{one.licence}")
     most = strictest(parcel.found)
     lines.append(f"最严 strictest {most.name}：{FOLLOWS[most.terms]}")

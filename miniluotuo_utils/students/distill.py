@@ -106,15 +106,36 @@ def distill(
         objective = Logits(there, share, heat, beta or 0.0, None, None)
     else:
         teachers = Teachers(student, listed(teacher, method))
-        usual = 2.0 if method == "logits" else 1.0
-        heat = usual if temperature is None else temperature
+        heat = temperature or {"logits": 2.0}.get(method, 1.0)
         if method == "logits":
             objective = Logits(teachers, share, heat, beta or 0.0, top_k, kept)
         elif method == "features":
             objective = Features(teachers, share, features)
         else:
             objective = OnPolicy(teachers, heat, 1.0 if beta is None else beta, own, answer)
-    return finetune(student, rows, update, folder=folder, objective=objective, **options)
+    how = {"folder": folder, "objective": objective, **options}
+    return with_teachers(finetune(student, rows, update, **how), teacher)
+
+
+def with_teachers(training: Training, teacher: Teacher) -> Training:
+    """Return a training whose student's record names its teachers, too."""
+    training.student.lessons[-1]["teachers"] = taught_by(teacher)
+    return training
+
+
+def taught_by(teacher: Teacher) -> list[dict]:
+    """Return who taught, for the record: a student with what it has learned, another by its name.
+
+    >>> taught_by(None), taught_by(len), taught_by(Path("runs/kept"))
+    ([], [{'name': 'len', 'lessons': []}], [{'name': 'kept', 'lessons': []}])
+    """
+    if isinstance(teacher, Student):
+        return [{"name": teacher.name, "lessons": teacher.lessons}]
+    if isinstance(teacher, list | tuple):
+        return [one for each in teacher for one in taught_by(each)]
+    if isinstance(teacher, str | Path):
+        return [{"name": Path(teacher).name, "lessons": []}]
+    return [{"name": name_of(teacher), "lessons": []}] if teacher is not None else []
 
 
 def check_distillation(

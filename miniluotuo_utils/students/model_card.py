@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,12 +101,32 @@ def base_of(folder: Path) -> str:
 
 
 def student_origins(folder: Path | str, own: Collection[str] = ()) -> list[Origin]:
-    """Return the base of a student and the sources of all its trainings, most rows first."""
+    """Return the base of a student, its teachers, and the sources of all their trainings."""
+    folder = Path(folder)
+    counts, taught = learned_from(lessons_in(folder))
+    names = dict.fromkeys([base_of(folder), *taught])
+    return origins(counts, own, [base_origin(name) for name in names])
+
+
+def learned_from(lessons: Sequence[Mapping]) -> tuple[Counter[str], list[str]]:
+    """Return the rows of each source and the teachers of some trainings, and of those teachers'.
+
+    What a teacher has learned from goes on to whom it teaches.
+
+    >>> teacher = {"name": "./big", "lessons": [{"base": "tiny", "sources": {"resume": 2}}]}
+    >>> learned_from([{"base": "tiny", "sources": {"coig": 1}, "teachers": [teacher]}])
+    (Counter({'resume': 2, 'coig': 1}), ['tiny'])
+    """
     counts: Counter[str] = Counter()
-    for lesson in lessons_in(Path(folder)):
+    names: list[str] = []
+    for lesson in lessons:
         counts.update(lesson["sources"])
-    base = base_of(Path(folder))
-    return origins(counts, own, [base_origin(base)])
+        for teacher in lesson.get("teachers", ()):
+            theirs, more = learned_from(teacher["lessons"])
+            counts.update(theirs)
+            begun = [one["base"] for one in teacher["lessons"][:1]] or [teacher["name"]]
+            names += [*begun, *more]
+    return counts, names
 
 
 def base_origin(name: str) -> Origin:
@@ -256,7 +276,7 @@ def data_table(found: list[Origin]) -> str:
     lines = [
         [
             f"[{one.name}]({one.link})" if one.link else one.name,
-            "底座 base" if one.rows is None else f"{one.rows:,}",
+            "底座、教师 base, teacher" if one.rows is None else f"{one.rows:,}",
             one.licence,
         ]
         for one in found

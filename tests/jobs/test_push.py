@@ -23,7 +23,7 @@ from miniluotuo_utils.data.licences import (
 from miniluotuo_utils.files import write_jsonl
 from miniluotuo_utils.jobs.push import push
 from miniluotuo_utils.students.lessons import lessons_in
-from miniluotuo_utils.students.model_card import card
+from miniluotuo_utils.students.model_card import card, student_origins
 
 TOKEN = "hf_" + "x" * 20
 LESSON = {
@@ -180,6 +180,22 @@ def test_what_a_student_learned_is_kept_from_training_to_training(tmp_path):
     assert card(adapter).data.library_name == "peft"
     with pytest.raises(ValueError, match="second/adapter_config.json.*'./first'.*merge"):
         push(adapter, "me/second")
+
+
+def test_what_a_teacher_learned_goes_on_to_its_student(tmp_path):
+    """A student of a student of CC BY-NC-SA rows counted as free of them."""
+    from miniluotuo_utils.students import distill, finetune, load_student, save
+
+    rows = [{"instruction": "数", "output": "一", "source": "coig"}]
+    teacher = load_student("tiny", "cpu")
+    finetune(teacher, [{**rows[0], "source": "iepile"}], max_steps=1)
+    student = load_student("tiny", "cpu")
+    distill(student, rows, teacher=teacher, method="logits", max_steps=1)
+    folder = save(student, tmp_path / "s")
+    found = {one.name: one.rows for one in student_origins(folder)}
+    assert found == {"tiny": None, "coig": 1, "iepile": 1}
+    assert "蒸馏 distilled" in card(folder).text
+    assert card(folder).data.license == "cc-by-nc-sa-4.0"
 
 
 def test_a_training_on_files_counts_their_sources(tmp_path):
