@@ -76,18 +76,16 @@ def push(
     that, it goes on: what the hub has is not sent twice, and nothing shows before all is there.
     """
     parcel = packed(Path(folder), repo, kind, results, own, accept)
-    for line in told(parcel, accept):
+    for line in told(parcel):
         say(line)
-    if not go:
-        say("什么都没有上传。 Nothing was uploaded" + ("" if parcel.refused else WAY))
-        return parcel
-    if parcel.refused:
+    if go and parcel.refused:
         raise ValueError(refusal(parcel))
-    say(sent(parcel, token_of(), public, overwrite))
+    say(refusal(parcel) if parcel.refused else allowed(parcel, accept))
+    say(sent(parcel, token_of(), public, overwrite) if go else WAITING)
     return parcel
 
 
-WAY = "：加上 --go 才上传: --go uploads it (in Python go=True)"
+WAITING = "没有上传，加上 --go 才传。 Nothing was uploaded: --go does it (in Python: go)"
 
 
 def packed(
@@ -169,8 +167,8 @@ def dataset_parts(folder: Path, own: Collection[str]) -> tuple[str, list[Origin]
 # ---- in words
 
 
-def told(parcel: Parcel, accept: Collection[str]) -> list[str]:
-    """Return what would go, a line each: files, bytes, sources, what the licences say."""
+def told(parcel: Parcel) -> list[str]:
+    """Return what would go, a line each: files, bytes, sources, the strictest terms."""
     # What leaves the machine, file by file: nobody should find a surprise on the hub.
     words = {"student": "学生", "adapter": "适配器", "dataset": "数据集"}[parcel.kind]
     lines = [f"{parcel.folder.name} → {parcel.repo}（{words} {parcel.kind}）"]
@@ -189,9 +187,7 @@ def told(parcel: Parcel, accept: Collection[str]) -> list[str]:
         rows = "底座、教师 base, teacher" if one.rows is None else f"{one.rows:,} 行 rows"
         lines.append(f"来源 source {one.name}：{rows}，{one.licence}")
     most = strictest(parcel.found)
-    lines.append(f"最严 strictest {most.name}：{FOLLOWS[most.terms]}")
-    lines.append(refusal(parcel) if parcel.refused else allowed(parcel, accept))
-    return lines
+    return [*lines, f"最严 strictest {most.name}：{FOLLOWS[most.terms]}"]
 
 
 def allowed(parcel: Parcel, accept: Collection[str]) -> str:
@@ -210,9 +206,9 @@ def refusal(parcel: Parcel) -> str:
     known = sorted({one.terms for one in parcel.refused if one.known} - {"restricted"})
     ways = ["去掉这些来源 leave these sources out"]
     if strange:
-        ways.append(f"是你自己的 if yours: own=…，{' '.join(strange)}")
+        ways.append(f"是你自己的 if yours: own=…（{' '.join(strange)}）")
     if known:
-        ways.append(f"有人准许 if you have permission: accept=…，{', '.join(known)}")
+        ways.append(f"有人准许 if you have permission: accept=…（{', '.join(known)}）")
     return f"许可证不允许发布 not to be published（{said}）。{'；'.join(ways)}"
 
 

@@ -221,7 +221,13 @@ def test_without_go_nothing_leaves_the_machine(tmp_path, hub, capsys):
     assert main(["push", str(folder), "me/s"]) == 0
     said = capsys.readouterr()
     assert not hub.asked
-    for words in ("s → me/s", "model.safetensors", "留下不发 2 个", "许可证允许发布", "--go"):
+    for words in (
+        "s → me/s",
+        "model.safetensors",
+        "留下不发 2 个",
+        "许可证允许发布",
+        "没有上传，加上 --go",
+    ):
         assert words in said.err, words
     assert TOKEN not in said.out + said.err
 
