@@ -68,6 +68,8 @@ def local_model() -> Iterator[str]:
     wanted = xllamacpp.CommonParams()
     wanted.model.path, wanted.n_ctx = str(model), 2048
     wanted.hostnames, wanted.port, wanted.n_parallel = ["127.0.0.1"], 0, 1
+    # Threads that wait for each other on a shared machine are slower than one.
+    wanted.cpuparams.n_threads = wanted.cpuparams_batch.n_threads = 1
     server = xllamacpp.Server(wanted)
     yield f"{server.listening_address}/v1"
     del server
