@@ -465,11 +465,11 @@ def clouds(maps: Mapping[str, Mapping[str, Sequence[Sequence[float]]]], title: s
             xs, ys = zip(*points, strict=True)
             colour, mark = COLOURS[at % len(COLOURS)], MARKS[at % len(MARKS)]
             column.scatter(xs, ys, s=22, color=colour, marker=mark, label=group, alpha=0.8)
-        column.set(title=name, xticks=[], yticks=[])
+        # Empty lines below keep room for the legend, which tight_layout does not see.
+        column.set(title=name, xticks=[], yticks=[], xlabel="\n\n")
         column.title.set_fontsize(11)
-    # One legend for all, below the middle.
-    middle = (len(maps) / 2 + 0.05, -0.02)
-    axes[0][0].legend(loc="upper center", bbox_to_anchor=middle, ncols=5, frameon=False)
+    marks, names = axes[0][0].get_legend_handles_labels()
+    figure.legend(marks, names, loc="lower center", ncols=5, frameon=False)
     figure.suptitle(title)
     finish(axes[0][0])
     return figure
