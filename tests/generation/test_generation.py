@@ -2,6 +2,7 @@
 
 import threading
 import time
+import warnings
 
 import pytest
 from hypothesis import given, settings
@@ -366,3 +367,11 @@ def test_the_embedded_student_answers_the_same_in_a_batch(tiny):
         "".join(stream(tiny, prompts[0], max_new_tokens=30))
         == generate(tiny, prompts[:1], "chat", max_new_tokens=30)[0]
     )
+
+
+def test_no_library_warns_about_how_it_is_called(tiny):
+    """transformers 5.24 renamed the cache: each notebook then showed a warning per batch."""
+    prompts = ["请说出三种水果的名字，用顿号隔开：", "请说出三种水果的颜色，用顿号隔开："]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FutureWarning)
+        generate(tiny, prompts, max_new_tokens=2)
