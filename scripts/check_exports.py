@@ -5,7 +5,7 @@
 
 In: a student folder, and JSON Lines with a field "sentence". Out: a line for each thing compared;
 the exit status is 1 where something differs. Each way needs its own packages, which may lie in an
-environment of their own: onnx, onnxscript and onnxruntime; gguf and xllamacpp; node with
+environment of their own: onnx and onnxruntime; gguf and xllamacpp; node with
 @huggingface/transformers (`--node-modules` names the folder that holds `node_modules`).
 """
 
@@ -63,9 +63,9 @@ QUESTIONS = (
 )
 NEEDED = {
     "transformers": ("torch", "transformers"),
-    "onnx": ("torch", "onnx", "onnxscript", "onnxruntime"),
+    "onnx": ("torch", "onnx", "onnxruntime"),
     "llama": ("gguf", "xllamacpp"),
-    "js": ("torch", "onnx", "onnxscript"),
+    "js": ("torch", "onnx"),
 }
 
 

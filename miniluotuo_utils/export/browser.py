@@ -56,10 +56,13 @@ def to_browser(
     `Taken` where something stands that we did not write, or, without `overwrite`, an earlier page;
     OSError where the disk is full.
     """
+    # Whatever is in the way is said before minutes of work.
     folder = Path(folder)
     decoder_only(student, "browser")
     check_folder(folder.resolve(), folder.name, overwrite)
     packages = runtime_files()
+
+    # The page has none of our code: what it must know of prompts stands in one file.
     heads, width = cache_shape(student.model.config)
     page = {
         "name": student.name.removeprefix("./"),
@@ -68,6 +71,8 @@ def to_browser(
         "instructions": {task: templates_of(task)[0] for task in SLICE_SIZES},
         "boxes": {"NER": "，".join(types or TYPES), **BOXES},
     }
+
+    # The page itself comes last.
     with written_whole(folder, overwrite) as whole:
         (whole / "runtime").mkdir(parents=True)
         for name, package in packages.items():
@@ -75,9 +80,9 @@ def to_browser(
         write_tokenizer(student, whole / "student")
         write_asking(student, whole / "student" / "asking.json", **page)
         write_onnx(student, whole / "student" / "model.onnx")
-        shutil.copyfile(PAGE, whole / "index.html")
         text = README.format(name=page["name"], notice=notice())
         (whole / "README.md").write_text(text, encoding="utf-8")
+        shutil.copyfile(PAGE, whole / "index.html")
     return folder
 
 

@@ -14,11 +14,12 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from miniluotuo_utils.export.asking import decoder_only, write_asking, write_tokenizer
-from miniluotuo_utils.files import written_whole
+from miniluotuo_utils.files import DataError, written_whole
 from miniluotuo_utils.writing import check_folder
 
 if TYPE_CHECKING:
@@ -27,7 +28,10 @@ if TYPE_CHECKING:
     from miniluotuo_utils.students import Student
 
 EXAMPLE = Path(__file__).with_name("example.py")
-LARGEST = 1 << 31  # bytes that one ONNX file can hold: weights beyond that stand in a second one
+LARGEST = 1 << 31  # bytes that one ONNX file can hold: weights beyond that stand in others
+UNTRACED = ("glm", "ernie4_5")  # pairs of neighbours are turned, by an operator that it lacks
+OPSET = 18  # what onnxruntime reads since 1.14, in Python and in browsers
+INPUTS = ("input_ids", "attention_mask", "position_ids")
 
 
 def to_onnx(student: Student, folder: Path | str, overwrite: bool = False) -> Path:
@@ -37,7 +41,7 @@ def to_onnx(student: Student, folder: Path | str, overwrite: bool = False) -> Pa
     asked) and `example.py`, which runs it with onnxruntime, tokenizers and numpy alone. Of int8
     only the weights of matrix products are rounded, dynamically; its answers may differ.
 
-    Raises ValueError for an encoder–decoder, `Taken` where something stands that we did not write,
+    Raises ValueError for an encoder–decoder, DataError for a family of `UNTRACED`, `Taken` where something stands that we did not write,
     or, without `overwrite`, an earlier export; OSError where the disk is full.
     """
     folder = Path(folder)
@@ -57,32 +61,56 @@ def to_onnx(student: Student, folder: Path | str, overwrite: bool = False) -> Pa
 
 
 def write_onnx(student: Student, path: Path) -> None:
-    """Write a decoder with its cache as one ONNX file of float32: any batch, any length."""
-    import onnxscript  # noqa: F401  (torch's exporter stands on it; here its lack is said in words)
+    """Write a decoder with its cache as one ONNX file of float32: any batch, any length.
+
+    Traced, by torch's older exporter: the newer one (`dynamo=True`) gives the same answers and
+    takes ten times as long, most of it in proving shapes (benchmarks/README.md).
+    """
     import torch
 
     # A copy: the student goes on as it is, on its device and in its precision.
-    model = deepcopy(student.model).to("cpu").float().eval().requires_grad_(False)
+    model = deepcopy(student.model).to("cpu").float().eval()
     layers = model.config.num_hidden_layers
-    now = {0: "batch_size", 1: "sequence_length"}
-    whole = {0: "batch_size", 1: "total_sequence_length"}
-    before = {0: "batch_size", 2: "past_sequence_length"}
+    inputs = [*INPUTS, *cache_names("past_key_values", layers)]
+    outputs = ["logits", *cache_names("present", layers)]
+    refuse_untraceable(student)
     with torch.no_grad(), silent():
-        program = torch.onnx.export(
+        torch.onnx.export(
             with_cache(model),
             traced(model.config),
-            dynamo=True,
-            dynamic_shapes=(now, whole, now, [(before, before)] * layers),
-            input_names=[*INPUTS, *cache_names("past_key_values", layers)],
-            output_names=["logits", *cache_names("present", layers)],
-            external_data=False,
-            verbose=False,
+            path,
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=inputs,
+            output_names=outputs,
+            dynamic_axes={name: axes(name) for name in (*inputs, *outputs)},
         )
     size = sum(weight.numel() for weight in model.parameters()) * 4
-    program.save(path, external_data=size > LARGEST)
+    if model.config.tie_word_embeddings and size < LARGEST:
+        share_embedding(path)
 
 
-INPUTS = ("input_ids", "attention_mask", "position_ids")
+def refuse_untraceable(student: Student) -> None:
+    """Raise DataError for a family that the exporter fails on, after a page of its own words."""
+    kind = student.model.config.model_type
+    if kind in UNTRACED:
+        raise DataError(
+            f"{student.name}：torch 的导出器写不出 {kind} 的旋转位置，这个学生导不成 ONNX；用 "
+            f"serve。 {student.name}, field model_type: found {kind!r}, whose rotary positions "
+            "torch's exporter cannot write as ONNX: take serve"
+        )
+
+
+def axes(name: str) -> dict[int, str]:
+    """Return which axes of a tensor have no fixed size; transformers.js knows them by these names.
+
+    >>> axes("present.0.key"), axes("input_ids")
+    ({0: 'batch_size', 2: 'total_sequence_length'}, {0: 'batch_size', 1: 'sequence_length'})
+    """
+    kind, place = name.partition(".")[0], 2 if "." in name else 1
+    length = {"past_key_values": "past_sequence_length", "present": "total_sequence_length"}
+    length["attention_mask"] = "total_sequence_length"
+    return {0: "batch_size", place: length.get(kind, "sequence_length")}
 
 
 def with_cache(model: Any) -> torch.nn.Module:
@@ -98,18 +126,47 @@ def with_cache(model: Any) -> torch.nn.Module:
             super().__init__()
             self.model = model
 
-        def forward(self, input_ids, attention_mask, position_ids, past):
+        def forward(self, input_ids, attention_mask, position_ids, *past):
             """Return logits [batch, length, vocabulary] and the cache with the new tokens."""
             output = self.model(
                 input_ids=input_ids,
                 attention_mask=attention_mask,
-                past_key_values=DynamicCache(past),
+                past_key_values=DynamicCache(list(zip(past[::2], past[1::2], strict=True))),
                 use_cache=True,
                 **({"position_ids": position_ids} if positioned else {}),
             )
-            return output.logits, [(at.keys, at.values) for at in output.past_key_values.layers]
+            layers = output.past_key_values.layers
+            return output.logits, *chain.from_iterable((at.keys, at.values) for at in layers)
 
     return WithCache().eval()
+
+
+def share_embedding(path: Path) -> None:
+    """Write an embedding once that is the output's weights, too: the exporter turns and copies it.
+
+    A session turns it back as it opens.
+    """
+    import numpy as np
+    import onnx
+
+    model = onnx.load(path)
+    graph = model.graph
+    weights = {one.name: one for one in graph.initializer}
+    reads = [node for node in graph.node if node.op_type == "Gather" and node.input[0] in weights]
+    places = [at for at, node in enumerate(graph.node) if node.op_type == "MatMul"]
+    last = graph.node[places[-1]]
+    output = (
+        onnx.numpy_helper.to_array(weights[last.input[1]]) if last.input[1] in weights else None
+    )
+    for read in reads if output is not None else ():
+        embedding = onnx.numpy_helper.to_array(weights[read.input[0]])
+        if np.array_equal(embedding.T, output):
+            turned = onnx.helper.make_node("Transpose", [read.input[0]], ["turned"], perm=[1, 0])
+            graph.initializer.remove(weights[last.input[1]])
+            last.input[1] = "turned"
+            graph.node.insert(places[-1], turned)
+            onnx.save(model, path)
+            return
 
 
 def cache_names(prefix: str, layers: int) -> list[str]:
@@ -139,16 +196,16 @@ def traced(config: Any, batch: int = 2, length: int = 3, past: int = 4) -> tuple
 
     heads, width = cache_shape(config)
     size = (batch, heads, past, width)
-    cache = [(torch.randn(size), torch.randn(size)) for _ in range(config.num_hidden_layers)]
+    cache = [torch.randn(size) for _ in range(2 * config.num_hidden_layers)]
     ids = torch.zeros(batch, length, dtype=torch.long)
     mask = torch.ones(batch, past + length, dtype=torch.long)
     positions = torch.arange(past, past + length).repeat(batch, 1)
-    return ids, mask, positions, cache
+    return ids, mask, positions, *cache
 
 
 @contextmanager
 def silent() -> Iterator[None]:
-    """Keep the exporter's own remarks back: on torchvision, on axes that share a name."""
+    """Keep the exporters' own remarks back: on their age, on what a trace cannot see."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -163,7 +220,6 @@ def write_int8(source: Path, target: Path) -> None:
     """Write the same model with the weights of its matrix products in 8 bits, a scale a column."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    large = source.stat().st_size > LARGEST or source.with_name(source.name + ".data").is_file()
     with silent():
         quantize_dynamic(
             source,
@@ -171,7 +227,7 @@ def write_int8(source: Path, target: Path) -> None:
             op_types_to_quantize=["MatMul"],
             per_channel=True,
             weight_type=QuantType.QInt8,
-            use_external_data_format=large,
+            use_external_data_format=len([*source.parent.iterdir()]) > 1,
         )
 
 
