@@ -39,7 +39,8 @@ def answer(folder: Path, instruction: str, text: str, model: str = "model.onnx")
     prompt = before + instruction + between + text + after
     ids = asking["start"] + tokenizer.encode(prompt, add_special_tokens=False).ids
     room = min(128, asking["context"] - len(ids))
-    return tokenizer.decode(written(session, ids, asking["ends"], room))
+    said = tokenizer.decode(written(session, ids, asking["ends"], room))
+    return said.replace("\ufffd", "")  # bytes that make no whole character
 
 
 if __name__ == "__main__":

@@ -41,8 +41,9 @@ def to_onnx(student: Student, folder: Path | str, overwrite: bool = False) -> Pa
     asked) and `example.py`, which runs it with onnxruntime, tokenizers and numpy alone. Of int8
     only the weights of matrix products are rounded, dynamically; its answers may differ.
 
-    Raises ValueError for an encoder–decoder, DataError for a family of `UNTRACED`, `Taken` where something stands that we did not write,
-    or, without `overwrite`, an earlier export; OSError where the disk is full.
+    Raises ValueError for an encoder–decoder, DataError for a family of `UNTRACED`, `Taken` where
+    something stands that we did not write, or, without `overwrite`, an earlier export; OSError
+    where the disk is full.
     """
     folder = Path(folder)
     decoder_only(student, "onnx")
@@ -64,7 +65,7 @@ def write_onnx(student: Student, path: Path) -> None:
     """Write a decoder with its cache as one ONNX file of float32: any batch, any length.
 
     Traced, by torch's older exporter: the newer one (`dynamo=True`) gives the same answers and
-    takes ten times as long, most of it in proving shapes (benchmarks/README.md).
+    takes ten times as long (scripts/README.md).
     """
     import torch
 
