@@ -160,12 +160,14 @@ def write_gguf(student: Student, path: Path) -> None:
     """Write one GGUF file of float32: shape, tokenizer, chat template, weights."""
     import gguf
 
+    # What does not fit is said before anything is written.
     family, config = family_of(student), student.model.config
     tokenizer = tokenizer_of(student)
     names = gguf.get_tensor_name_map(
         {name: arch for arch, name in gguf.MODEL_ARCH_NAMES.items()}[config.model_type],
         config.num_hidden_layers,
     )
+
     writer = gguf.GGUFWriter(path, config.model_type)
     writer.add_name(student.name)
     writer.add_block_count(config.num_hidden_layers)
@@ -175,6 +177,8 @@ def write_gguf(student: Student, path: Path) -> None:
     family.shape(writer, config)
     writer.add_file_type(FLOAT32)
     add_tokenizer(writer, student, tokenizer)
+
+    # llama.cpp's names for the weights; one that it does not know would be left out in silence.
     for name, weight in weights_of(student, family):
         place = names.get_name(name, (".weight", ".bias"))
         if place is None:

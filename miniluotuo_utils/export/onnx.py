@@ -64,8 +64,8 @@ def to_onnx(student: Student, folder: Path | str, overwrite: bool = False) -> Pa
 def write_onnx(student: Student, path: Path) -> None:
     """Write a decoder with its cache as one ONNX file of float32: any batch, any length.
 
-    Traced, by torch's older exporter: the newer one (`dynamo=True`) gives the same answers and
-    takes ten times as long (scripts/README.md).
+    Traced, by torch's older exporter: the newer one (`dynamo=True`) gives the same answers, takes
+    many times as long and needs one more library.
     """
     import torch
 
@@ -149,23 +149,23 @@ def share_embedding(path: Path) -> None:
     """
     import numpy as np
     import onnx
+    from onnx.numpy_helper import to_array as values
 
+    # The last product of matrices is the output; a table that is read by ids is an embedding.
     model = onnx.load(path)
-    graph = model.graph
-    weights = {one.name: one for one in graph.initializer}
-    reads = [node for node in graph.node if node.op_type == "Gather" and node.input[0] in weights]
-    places = [at for at, node in enumerate(graph.node) if node.op_type == "MatMul"]
-    last = graph.node[places[-1]]
-    output = (
-        onnx.numpy_helper.to_array(weights[last.input[1]]) if last.input[1] in weights else None
-    )
-    for read in reads if output is not None else ():
-        embedding = onnx.numpy_helper.to_array(weights[read.input[0]])
-        if np.array_equal(embedding.T, output):
-            turned = onnx.helper.make_node("Transpose", [read.input[0]], ["turned"], perm=[1, 0])
-            graph.initializer.remove(weights[last.input[1]])
-            last.input[1] = "turned"
-            graph.node.insert(places[-1], turned)
+    nodes = model.graph.node
+    weights = {one.name: one for one in model.graph.initializer}
+    at = max(at for at, node in enumerate(nodes) if node.op_type == "MatMul")
+    output = weights.get(nodes[at].input[1])
+    tables = [node.input[0] for node in nodes if node.op_type == "Gather"]
+
+    # Names say nothing after a trace: equal numbers do.
+    for name in tables if output else ():
+        if name in weights and np.array_equal(values(weights[name]).T, values(output)):
+            turned = onnx.helper.make_node("Transpose", [name], ["turned"], perm=[1, 0])
+            model.graph.initializer.remove(output)
+            nodes[at].input[1] = "turned"
+            nodes.insert(at, turned)
             onnx.save(model, path)
             return
 

@@ -127,7 +127,7 @@ def scores_of(vocabulary: list[str], merges: list) -> list[float]:
 
 
 def add_tokenizer(writer: Any, student: Student, whole: dict) -> None:
-    """Write the vocabulary, what merges it, the ids that stop and fill, and the chat template.
+    """Write the vocabulary, what merges it, and `add_ends`.
 
     `whole` is what `tokenizer_of` returned.
     """
@@ -149,7 +149,12 @@ def add_tokenizer(writer: Any, student: Student, whole: dict) -> None:
     rest = [f"[unused{number}]" for number in range(len(vocabulary), size)]
     writer.add_token_list(vocabulary + rest)
     writer.add_token_types(kinds + [UNUSED] * len(rest))
+    add_ends(writer, student)
 
+
+def add_ends(writer: Any, student: Student) -> None:
+    """Write what begins, ends and fills a text, and the chat template."""
+    tokenizer = student.tokenizer
     # llama.cpp's defaults are Llama's: begin-of-text before and a space in front of every text.
     writer.add_add_bos_token(False)
     writer.add_add_eos_token(False)

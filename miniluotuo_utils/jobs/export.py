@@ -46,7 +46,5 @@ def export(
         else:
             to_onnx(loaded, out, overwrite)
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
-    say(
-        f"{out.name}：{size / 1e6:,.1f} MB，用法见 README.md。 README.md says how to use it."
-    )
+    say(f"{out.name}：{size / 1e6:,.1f} MB，用法见 README.md。 README.md says how to use it.")
     return out
