@@ -4,17 +4,19 @@
 
 FOLDER keeps the exports and `rows.jsonl`, a line for each way that was measured: run again, what
 stands there is not measured again. Each way runs in a process of its own, one run after a warm-up,
-greedy, at most 128 new tokens; the sentences are those of the embedded NER sets. A browser needs
-Chromium, and npm for the two programs beside our page. Prints a table with hardware, date, commit.
+greedy, at most 128 new tokens; the sentences are those of the embedded NER sets. Rates are of the
+seconds that all processes of a way spend on a core, which others on the machine hardly change. A
+browser needs Chromium, and npm for the two programs beside our page. Prints a table with hardware,
+date and commit.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 import socket
-import statistics
 import subprocess
 import sys
 import tarfile
@@ -55,8 +57,6 @@ PACKAGES = {
         (
             "dist/ort-wasm-simd-threaded.asyncify.mjs",
             "dist/ort-wasm-simd-threaded.asyncify.wasm",
-            "dist/ort-wasm-simd-threaded.jsep.mjs",
-            "dist/ort-wasm-simd-threaded.jsep.wasm",
         ),
     ),
     "npm:@wllama/wllama@3.13.0": (
@@ -76,7 +76,7 @@ class Exam(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """What one way gave: answers, seconds of all, seconds to a first token, its memory."""
+    """What one way gave: answers, core seconds of all, seconds to a first token at best, memory."""
 
     answers: list[str]
     seconds: float
@@ -94,21 +94,35 @@ def exam(count: int) -> Exam:
 
 
 def timed(
-    ask: Callable[[Any, int], str], prompts: Sequence, clients: int = 1, mib: int = 0
+    ask: Callable[[Any, int], str],
+    prompts: Sequence,
+    clients: int = 1,
+    clock: Callable[[], float] = time.process_time,
 ) -> Measured:
-    """Ask one prompt at a time per client, after a warm-up; then wait for first tokens alone."""
+    """Ask one prompt at a time per client, after a warm-up; then wait for first tokens alone.
+
+    `clock` gives the core seconds so far of the processes that answer.
+    """
     ask(prompts[0], TOKENS)
-    started = time.perf_counter()
-    with ThreadPoolExecutor(clients) as pool:
-        answers = list(pool.map(lambda prompt: ask(prompt, TOKENS), prompts))
-    seconds = time.perf_counter() - started
+    started = clock()
+    if clients == 1:  # what a browser is asked through belongs to its thread
+        answers = [ask(prompt, TOKENS) for prompt in prompts]
+    else:
+        with ThreadPoolExecutor(clients) as pool:
+            answers = list(pool.map(lambda prompt: ask(prompt, TOKENS), prompts))
+    seconds = clock() - started
 
     waits = []
     for prompt in prompts[:FIRST]:
         begun = time.perf_counter()
         ask(prompt, 1)
         waits.append(time.perf_counter() - begun)
-    return Measured(answers, seconds, statistics.median(waits), mib or peak_memory_mib()["ram"])
+    return Measured(answers, seconds, min(waits), peak_memory_mib()["ram"])
+
+
+def spent(processes: Sequence[Any]) -> float:
+    """Return the core seconds that processes have spent so far."""
+    return sum(sum(one.cpu_times()[:2]) for one in processes)
 
 
 # ---- Python
@@ -125,9 +139,9 @@ def by_generate(name: str, asked: Exam, dtype: str = "float32", size: int = 1) -
 
     # Each prompt of a batch waits for the prompts of all of them.
     generate(student, prompts[:2], max_new_tokens=TOKENS, batch_size=size)
-    started = time.perf_counter()
+    started = time.process_time()
     answers = generate(student, prompts, max_new_tokens=TOKENS, batch_size=size)
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
     begun = time.perf_counter()
     generate(student, prompts[:size], max_new_tokens=1, batch_size=size)
     return Measured(answers, seconds, time.perf_counter() - begun, peak_memory_mib()["ram"])
@@ -135,6 +149,7 @@ def by_generate(name: str, asked: Exam, dtype: str = "float32", size: int = 1) -
 
 def by_serve(name: str, asked: Exam, clients: int = 1) -> Measured:
     """Answer by `transformers serve`, as the command `serve` starts it."""
+    import psutil
     from openai import DefaultHttpxClient, OpenAI
 
     from miniluotuo_utils.jobs.serve import served
@@ -154,7 +169,8 @@ def by_serve(name: str, asked: Exam, clients: int = 1) -> Measured:
             )
             return reply.choices[0].message.content
 
-        found = timed(ask, texts, clients)
+        server_process = [psutil.Process(server.process.pid)]
+        found = timed(ask, texts, clients, lambda: spent(server_process))
         return found._replace(mib=peak_of([server.process.pid]))
 
 
@@ -229,49 +245,41 @@ def in_browser(name: str, asked: Exam, folder: Path, way: str) -> Measured:
         tab = browser.new_page()
         tab.set_default_timeout(WAIT)
         tab.goto(address + ("" if way == "page" else "ways_out.html"))
-        found = on_page(tab, asked) if way == "page" else on_harness(tab, way, name, asked, folder)
         children = psutil.Process().children(recursive=True)
-        drawing = [one.pid for one in children if "--type=renderer" in one.cmdline()]
+        parts = [one for one in children if any("chrom" in word for word in one.cmdline()[:1])]
+        ask = on_page(tab, asked) if way == "page" else on_harness(tab, way)
+        prompts = prompts_of(vocabulary(name, asked, folder)[0], asked.rows)
+        texts = [row["input"] for row in asked.rows] if way == "page" else prompts
+        found = timed(ask, texts, clock=lambda: spent(parts))
+        drawing = [one.pid for one in parts if "--type=renderer" in one.cmdline()]
         mib = peak_of(drawing)
+        # Our page writes whole answers, and shows how long the first token of the last one took.
+        if way == "page":
+            shown = tab.locator("#found small").last.inner_text()
+            found = found._replace(first=float(re.search(r"token ([\d.]+)", shown)[1]))
         browser.close()
     return found._replace(mib=mib)
 
 
-def on_page(tab: Any, asked: Exam) -> Measured:
-    """Type every sentence into our page, press, and add up the seconds that it shows."""
+def on_page(tab: Any, asked: Exam) -> Callable[[str, int], str]:
+    """Return how our page is asked: a sentence typed, a button pressed, the answer read."""
     tab.wait_for_selector("#extract:not([disabled])")
     tab.fill("#types", "，".join(asked.schema))
-    answers, seconds, waits = [], [], []
-    for number, row in enumerate([asked.rows[0], *asked.rows]):
-        tab.fill("#text", row["input"])
+
+    def ask(text: str, _: int) -> str:
+        tab.fill("#text", text)
         tab.click("#extract")
         tab.wait_for_selector("#extract:not([disabled])")
-        told = tab.locator("#found small").last.inner_text().split(" s，")
-        if number:
-            answers.append(tab.locator("#answer").text_content())
-            seconds.append(float(told[0].split()[0]))
-            waits.append(float(told[1].split()[-1]))
-    return Measured(answers, sum(seconds), statistics.median(waits), 0)
+        return tab.locator("#answer").text_content()
+
+    return ask
 
 
-def on_harness(tab: Any, way: str, name: str, asked: Exam, folder: Path) -> Measured:
-    """Ask a program in `ways_out.html`."""
+def on_harness(tab: Any, way: str) -> Callable[[str, int], str]:
+    """Return how a program in `ways_out.html` is asked."""
     tab.wait_for_function("!!window.opened")
     tab.evaluate("way => window.opened(way)", way)
-    prompts = prompts_of(vocabulary(name, asked, folder)[0], asked.rows)
-    # One client: a page has one thread, and playwright's objects belong to theirs.
-    answers = []
-    tab.evaluate("([p, n]) => window.ask(p, n)", [prompts[0], TOKENS])
-    started = time.perf_counter()
-    for prompt in prompts:
-        answers.append(tab.evaluate("([p, n]) => window.ask(p, n)", [prompt, TOKENS]))
-    seconds = time.perf_counter() - started
-    waits = []
-    for prompt in prompts[:FIRST]:
-        begun = time.perf_counter()
-        tab.evaluate("([p, n]) => window.ask(p, n)", [prompt, 1])
-        waits.append(time.perf_counter() - begun)
-    return Measured(answers, seconds, statistics.median(waits), 0)
+    return lambda prompt, most: tab.evaluate("([p, n]) => window.ask(p, n)", [prompt, most])
 
 
 def beside(folder: Path) -> Path:
@@ -370,8 +378,8 @@ def table(student: Student, asked: Exam, lines: Sequence[dict]) -> None:
     """Print the rows that were measured, in the order of the ways."""
     base = [first_json(one) for one in lines[0]["answers"]] if lines else []
     print(
-        "| way 方法 | sentences/s 句每秒 | first token, s 第一个词元 | memory, MiB 内存 "
-        "| equal 相同回答 | F1 |\n|---|---|---|---|---|---|"
+        "| way 方法 | sentences per core-second 每核秒几句 | first token, s 第一个词元 "
+        "| memory, MiB 内存 | equal 相同回答 | F1 |\n|---|---|---|---|---|---|"
     )
     for line in lines:
         answers = line["answers"]

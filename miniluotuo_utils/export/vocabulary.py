@@ -135,6 +135,8 @@ def add_tokenizer(writer: Any, student: Student, whole: dict) -> None:
     size = student.model.get_input_embeddings().weight.shape[0]
     vocabulary = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
     special = {token["content"]: token["special"] for token in whole["added_tokens"]}
+
+    # Byte-level BPE is read by its merges, characters and bytes by scores.
     writer.add_tokenizer_model("gpt2" if split else "llama")
     writer.add_tokenizer_pre(split or "default")
     if split:
