@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import shutil
 import socket
@@ -34,7 +35,7 @@ from miniluotuo_utils.data.download import fetch_all
 from miniluotuo_utils.files import Journal, read_jsonl
 from miniluotuo_utils.ie import extract, micro, schema_of, score
 from miniluotuo_utils.ie.instructions import questions
-from miniluotuo_utils.runtime import EMBEDDED, commit, peak_memory_mib
+from miniluotuo_utils.runtime import EMBEDDED, commit
 from miniluotuo_utils.students import Student, load_student
 from miniluotuo_utils.students.loading import fingerprint
 from miniluotuo_utils.tokens import prompt_ids, prompts_of
@@ -117,7 +118,7 @@ def timed(
         begun = time.perf_counter()
         ask(prompt, 1)
         waits.append(time.perf_counter() - begun)
-    return Measured(answers, seconds, min(waits), peak_memory_mib()["ram"])
+    return Measured(answers, seconds, min(waits), peak_of([os.getpid()]))
 
 
 def spent(processes: Sequence[Any]) -> float:
@@ -128,10 +129,15 @@ def spent(processes: Sequence[Any]) -> float:
 # ---- Python
 
 
-def by_generate(name: str, asked: Exam, dtype: str = "float32", size: int = 1) -> Measured:
+def by_generate(
+    name: str, asked: Exam, threads: int, dtype: str = "float32", size: int = 1
+) -> Measured:
     """Answer by our `generate`, `size` prompts at a time."""
+    import torch
+
     from miniluotuo_utils.generation import generate
 
+    torch.set_num_threads(threads)
     student = load_student(name, dtype=dtype)
     prompts = prompts_of(student, asked.rows)
     if size == 1:
@@ -144,7 +150,7 @@ def by_generate(name: str, asked: Exam, dtype: str = "float32", size: int = 1) -
     seconds = time.process_time() - started
     begun = time.perf_counter()
     generate(student, prompts[:size], max_new_tokens=1, batch_size=size)
-    return Measured(answers, seconds, time.perf_counter() - begun, peak_memory_mib()["ram"])
+    return Measured(answers, seconds, time.perf_counter() - begun, peak_of([os.getpid()]))
 
 
 def by_serve(name: str, asked: Exam, clients: int = 1) -> Measured:
@@ -175,7 +181,10 @@ def by_serve(name: str, asked: Exam, clients: int = 1) -> Measured:
 
 
 def peak_of(numbers: Sequence[int]) -> int:
-    """Return the peak memory of processes together, in MiB (Linux)."""
+    """Return the peak memory of processes together, in MiB (Linux).
+
+    What `getrusage` says of a process holds what its parent had when it began it.
+    """
     total = 0
     for number in numbers:
         status = Path(f"/proc/{number}/status").read_text(encoding="utf-8")
@@ -326,17 +335,18 @@ def ways(name: str, asked: Exam, folder: Path, threads: int) -> dict[str, Callab
     """Return what is compared, by name; each loads what it needs and answers all prompts."""
     onnx, llama = (name, asked, folder), (name, asked, folder)
     return {
-        "`generate`, one by one": lambda: by_generate(name, asked),
-        "`generate`, batches of 8": lambda: by_generate(name, asked, size=8),
-        "`generate`, batches of 32": lambda: by_generate(name, asked, size=32),
-        "`generate`, bfloat16, batches of 32": lambda: by_generate(name, asked, "bfloat16", 32),
+        "`generate`, one by one": lambda: by_generate(name, asked, threads),
+        "`generate`, batches of 8": lambda: by_generate(name, asked, threads, size=8),
+        "`generate`, batches of 32": lambda: by_generate(name, asked, threads, size=32),
+        "`generate`, bfloat16, batches of 32": lambda: by_generate(
+            name, asked, threads, "bfloat16", 32
+        ),
         "`serve`, 1 client": lambda: by_serve(name, asked),
         f"`serve`, {CLIENTS} clients": lambda: by_serve(name, asked, CLIENTS),
         "onnxruntime, float32": lambda: by_onnx(*onnx, "model.onnx", threads),
         "onnxruntime, int8": lambda: by_onnx(*onnx, "model_int8.onnx", threads),
         "llama.cpp, 1 slot": lambda: by_llama(*llama, 1, threads),
         f"llama.cpp, {CLIENTS} slots": lambda: by_llama(*llama, CLIENTS, threads),
-        "llama.cpp, 32 slots": lambda: by_llama(*llama, 32, threads),
         "browser: our page": lambda: in_browser(*onnx, "page"),
         "browser: transformers.js": lambda: in_browser(*onnx, "transformers.js"),
         "browser: wllama": lambda: in_browser(*onnx, "wllama"),
@@ -403,9 +413,6 @@ def main() -> None:
     asked = exam(options.sentences)
     known = ways(options.student, asked, options.folder, options.threads)
     if options.one:
-        import torch
-
-        torch.set_num_threads(options.threads)
         print(json.dumps(known[options.one]()._asdict()))
         return
 
