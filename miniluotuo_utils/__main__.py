@@ -885,6 +885,30 @@ def say_now(text: str) -> None:
 
 
 @dataclass
+class Export:
+    """Carry a student out of Python: a page in the browser, ONNX, or GGUF for llama.cpp and Ollama.
+
+    把学生带出 Python：浏览器里的一页、ONNX，或者给 llama.cpp 和 Ollama 的 GGUF。
+    """
+
+    student: str = place(STUDENT, role="student")
+    out: Path = place("输出 a new folder", metavar="DIR", role="folder")
+    to: Literal["browser", "onnx", "gguf"] = needed("换成 a static page, ONNX, or GGUF")
+    types: list[str] | None = option(
+        "类型 that stand in the page's box to begin with; left out: 人物 地点 机构 时间 作品",
+        nargs="+",
+    )
+    overwrite: bool = option(OVERWRITE)
+
+    def run(self) -> None:
+        from miniluotuo_utils.jobs.export import export
+
+        if self.types and self.to != "browser":
+            raise ValueError("--types 只给网页用。 --types is for --to browser: leave it out")
+        export(**given(self))
+
+
+@dataclass
 class Score:
     """Score a file of predicted IE records against a file of gold ones; with --against compare it
     with another prediction.
@@ -961,6 +985,7 @@ COMMANDS = (
     Extract,
     Chat,
     Serve,
+    Export,
     Score,
 )
 

@@ -20,6 +20,7 @@ EXTRAS = {
     "ie": ("llguidance", "sacrebleu"),
     "data": ("requests", "opencc", "huggingface_hub", "pandas"),
     "show": ("matplotlib", "IPython", "ipywidgets", "anywidget"),
+    "export": ("onnx", "gguf"),
     "serve": ("gradio", "fastapi", "uvicorn"),
 }
 EXTRA_OF = {module: extra for extra, modules in EXTRAS.items() for module in modules}

@@ -5,7 +5,7 @@
 
 In: a student folder, and JSON Lines with a field "sentence". Out: a line for each thing compared;
 the exit status is 1 where something differs. Each way needs its own packages, which may lie in an
-environment of their own: onnx, onnxscript and onnxruntime; gguf and xllamacpp; node with
+environment of their own: onnx and onnxruntime; gguf and xllamacpp; node with
 @huggingface/transformers (`--node-modules` names the folder that holds `node_modules`).
 """
 
@@ -25,9 +25,12 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from miniluotuo_utils.export import to_gguf, to_onnx
 from miniluotuo_utils.files import DataError, read_jsonl
+from miniluotuo_utils.students import load_student
 
 SEED = 3
 SPECIAL = "<|user|>你<|assistant|>好<|endoftext|><|pad|> <|user <<|user|>> <s></s><unk><0x41>"
@@ -60,9 +63,9 @@ QUESTIONS = (
 )
 NEEDED = {
     "transformers": ("torch", "transformers"),
-    "onnx": ("torch", "onnx", "onnxscript", "onnxruntime"),
+    "onnx": ("torch", "onnx", "onnxruntime"),
     "llama": ("gguf", "xllamacpp"),
-    "js": ("torch", "onnx", "onnxscript"),
+    "js": ("torch", "onnx"),
 }
 
 
@@ -204,70 +207,44 @@ def check_onnx(student: Path, told: Expected) -> Iterator[tuple[bool, str]]:
     from onnxruntime import InferenceSession
     from transformers import AutoModelForCausalLM
 
-    session = InferenceSession(onnx_file(student), providers=["CPUExecutionProvider"])
+    from miniluotuo_utils.export.example import written
+
     model = AutoModelForCausalLM.from_pretrained(student, dtype=torch.float32).eval()
     tokenizer = AutoTokenizer.from_pretrained(student)
+    with tempfile.TemporaryDirectory() as folder:
+        file = to_onnx(load_student(student), Path(folder) / student.name) / "onnx" / "model.onnx"
+        session = InferenceSession(file, providers=["CPUExecutionProvider"])
     batch = tokenizer(told.prompts[:4], padding=True, add_special_tokens=False, return_tensors="pt")
     ids, mask = batch["input_ids"], batch["attention_mask"]
+    places = (mask.cumsum(1) - 1).clamp(min=0)
     with torch.no_grad():
-        places = (mask.cumsum(1) - 1).clamp(min=0)
         wanted = model(ids, attention_mask=mask, position_ids=places).logits[mask == 1]
-    found = step(session, ids.numpy(), mask.numpy(), None)[0][mask.numpy() == 1]
+    given = {
+        "input_ids": ids.numpy(),
+        "attention_mask": mask.numpy(),
+        "position_ids": places.numpy(),
+    }
+    empty = [one for one in session.get_inputs() if one.name.startswith("past_key_values")]
+    shape = len(ids), empty[0].shape[1], 0, empty[0].shape[3]
+    given |= {one.name: np.zeros(shape, np.float32) for one in empty}
+    found = session.run(["logits"], given)[0][mask.numpy() == 1]
     apart = float((torch.tensor(found) - wanted).abs().max())
     size = float(wanted.abs().max())
     yield apart < 1e-4 * size, f"logits of a padded batch: at most {apart:.1e} apart, of {size:.1f}"
     prompts = [encoded(tokenizer, prompt) for prompt in told.prompts]
-    answers = [onnx_answer(session, ids, told) for ids in prompts]
+    answers = [written(session, ids, [told.end], told.most) for ids in prompts]
     yield compared("greedy answers", answers, told.answers)
-
-
-def onnx_file(student: Path) -> Path:
-    """Return the student's ONNX file, exported when it is not there."""
-    from export_onnx import export
-
-    path = student / "onnx" / "model.onnx"
-    return path if path.is_file() else export(student)
-
-
-def step(session, ids, mask, cache: list | None) -> tuple:
-    """Return logits [batch, length, vocabulary] and the new cache; the first step has none."""
-    import numpy as np
-
-    inputs = session.get_inputs()[3:]
-    shape = [len(ids), inputs[0].shape[1], 0, inputs[0].shape[3]]
-    cache = cache or [np.zeros(shape, np.float32)] * len(inputs)
-    places = (mask.cumsum(1) - 1).clip(0)[:, -ids.shape[1] :]
-    given = {"input_ids": ids, "attention_mask": mask, "position_ids": places}
-    logits, *cache = session.run(
-        None, given | {i.name: c for i, c in zip(inputs, cache, strict=True)}
-    )
-    return logits, cache
-
-
-def onnx_answer(session, prompt: list[int], told: Expected) -> list[int]:
-    """Return onnxruntime's greedy answer, one token at a time from the cache."""
-    import numpy as np
-
-    answer: list[int] = []
-    ids, cache = np.array([prompt]), None
-    while len(answer) < told.most:
-        mask = np.ones((1, len(prompt) + len(answer)), np.int64)
-        logits, cache = step(session, ids, mask, cache)
-        ids = logits[:, -1].argmax(-1)[:, None]
-        if ids.item() == told.end:
-            break
-        answer.append(ids.item())
-    return answer
 
 
 def check_llama(student: Path, told: Expected) -> Iterator[tuple[bool, str]]:
     """Yield whether llama.cpp gives the same ids, prompts and answers from a GGUF in float32."""
     import xllamacpp
-    from export_gguf import export
 
     with tempfile.TemporaryDirectory() as folder:
         settings = xllamacpp.CommonParams()
-        settings.model.path = str(export(student, Path(folder) / "student.gguf"))
+        settings.model.path = str(
+            to_gguf(load_student(student), Path(folder) / "out") / "student.gguf"
+        )
         settings.n_parallel, settings.n_ctx, settings.port = 1, 1024, 0
         settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = 1
         server = xllamacpp.Server(settings)
@@ -300,9 +277,17 @@ class Asker:
 
 def check_js(student: Path, told: Expected, modules: Path) -> Iterator[tuple[bool, str]]:
     """Yield whether transformers.js gives the same ids, texts, prompts and answers."""
-    onnx_file(student)
+    with tempfile.TemporaryDirectory() as folder:
+        there = to_onnx(load_student(student), Path(folder) / "student")
+        yield from compared_js(there, student, told, modules)
+
+
+def compared_js(
+    there: Path, student: Path, told: Expected, modules: Path
+) -> Iterator[tuple[bool, str]]:
+    """Yield what transformers.js gives for the export `there` of a student."""
     question = {
-        "student": str(student.resolve()),
+        "student": str(there.resolve()),
         "texts": told.texts,
         "messages": told.messages,
         "prompts": told.prompts,

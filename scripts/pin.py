@@ -19,7 +19,15 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from miniluotuo_utils.data.catalog import CARDS
-from miniluotuo_utils.data.download import addresses, home, local, mirrored, receive
+from miniluotuo_utils.data.download import (
+    addresses,
+    home,
+    local,
+    mirrored,
+    npm,
+    receive,
+    receive_package,
+)
 from miniluotuo_utils.data.loading import loadable
 from miniluotuo_utils.files import DataError, file_sha256, written_whole
 
@@ -66,7 +74,11 @@ def whole(url: str) -> Path:
     target = home() / mirrored(url)
     # From the source itself, never from a mirror, whose copy may be an old one.
     with written_whole(target) as partial, tqdm(unit="B", unit_scale=True, leave=False) as bar:
-        receive(addresses(url)[-1], partial, bar)
+        source = addresses(url)[-1]
+        if npm(source):
+            receive_package(source, partial)
+        else:
+            receive(source, partial, bar)
     return target
 
 

@@ -20,7 +20,7 @@ FLOORS = (
     ("students",),
     ("generation",),
     ("ie", "evaluation"),
-    ("show",),
+    ("show", "export"),
     ("jobs",),
     ("__main__",),
 )

@@ -43,7 +43,7 @@ TAGS = {
     "human, collection": "COL",
 }
 # Tables begin with the sources of the first notebooks.
-ORDER = ("instruction", "NER", "RE", "EE", "topics", "tokenizer")
+ORDER = ("instruction", "NER", "RE", "EE", "topics", "tokenizer", "runtime")
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ Shown in notebook 01.
 import errno
 import os
 import shutil
+import subprocess
 import tarfile
 import zipfile
 import zlib
@@ -14,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from gzip import BadGzipFile
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
@@ -56,13 +58,15 @@ def offline() -> bool:
 def mirrored(url: str) -> str:
     """Return the place of a URL inside a mirror or the cache: its host and path, decoded.
 
-    Files that a person fetches (`manual:`) stand in `manual/`. Raises DataError for an address
-    that leads out of the folder.
+    Files that a person fetches (`manual:`) stand in `manual/`, packages of npm in `npm/`. Raises
+    DataError for an address that leads out of the folder.
 
     >>> mirrored("https://raw.githubusercontent.com/a/b/main/%E4%B8%AD.json")
     'raw.githubusercontent.com/a/b/main/中.json'
     >>> mirrored("manual:baike2018qa/train.json")
     'manual/baike2018qa/train.json'
+    >>> mirrored("npm:@huggingface/tokenizers@0.2.0")
+    'npm/@huggingface/tokenizers@0.2.0'
     """
     parts = urlsplit(url)
     host, path = parts.netloc or parts.scheme, unquote(parts.path).lstrip("/")
@@ -196,7 +200,7 @@ def outcome(pin: Mapping, bar: Any, network: bool) -> Path | FileNotFoundError:
                 ) from None
             status = getattr(getattr(error, "response", None), "status_code", None)
             reason = f"HTTP {status}" if status else type(error).__name__
-            tried.append(f"{urlsplit(source).netloc}: {reason}")
+            tried.append(str(error) if npm(source) else f"{urlsplit(source).netloc}: {reason}")
 
     # A person must know the whole place of a file that they put there themselves.
     place = mirrored(pin["url"])
@@ -219,7 +223,10 @@ def download(source: str, target: Path, pin: Mapping, bar: Any) -> Path:
         # Only a checksum can prove that two halves are of one file.
         if not pin.get("sha256"):
             part.unlink(missing_ok=True)
-        receive_rest(source, part, bar)
+        if npm(source):
+            receive_package(source, part)
+        else:
+            receive_rest(source, part, bar)
         try:
             verify(part, pin)
         except DataError:
@@ -258,6 +265,38 @@ def receive(source: str, part: Path, bar: Any) -> None:
             for block in answer.iter_content(1 << 16):
                 file.write(block)
                 bar.update(len(block))
+
+
+def npm(source: str) -> bool:
+    """Return whether an address is a package of npm: `npm:NAME@VERSION`."""
+    return source.startswith("npm:")
+
+
+def receive_package(source: str, part: Path) -> None:
+    """Let npm put the archive of a package at `part`, from wherever a person has it look.
+
+    No program of the package is run. Raises OSError, in one sentence, where npm cannot.
+    """
+    name = shutil.which("npm")
+    if name is None:
+        raise OSError(
+            "npm is not installed（没有装 npm，它随 Node.js 一起来 it comes with Node.js）"
+        )
+    with TemporaryDirectory(dir=part.parent) as place:
+        command = [name, "pack", source.removeprefix("npm:"), "--ignore-scripts", "--silent"]
+        done = subprocess.run(
+            [*command, "--pack-destination", place],
+            cwd=place,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+        )
+        found = [*Path(place).glob("*.tgz")]
+        if done.returncode or len(found) != 1:
+            said = (done.stderr or done.stdout).strip()[-300:]
+            raise OSError(f"npm pack {source.removeprefix('npm:')}: {said or 'failed'}")
+        os.replace(found[0], part)
 
 
 ARCHIVES = (".tar.gz", ".tgz", ".tar", ".zip")

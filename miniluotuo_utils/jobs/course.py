@@ -18,8 +18,9 @@ from pathlib import Path
 from miniluotuo_utils.runtime import SCALES, commit, printed_by, repository, runs_root
 from miniluotuo_utils.writing import FULL, Taken, written_whole
 
-# What the notebooks read from the catalog at `cpu`.
+# What the notebooks read from the catalog at `cpu`, and what 07 puts beside a student.
 DATA = ("alpaca-chinese", "cluener", "resume", "duie-sample", "fewfc", "gpt2-tokenizer")
+DATA += ("browser-runtime",)
 PAGE = "READ-ME-FIRST.md"
 TITLE = "# 迷你骆驼：没有网络的教室 · Mini-Luotuo without a network"
 

@@ -5,11 +5,20 @@ import re
 
 import pytest
 from check_exports import NASTY, cut, nasty_texts
-from export_gguf import BYTE, CONTROL, NORMAL, USER_DEFINED, kind_of, scores_of, unfit
 from hypothesis import given
 from hypothesis import strategies as st
 from make_tokenizer import BYTES, pairs_of
 from tokenizers import AddedToken, Tokenizer, decoders, models
+
+from miniluotuo_utils.export.vocabulary import (
+    BYTE,
+    CONTROL,
+    NORMAL,
+    USER_DEFINED,
+    kind_of,
+    scores_of,
+    unfit,
+)
 
 SPECIAL = ["<|endoftext|>", "<|pad|>", "<|user|>", "<|assistant|>"]
 LETTERS = [*' "\n:,[]{}abcehnrt', *"人物地点马云好，。"]
