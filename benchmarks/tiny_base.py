@@ -1,7 +1,7 @@
 """Measure what the shipped base is worth, before and after fine-tuning; each row runs alone.
 
     python benchmarks/tiny_base.py                            on the embedded sets
-    python benchmarks/tiny_base.py --rows copy bits --heldout heldout.jsonl \\
+    python benchmarks/tiny_base.py --rows copy bits --heldout held_out.jsonl \\
         --corpus paragraphs.jsonl sentences.jsonl
     MINILUOTUO_MIRROR=… python benchmarks/tiny_base.py --rows cluener
 

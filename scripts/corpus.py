@@ -64,6 +64,7 @@ MIX = {
     "dialogue": 0.03,
 }
 TEXT = (20, 300)  # characters of a text row
+HELD_OUT = "held_out.jsonl"  # texts that no mix has
 # No corpus is made without these: the students' scores are measured on them.
 ESSENTIAL = (
     *("cluener", "resume", "duie-sample", "fewfc", "finre"),
@@ -576,8 +577,8 @@ def run_mix(asked: argparse.Namespace) -> None:
 def run_held_out(asked: argparse.Namespace) -> None:
     """Write OUT/held_out.jsonl."""
     rows = held_out(asked.out)
-    write_jsonl(asked.out / "held_out.jsonl", rows, overwrite=True)
-    print(f"held_out.jsonl: {len(rows):,} rows, {sum(len(r['text']) for r in rows):,} characters")
+    write_jsonl(asked.out / HELD_OUT, rows, overwrite=True)
+    print(f"{HELD_OUT}: {len(rows):,} rows, {sum(len(r['text']) for r in rows):,} characters")
 
 
 COMMANDS = {

@@ -3,8 +3,9 @@
     python scripts/pretrain.py LABELS PARAGRAPHS TOKENIZER OUT --minutes 90
     python scripts/pretrain.py … --minutes 40 --decay      then let the learning rate fall to nought
 
-In: labelled sentences and paragraphs (`scripts/corpus.py`, `annotate`), a tokenizer. Out: a student
-folder, and beside it `training.jsonl` and `state.pt` to go on from.
+In: labelled sentences and paragraphs (`scripts/corpus.py`, `annotate`), a tokenizer; beside the
+paragraphs `held_out.jsonl`. Out: a student folder, and beside it `training.jsonl` and `state.pt` to
+go on from.
 Warm-up, a stable stretch, a decay: each call goes on from what the last one left, so a training can
 be killed and lengthened. One process trains, another makes the rows. `--branch text` trains the
 same on text and copying alone.
@@ -20,6 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from corpus import HELD_OUT
 from pretraining_rows import SETTLED, SHARES, WITHOUT_LABELS, Dialogue, Material, labels_of
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, IterableDataset
@@ -176,6 +178,9 @@ class Run:
     def __init__(self, options: argparse.Namespace) -> None:
         self.options, self.out = options, options.out
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        # Read now: an evaluation comes after minutes of training.
+        unseen = read_jsonl(options.paragraphs.with_name(HELD_OUT))
+        self.unseen = [row["text"][:160] for row in unseen[:200]]
         self.tokenizer = AutoTokenizer.from_pretrained(options.tokenizer)
         self.model = new_model(self.tokenizer, options).to(self.device).train()
         body = self.model.model
@@ -321,16 +326,14 @@ class Run:
 
     def bits(self) -> float:
         """Return bits per character on paragraphs that were kept out."""
-        path = self.options.paragraphs.with_name("heldout.jsonl")
-        texts = [row["text"][:160] for row in read_jsonl(path)[:200]]
         nats = 0.0
-        for text in texts:
+        for text in self.unseen:
             ids = torch.tensor([self.tokenizer.encode(text, add_special_tokens=False)])
             end = torch.tensor([[self.tokenizer.eos_token_id]])
             ids = torch.cat([end, ids], 1).to(self.device)
             logits = self.model(ids).logits[0, :-1].float()
             nats += cross_entropy(logits, ids[0, 1:], reduction="sum").item()
-        return nats / math.log(2) / sum(map(len, texts))
+        return nats / math.log(2) / sum(map(len, self.unseen))
 
     def answers(self, questions: list[str], most: int) -> list[str]:
         """Return greedy answers of at most `most` tokens, in order."""

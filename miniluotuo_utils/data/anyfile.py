@@ -36,7 +36,7 @@ REST = (
 # Formats whose fields people name freely, and the fields that rows are made of.
 FREE = ("own_rows", "alpaca", "prompt_response", "question_answer", "input_output")
 USED = {*dialogues.INSTRUCTION, *dialogues.INPUT, *dialogues.OUTPUT}
-USED |= {"history", "system", "source", "rejected"}
+USED |= {"history", "system", "source", "annotation", "rejected"}
 
 
 # Formats in which a text without relations or events was looked at and has none.

@@ -44,8 +44,9 @@ def build_instructions(
     """Turn IE records into training rows: a slice of the schema, the sentence, the answer.
 
     Each row also has `record` (the number of its record, from 0) and `types` (its slice), so that
-    `merged` can put the answers of one record together. The rows of a record depend on `seed` and
-    its number alone, `pure_negative` aside.
+    `merged` can put the answers of one record together; of a silver record it also has
+    `"annotation": "silver"`, so that nobody keeps it out for an evaluation. The rows of a record
+    depend on `seed` and its number alone, `pure_negative` aside.
 
     style, language: see `templates.templates_of` and `styles.written`. In yayi and instructuie the
       sentence stands inside the instruction, as published, and `input` is "".
@@ -103,6 +104,7 @@ def build_instructions(
                     "source": record.get("source", ""),
                     "record": number,
                     "types": part,
+                    **mark_of(record),
                 }
             )
     if pure_negative is None:
@@ -167,6 +169,15 @@ def check_labels(record: Mapping, number: int, task: str, schema: Schema) -> Non
                 f"record {number}, field {place}: found {label[-1]!r}, expected one of the "
                 f"schema's: {known}. Add it to the schema or take the record out"
             )
+
+
+def mark_of(record: Mapping) -> dict[str, str]:
+    """Return what the rows of a record say of its annotation: that a model made it, or nothing.
+
+    >>> mark_of({"annotation": "silver"}), mark_of({"annotation": "exhaustive"})
+    ({'annotation': 'silver'}, {})
+    """
+    return {"annotation": "silver"} if record.get("annotation") == "silver" else {}
 
 
 def answer_items(record: Mapping, task: str, schema: Schema) -> list[dict]:

@@ -27,6 +27,7 @@ from miniluotuo_utils.students.finetune import (
     row_length,
     write_student,
 )
+from miniluotuo_utils.students.given import refuse_silver
 from miniluotuo_utils.students.loading import base_of_adapter, folders_read, load_student
 from miniluotuo_utils.students.training import Training
 from miniluotuo_utils.tokens import encoded_dataset
@@ -81,6 +82,7 @@ def train_files(
         readings = [open_data(one, say=say) for one in data]
         for reading in readings:
             check_rows(reading)
+        refuse_silver(Together(readings), options.get("evaluation", 0.0))
         training = trained(name, readings, progress, bits, processes, say, options)
         if first_process():
             write_trained(training, readings, progress, out, overwrite)

@@ -30,7 +30,7 @@ from miniluotuo_utils.students.checkpoints import (
 from miniluotuo_utils.students.devices import first_process, memory_of, quiet, world_size
 from miniluotuo_utils.students.estimate import training_memory
 from miniluotuo_utils.students.folder import complete_folder
-from miniluotuo_utils.students.given import given_rows
+from miniluotuo_utils.students.given import given_rows, refuse_silver
 from miniluotuo_utils.students.internals import load_checkpoint, tied_names
 from miniluotuo_utils.students.lessons import note_lesson, sources_of, write_lessons
 from miniluotuo_utils.students.loading import Student
@@ -82,10 +82,11 @@ def finetune(
     `max_length` tokens on a GPU, and as many single rows of about one length on a CPU (`packs`).
     The training ends after `epochs`, `max_steps` or `minutes`, whichever comes first, and the
     learning rate falls with that. `evaluation` is the share of rows kept out for an evaluation
-    loss. A student that was loaded with an adapter has that trained further. `checkpointing`
-    recomputes activations to save memory; None does so only where the estimate says that memory
-    would not do. Half precision is used where the device computes it itself, a CPU too;
-    `half=False` stays with float32: slower, and equal to a loop written by hand.
+    loss; silver rows (`"annotation": "silver"`) are refused with it. A student that was loaded with
+    an adapter has that trained further. `checkpointing` recomputes activations to save memory; None
+    does so only where the estimate says that memory would not do. Half precision is used where the
+    device computes it itself, a CPU too; `half=False` stays with float32: slower, and equal to a
+    loop written by hand.
 
     With `folder`, every step is a line of `folder/training.jsonl` and ten checkpoints stand beside
     it (`checkpoints` sets how many): a killed training that is called again goes on from the last
@@ -119,6 +120,7 @@ def finetune(
     if folder:
         check_progress(folder)
     rows = given_rows(rows)
+    refuse_silver(rows, evaluation)
     # Several processes of one launch write through the first one.
     with Alone(folder) if folder and first_process() else nullcontext():
         try:

@@ -88,6 +88,22 @@ def check_columns(names: Iterable[str], count: int) -> None:
         )
 
 
+def refuse_silver(rows: Iterable[Mapping] | Dataset, share: float) -> None:
+    """Raise DataError for rows that a model labelled, where a share is kept out to judge by."""
+    columns = getattr(rows, "column_names", None)
+    if not share or (columns is not None and "annotation" not in columns):
+        return
+    marks = (row.get("annotation") for row in rows) if columns is None else rows["annotation"]
+    number = next((n for n, mark in enumerate(marks) if mark == "silver"), None)
+    if number is not None:
+        raise DataError(
+            f"row {number}, field annotation: found 'silver', and evaluation is {share:g}; "
+            "expected gold rows, for a loss on a model's labels says how well that is copied. "
+            "Leave evaluation out, and score the student on gold records of your own"
+            "（银标不能当考题：不要 evaluation，另留一份标准答案来评）"
+        )
+
+
 def fields_of(names: Sequence[str]) -> str:
     """Return names as a message lists them.
 

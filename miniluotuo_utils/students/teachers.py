@@ -12,12 +12,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from miniluotuo_utils.files import DataError, batches, written_whole
+from miniluotuo_utils.files import DataError, batches
 from miniluotuo_utils.students.loading import Student, fingerprint
 from miniluotuo_utils.students.loop import NOBODY, at_labels, has_plain_head
 from miniluotuo_utils.students.losses import averaged, best, softened
 from miniluotuo_utils.tokens import IGNORED, collate
 from miniluotuo_utils.tokens.columns import digest_of
+from miniluotuo_utils.writing import Alone, written_whole
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -212,11 +213,9 @@ def keep(
     """Ask the teachers about every row once, and keep their k best tokens for each label.
 
     A folder that holds a part of it goes on from there: no row is asked about twice. One that is
-    whole is read. Raises DataError where it holds something else.
+    whole is read. Raises DataError where it holds something else, and `Taken` where another process
+    is writing it.
     """
-    import numpy as np
-
-    # What is already there must be of the same teachers, rows and words.
     folder = Path(folder)
     wanted = {
         "vocabulary": vocabulary_fingerprint(student),
@@ -225,14 +224,30 @@ def keep(
         "k": min(k, teachers.size),
         "teachers": teachers.fingerprints,
     }
-    if folder.is_dir() and any(folder.iterdir()):
-        note = read_note(folder)
-        refuse_other(folder, note, wanted)
-        if note["whole"]:
-            return Kept(folder)
-    else:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_note(folder, wanted, whole=False)
+    # What is whole, any number of processes may read.
+    if not (folder / NOTE).is_file() or not is_whole(folder, wanted):
+        with Alone(folder):
+            # Another one may have finished in between.
+            if not is_whole(folder, wanted):
+                ask(folder, teachers, student, rows, wanted)
+    return Kept(folder)
+
+
+def is_whole(folder: Path, wanted: Mapping) -> bool:
+    """Return whether all that is wanted stands in a folder; DataError for something else there."""
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return False
+    note = read_note(folder)
+    refuse_other(folder, note, wanted)
+    return note["whole"]
+
+
+def ask(folder: Path, teachers: Teachers, student: Student, rows: Dataset, wanted: Mapping) -> None:
+    """Ask the teachers about the rows that a folder does not hold yet."""
+    import numpy as np
+
+    folder.mkdir(parents=True, exist_ok=True)
+    write_note(folder, wanted, whole=False)
 
     # How many labels each row has says how far the files should reach.
     counts = [label_count(row["labels"], student.encoder_decoder) for row in rows]
@@ -242,7 +257,6 @@ def keep(
     for numbers in batches(range(first, len(rows)), CHUNK):
         write_rows(folder, teachers, student, [rows[n] for n in numbers], wanted)
     write_note(folder, wanted, whole=True)
-    return Kept(folder)
 
 
 def write_note(folder: Path, wanted: Mapping, whole: bool) -> None:

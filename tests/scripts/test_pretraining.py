@@ -303,10 +303,11 @@ def test_pieces_without_merges_give_the_same_tokens():
 
 
 def test_a_training_goes_on_from_its_state(tokenizer, tmp_path):
-    """A killed training that begins anew pays for everything twice."""
+    """A killed training that begins anew pays for everything twice; and one that looked for the
+    corpus's held-out texts under another name died at its first evaluation."""
     texts = [f"{number}号的{text * 3}"[:40] for number in range(120) for text, _ in SENTENCES]
     write_jsonl(tmp_path / "paragraphs.jsonl", [{"text": text} for text in texts])
-    write_jsonl(tmp_path / "heldout.jsonl", [{"text": text} for text in texts[:3]])
+    write_jsonl(tmp_path / "held_out.jsonl", [{"text": text} for text in texts[:3]])
     write_jsonl(tmp_path / "labels.jsonl", [record_of(text, [[0, 2, "数量"]]) for text in texts])
     tokenizer.save_pretrained(tmp_path / "tokenizer")
     files = [tmp_path / name for name in ("labels.jsonl", "paragraphs.jsonl", "tokenizer", "out")]

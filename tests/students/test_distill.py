@@ -4,13 +4,16 @@ from copy import deepcopy
 from importlib import import_module
 
 import pytest
+from datasets import Dataset
 from tiny_random import tiny_random
 
 from miniluotuo_utils.files import DataError
+from miniluotuo_utils.ie import build_instructions
 from miniluotuo_utils.students import Student, distill, finetune
 from miniluotuo_utils.students.loop import NOBODY
 from miniluotuo_utils.students.objectives import attention_parts, dropouts
 from miniluotuo_utils.students.teachers import Kept, common_vocabulary
+from miniluotuo_utils.writing import Alone, Taken
 
 ROWS = [
     {"instruction": f"数到{n}", "input": "", "output": "一二三四五六七八九"[:n], "source": "x"}
@@ -129,6 +132,20 @@ def test_a_teacher_that_dies_goes_on_where_it_was(tmp_path, monkeypatch):
 
     straight = distill(gpt2(0), ROWS, teacher=gpt2(1), **{**how, "kept": tmp_path / "other"})
     assert parts(resumed) == parts(straight)
+
+
+def test_two_processes_do_not_keep_in_one_folder(tmp_path):
+    """Both added to the same files: each label then read the distribution of another."""
+    kept = tmp_path / "kept"
+    how = {"teacher": gpt2(1), "method": "logits", "top_k": 4, "kept": kept, **SHORT}
+    with Alone(kept), pytest.raises(Taken, match="another process is writing kept"):
+        distill(gpt2(0), ROWS, **how)
+    assert not kept.exists()
+    first = distill(gpt2(0), ROWS, **how)
+
+    # Whole, it is read by as many as like.
+    with Alone(kept):
+        assert parts(distill(gpt2(0), ROWS, **how)) == parts(first)
 
 
 def test_a_function_that_dies_labels_nothing_twice(tmp_path, monkeypatch):
@@ -277,6 +294,20 @@ def test_silver_rows_are_no_examination():
         distill(gpt2(), ROWS, evaluation=0.1, **SHORT)
     with pytest.raises(ValueError, match="new answers of the student"):
         distill(gpt2(), ROWS, method="on_policy", evaluation=0.1, **SHORT)
+
+    # Rows know what they are made of, whatever is learned beside them.
+    entities = [{"name": "骆驼", "type": "动物", "pos": [0, 2]}]
+    record = {"sentence": "骆驼走过沙漠。", "source": "x", "entities": entities}
+    gold, silver = (
+        build_instructions([one] * 4, "NER", ["动物"])
+        for one in (record, record | {"annotation": "silver"})
+    )
+    how = {"teacher": gpt2(1), "method": "logits", "evaluation": 0.25, **SHORT}
+    with pytest.raises(DataError, match="row 4, field annotation: found 'silver'"):
+        distill(gpt2(), gold + silver, **how)
+    assert distill(gpt2(), gold + gold, **how).evaluations
+    with pytest.raises(DataError, match="银标不能当考题"):
+        finetune(gpt2(), Dataset.from_list(silver), evaluation=0.25, **SHORT)
 
 
 def test_several_processes_do_not_ask_one_teacher(monkeypatch, tmp_path):

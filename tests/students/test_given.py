@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from miniluotuo_utils.__main__ import main
-from miniluotuo_utils.files import DataError
+from miniluotuo_utils.files import DataError, write_jsonl
+from miniluotuo_utils.ie import build_instructions
 from miniluotuo_utils.students import finetune, load_student, save
 from miniluotuo_utils.students.given import given_rows
 from miniluotuo_utils.students.planner import plan
@@ -77,6 +78,17 @@ def test_other_things_are_said_for_what_they_are(rows, said):
     """A bare KeyError, or for `[]` the advice to shorten the prompts."""
     with pytest.raises(DataError, match=said):
         given_rows(rows)
+
+
+def test_silver_rows_of_a_file_are_no_examination(tmp_path, monkeypatch, capsys):
+    """Their mark was lost with the records, and again in the file: they were kept out to judge."""
+    record = {"sentence": "骆驼走过沙漠。", "source": "x", "entities": [], "annotation": "silver"}
+    write_jsonl(tmp_path / "rows.jsonl", build_instructions([record] * 4, "NER", ["动物"]))
+    monkeypatch.setattr("miniluotuo_utils.jobs.train.load_student", None)
+    asked = ["--data", tmp_path / "rows.jsonl", "--out", tmp_path / "student"]
+    assert main(["train", "--student", "tiny", "--evaluation", "0.5", *map(str, asked)]) == 2
+    assert "row 0, field annotation: found 'silver'" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.jsonl"]
 
 
 def test_they_are_refused_before_anything_is_loaded_or_written(tmp_path):

@@ -51,7 +51,7 @@ def named_field(native: Mapping, names: Sequence[str]) -> str | None:
 def asked_and_answered(native: Mapping) -> Iterator[dict]:
     """Read an Alpaca row, prompt and response, question and answer: whatever its fields are called.
 
-    Only what is asked and what is answered must be there. `source` stays.
+    Only what is asked and what is answered must be there. `source` stays, and the mark of silver.
 
     >>> next(asked_and_answered({"question": "1+1=?", "answer": "2"}))
     {'instruction': '1+1=?', 'input': '', 'output': '2'}
@@ -80,6 +80,8 @@ def asked_and_answered(native: Mapping) -> Iterator[dict]:
         one["history"] = earlier(native["history"])
     if isinstance(native.get("source"), str):
         one["source"] = native["source"]
+    if native.get("annotation") == "silver":
+        one["annotation"] = "silver"
     if "rejected" in native:
         one["notes"] = [REJECTED]
     system = native.get("system")
