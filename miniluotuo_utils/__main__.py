@@ -33,7 +33,7 @@ Method = Literal[METHODS]  # type: ignore[valid-type]
 OVERWRITE = "替换 replace what an earlier run wrote there; anybody else's files are never replaced"
 FORMAT = "格式 name of its format, e.g. doccano; left out: its shape tells"
 STUDENT = "学生 zoo name, folder (of an adapter, too) or hub id"
-BITS = "4 位 load the weights in 4 bits; left out: whole weights"
+BITS = "4 或 8 位 load the weights in 4 or 8 bits; left out: whole weights"
 # Shapes that the help shows beside the options.
 ROW = (
     '指令行 instruction row: {"instruction": "找出人物。", "input": "李白生于碎叶。", '
@@ -240,7 +240,9 @@ class Instructions(Options):
     """
 
     names: list[str] = place(
-        "数据集 names of the catalog; none: every source with an extraction task", nargs="*"
+        "数据集 names of the catalog, or files of IE records in any format; none: every source "
+        "with an extraction task",
+        nargs="*",
     )
     out: Path = needed("输出 a new folder", role="folder")
     slice_size: int | None = option(
@@ -414,6 +416,56 @@ class Respond(Asking):
 
 
 @dataclass
+class Translate(Asking):
+    """Translate English IE records into Chinese, places included, by a teacher or a model that only
+    translates; exit status 0 only when every sentence has an answer. Killed, it goes on from the
+    store.
+
+    把英文抽取数据译成中文，名字的位置一起带过来；教师或者专门的翻译模型都行；被杀掉后接着做。
+    """
+
+    shapes = (RECORD, OTHERS)
+    source: Path = place("英文记录 a file, or a name of the catalog", metavar="IN", **reads)
+    out: Path = place("中文记录 JSON Lines of what came back true", metavar="OUT", role="again")
+    machine: str | None = option(
+        "翻译模型 Marian, NLLB, M2M100, mBART: a folder or hub id, run here; left out: the teacher"
+    )
+    names: Path | None = option(
+        "类型的中文名 {English: Chinese} of types and roles; left out: the catalog's",
+        metavar="FILE.json",
+        **reads,
+    )
+    rejected: Path | None = option(
+        "没译成的 sentences without a true translation go here, with the reason; left out: nowhere",
+        role="again",
+    )
+
+    def run(self) -> int:
+        from miniluotuo_utils.jobs.score import json_file
+        from miniluotuo_utils.jobs.translate import span_table, translate_file
+        from miniluotuo_utils.students.translator import Translator
+
+        teacher = Translator(self.machine, self.store) if self.machine else self.teacher()
+        found = translate_file(
+            teacher,
+            self.source,
+            self.out,
+            self.rejected,
+            json_file(self.names, dict) if self.names else None,
+            self.replace,
+            partial(aside, self),
+            **self.sampling,
+        )
+        print(span_table(found))
+        counts, asked = found.counts, teacher.spent
+        print(
+            f"{counts['translated']:,} of {counts['records']:,} sentences in {self.out}; asked "
+            f"{asked['asked']:,}, from the store {asked['from_store']:,}"
+        )
+        return 1 if counts["unanswered"] else 0
+
+
+@dataclass
 class Instruct(Asking):
     """Grow a set of instructions from seeds, guided by examples and, where given, topics.
 
@@ -512,6 +564,9 @@ class Plan:
     student: str = place("学生 zoo name, folder or hub id", role="student")
     method: Method = option("方法 of fine-tuning", "full")
     length: int = option("长度 tokens of a row or packed sequence", 1024)
+    bits: int | None = option(
+        "位 of a frozen base; left out: 4 for qlora, else 16", choices=(4, 8, 16)
+    )
     gpu: str = option("显卡 t4, v100, l4, rtx4090, a100-40, a100-80, h100, h200 or cpu", "t4")
     epochs: float | None = option("轮数 times over the rows; left out: 1")
     rows: int | None = option("行数 rows; left out: the 683,235 of the whole mixture")
@@ -522,6 +577,7 @@ class Plan:
         "利用率 share of the GPU's peak, 0 to 1; left out: as the printed table says"
     )
     price: float | None = option("每小时价钱 per hour; left out: no cost is given")
+    longest: bool = option("最长一行 search for the longest row that fits, with recomputation")
     json: bool = option("打印 JSON print one JSON object")
 
     def run(self) -> int:
@@ -547,7 +603,7 @@ class Train:
     )
     out: Path = needed("输出 a new folder; for an adapter, beside its base's", role="folder")
     method: Method | None = option("方法 of fine-tuning; left out: full, or an adapter's own")
-    bits: int | None = option(BITS, choices=(4,))
+    bits: int | None = option(BITS, choices=(4, 8))
     epochs: float = option("轮数 times over the rows", 1.0)
     max_steps: int | None = option("步数上限 steps at most; left out: epochs and minutes decide")
     minutes: float | None = option("时间上限 minutes at most; left out: epochs and steps decide")
@@ -558,6 +614,13 @@ class Train:
         "学习率 at its peak; left out: the method's and the student's own"
     )
     rank: int = option("秩 of low-rank adapters", 16)
+    alpha: float | None = option("缩放 of low-rank adapters, over the rank; left out: 2 × rank")
+    dropout: float | None = option("丢弃率 of a low-rank adapter's input; left out: 0.05")
+    targets: list[str] | None = option(
+        "层 names of linear layers that get an adapter, as in q_proj v_proj; left out: all but the "
+        "output layer",
+        nargs="+",
+    )
     evaluation: float = option("留出的比例 share of rows kept out for an evaluation loss", 0.0)
     processes: int = option("进程 processes that encode the rows", 1)
     checkpointing: bool | None = option(
@@ -652,7 +715,7 @@ PAGE_PORT = 7860
 class Answering:
     """Answer with a student: what every command that does so takes."""
 
-    bits: int | None = option(BITS, choices=(4,))
+    bits: int | None = option(BITS, choices=(4, 8))
     max_new_tokens: int = option("回答的词元 tokens of an answer, at most", 128)
 
 
@@ -830,7 +893,7 @@ class Serve:
     dtype: Literal["float32", "bfloat16", "float16"] | None = option(
         "精度 left out: float32 on a CPU, half precision on a GPU"
     )
-    bits: int | None = option(BITS, choices=(4,))
+    bits: int | None = option(BITS, choices=(4, 8))
     engine: Literal["transformers", "vllm"] = option(
         "服务器 transformers serve, or vLLM where it is installed", "transformers"
     )
@@ -973,6 +1036,7 @@ COMMANDS = (
     Clean,
     Mix,
     Respond,
+    Translate,
     Instruct,
     Annotate,
     Instructions,

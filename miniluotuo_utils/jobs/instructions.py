@@ -11,15 +11,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from dataclasses import field as option
 from datetime import UTC, datetime
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal
 
 from miniluotuo_utils.choices import check_choice
+from miniluotuo_utils.data.anyfile import open_data, read_any
 from miniluotuo_utils.data.catalog import CATALOG, Card, card
 from miniluotuo_utils.data.decontamination import evaluation_splits
 from miniluotuo_utils.data.loading import read, renamed
 from miniluotuo_utils.data.publishing import front_matter
+from miniluotuo_utils.data.steps import HAN
 from miniluotuo_utils.files import batches, file_sha256, write_jsonl, written_whole
 from miniluotuo_utils.ie.instructions import DEFAULT, build_instructions
 from miniluotuo_utils.ie.schema import distinct, labels, schema_of
@@ -31,6 +33,7 @@ from miniluotuo_utils.text import folded, markdown
 from miniluotuo_utils.writing import Touched, claimed
 
 FORMATS = ("jsonl", "parquet")
+OWN = "own file"  # the reader of a card that stands for a person's file
 BATCH = 5_000  # records, or rows, that are in memory at once
 
 Numbered = tuple[int, dict]  # a record and its place in the split as read, from 0
@@ -77,10 +80,9 @@ class Options:
             raise ValueError(f"names is the text {self.names!r}; expected a list of names")
         check_choice("format", self.format, FORMATS)
         for name in self.names or ():
-            if not set(card(name).tasks) & set(TASKS):
+            if not set(tasks := source_card(name).tasks) & set(TASKS):
                 raise ValueError(
-                    f"{name} has the tasks {', '.join(card(name).tasks)}; "
-                    f"expected one of {', '.join(TASKS)}"
+                    f"{name} has the tasks {', '.join(tasks)}; expected one of {', '.join(TASKS)}"
                 )
         if self.split.split("_")[-1] in ("dev", "test"):
             raise ValueError(
@@ -99,7 +101,8 @@ def instruction_set(
 ) -> dict:
     """Write the instruction rows of the sources `names` and return the statistics.
 
-    names: of the catalog; None takes every source with an extraction task.
+    names: of the catalog, or files of IE records in any format; None takes every source of the
+      catalog with an extraction task.
     say: called with a line of progress after each source.
 
     The options and their defaults are the fields of `Options`:
@@ -139,12 +142,14 @@ def written_set(
     # What cannot be had is listed with its reason, and costs nobody the rest.
     wanted = [found for found in CATALOG.values() if set(found.tasks) & set(TASKS)]
     if names is not None:
-        wanted = [card(name) for name in dict.fromkeys(names)]
+        wanted = [source_card(name) for name in dict.fromkeys(names)]
+    # A file is called by its name: the card goes to others, whose folders are not ours.
+    told = None if names is None else [found.name for found in wanted]
     missing = {found.name: unavailable(found, chosen.split) for found in wanted}
     wanted = [found for found in wanted if not missing[found.name]]
     held, unguarded = evaluation_keys(wanted)
     stats = {
-        "options": asdict(chosen),
+        "options": {**asdict(chosen), "names": told},
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
         "commit": commit(),
         "absent": {name: reason for name, reason in missing.items() if reason},
@@ -173,6 +178,38 @@ def written_set(
     return stats
 
 
+def source_card(name: str) -> Card:
+    """Return the card of a name of the catalog, or one that stands for a file of IE records."""
+    path = Path(name)
+    if name in CATALOG or not path.is_file():
+        return card(name)
+    reading = open_data(path, say=None)
+    chinese = any(HAN.search(record.get("sentence", "")) for record in islice(reading, 20))
+    return Card(
+        name=path.name.partition(".")[0],
+        title=path.name,
+        language="CN" if chinese else "EN",
+        domain="",
+        tasks=[reading.task or "instruction"],
+        made="",
+        collections=(),
+        licence="没有写明 none stated",
+        terms="none stated",
+        homepage="",
+        citation="自己的文件 a file of one's own",
+        records={"stated": None, "verified": None},
+        reader=OWN,
+        splits={"train": [{"url": str(path)}]},
+    )
+
+
+def records_of(found: Card, split: str, faults: list) -> Iterator[dict]:
+    """Yield the records of a split, of a file all that it holds; bad ones go to `faults`."""
+    if found.reader == OWN:
+        return iter(read_any(found.splits[split][0]["url"], faults=faults, say=None))
+    return read(found.name, split, progress=False, faults=faults)
+
+
 def unavailable(found: Card, split: str) -> str:
     """Return why a split cannot be had, "" where it can."""
     if not found.splits:
@@ -180,7 +217,7 @@ def unavailable(found: Card, split: str) -> str:
     if split not in found.splits:
         return f"没有这个切分 no such split: {split} ({', '.join(found.splits)})"
     try:
-        next(read(found.name, split, progress=False, faults=[]), None)
+        next(records_of(found, split, []), None)
     except FileNotFoundError:
         return "文件不在手边，也取不到 files not at hand and not to be had"
     return ""
@@ -218,7 +255,7 @@ def source_rows(
     """Yield the rows of one source and add the statistics of each of its tasks to `sources`."""
     faults: list = []
     chinese = found.language != "EN"
-    records = list(enumerate(read(found.name, options.split, progress=False, faults=faults)))
+    records = list(enumerate(records_of(found, options.split, faults)))
     for task, field in TASKS.items():
         mine = [pair for pair in records if field in pair[1]]
         if not mine:
@@ -235,6 +272,8 @@ def source_rows(
             "language": "zh" if chinese else "en",
             "licence": found.licence,
             "terms": found.terms,
+            "homepage": found.homepage,
+            "citation": found.citation,
             "records": len(mine) + len(faults),
             "left_out": {"malformed": len(faults), **left_out},
             "used": 0,
@@ -482,16 +521,16 @@ def instruction_card(stats: Mapping) -> str:
 
 def source_line(source: Mapping) -> list[str]:
     """Return a source's line of the card: task, numbers, licence."""
-    found = CATALOG[source["name"]]
+    name, homepage = source["name"], source["homepage"]
     numbers = [source[name] for name in ("records", "used", "one_pair", "rows", "empty_rows")]
     return [
-        f"[{found.name}]({found.homepage})",
+        f"[{name}]({homepage})" if homepage else name,
         source["task"],
         source["language"],
         *(f"{number:,}" for number in numbers),
         str(len(source["asked"])),
         source["licence"],
-        found.citation,
+        source["citation"],
     ]
 
 

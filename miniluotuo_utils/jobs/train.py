@@ -29,6 +29,7 @@ from miniluotuo_utils.students.finetune import (
 )
 from miniluotuo_utils.students.given import refuse_silver
 from miniluotuo_utils.students.loading import base_of_adapter, folders_read, load_student
+from miniluotuo_utils.students.methods import check_bits, check_targets
 from miniluotuo_utils.students.training import Training
 from miniluotuo_utils.tokens import encoded_dataset
 from miniluotuo_utils.writing import Touched, claimed, written_whole
@@ -105,6 +106,8 @@ def trained(
     device = own_device()
     frozen = bits is not None or (device != "cpu" and method != "full")
     student = load_student(name, device, dtype=half(device) if frozen else "float32", bits=bits)
+    # A name that no layer has is told before the rows are encoded, which may take an hour.
+    check_targets(student, options.get("targets"))
 
     asked = options.get("max_length", 512)
     rows, report = encoded_rows(
@@ -216,14 +219,13 @@ def tell(readings: Sequence[Reading], report: Mapping, say: Callable[[str], obje
 def method_of(student: Path, asked: str | None, bits: int | None) -> str:
     """Return the method of a training: the one asked for, else an adapter's own, else full.
 
-    Raises ValueError for one that a 4-bit student or an adapter's folder cannot be trained with.
+    Raises ValueError for one that a packed student or an adapter's folder cannot be trained with.
     """
     config = student / "adapter_config.json"
     own = None
     if config.is_file():
         own = json.loads(config.read_text(encoding="utf-8")).get("peft_type")
-    four = bits is not None
-    further = "qlora" if four else "lora"
+    further = "qlora" if bits == 4 else "lora"
     method = asked or (further if own else "full")
     if own and not (own == "LORA" and method in ("lora", "qlora")):
         raise ValueError(
@@ -231,10 +233,7 @@ def method_of(student: Path, asked: str | None, bits: int | None) -> str:
             + ("leave --method out to train it further, or " if own == "LORA" else "")
             + "`merge` it first and train the merged folder"
         )
-    if four and method == "full":
-        raise ValueError(
-            "4-bit weights cannot be trained: give --method qlora, or leave out --bits"
-        )
+    check_bits(method, 4 if method == "qlora" and bits is None else bits)
     return method
 
 

@@ -16,14 +16,17 @@ from typing import TYPE_CHECKING, Any
 
 from miniluotuo_utils.choices import check_choice
 from miniluotuo_utils.students.internals import linear_types
-from miniluotuo_utils.students.methods import METHODS, RANK
+from miniluotuo_utils.students.methods import LOW_RANK, METHODS, RANK
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
 # QLoRA (Dettmers et al. 2023): an 8-bit scale per 64 weights, a 32-bit scale per 256 of those.
 NF4_BITS = 4 + 8 / 64 + 32 / (64 * 256)
-LOW_RANK = ("lora", "qlora", "adalora")
+# LLM.int8 (Dettmers et al. 2022) has a scale per output, too, which is less than a thousandth.
+PACKED = {4: NF4_BITS, 8: 8}
+# Bytes of a weight that is unpacked: in half precision, or in that of what comes in.
+UNPACKED = {4: 2, 8: 4}
 # Float32 logits, their log-softmax and its gradient: all there when backward begins.
 LOGIT_BYTES = 12
 
@@ -228,29 +231,32 @@ def training_memory(
     batch: int = 1,
     checkpointing: bool = False,
     half: bool = True,
+    bits: int | None = None,
 ) -> dict[str, int]:
     """Return the bytes that training takes at its peak, by part: weights, gradients, optimizer,
     activations, logits, and their `total`.
 
     It is what `finetune` does: trained weights, their gradients and AdamW's two moments in float32.
-    `half` means autocast on a GPU to bfloat16 or float16; without it everything is float32. Logits
+    `half` means autocast on a GPU to bfloat16 or float16; without it everything is float32. `bits`
+    are those of a frozen base's linear layers, 4 or 8; None: whole ones, and 4 for qlora. Logits
     are made for every position. Activations are not guessed: see `activation_memory`. The peak is
     the start of the second backward of an accumulated step, when everything is there at once;
     without accumulation the gradients take the room that activations leave. Left out: what CUDA
     itself takes (about half a GiB) and the allocator's gaps. Compared with measurement by
     benchmarks/planner_check.py: so far in float32 on a CPU; on a GPU it was not measured.
     """
+    bits = 4 if method == "qlora" else bits
     trained, vocabulary = trainable_parameters(config, method), anatomy(config).vocabulary
-    per_row, copies = activation_memory(config, method, length, half)
+    per_row, copies = activation_memory(config, method, length, half, bits)
     if checkpointing:
-        per_row = checkpointed(config, method, length, half, per_row)
+        per_row = checkpointed(config, method, length, half, per_row, bits)
 
     # There the model makes its logits itself too, in its own precision.
     own = 0
     if config.is_encoder_decoder or method not in ("full", "lora", "qlora"):
         own = 2 if half else 4
     parts = {
-        "weights": int(weight_bytes(config, method, half) + copies),
+        "weights": int(weight_bytes(config, method, half, bits) + copies),
         "gradients": 4 * trained,
         "optimizer": 8 * trained,
         "activations": int(batch * per_row),
@@ -259,35 +265,42 @@ def training_memory(
     return parts | {"total": sum(parts.values())}
 
 
-def weight_bytes(config: PreTrainedConfig, method: str, half: bool) -> float:
+def weight_bytes(
+    config: PreTrainedConfig, method: str, half: bool, bits: int | None = None
+) -> float:
     """Return the bytes of the weights: trained ones in float32, a frozen base in half precision."""
     found = anatomy(config)
     if method == "full":
         return 4 * found.parameters + (2 * found.head if half else 0)
     trained = 4 * trainable_parameters(config, method)
-    if method != "qlora":
+    if bits not in PACKED:
         return (2 if half else 4) * found.parameters + trained
 
     # PEFT prepares all but the linear layers in float32; one of these is unpacked at a time.
-    packed = found.linear * NF4_BITS / 8
-    return packed + 4 * (found.parameters - found.linear) + 2 * found.widest + trained
+    packed, unpacked = found.linear * PACKED[bits] / 8, UNPACKED[bits] * found.widest
+    return packed + 4 * (found.parameters - found.linear) + unpacked + trained
 
 
 def checkpointed(
-    config: PreTrainedConfig, method: str, length: int, half: bool, per_row: float
+    config: PreTrainedConfig,
+    method: str,
+    length: int,
+    half: bool,
+    per_row: float,
+    bits: int | None = None,
 ) -> float:
     """Return the activations of one row with recomputation: the input of every layer, and one
     layer's own while it is recomputed.
     """
     layers = sum(layers_of(config))
     # Float32 embeddings make a float32 residual stream.
-    size = 2 if half and method not in ("full", "qlora") else 4
+    size = 2 if half and method != "full" and bits not in PACKED else 4
     return min(per_row, layers * length * config.hidden_size * size + per_row / layers)
 
 
 @kept_by_configuration
 def activation_memory(
-    config: PreTrainedConfig, method: str, length: int, half: bool = True
+    config: PreTrainedConfig, method: str, length: int, half: bool = True, bits: int | None = None
 ) -> tuple[int, int]:
     """Return the bytes that the layers keep for backward: per row of `length` tokens, and once
     (autocast's copies of the weights).
@@ -298,13 +311,13 @@ def activation_memory(
     of norms, 7 inputs of linear layers, 3 of queries, keys and values, 16 inside the activation
     function gelu_new. (Korthikanti et al. 2022 find 34 bytes per layer in half precision with a
     fused activation, plus attention scores, which SDPA no longer keeps.) T5's learned position bias
-    makes SDPA keep its scores.
+    makes SDPA keep its scores. An 8-bit layer keeps its input, as it came in.
     """
     from miniluotuo_utils.students.meta import meta_model, saved_bytes, shallow
 
     deeper = shallow(meta_model(config), 2)
     single = shallow(copy.deepcopy(deeper), 1)
-    one, two = (saved_bytes(model, method, length, half) for model in (single, deeper))
+    one, two = (saved_bytes(model, method, length, half, bits) for model in (single, deeper))
     encoder, decoder = layers_of(config)
     depth = (encoder + decoder) / 2 if encoder else decoder
     saved = round(one + (two - one) * (depth - 1))

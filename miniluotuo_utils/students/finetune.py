@@ -35,7 +35,18 @@ from miniluotuo_utils.students.internals import load_checkpoint, tied_names
 from miniluotuo_utils.students.lessons import note_lesson, sources_of, write_lessons
 from miniluotuo_utils.students.loading import Student
 from miniluotuo_utils.students.loop import build_trainer, trainer_arguments
-from miniluotuo_utils.students.methods import METHODS, RANK, TOKENS, VIRTUAL, attach, peak_rate
+from miniluotuo_utils.students.methods import (
+    LOW_RANK,
+    METHODS,
+    RANK,
+    TOKENS,
+    VIRTUAL,
+    Adapter,
+    attach,
+    bits_of,
+    check_targets,
+    peak_rate,
+)
 from miniluotuo_utils.students.planner import advice
 from miniluotuo_utils.students.training import Options, Schedule, Throughput, Training
 from miniluotuo_utils.tokens import collate, encode, pack
@@ -49,7 +60,9 @@ if TYPE_CHECKING:
 REPORTERS = ("none", "tensorboard", "trackio")  # none of them asks for a key
 FEW = 30  # steps, below which a training changes hardly anything
 # Options that are more than 0 or left out.
-AMOUNTS = "epochs max_steps minutes batch_size accumulate learning_rate max_length rank checkpoints"
+AMOUNTS = (
+    "epochs max_steps minutes batch_size accumulate learning_rate max_length rank alpha checkpoints"
+)
 
 
 def finetune(
@@ -65,6 +78,9 @@ def finetune(
     accumulate: int = 1,
     learning_rate: float | None = None,
     rank: int = RANK,
+    alpha: float | None = None,
+    dropout: float | None = None,
+    targets: Sequence[str] | None = None,
     evaluation: float = 0.0,
     checkpointing: bool | None = None,
     seed: int = 42,
@@ -83,7 +99,11 @@ def finetune(
     The training ends after `epochs`, `max_steps` or `minutes`, whichever comes first, and the
     learning rate falls with that. `evaluation` is the share of rows kept out for an evaluation
     loss; silver rows (`"annotation": "silver"`) are refused with it. A student that was loaded with
-    an adapter has that trained further. `checkpointing` recomputes activations to save memory; None
+    an adapter has that trained further.
+
+    A low-rank adapter has `rank`, `alpha` (its scale is alpha / rank; 2 × rank where None),
+    `dropout` (0.05) and `targets`, the names of the linear layers that get one (all but the output
+    layer), as in `["q_proj", "v_proj"]`. `checkpointing` recomputes activations to save memory; None
     does so only where the estimate says that memory would not do. Half precision is used where the
     device computes it itself, a CPU too; `half=False` stays with float32: slower, and equal to a
     loop written by hand.
@@ -109,6 +129,9 @@ def finetune(
         accumulate=accumulate,
         learning_rate=learning_rate,
         rank=rank,
+        alpha=alpha,
+        dropout=dropout,
+        targets=[*targets] if targets and not isinstance(targets, str) else targets,
         evaluation=evaluation,
         checkpointing=checkpointing,
         seed=seed,
@@ -165,7 +188,7 @@ def trained(
     steps = steps_of(len(sequences), options)
     options = settled(student, options, longest)
     with quiet():
-        attach(student, method, seed, steps, options.rank)
+        attach(student, method, seed, steps, adapter_of(options))
 
     training = begun(student, method, longest, dropped)
 
@@ -186,6 +209,11 @@ def trained(
     if show and training.log:
         show(training)
     return training
+
+
+def adapter_of(options: Options) -> Adapter:
+    """Return what the options say of a low-rank adapter."""
+    return Adapter(*(getattr(options, name) for name in Adapter._fields))
 
 
 def steps_of(sequences: int, options: Options) -> int:
@@ -222,6 +250,17 @@ def refuse(student: Student, options: Options, report_to: str, folder: Path | No
             f"{student.name} with method {options.method!r} cannot be cut up by FSDP "
             "(shared embeddings, changing ranks): use ddp.yaml"
         )
+    if student.is_adapter and (given := given_of(options._asdict())):
+        raise ValueError(
+            f"{student.name} has an adapter already, whose own {', '.join(given)} stay: leave them "
+            "out to train it further, or merge(student) first"
+        )
+    check_targets(student, options.targets)
+
+
+def given_of(options: Mapping[str, Any]) -> list[str]:
+    """Return which options of a low-rank adapter somebody gave; a rank has a default."""
+    return [name for name in Adapter._fields[1:] if options.get(name) is not None]
 
 
 def check_options(
@@ -239,6 +278,7 @@ def check_options(
     check_choice("method", method, METHODS)
     check_choice("report_to", report_to, REPORTERS)
     amounts = {name: others.get(name) for name in AMOUNTS.split()}
+    given, dropout, targets = given_of(others), others.get("dropout"), others.get("targets")
 
     # Whether a rule is broken, and what is said then; the first one is told.
     rules = [
@@ -249,6 +289,19 @@ def check_options(
         (
             not 0 <= evaluation < 1,
             f"evaluation is {evaluation}; expected a share of the rows, from 0 to below 1",
+        ),
+        (
+            bool(given) and method not in LOW_RANK,
+            f"{', '.join(given)}: expected a low-rank method ({', '.join(LOW_RANK)}), found "
+            f"{method!r}, which has no such adapter",
+        ),
+        (
+            dropout is not None and not 0 <= dropout < 1,
+            f"dropout is {dropout}; expected a share, from 0 to below 1",
+        ),
+        (
+            targets is not None and (isinstance(targets, str) or not targets),
+            f"targets is {targets!r}; expected a list of names of linear layers",
         ),
         (
             checkpointing and method in VIRTUAL,
@@ -437,7 +490,8 @@ def needs_checkpointing(student: Student, method: str, length: int, batch_size: 
     device = student.model.device
     if method in VIRTUAL or device.type != "cuda":
         return False
-    needed = training_memory(student.model.config, method, length, batch_size)
+    bits = bits_of(student.model)
+    needed = training_memory(student.model.config, method, length, batch_size, bits=bits)
     return needed["total"] > 0.9 * memory_of(device)
 
 
@@ -490,6 +544,7 @@ def memory_advice(trainer: Any) -> str:
         asked.per_device_train_batch_size,
         memory_of(model.device),
         asked.gradient_checkpointing,
+        bits_of(model),
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
@@ -54,16 +55,13 @@ class Student:
     def context(self) -> int:
         """How many tokens fit: prompt and answer together, or each of them for an encoder–decoder.
 
-        What the configuration says (`max_position_embeddings`, `n_positions`, BLOOM's
-        `seq_length`), else the tokenizer's `model_max_length`, else the zoo's number, else 512 for
-        relative positions, which have no limit.
+        What the configuration says (`stated_context`), else the tokenizer's `model_max_length`,
+        else the zoo's number, else 512 for relative positions, which have no limit.
         """
-        for name in ("max_position_embeddings", "n_positions", "seq_length"):
-            found = getattr(self.model.config, name, None)
-            if isinstance(found, int):
-                # Learned tokens before the prompt take places.
-                adapter = getattr(self.model, "peft_config", {}).get("default")
-                return found - (getattr(adapter, "num_virtual_tokens", None) or 0)
+        if found := stated_context(self.model.config):
+            # Learned tokens before the prompt take places.
+            adapter = getattr(self.model, "peft_config", {}).get("default")
+            return found - (getattr(adapter, "num_virtual_tokens", None) or 0)
 
         # transformers writes 1e30 for "nothing stated".
         told = getattr(self.tokenizer, "model_max_length", None)
@@ -85,6 +83,15 @@ class Student:
     def parameters(self) -> int:
         """Number of parameters; 4-bit weights, which are packed, are counted unpacked."""
         return self.model.num_parameters()
+
+
+def stated_context(config: PreTrainedConfig) -> int | None:
+    """Return the tokens that a configuration has room for (`max_position_embeddings`,
+    `n_positions`, BLOOM's `seq_length`), None where it states none.
+    """
+    names = ("max_position_embeddings", "n_positions", "seq_length")
+    found = (getattr(config, name, None) for name in names)
+    return next((number for number in found if isinstance(number, int)), None)
 
 
 def fingerprint(student: Student) -> str:
@@ -299,6 +306,11 @@ def placement(device: str | None, dtype: str, bits: int | None) -> dict[str, Any
         return {}
     if bits not in (4, 8):
         raise ValueError(f"bits is {bits}; expected 4, 8 or None")
+    if not find_spec("bitsandbytes"):
+        raise ValueError(
+            f"bits 要 bitsandbytes，这里没有装。 bits is {bits}, which needs bitsandbytes, not "
+            "installed here: pip install bitsandbytes, or leave bits out"
+        )
     from transformers import BitsAndBytesConfig
 
     quantised = BitsAndBytesConfig(

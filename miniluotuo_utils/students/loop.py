@@ -19,7 +19,7 @@ from miniluotuo_utils.students.checkpoints import note_divergence
 from miniluotuo_utils.students.devices import half
 from miniluotuo_utils.students.internals import cpu_computes_bf16, use_one_gpu
 from miniluotuo_utils.students.loading import Student
-from miniluotuo_utils.students.methods import VIRTUAL, train_in_float32
+from miniluotuo_utils.students.methods import VIRTUAL, bits_of, train_in_float32
 from miniluotuo_utils.students.training import Options, Schedule, Training
 from miniluotuo_utils.tokens import IGNORED, collate
 from miniluotuo_utils.tokens.columns import sizes_of
@@ -154,7 +154,7 @@ def four_bits_on_cpu(model: Any) -> bool:
 
     bitsandbytes repacks 4-bit weights at the first evaluation on a CPU and cannot train them then.
     """
-    return getattr(model, "is_loaded_in_4bit", False) and model.device.type == "cpu"
+    return bits_of(model) == 4 and model.device.type == "cpu"
 
 
 def base_of(model: Any) -> Any:

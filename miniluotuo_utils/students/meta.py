@@ -7,6 +7,7 @@ nothing is computed. It imports torch, so `estimate` imports it only when asked.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, PreTrained
 
 from miniluotuo_utils.students.devices import quiet
 from miniluotuo_utils.students.internals import fake_tensors, linear_types
-from miniluotuo_utils.students.methods import RANK, VIRTUAL, peft_config
+from miniluotuo_utils.students.methods import USUAL, VIRTUAL, peft_config
 
 # What a GPU's autocast computes in float32, as torch's documentation of autocast lists it.
 FLOAT32 = {
@@ -27,6 +28,8 @@ FLOAT32 = {
     functional.layer_norm,
     functional.softmax,
 }
+# Where the input of a linear layer stands among the arguments, the weight behind it.
+LINEAR = {functional.linear: 0, torch.addmm: 1}
 
 
 def meta_model(config: PreTrainedConfig) -> Any:
@@ -42,7 +45,7 @@ def adapted(model: Any, method: str) -> Any:
         return model
     with quiet(), torch.random.fork_rng(devices=[]):
         return get_peft_model(
-            model, peft_config(model.config, method, steps=100, rank=RANK), low_cpu_mem_usage=True
+            model, peft_config(model.config, method, 100, USUAL), low_cpu_mem_usage=True
         )
 
 
@@ -56,7 +59,7 @@ def shallow(model: Any, depth: int) -> Any:
     return model
 
 
-def saved_bytes(model: Any, method: str, length: int, half: bool) -> int:
+def saved_bytes(model: Any, method: str, length: int, half: bool, bits: int | None = None) -> int:
     """Return the bytes that a meta model's layers keep for backward, each storage once.
 
     It is a real forward pass up to the last hidden state, on tensors without data.
@@ -74,11 +77,11 @@ def saved_bytes(model: Any, method: str, length: int, half: bool) -> int:
         return tensor
 
     with fake_tensors():
-        without_data(model, method, half)
+        without_data(model, method, half, bits)
         given = one_row(model, length, method in VIRTUAL)
         with (
             torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
-            AsOnGpu(half),
+            AsOnGpu(half, keep if bits == 8 else None),
             torch.autocast("cpu", torch.bfloat16, enabled=half),
         ):
             model.base_model(**given, use_cache=False)
@@ -88,14 +91,14 @@ def saved_bytes(model: Any, method: str, length: int, half: bool) -> int:
         return sum(storage.nbytes() for storage in kept - weights)
 
 
-def without_data(model: Any, method: str, half: bool) -> None:
+def without_data(model: Any, method: str, half: bool, bits: int | None) -> None:
     """Give a meta model tensors without data on a device, in the precisions of `finetune`."""
     model.to_empty(device="cpu")
     if not half or method == "full":
         return
-    # PEFT prepares a 4-bit base so that all but its linear layers is float32.
+    # PEFT prepares a packed base so that all but its linear layers is float32.
     for module in model.modules():
-        if method != "qlora" or isinstance(module, linear_types()):
+        if bits is None or isinstance(module, linear_types()):
             for weight in module.parameters(recurse=False):
                 if not weight.requires_grad:
                     weight.data = weight.data.bfloat16()
@@ -118,15 +121,18 @@ class AsOnGpu(TorchFunctionMode):
     """On tensors without data, keep what a GPU would keep in half precision.
 
     Its autocast runs powers, norms and softmax in float32. A dropout mask takes one byte, on a CPU
-    four. Its fused attention keeps no scores, with dropout or without.
+    four. Its fused attention keeps no scores, with dropout or without. `keep` is told what a frozen
+    layer of 8 bits keeps itself: its input.
     """
 
-    def __init__(self, half: bool) -> None:
+    def __init__(self, half: bool, keep: Callable[[torch.Tensor], object] | None = None) -> None:
         super().__init__()
-        self.half = half
+        self.half, self.keep = half, keep
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
+        if self.keep and func in LINEAR and not args[LINEAR[func] + 1].requires_grad:
+            self.keep(args[LINEAR[func]])
         if func is functional.scaled_dot_product_attention:
             kwargs = kwargs | {"dropout_p": 0.0}
         if self.half and func is functional.dropout:

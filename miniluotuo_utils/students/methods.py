@@ -5,9 +5,12 @@ In: a student and a method's name. Out: the same student, ready to train. Shown 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from miniluotuo_utils.choices import choices
+from miniluotuo_utils.students.internals import linear_types
 from miniluotuo_utils.students.loading import Student
 from miniluotuo_utils.students.zoo import ZOO
 
@@ -18,9 +21,65 @@ if TYPE_CHECKING:
 METHODS = ("full", "lora", "qlora", "adalora", "prefix", "prompt", "p_tuning")
 # These learn virtual tokens before the prompt; they cannot be merged or packed.
 VIRTUAL = ("prefix", "prompt", "p_tuning")
+LOW_RANK = ("lora", "qlora", "adalora")
 GPT2_LINEAR = ["c_attn", "c_proj", "c_fc"]  # PEFT's own default for GPT-2 is c_attn alone
-RANK, TOKENS = 16, 20
+RANK, DROPOUT, TOKENS = 16, 0.05, 20
 RATES = {"prefix": 1e-2, "prompt": 3e-2, "p_tuning": 1e-2}  # as in PEFT's examples
+
+
+class Adapter(NamedTuple):
+    """What a low-rank adapter is like: how `finetune` takes its four options."""
+
+    rank: int = RANK
+    alpha: float | None = None  # what its product is scaled by, over the rank; None: 2 × rank
+    dropout: float | None = None  # of its input; None: 0.05
+    targets: Sequence[str] | None = None  # names of linear layers; None: all but the output layer
+
+
+USUAL = Adapter()
+
+
+def bits_of(model: Any) -> int | None:
+    """Return in how many bits a model's linear layers are stored, 4 or 8; None for whole ones."""
+    return next((bits for bits in (4, 8) if getattr(model, f"is_loaded_in_{bits}bit", False)), None)
+
+
+def check_bits(method: str, bits: int | None) -> None:
+    """Raise ValueError for a method that cannot train weights of so many bits (None: whole ones).
+
+    >>> check_bits("lora", 8)
+    >>> check_bits("qlora", 8)
+    Traceback (most recent call last):
+    ValueError: method 'qlora' needs a 4-bit student: load it with bits=4, or use method 'lora'
+    """
+    if method == "qlora" and bits != 4:
+        instead = ", or use method 'lora'" if bits else ""
+        raise ValueError(f"method 'qlora' needs a 4-bit student: load it with bits=4{instead}")
+    if method == "full" and bits in (4, 8):
+        own = "qlora" if bits == 4 else "lora"
+        raise ValueError(
+            f"{bits}-bit weights cannot be trained: use method {own!r}, "
+            f"or load the student without bits={bits}"
+        )
+
+
+def check_targets(student: Student, targets: Sequence[str] | None) -> None:
+    """Raise ValueError for a target that no linear layer of the student is called.
+
+    PEFT says so only where not one of them is found, and leaves the others out without a word.
+    """
+    model = student.model
+    layers = {
+        name.rpartition(".")[2]
+        for name, module in model.named_modules()
+        if isinstance(module, linear_types()) and module is not model.get_output_embeddings()
+    }
+    for name in targets or ():
+        if name not in layers:
+            raise ValueError(
+                f"targets：{student.name} 没有叫 {name} 的线性层。 targets: found {name!r}, and no "
+                f"linear layer of {student.name} is called so; {choices(name, sorted(layers))}"
+            )
 
 
 def peak_rate(student: Student, method: str) -> float:
@@ -31,11 +90,11 @@ def peak_rate(student: Student, method: str) -> float:
     return RATES.get(method) or (full if method == "full" else min(10 * full, 3e-3))
 
 
-def attach(student: Student, method: str, seed: int, steps: int, rank: int = RANK) -> None:
+def attach(student: Student, method: str, seed: int, steps: int, adapter: Adapter = USUAL) -> None:
     """Put the method's adapter on the student; every trained weight is kept in float32.
 
     `steps` is the length of the training, which AdaLoRA's schedule needs. Raises ValueError for a
-    4-bit method on a student that was not loaded in 4-bit, and for one whose adapter is of another
+    method that cannot train the student's bits, and for a student whose adapter is of another
     method: its own is trained further.
     """
     from transformers import set_seed
@@ -45,18 +104,12 @@ def attach(student: Student, method: str, seed: int, steps: int, rank: int = RAN
     model = student.model
     if hasattr(model, "peft_config"):
         check_adapter(student, method)
-    four = getattr(model, "is_loaded_in_4bit", False)
-    if method == "qlora" and not four:
-        raise ValueError("method 'qlora' needs a 4-bit student: load_student(name, bits=4)")
-    if method == "full" and four:
-        raise ValueError(
-            "4-bit weights cannot be trained: use method 'qlora', "
-            "or load the student without bits=4"
-        )
+    bits = bits_of(model)
+    check_bits(method, bits)
 
     # bitsandbytes repacks 4-bit weights at the first forward pass on a CPU, and then has no
     # gradient for them.
-    states = [getattr(p, "quant_state", None) for p in model.parameters()] if four else []
+    states = [getattr(p, "quant_state", None) for p in model.parameters()] if bits == 4 else []
     if any(getattr(state, "packing_format_for_cpu", False) for state in states):
         raise ValueError(
             f"{student.name} has generated in 4 bits on a CPU, "
@@ -69,12 +122,13 @@ def attach(student: Student, method: str, seed: int, steps: int, rank: int = RAN
     else:
         from peft import get_peft_model, prepare_model_for_kbit_training
 
-        if four:
+        if bits:
             model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
         if hasattr(model, "peft_config"):
             train_further(model)
         else:
-            student.model = get_peft_model(model, peft_config(model.config, method, steps, rank))
+            config = peft_config(model.config, method, steps, adapter, bits)
+            student.model = get_peft_model(model, config)
     train_in_float32(student.model)
 
 
@@ -110,8 +164,13 @@ def train_in_float32(model: Any) -> None:
             parameter.data = parameter.data.float()
 
 
-def peft_config(config: PreTrainedConfig, method: str, steps: int, rank: int) -> PeftConfig:
-    """Return PEFT's configuration of a method, with what the architecture needs."""
+def peft_config(
+    config: PreTrainedConfig, method: str, steps: int, adapter: Adapter, bits: int | None = None
+) -> PeftConfig:
+    """Return PEFT's configuration of a method, with what the architecture needs.
+
+    `bits` are those of the base's linear layers, None for whole ones.
+    """
     import peft
 
     task = "SEQ_2_SEQ_LM" if config.is_encoder_decoder else "CAUSAL_LM"
@@ -123,14 +182,15 @@ def peft_config(config: PreTrainedConfig, method: str, steps: int, rank: int) ->
     if method in virtual:
         return virtual[method](task_type=task, num_virtual_tokens=TOKENS)
 
-    # GPT-2's weights are turned; 4-bit weights are not.
-    gpt2 = config.model_type == "gpt2"
+    # GPT-2's weights are turned; packed ones are not.
+    gpt2, rank = config.model_type == "gpt2", adapter.rank
+    whole = GPT2_LINEAR if gpt2 else "all-linear"
     low_rank: dict[str, Any] = {
         "task_type": task,
-        "target_modules": GPT2_LINEAR if gpt2 else "all-linear",
-        "lora_alpha": 2 * rank,
-        "lora_dropout": 0.05,
-        "fan_in_fan_out": gpt2 and method != "qlora",
+        "target_modules": list(adapter.targets or ()) or whole,
+        "lora_alpha": adapter.alpha or 2 * rank,
+        "lora_dropout": DROPOUT if adapter.dropout is None else adapter.dropout,
+        "fan_in_fan_out": gpt2 and bits is None,
     }
     if method in ("lora", "qlora"):
         return peft.LoraConfig(r=rank, **low_rank)

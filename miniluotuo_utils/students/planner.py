@@ -8,6 +8,7 @@ In: a student's name or configuration, a method, a length, a GPU. Out: a verdict
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,8 @@ from miniluotuo_utils.students.estimate import (
     trainable_parameters,
     training_memory,
 )
-from miniluotuo_utils.students.loading import HUB_ID, config_of
+from miniluotuo_utils.students.loading import HUB_ID, UNSTATED, config_of, stated_context
+from miniluotuo_utils.students.methods import check_bits
 from miniluotuo_utils.students.zoo import ZOO
 
 if TYPE_CHECKING:
@@ -47,6 +49,8 @@ PARTS = {
 # Methods that train fewer weights, the gentlest first.
 CHEAPER = {"full": ("lora", "qlora"), "lora": ("qlora",), "adalora": ("lora", "qlora")}
 
+
+STEP = 64  # tokens from one length that `longest_row` tries to the next
 
 MORE = (lambda value: 0 < value < math.inf, "more than 0")
 # What an amount must be: a test that nan fails, too, and what a message says.
@@ -87,16 +91,32 @@ def largest_batch(
     room: int,
     checkpointing: bool,
     half: bool = True,
+    bits: int | None = None,
 ) -> int:
     """Return how many rows of `length` tokens fit into `room` bytes at once; 0 where not one does.
 
     Memory grows by the same amount with every row.
     """
     one, two = (
-        training_memory(config, method, length, batch, checkpointing, half=half)["total"]
+        training_memory(config, method, length, batch, checkpointing, half, bits)["total"]
         for batch in (1, 2)
     )
     return max(0, 1 + (room - one) // (two - one))
+
+
+def longest_row(
+    config: PreTrainedConfig, method: str, room: int, bits: int | None = None, half: bool = True
+) -> int:
+    """Return how many tokens one row may have to fit into `room` bytes with recomputation, in steps
+    of 64 and up to the student's context; 0 where not even the first step fits.
+    """
+    steps = range(1, (stated_context(config) or UNSTATED) // STEP + 1)
+
+    def too_long(step: int) -> bool:
+        found = training_memory(config, method, STEP * step, 1, True, half, bits)
+        return found["total"] > room
+
+    return STEP * bisect_left(steps, True, key=too_long)
 
 
 def tokens_per_row(config: PreTrainedConfig) -> float:
@@ -118,14 +138,18 @@ def plan(
     row_tokens: float | None = None,
     mfu: float = MFU,
     price: float | None = None,
+    bits: int | None = None,
+    longest: bool = False,
 ) -> dict[str, Any]:
     """Return what a training on one GPU will take: memory by part for one row, the largest batch,
     whether recomputation is needed, hours, money.
 
-    Rows are packed, so none of the time goes to padding. Time is FLOPs (recomputation and every
-    logit included) over `mfu` of the GPU's peak: an assumption, not a measurement, and a small
-    student or an old GPU stays below it. `price` is per hour of the GPU. `student` is a zoo name, a
-    folder or a hub id, of which only the configuration is read.
+    `bits` are those of a frozen base, 4, 8 or 16; None: 4 for qlora, else 16. Rows are packed, so
+    none of the time goes to padding. Time is FLOPs (recomputation and every logit included) over
+    `mfu` of the GPU's peak: an assumption, not a measurement, and a small student, packed weights
+    or an old GPU stay below it. `price` is per hour of the GPU. `student` is a zoo name, a folder
+    or a hub id, of which only the configuration is read. With `longest` the longest row that fits
+    is searched for, which takes a few seconds.
 
     Raises ValueError for an unknown student, method or GPU and for an amount that makes no sense,
     FileNotFoundError for a hub id that cannot be had.
@@ -133,15 +157,16 @@ def plan(
     check_amounts(
         length=length, epochs=epochs, rows=rows, row_tokens=row_tokens, mfu=mfu, price=price
     )
+    bits = check_packing(method, bits)
     named = isinstance(student, str | Path)
     config = configured(student) if named else student
     (room, peak), half = room_and_peak(gpu), gpu != "cpu"
 
     # Recomputation is slower: only where not one row fits without it.
-    batch = largest_batch(config, method, length, room, False, half)
+    batch = largest_batch(config, method, length, room, False, half, bits)
     checkpointing = batch == 0
     if checkpointing:
-        batch = largest_batch(config, method, length, room, True, half)
+        batch = largest_batch(config, method, length, room, True, half, bits)
 
     speed = peak * mfu / flops_per_token(config, length, method, checkpointing)
     tokens = rows * epochs * (row_tokens or tokens_per_row(config))
@@ -150,6 +175,7 @@ def plan(
         "student": str(student) if named else config.model_type,
         "parameters": anatomy(config).parameters,
         "method": method,
+        "bits": bits or 16,
         "trainable": trainable_parameters(config, method),
         "length": length,
         "gpu": gpu,
@@ -157,7 +183,8 @@ def plan(
         "fits": batch > 0,
         "checkpointing": checkpointing,
         "largest_batch": batch,
-        "memory": training_memory(config, method, length, 1, checkpointing, half=half),
+        "longest": longest_row(config, method, room, bits, half) if longest else None,
+        "memory": training_memory(config, method, length, 1, checkpointing, half, bits),
         "mfu": mfu,
         "tokens_per_second": speed,
         "rows": rows,
@@ -176,6 +203,21 @@ def configured(name: str | Path) -> PreTrainedConfig:
             "or the folder of a student, or a hub id such as owner/name"
         )
     return config_of(name)
+
+
+def check_packing(method: str, bits: int | None) -> int | None:
+    """Return in how many bits a method's base is packed, 4 or 8, None for whole weights.
+
+    Raises ValueError for other bits and for those that the method cannot train.
+
+    >>> check_packing("qlora", None), check_packing("lora", 8), check_packing("lora", 16)
+    (4, 8, None)
+    """
+    if bits not in (None, 4, 8, 16):
+        raise ValueError(f"bits is {bits}; expected 4, 8 or 16")
+    packed = 4 if method == "qlora" and bits is None else bits
+    check_bits(method, packed)
+    return None if packed == 16 else packed
 
 
 def check_amounts(**amounts: float | None) -> None:
@@ -198,11 +240,14 @@ def table(found: Mapping[str, Any]) -> str:
     again = "需要 needed" if found["checkpointing"] else "不需要 not needed"
     lines = {
         "学生 student": f"{found['student']} · {found['parameters']:,} 参数 parameters · {method}",
+        "底座 base": f"{found['bits']} 位 bits",
         "显存 memory": f"{found['gpu']}：{found['room'] / GIB:.1f} GiB 可用 usable",
         **{PARTS[part]: f"{size / GIB:.2f} GiB" for part, size in found["memory"].items()},
         f"批 batch × {found['length']}": fits,
         "重算激活 checkpointing": again,
     }
+    if found["longest"] is not None:
+        lines["最长一行 longest row"] = f"{found['longest']:,} tokens"
     if found["fits"]:
         millions, hours = found["tokens"] / 1e6, found["hours"]
         lines |= {
@@ -229,11 +274,12 @@ def advice(
     batch: int,
     memory_bytes: int,
     checkpointing: bool = False,
+    bits: int | None = None,
 ) -> str:
     """Return what to change when training ran out of `memory_bytes`, from the gentlest to the
     deepest change, each with its estimated total.
     """
-    now = training_memory(config, method, length, batch, checkpointing)
+    now = training_memory(config, method, length, batch, checkpointing, bits=bits)
     needed, room = f"{now.pop('total') / GIB:.1f}", f"{memory_bytes / GIB:.1f}"
     parts = ", ".join(f"{name} {size / GIB:.2f}" for name, size in now.items())
     lines = [
@@ -241,7 +287,7 @@ def advice(
         f"这里有 {room} GiB（{parts}）。依次试：",
         f"Out of memory: this training takes about {needed} GiB of {room}. Try in this order:",
     ]
-    found = changes(config, method, length, batch, memory_bytes, checkpointing)
+    found = changes(config, method, length, batch, memory_bytes, checkpointing, bits)
     for number, (change, total) in enumerate(found.items(), 1):
         verdict = "放得下 fits" if total <= memory_bytes else "仍放不下 still too much"
         lines.append(f"{number}. {change}：{total / GIB:.1f} GiB，{verdict}")
@@ -249,14 +295,20 @@ def advice(
 
 
 def changes(
-    config: PreTrainedConfig, method: str, length: int, batch: int, room: int, checkpointing: bool
+    config: PreTrainedConfig,
+    method: str,
+    length: int,
+    batch: int,
+    room: int,
+    checkpointing: bool,
+    bits: int | None = None,
 ) -> dict[str, int]:
     """Return the changes that `advice` names, each with the bytes that training would then take."""
 
     def total(
         method: str = method, length: int = length, batch: int = batch, again: bool = checkpointing
     ) -> int:
-        return training_memory(config, method, length, batch, again)["total"]
+        return training_memory(config, method, length, batch, again, bits=bits)["total"]
 
     found = {}
     one_row = f"checkpointing=True, batch_size=1, accumulate={batch}"
@@ -276,11 +328,11 @@ def changes(
     found[f"max_length={length // 2}"] = total(length=length // 2)
     for other in CHEAPER.get(method, ()):
         found[f"method={other!r}, {one_row}"] = total(other, batch=1, again=True)
-    return found | smaller_student(config, method, length, room)
+    return found | smaller_student(config, method, length, room, bits)
 
 
 def smaller_student(
-    config: PreTrainedConfig, method: str, length: int, room: int
+    config: PreTrainedConfig, method: str, length: int, room: int, bits: int | None = None
 ) -> dict[str, int]:
     """Return the largest student of the zoo with fewer parameters, of the same kind, that fits with
     one row, and the bytes of its training; empty where there is none.
@@ -294,7 +346,7 @@ def smaller_student(
     for size, name in sorted(sizes, reverse=True):
         # The weights alone often are too much: that spares the full count, which takes a second.
         if size < mine and (method != "full" or 4 * size <= room):
-            total = training_memory(others[name], method, length, 1)["total"]
+            total = training_memory(others[name], method, length, 1, bits=bits)["total"]
             if total <= room:
                 return {f"学生换成 a smaller student: {name}, batch_size=1": total}
     return {}

@@ -32,7 +32,7 @@ LONGEST_RISE = 20  # steps, where minutes end the training and nobody knows how 
 Options = namedtuple(
     "Options",
     "method epochs max_steps minutes max_length batch_size accumulate learning_rate rank "
-    "evaluation checkpointing seed checkpoints half",
+    "alpha dropout targets evaluation checkpointing seed checkpoints half",
 )
 
 

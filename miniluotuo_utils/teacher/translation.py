@@ -1,8 +1,8 @@
 """Translate English IE records into Chinese: marks round the names come back as spans.
 
-In: IE records with spans and a `Teacher`. Out: Chinese IE records whose spans are verified, and a
-report of the rest. Shown in notebook 02. It is the second item on the list that Chinchilla
-(Viscacha) left open.
+In: IE records with spans and a `Teacher`, or a model that only translates. Out: Chinese IE records
+whose spans are verified, and a report of the rest. Shown in notebook 02. It is the second item on
+the list that Chinchilla (Viscacha) left open.
 
     The <e1>Danube</e1> rises in <e2>Germany</e2>.  →  <e1>多瑙河</e1>发源于<e2>德国</e2>。
 """
@@ -12,11 +12,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, pairwise, takewhile
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from miniluotuo_utils.files import DataError, Shown, expect
 from miniluotuo_utils.records import check_record, map_mentions, mentions
-from miniluotuo_utils.teacher.client import Teacher, chat
+from miniluotuo_utils.teacher.client import Messages, chat
+from miniluotuo_utils.teacher.store import Reply
 from miniluotuo_utils.text import split_thoughts
 
 TRANSLATE = (
@@ -62,6 +63,20 @@ VERB = re.compile(
 )
 HAN = re.compile("[\u3400-\u9fff]")
 WORDS = re.compile(r"[A-Za-z]{2,}")
+
+
+# What becomes of the spans of a record that has no translation.
+UNMARKABLE, UNANSWERED = "标不了 cannot be marked", "没有译文 no answer"
+TOGETHER, KEPT = "同句别的丢了 lost with its sentence", "留下 kept"
+
+
+class Asked(Protocol):
+    """What `translate` asks: a `Teacher`, or what answers like one.
+
+    One that only translates, and follows no instruction, has `plain = True`.
+    """
+
+    def ask(self, requests: Iterable[Messages], **sampling: Any) -> list[Reply]: ...
 
 
 @dataclass
@@ -242,16 +257,26 @@ class Translated:
 
     `records` are in Chinese; `reports` {number, sentence, translation, reason} tell of the rest.
     `counts`: records, translated, repaired, asked again, unmarkable, unanswered, lost, and one line
-    per kind of repair.
+    per kind of repair. `spans` counts places of names: kept, and lost by what became of them.
     """
 
     records: list[dict]
     reports: list[dict]
     counts: Counter[str]
+    spans: Counter[str] = field(default_factory=Counter)
 
-    def report(self, kind: str, number: int, sentence: str, translation: str, reason: str) -> None:
-        """Count a record that was not translated, and keep the reason."""
+    def report(
+        self,
+        kind: str,
+        number: int,
+        sentence: str,
+        translation: str,
+        reason: str,
+        lost: Iterable[str],
+    ) -> None:
+        """Count a record that was not translated and what became of its spans; keep the reason."""
         self.counts[kind] += 1
+        self.spans.update(lost)
         self.reports.append(
             {
                 "number": number,
@@ -272,9 +297,12 @@ class Draft:
     translation: str = ""
     found: Unmarked | None = None
 
-    @property
-    def prompt(self) -> str:
-        """The first question, or the second, with what was wrong with the answer to the first."""
+    def question(self, plain: bool) -> str:
+        """Return the first question, or the second, with what was wrong with the answer to the
+        first. A model that only translates (`plain`) gets the sentence, then without its marks.
+        """
+        if plain:
+            return self.record["sentence"] if self.found else self.marked.text
         if self.found is None:
             return TRANSLATE.format(marked=self.marked.text)
         return ask_again(self.marked.text, self.translation, self.found)
@@ -318,7 +346,7 @@ def without_frame(answer: str) -> tuple[str, list[str]]:
 
 
 def translate(
-    teacher: Teacher,
+    teacher: Asked,
     records: Sequence[Mapping],
     names: Mapping[str, str] | None = None,
     **sampling: Any,
@@ -326,7 +354,8 @@ def translate(
     """Return Chinese records for English ones, in order, without those that cannot be made true.
 
     `names` gives types and roles Chinese names. A sentence whose marks cannot be repaired is asked
-    for once more, with what was wrong; then it is reported.
+    for once more, with what was wrong; then it is reported. A model that only translates is asked
+    for the bare sentence and for each name alone, which then is looked for in it.
     """
     result = Translated([], [], Counter(records=len(records)))
     drafts = []
@@ -334,7 +363,8 @@ def translate(
         try:
             drafts.append(Draft(number, record, mark(record)))
         except DataError as error:
-            result.report("unmarkable", number, record["sentence"], "", str(error))
+            lost = [UNMARKABLE for _ in mentions(record)]
+            result.report("unmarkable", number, record["sentence"], "", str(error), lost)
 
     # All answers first: a name that came back unharmed in one sentence repairs it in another.
     drafts = answered(teacher, drafts, sampling, result)
@@ -344,6 +374,8 @@ def translate(
 
     again = [draft for draft in drafts if draft.found.wrong]
     result.counts["asked again"] = len(again)
+    if getattr(teacher, "plain", False):
+        glossary |= alone(teacher, again, glossary, sampling)
     for draft in answered(teacher, again, sampling, result):
         draft.read(glossary)
 
@@ -357,10 +389,11 @@ def translate(
 
 
 def answered(
-    teacher: Teacher, drafts: Sequence[Draft], sampling: Mapping, result: Translated
+    teacher: Asked, drafts: Sequence[Draft], sampling: Mapping, result: Translated
 ) -> list[Draft]:
     """Ask for the translations and return the drafts that got one; the others are reported."""
-    replies = teacher.ask([chat(draft.prompt) for draft in drafts], **sampling)
+    plain = getattr(teacher, "plain", False)
+    replies = teacher.ask([chat(draft.question(plain)) for draft in drafts], **sampling)
     good = []
     for draft, reply in zip(drafts, replies, strict=True):
         if reply.usable:
@@ -368,8 +401,20 @@ def answered(
             good.append(draft)
         else:
             reason = reply.error or f"the reply is {reply.mark()}"
-            result.report("unanswered", draft.number, draft.marked.text, reply.text, reason)
+            lost = [UNANSWERED for _ in draft.marked.spans]
+            result.report("unanswered", draft.number, draft.marked.text, reply.text, reason, lost)
     return good
+
+
+def alone(
+    teacher: Asked, drafts: Sequence[Draft], glossary: Mapping[str, str], sampling: Mapping
+) -> dict[str, str]:
+    """Return English name → Chinese name for names that are not known, each translated alone."""
+    names = {name: None for draft in drafts for name in draft.marked.names.values()}
+    unknown = [name for name in names if name not in glossary]
+    replies = teacher.ask([chat(name) for name in unknown], **sampling)
+    found = zip(unknown, (TRIMMED.fullmatch(reply.text)[1] for reply in replies), strict=True)
+    return {name: chinese for name, chinese in found if HAN.search(chinese)}
 
 
 def ask_again(marked: str, translation: str, found: Unmarked) -> str:
@@ -393,13 +438,19 @@ def settle(draft: Draft, names: Mapping[str, str], result: Translated) -> None:
     found = draft.found
     reason = "; ".join(f"e{n}: {reason}" for n, reason in sorted(found.missing.items()))
     reason = "; ".join(part for part in (found.problem, reason) if part)
+    # A name with a place may still make a record that is none.
     if not reason:
         try:
             result.records.append(check_record(rebuilt(draft, names)))
         except DataError as error:
             reason = str(error)
     if reason:
-        return result.report("lost", draft.number, draft.marked.text, draft.translation, reason)
+        # One lost name takes the others with it: a record that lacks it would call it no name.
+        whole = found.problem or TOGETHER
+        lost = [found.missing.get(number, whole) for number in draft.marked.spans]
+        place = draft.number, draft.marked.text, draft.translation
+        return result.report("lost", *place, reason, lost)
+    result.spans[KEPT] += len(found.spans)
     result.counts.update(translated=1, repaired=bool(found.repairs))
     result.counts.update(found.repairs)
 

@@ -1,4 +1,4 @@
-"""The embedded IE tests as tasks of lm-evaluation-harness, which itself is not needed here."""
+"""The embedded IE tests as tasks of lm-evaluation-harness, which only the last test needs."""
 
 import importlib.util
 import json
@@ -6,6 +6,7 @@ import re
 
 import pytest
 import vocabularies
+from general_ability import harness, source_of
 
 from miniluotuo_utils.files import read_jsonl
 from miniluotuo_utils.records import TASKS
@@ -88,3 +89,25 @@ def test_right_answers_get_all_points_in_any_order(module, task):
         assert json.dumps(found[0][metric], ensure_ascii=False), (
             "the harness writes samples as JSON"
         )
+
+
+def test_a_task_says_which_data_of_the_hub_it_reads():
+    """A group has no data set of its own; a task that makes its questions needs no network."""
+    from types import SimpleNamespace
+
+    settings = {
+        "sciq": {"dataset_path": "allenai/sciq"},
+        "cmmlu": {"task": [{"task": "cmmlu_law"}]},
+        "cmmlu_law": {"dataset_path": "someone/cmmlu"},
+        "miniluotuo_ner": {"custom_dataset": "ie_task.questions_of"},
+    }
+    index = {name: SimpleNamespace(cfg=cfg) for name, cfg in settings.items()}
+    found = {name: source_of(index, name) for name in ("sciq", "cmmlu", "miniluotuo_ner")}
+    assert found == {"sciq": "allenai/sciq", "cmmlu": "someone/cmmlu", "miniluotuo_ner": ""}
+
+
+def test_the_harness_itself_examines_the_shipped_student():
+    """A new version of the harness that hands over other arguments: seen only when it runs."""
+    pytest.importorskip("lm_eval", reason="the harness is not installed: pip install lm_eval")
+    found = harness(str(EMBEDDED / "student"), ["miniluotuo_ner"], limit=2)
+    assert 0 <= found["miniluotuo_ner"]["f1,none"] <= 1

@@ -251,6 +251,53 @@ def test_parts_add_up_and_methods_differ_as_they_must():
     )
 
 
+def test_fewer_bits_take_less_and_eight_are_a_byte_a_weight():
+    """8-bit bases counted as whole ones, or with half of the gradients of a trained one."""
+    config = ZOO["llama-7b"].config()
+    four, eight, whole = (
+        estimate.training_memory(config, "lora", 512, bits=bits) for bits in (4, 8, None)
+    )
+    assert four == estimate.training_memory(config, "qlora", 512)
+    assert four["total"] < eight["total"] < whole["total"]
+    found = estimate.anatomy(config)
+    bytes_more = found.linear * (8 - estimate.NF4_BITS) / 8 + 2 * found.widest
+    assert eight["weights"] - four["weights"] == pytest.approx(bytes_more, rel=1e-6)
+    for part in ("gradients", "optimizer", "logits"):
+        assert four[part] == eight[part] == whole[part]
+
+
+def test_an_eight_bit_layer_keeps_its_input():
+    """Per token and layer at most the inputs of q k v, of o, of gate and up, and of down, in
+    float32: bitsandbytes keeps them past torch's own count.
+    """
+    four, eight = (estimate.activation_memory(llama(), "lora", 64, bits=bits)[0] for bits in (4, 8))
+    assert 0 < eight - four <= 2 * 64 * (3 * 64 + 160) * 4
+
+
+def test_the_longest_row_is_the_longest():
+    """One step too long ends a training in its first minute; the context ends every search."""
+    config = ZOO["gpt2-124m"].config()
+    for length, expected in ((500, 448), (512, 512), (513, 512)):
+        room = estimate.training_memory(config, "lora", length, 1, True)["total"]
+        assert planner.longest_row(config, "lora", room) == expected
+    assert planner.longest_row(config, "lora", 8 * GIB) == 1024
+    assert planner.longest_row(config, "full", GIB) == 0
+
+
+def test_bits_of_a_plan_are_those_that_can_be_trained():
+    """A plan for a training that `train` would refuse."""
+    assert planner.plan("gpt2-124m", "lora", 256, bits=8)["bits"] == 8
+    assert planner.plan("gpt2-124m", "qlora", 256)["bits"] == 4
+    assert planner.plan("gpt2-124m", "full", 256)["bits"] == 16
+    for method, bits, message in (
+        ("full", 8, "8-bit weights cannot be trained"),
+        ("qlora", 16, "needs a 4-bit student"),
+        ("lora", 3, "bits is 3; expected 4, 8 or 16"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            planner.plan("gpt2-124m", method, bits=bits)
+
+
 def test_a_t4_takes_qlora_of_3_5_billion_and_not_full():
     """The promise of scale t4; and 14 GB of a full training that would be started in vain."""
     small = planner.plan("wenzhong-3.5b", "qlora", 1024, "t4")

@@ -23,7 +23,7 @@ from miniluotuo_utils.students.finetune import (
     unpack,
 )
 from miniluotuo_utils.students.loop import evened, has_plain_head, summed_loss
-from miniluotuo_utils.students.methods import METHODS, TOKENS, VIRTUAL, peft_config
+from miniluotuo_utils.students.methods import METHODS, TOKENS, VIRTUAL, Adapter, peft_config
 from miniluotuo_utils.tokens import collate, encode, pack
 from miniluotuo_utils.tokens.columns import as_dataset
 
@@ -165,7 +165,7 @@ def test_an_adapter_folder_names_its_base_and_loads(tmp_path, capsys):
 
 def test_every_matrix_of_a_gpt2_gets_an_adapter():
     """PEFT's own choice for GPT-2 is c_attn alone, and its matrices are turned."""
-    config = peft_config(tiny_random("gpt2-124m").model.config, "lora", steps=1, rank=4)
+    config = peft_config(tiny_random("gpt2-124m").model.config, "lora", 1, Adapter(rank=4))
     assert config.target_modules == {"c_attn", "c_proj", "c_fc"}
     assert config.fan_in_fan_out
 

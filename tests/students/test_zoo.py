@@ -51,6 +51,10 @@ PUBLISHED = {  # LaMini-LM's paper, the models' cards, Mini-Luotuo's page; in mi
     "bloom-1.1b": 1065,
     "bloom-7.1b": 7069,
     "llama-7b": 6700,
+    "llama-13b": 13000,
+    "llama-30b": 32500,
+    "bloomz-7b1-mt": 7069,
+    "gpt2-chinese-102m": 102.1,  # counted by hand: 21,129 × 768 + 1,024 × 768 + 12 layers
     "qwen2.5-0.5b": 490,
     "qwen2.5-1.5b": 1540,
     "qwen3-0.6b": 600,
