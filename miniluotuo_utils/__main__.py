@@ -428,7 +428,8 @@ class Translate(Asking):
     source: Path = place("英文记录 a file, or a name of the catalog", metavar="IN", **reads)
     out: Path = place("中文记录 JSON Lines of what came back true", metavar="OUT", role="again")
     machine: str | None = option(
-        "翻译模型 Marian, NLLB, M2M100, mBART: a folder or hub id, run here; left out: the teacher"
+        "翻译模型 Marian, NLLB, M2M100, mBART: folder or hub id, run here; left out: the teacher",
+        role="student",
     )
     names: Path | None = option(
         "类型的中文名 {English: Chinese} of types and roles; left out: the catalog's",
