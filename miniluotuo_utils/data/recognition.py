@@ -291,6 +291,7 @@ LINES: dict[str, Shape] = {
     "inline_tags": Shape("a word and its tag in turns", on_line(r"(\S+/[OBIMESLU](-\S+)?\s*)+")),
     "semeval": Shape("SemEval-2010 task 8", on_line(r".+\t.+\t.+\t.*<e1>.*</e1>.*")),
     "finre": Shape("head, tail, relation, text", pair_line),
+    "cot_tsv": Shape("question, answer, reasoning", on_line(r"[^\t]{6,}\t[^\t]+\t[^\t]{6,}")),
 }
 OTHERS: dict[str, Shape] = {
     "conll04": Shape("CoNLL04", on_line(r"\d+\t.+\t(O|[BI]-\S+)\t\[.*\]\t\[.*\]")),
