@@ -6,7 +6,6 @@ In: a student and instruction rows (or token rows). Out: the trained student and
 from __future__ import annotations
 
 import math
-import os
 import random
 import tempfile
 import time
@@ -27,14 +26,28 @@ from miniluotuo_utils.students.checkpoints import (
     say_room,
     settings_of,
 )
-from miniluotuo_utils.students.devices import first_process, memory_of, quiet, world_size
+from miniluotuo_utils.students.devices import (
+    cut_up,
+    first_process,
+    memory_of,
+    quiet,
+    world_size,
+)
 from miniluotuo_utils.students.estimate import training_memory
 from miniluotuo_utils.students.folder import complete_folder
 from miniluotuo_utils.students.given import given_rows
 from miniluotuo_utils.students.internals import load_checkpoint, tied_names
 from miniluotuo_utils.students.loading import Student
 from miniluotuo_utils.students.loop import build_trainer, trainer_arguments
-from miniluotuo_utils.students.methods import METHODS, RANK, TOKENS, VIRTUAL, attach, peak_rate
+from miniluotuo_utils.students.methods import (
+    METHODS,
+    RANK,
+    TOKENS,
+    VIRTUAL,
+    attach,
+    not_cut_up,
+    peak_rate,
+)
 from miniluotuo_utils.students.planner import advice
 from miniluotuo_utils.students.training import Options, Schedule, Throughput, Training
 from miniluotuo_utils.tokens import collate, encode, pack
@@ -211,11 +224,12 @@ def begun(student: Student, method: str, longest: int, dropped: dict[str, int]) 
 def refuse(student: Student, options: Options, report_to: str, folder: Path | None) -> None:
     """Raise ValueError for what cannot be trained, before anything is encoded."""
     check_options(**options._asdict(), report_to=report_to, folder=folder)
-    cut_up = os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true"
-    if cut_up and (student.encoder_decoder or options.method == "adalora"):
+    config = student.model.config
+    method = "qlora" if getattr(student.model, "is_loaded_in_4bit", False) else options.method
+    if cut_up() and (reason := not_cut_up(config, method)):
         raise ValueError(
-            f"{student.name} with method {options.method!r} cannot be cut up by FSDP "
-            "(shared embeddings, changing ranks): use ddp.yaml"
+            f"{student.name} ({config.model_type}), method {method!r}: {reason}; "
+            "train it with accelerate/ddp.yaml（FSDP 切不开，换 ddp.yaml）"
         )
 
 
@@ -432,7 +446,8 @@ def needs_checkpointing(student: Student, method: str, length: int, batch_size: 
     device = student.model.device
     if method in VIRTUAL or device.type != "cuda":
         return False
-    needed = training_memory(student.model.config, method, length, batch_size)
+    parts = world_size() if cut_up() else 1
+    needed = training_memory(student.model.config, method, length, batch_size, processes=parts)
     return needed["total"] > 0.9 * memory_of(device)
 
 
@@ -485,6 +500,7 @@ def memory_advice(trainer: Any) -> str:
         asked.per_device_train_batch_size,
         memory_of(model.device),
         asked.gradient_checkpointing,
+        world_size() if cut_up() else 1,
     )
 
 

@@ -21,6 +21,7 @@ from miniluotuo_utils.students.estimate import (
     training_memory,
 )
 from miniluotuo_utils.students.loading import HUB_ID, config_of
+from miniluotuo_utils.students.methods import METHODS, not_cut_up
 from miniluotuo_utils.students.zoo import ZOO
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ CHEAPER = {"full": ("lora", "qlora"), "lora": ("qlora",), "adalora": ("lora", "q
 MORE = (lambda value: 0 < value < math.inf, "more than 0")
 # What an amount must be: a test that nan fails, too, and what a message says.
 SENSE: dict[str, tuple[Callable[[float], bool], str]] = {
-    **dict.fromkeys(("length", "epochs", "rows", "row_tokens"), MORE),
+    **dict.fromkeys(("length", "epochs", "rows", "row_tokens", "gpus"), MORE),
     "mfu": (lambda value: 0 < value <= 1, "a share of the GPU's peak, above 0 and up to 1"),
     "price": (lambda value: 0 <= value < math.inf, "0 or more for an hour"),
 }
@@ -87,16 +88,32 @@ def largest_batch(
     room: int,
     checkpointing: bool,
     half: bool = True,
+    processes: int = 1,
 ) -> int:
     """Return how many rows of `length` tokens fit into `room` bytes at once; 0 where not one does.
 
     Memory grows by the same amount with every row.
     """
     one, two = (
-        training_memory(config, method, length, batch, checkpointing, half=half)["total"]
+        training_memory(config, method, length, batch, checkpointing, half, processes)["total"]
         for batch in (1, 2)
     )
     return max(0, 1 + (room - one) // (two - one))
+
+
+def ways(config: PreTrainedConfig, method: str, gpus: int) -> list[tuple[int, bool]]:
+    """Return how a student can be trained on so many GPUs, the fastest first: into how many parts
+    it is cut, and whether activations are recomputed.
+
+    >>> from transformers import GPT2Config
+    >>> ways(GPT2Config(), "lora", 8)
+    [(1, False), (8, False), (8, True)]
+    >>> ways(GPT2Config(), "qlora", 8)
+    [(1, False), (1, True)]
+    """
+    if gpus == 1 or not_cut_up(config, method):
+        return [(1, False), (1, True)]
+    return [(1, False), (gpus, False), (gpus, True)]
 
 
 def tokens_per_row(config: PreTrainedConfig) -> float:
@@ -113,37 +130,48 @@ def plan(
     length: int = 1024,
     gpu: str = "t4",
     *,
+    gpus: int = 1,
     epochs: float = 1.0,
     rows: int = MIXTURE,
     row_tokens: float | None = None,
     mfu: float = MFU,
     price: float | None = None,
 ) -> dict[str, Any]:
-    """Return what a training on one GPU will take: memory by part for one row, the largest batch,
-    whether recomputation is needed, hours, money.
+    """Return what a training will take on one GPU or on several: memory of one GPU by part for one
+    row, the largest batch of each, whether recomputation is needed, hours, money.
 
     Rows are packed, so none of the time goes to padding. Time is FLOPs (recomputation and every
-    logit included) over `mfu` of the GPU's peak: an assumption, not a measurement, and a small
-    student or an old GPU stays below it. `price` is per hour of the GPU. `student` is a zoo name, a
-    folder or a hub id, of which only the configuration is read.
+    logit included) over `mfu` of the GPUs' peak: an assumption, not a measurement, and a small
+    student, an old GPU or a slow network between `gpus` stays below it. Several GPUs keep the
+    student whole each (`ddp.yaml`) where that fits, else FSDP2 cuts it into so many parts
+    (`fsdp2.yaml`). `price` is per hour of one GPU. `student` is a zoo name, a folder or a hub id,
+    of which only the configuration is read.
 
-    Raises ValueError for an unknown student, method or GPU and for an amount that makes no sense,
-    FileNotFoundError for a hub id that cannot be had.
+    Raises ValueError for an unknown student, method or GPU, for an architecture that cannot be
+    estimated and for an amount that makes no sense, FileNotFoundError for a hub id that cannot be
+    had.
     """
     check_amounts(
-        length=length, epochs=epochs, rows=rows, row_tokens=row_tokens, mfu=mfu, price=price
+        length=length,
+        epochs=epochs,
+        rows=rows,
+        row_tokens=row_tokens,
+        mfu=mfu,
+        price=price,
+        gpus=gpus,
     )
     named = isinstance(student, str | Path)
     config = configured(student) if named else student
     (room, peak), half = room_and_peak(gpu), gpu != "cpu"
 
-    # Recomputation is slower: only where not one row fits without it.
-    batch = largest_batch(config, method, length, room, False, half)
-    checkpointing = batch == 0
-    if checkpointing:
-        batch = largest_batch(config, method, length, room, True, half)
+    check_choice("method", method, METHODS)
+    try:
+        parts, checkpointing, batch = first_way(config, method, length, room, half, gpus)
+    # A library may fail in any way on an architecture that it was not written for.
+    except Exception as error:
+        raise ValueError(not_estimated(config, method, error)) from error
 
-    speed = peak * mfu / flops_per_token(config, length, method, checkpointing)
+    speed = gpus * peak * mfu / flops_per_token(config, length, method, checkpointing)
     tokens = rows * epochs * (row_tokens or tokens_per_row(config))
     hours = tokens / speed / 3600
     return {
@@ -153,29 +181,54 @@ def plan(
         "trainable": trainable_parameters(config, method),
         "length": length,
         "gpu": gpu,
+        "gpus": gpus,
+        "parts": parts,
         "room": room,
         "fits": batch > 0,
         "checkpointing": checkpointing,
         "largest_batch": batch,
-        "memory": training_memory(config, method, length, 1, checkpointing, half=half),
+        "memory": training_memory(config, method, length, 1, checkpointing, half, parts),
         "mfu": mfu,
         "tokens_per_second": speed,
         "rows": rows,
         "epochs": epochs,
         "tokens": tokens,
         "hours": hours,
-        "money": None if price is None else hours * price,
+        "money": None if price is None else hours * price * gpus,
     }
 
 
+def first_way(
+    config: PreTrainedConfig, method: str, length: int, room: int, half: bool, gpus: int
+) -> tuple[int, bool, int]:
+    """Return the first of `ways` in which a row fits, else the last, and its largest batch."""
+    for parts, checkpointing in ways(config, method, gpus):
+        batch = largest_batch(config, method, length, room, checkpointing, half, parts)
+        if batch:
+            break
+    return parts, checkpointing, batch
+
+
+def not_estimated(config: PreTrainedConfig, method: str, error: Exception) -> str:
+    """Say which architecture could not be taken apart, and why."""
+    cause, *_ = str(error).strip().splitlines() or [type(error).__name__]
+    return (
+        f"{config.model_type} with method {method!r} cannot be estimated: {cause} "
+        "（这种结构估不了：换一种方法，或者训练几步，量一量）Take another method, or train a few "
+        "steps and measure"
+    )
+
+
 def configured(name: str | Path) -> PreTrainedConfig:
-    """Return the configuration of a student of the zoo, a folder or the hub."""
+    """Return the configuration of a student of the zoo, a folder or the hub; of a model that sees
+    and hears, too, that of the part which writes.
+    """
     if str(name) not in ZOO and not Path(name).is_dir() and not HUB_ID.fullmatch(str(name)):
         raise ValueError(
             f"student {str(name)!r} is not in the zoo; {choices(name, ZOO)}; "
             "or the folder of a student, or a hub id such as owner/name"
         )
-    return config_of(name)
+    return config_of(name).get_text_config()
 
 
 def check_amounts(**amounts: float | None) -> None:
@@ -196,13 +249,16 @@ def table(found: Mapping[str, Any]) -> str:
     method = f"{found['method']}（训练 trains {found['trainable']:,}）"
     fits = f"最多 {found['largest_batch']} 行 rows" if found["fits"] else "放不下 does not fit"
     again = "需要 needed" if found["checkpointing"] else "不需要 not needed"
+    gpu = found["gpu"] if found["gpus"] == 1 else f"{found['gpus']} × {found['gpu']}，一块 each"
     lines = {
         "学生 student": f"{found['student']} · {found['parameters']:,} 参数 parameters · {method}",
-        "显存 memory": f"{found['gpu']}：{found['room'] / GIB:.1f} GiB 可用 usable",
+        "显存 memory": f"{gpu}：{found['room'] / GIB:.1f} GiB 可用 usable",
         **{PARTS[part]: f"{size / GIB:.2f} GiB" for part, size in found["memory"].items()},
         f"批 batch × {found['length']}": fits,
         "重算激活 checkpointing": again,
     }
+    if found["gpus"] > 1:
+        lines["怎样分 how it is shared"] = "fsdp2.yaml" if found["parts"] > 1 else "ddp.yaml"
     if found["fits"]:
         millions, hours = found["tokens"] / 1e6, found["hours"]
         lines |= {
@@ -214,11 +270,13 @@ def table(found: Mapping[str, Any]) -> str:
         if found["money"] is not None:
             lines["费用 cost"] = f"{found['money']:,.2f}"
     body = "\n".join(f"| {name} | {value} |" for name, value in lines.items())
+    alone = found["gpus"] == 1
     return (
         f"| | |\n|---|---|\n{body}\n\n"
-        f"估计，不是实测：假设 MFU {found['mfu']:.0%}，各部分显存是一行的。\n"
+        f"估计，不是实测：假设 MFU {found['mfu']:.0%}，各部分显存是一行的"
+        f"{'' if alone else '，GPU 之间的通信没有算'}。\n"
         f"An estimate, not a measurement: MFU {found['mfu']:.0%} is assumed; "
-        "memory by part is for one row."
+        f"memory by part is for one row{'' if alone else '; what GPUs tell each other is free'}."
     )
 
 
@@ -229,11 +287,14 @@ def advice(
     batch: int,
     memory_bytes: int,
     checkpointing: bool = False,
+    processes: int = 1,
 ) -> str:
     """Return what to change when training ran out of `memory_bytes`, from the gentlest to the
     deepest change, each with its estimated total.
+
+    `processes` are those over which FSDP2 has cut the student; the memory is that of one.
     """
-    now = training_memory(config, method, length, batch, checkpointing)
+    now = training_memory(config, method, length, batch, checkpointing, processes=processes)
     needed, room = f"{now.pop('total') / GIB:.1f}", f"{memory_bytes / GIB:.1f}"
     parts = ", ".join(f"{name} {size / GIB:.2f}" for name, size in now.items())
     lines = [
@@ -241,7 +302,7 @@ def advice(
         f"这里有 {room} GiB（{parts}）。依次试：",
         f"Out of memory: this training takes about {needed} GiB of {room}. Try in this order:",
     ]
-    found = changes(config, method, length, batch, memory_bytes, checkpointing)
+    found = changes(config, method, length, batch, memory_bytes, checkpointing, processes)
     for number, (change, total) in enumerate(found.items(), 1):
         verdict = "放得下 fits" if total <= memory_bytes else "仍放不下 still too much"
         lines.append(f"{number}. {change}：{total / GIB:.1f} GiB，{verdict}")
@@ -249,14 +310,21 @@ def advice(
 
 
 def changes(
-    config: PreTrainedConfig, method: str, length: int, batch: int, room: int, checkpointing: bool
+    config: PreTrainedConfig,
+    method: str,
+    length: int,
+    batch: int,
+    room: int,
+    checkpointing: bool,
+    processes: int = 1,
 ) -> dict[str, int]:
     """Return the changes that `advice` names, each with the bytes that training would then take."""
 
     def total(
         method: str = method, length: int = length, batch: int = batch, again: bool = checkpointing
     ) -> int:
-        return training_memory(config, method, length, batch, again)["total"]
+        how = (config, method, length, batch, again)
+        return training_memory(*how, processes=processes)["total"]
 
     found = {}
     one_row = f"checkpointing=True, batch_size=1, accumulate={batch}"
