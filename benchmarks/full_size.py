@@ -95,13 +95,12 @@ def make(name: str, case: Case, folder: Path) -> None:
 def run(name: str, folder: Path) -> dict[str, Any]:
     """Take a student through all stages; return what each cost."""
     from miniluotuo_utils.generation import generate
-    from miniluotuo_utils.prompts import prompt
     from miniluotuo_utils.students import finetune, load_student, merge, save
     from miniluotuo_utils.students.estimate import training_memory
+    from miniluotuo_utils.tokens import prompts_of
 
     case = CASES[name]
     base, out = folder / name, folder / f"{name}-trained"
-    asked = [prompt(ROWS[0]["instruction"])]
 
     found = {}
     with stage("make", found):
@@ -110,6 +109,7 @@ def run(name: str, folder: Path) -> dict[str, Any]:
     found["free"] = status("VmRSS")
     with stage("load", found):
         student = load_student(base, dtype=case.dtype)
+    asked = prompts_of(student, ROWS[:1])
     with stage("train", found):
         training = finetune(
             student, ROWS, case.method, max_steps=STEPS, batch_size=BATCH, max_length=LENGTH

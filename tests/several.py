@@ -63,7 +63,7 @@ def train_all(
     torch.set_num_threads(1)
     os.environ |= environment | {"RANK": str(rank), "WORLD_SIZE": "2"}
     for name in SHAPES:
-        out = folder / name
+        out = folder / f"{name}-trained"
         if not out.exists():
             at = 6 if name == killed else 0
             training = train(bases / name, folder / f"{name}.training", at)
@@ -71,6 +71,13 @@ def train_all(
             assert all(parts) if cut_up() else not any(parts), "cut up where it should not, or not"
             if first_process():
                 save(training.student, out, training.log, training.state)
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
 
 def launch(config: str, bases: Path, folder: Path, killed: str) -> None:
@@ -83,9 +90,7 @@ def launch(config: str, bases: Path, folder: Path, killed: str) -> None:
     arguments, *_ = _validate_launch_command(launch_command_parser().parse_args(told))
     # What the launcher adds to the environment that it was called in.
     new = {k: v for k, v in prepare_multi_gpu_env(arguments).items() if os.environ.get(k) != v}
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     environment = {**new, **place, "LOCAL_RANK": "0", "CUDA_VISIBLE_DEVICES": ""}
     torch.multiprocessing.start_processes(
         train_all, (environment, bases, folder, killed), nprocs=2, start_method="forkserver"
