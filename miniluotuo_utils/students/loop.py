@@ -306,7 +306,14 @@ class Step(Bookkeeping):
         rows = self.train_dataset if train_dataset is None else train_dataset
         # The processes take turns: what they train on at once is one batch.
         size = self.args.per_device_train_batch_size * self.args.world_size
-        return RowsByLength(rows, size, self.args.seed, self.real_rows)
+        self.sampler = RowsByLength(rows, size, self.args.seed, self.real_rows)
+        return self.sampler
+
+    def on_epoch_begin(self, args, state, control, **_):
+        """Tell the sampler which epoch begins: of several processes that go on after a kill, the
+        library reaches it only from the next epoch on.
+        """
+        self.sampler.set_epoch(int(state.epoch))
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """Return the loss of one micro-batch, and count what it holds."""

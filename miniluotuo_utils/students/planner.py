@@ -257,8 +257,11 @@ def table(found: Mapping[str, Any]) -> str:
         f"批 batch × {found['length']}": fits,
         "重算激活 checkpointing": again,
     }
+    # What the GPUs tell each other depends on a network that nobody knows.
     if found["gpus"] > 1:
-        lines["怎样分 how it is shared"] = "fsdp2.yaml" if found["parts"] > 1 else "ddp.yaml"
+        file = "fsdp2.yaml" if found["parts"] > 1 else "ddp.yaml"
+        lines["怎样分 how it is shared"] = f"{file}；通信没有算 communication is left out"
+    # Hours of a training that cannot be would look like an offer.
     if found["fits"]:
         millions, hours = found["tokens"] / 1e6, found["hours"]
         lines |= {
@@ -270,13 +273,11 @@ def table(found: Mapping[str, Any]) -> str:
         if found["money"] is not None:
             lines["费用 cost"] = f"{found['money']:,.2f}"
     body = "\n".join(f"| {name} | {value} |" for name, value in lines.items())
-    alone = found["gpus"] == 1
     return (
         f"| | |\n|---|---|\n{body}\n\n"
-        f"估计，不是实测：假设 MFU {found['mfu']:.0%}，各部分显存是一行的"
-        f"{'' if alone else '，GPU 之间的通信没有算'}。\n"
+        f"估计，不是实测：假设 MFU {found['mfu']:.0%}，各部分显存是一行的。\n"
         f"An estimate, not a measurement: MFU {found['mfu']:.0%} is assumed; "
-        f"memory by part is for one row{'' if alone else '; what GPUs tell each other is free'}."
+        "memory by part is for one row."
     )
 
 

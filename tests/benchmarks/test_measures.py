@@ -251,7 +251,7 @@ def test_trials_are_kept_and_the_search_ends_with_the_best(tmp_path, monkeypatch
         return {"tokens_per_second": 200.0 if fast else 100.0}
 
     monkeypatch.setattr(gpu, "tried", tried)
-    run = gpu.Run(tmp_path, until=0.0, tiny=True, corpus=None)
+    run = gpu.Run(tmp_path, until=math.inf, tiny=True, corpus=None)
     gpu.search(run)
     assert gpu.best(run, "full").compiled
     assert not gpu.best(run, "lora").compiled

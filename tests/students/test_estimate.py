@@ -348,9 +348,9 @@ def test_a_plan_takes_any_folder_and_hub_id(tmp_path, monkeypatch):
         seeing.text_config
     )
     # One writes nothing, PEFT refuses the other: one sentence each.
-    for kind, why in (("clip", "found 'clip', expected a decoder or"), ("mamba", "incompatible")):
+    for kind, why in (("clip", "found 'clip.*', expected a decoder or"), ("mamba", "incompatible")):
         AutoConfig.for_model(kind).save_pretrained(tmp_path / kind)
-        with pytest.raises(ValueError, match=f"{kind} with method 'lora' cannot be.*{why}"):
+        with pytest.raises(ValueError, match=f"{kind}.* with method 'lora' cannot be.*{why}"):
             planner.plan(tmp_path / kind, "lora")
 
 
