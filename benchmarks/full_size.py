@@ -102,6 +102,8 @@ def run(name: str, folder: Path) -> dict[str, Any]:
     case = CASES[name]
     base, out = folder / name, folder / f"{name}-trained"
 
+    # A small one first, so that everything is imported before memory is read.
+    finetune(load_student("tiny"), ROWS, max_steps=1)
     found = {}
     with stage("make", found):
         make(name, case, base)
