@@ -581,6 +581,7 @@ class Plan:
         "位 of a frozen base; left out: 4 for qlora, else 16", choices=(4, 8, 16)
     )
     gpu: str = option("显卡 t4, v100, l4, rtx4090, a100-40, a100-80, h100, h200 or cpu", "t4")
+    gpus: int = option("显卡数 GPUs that share the work", 1)
     epochs: float | None = option("轮数 times over the rows; left out: 1")
     rows: int | None = option("行数 rows; left out: the 683,235 of the whole mixture")
     row_tokens: float | None = option(
@@ -589,7 +590,7 @@ class Plan:
     mfu: float | None = option(
         "利用率 share of the GPU's peak, 0 to 1; left out: as the printed table says"
     )
-    price: float | None = option("每小时价钱 per hour; left out: no cost is given")
+    price: float | None = option("每小时价钱 of one GPU per hour; left out: no cost is given")
     longest: bool = option("最长一行 search for the longest row that fits, with recomputation")
     json: bool = option("打印 JSON print one JSON object")
 

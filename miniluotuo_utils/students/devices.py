@@ -160,6 +160,11 @@ def world_size() -> int:
     return int(os.environ.get("WORLD_SIZE", 1))
 
 
+def cut_up() -> bool:
+    """Return whether `accelerate launch` cuts the student into one part per process (FSDP)."""
+    return os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true"
+
+
 def memory_of(device: Any) -> int:
     """Return the bytes of memory of a torch device: the whole GPU's, or for a CPU what this process
     may use of the machine's.

@@ -232,6 +232,7 @@ def training_memory(
     checkpointing: bool = False,
     half: bool = True,
     bits: int | None = None,
+    processes: int = 1,
 ) -> dict[str, int]:
     """Return the bytes that training takes at its peak, by part: weights, gradients, optimizer,
     activations, logits, and their `total`.
@@ -243,10 +244,13 @@ def training_memory(
     the start of the second backward of an accumulated step, when everything is there at once;
     without accumulation the gradients take the room that activations leave. Left out: what CUDA
     itself takes (about half a GiB) and the allocator's gaps. Compared with measurement by
-    benchmarks/planner_check.py: so far in float32 on a CPU; on a GPU it was not measured.
+    benchmarks/planner_check.py and full_size.py: so far on a CPU; on a GPU it was not measured.
+
+    With `processes`, FSDP2 cuts the student into so many parts, and this is what one process takes
+    for its `batch`: see `gathered_bytes`.
     """
     bits = 4 if method == "qlora" else bits
-    trained, vocabulary = trainable_parameters(config, method), anatomy(config).vocabulary
+    trained, found = trainable_parameters(config, method), anatomy(config)
     per_row, copies = activation_memory(config, method, length, half, bits)
     if checkpointing:
         per_row = checkpointed(config, method, length, half, per_row, bits)
@@ -255,14 +259,30 @@ def training_memory(
     own = 0
     if config.is_encoder_decoder or method not in ("full", "lora", "qlora"):
         own = 2 if half else 4
+    # Autocast copies the output layer, too, which stands outside the layers.
+    if half and method == "full":
+        copies += 2 * found.head
+    # Parts are put together for as long as they are computed with: no copy stays.
+    if processes > 1:
+        copies = gathered_bytes(config, half)
     parts = {
-        "weights": int(weight_bytes(config, method, half, bits) + copies),
-        "gradients": 4 * trained,
-        "optimizer": 8 * trained,
+        "weights": int(weight_bytes(config, method, half, bits) / processes + copies),
+        "gradients": 4 * trained // processes,
+        "optimizer": 8 * trained // processes,
         "activations": int(batch * per_row),
-        "logits": batch * length * vocabulary * (LOGIT_BYTES + own),
+        "logits": batch * length * found.vocabulary * (LOGIT_BYTES + own),
     }
     return parts | {"total": sum(parts.values())}
+
+
+def gathered_bytes(config: PreTrainedConfig, half: bool) -> int:
+    """Return the bytes of whole weights that FSDP2 holds at a time: the layer that is computed, the
+    one that is fetched meanwhile, and the embeddings.
+
+    How far it fetches ahead is read in its documentation, not measured.
+    """
+    found, layers = anatomy(config), sum(layers_of(config))
+    return (2 if half else 4) * (2 * found.linear // layers + found.head)
 
 
 def weight_bytes(
@@ -271,7 +291,7 @@ def weight_bytes(
     """Return the bytes of the weights: trained ones in float32, a frozen base in half precision."""
     found = anatomy(config)
     if method == "full":
-        return 4 * found.parameters + (2 * found.head if half else 0)
+        return 4 * found.parameters
     trained = 4 * trainable_parameters(config, method)
     if bits not in PACKED:
         return (2 if half else 4) * found.parameters + trained

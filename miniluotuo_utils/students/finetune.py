@@ -6,7 +6,6 @@ In: a student and instruction rows (or token rows). Out: the trained student and
 from __future__ import annotations
 
 import math
-import os
 import random
 import tempfile
 import time
@@ -27,7 +26,13 @@ from miniluotuo_utils.students.checkpoints import (
     say_room,
     settings_of,
 )
-from miniluotuo_utils.students.devices import first_process, memory_of, quiet, world_size
+from miniluotuo_utils.students.devices import (
+    cut_up,
+    first_process,
+    memory_of,
+    quiet,
+    world_size,
+)
 from miniluotuo_utils.students.estimate import training_memory
 from miniluotuo_utils.students.folder import complete_folder
 from miniluotuo_utils.students.given import given_rows, refuse_silver
@@ -45,6 +50,7 @@ from miniluotuo_utils.students.methods import (
     attach,
     bits_of,
     check_targets,
+    not_cut_up,
     peak_rate,
 )
 from miniluotuo_utils.students.planner import advice
@@ -103,10 +109,10 @@ def finetune(
 
     A low-rank adapter has `rank`, `alpha` (its scale is alpha / rank; 2 × rank where None),
     `dropout` (0.05) and `targets`, the names of the linear layers that get one (all but the output
-    layer), as in `["q_proj", "v_proj"]`. `checkpointing` recomputes activations to save memory; None
-    does so only where the estimate says that memory would not do. Half precision is used where the
-    device computes it itself, a CPU too; `half=False` stays with float32: slower, and equal to a
-    loop written by hand.
+    layer), as in `["q_proj", "v_proj"]`. `checkpointing` recomputes activations to save memory;
+    None does so only where the estimate says that memory would not do. Half precision is used where
+    the device computes it itself, a CPU too; `half=False` stays with float32: slower, and equal to
+    a loop written by hand.
 
     With `folder`, every step is a line of `folder/training.jsonl` and ten checkpoints stand beside
     it (`checkpoints` sets how many): a killed training that is called again goes on from the last
@@ -244,11 +250,11 @@ def begun(student: Student, method: str, longest: int, dropped: dict[str, int]) 
 def refuse(student: Student, options: Options, report_to: str, folder: Path | None) -> None:
     """Raise ValueError for what cannot be trained, before anything is encoded."""
     check_options(**options._asdict(), report_to=report_to, folder=folder)
-    cut_up = os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true"
-    if cut_up and (student.encoder_decoder or options.method == "adalora"):
+    config, method = student.model.config, options.method
+    if cut_up() and (reason := not_cut_up(config, method, bits_of(student.model))):
         raise ValueError(
-            f"{student.name} with method {options.method!r} cannot be cut up by FSDP "
-            "(shared embeddings, changing ranks): use ddp.yaml"
+            f"{student.name} ({config.model_type}), method {method!r}: {reason}; "
+            "train it with accelerate/ddp.yaml（FSDP 切不开，换 ddp.yaml）"
         )
     if student.is_adapter and (given := given_of(options._asdict())):
         raise ValueError(
@@ -490,8 +496,10 @@ def needs_checkpointing(student: Student, method: str, length: int, batch_size: 
     device = student.model.device
     if method in VIRTUAL or device.type != "cuda":
         return False
-    bits = bits_of(student.model)
-    needed = training_memory(student.model.config, method, length, batch_size, bits=bits)
+    bits, parts = bits_of(student.model), world_size() if cut_up() else 1
+    needed = training_memory(
+        student.model.config, method, length, batch_size, bits=bits, processes=parts
+    )
     return needed["total"] > 0.9 * memory_of(device)
 
 
@@ -545,6 +553,7 @@ def memory_advice(trainer: Any) -> str:
         memory_of(model.device),
         asked.gradient_checkpointing,
         bits_of(model),
+        world_size() if cut_up() else 1,
     )
 
 

@@ -44,6 +44,18 @@ def use_one_gpu(arguments: Any) -> None:
     arguments._n_gpu = min(1, arguments.n_gpu)
 
 
+def cut_up_on_cpu(arguments: Any) -> None:
+    """Let a trainer's processes on a CPU cut a student up, too: accelerate does so for GPUs alone.
+
+    It would keep a whole copy in every process, and say nothing.
+    """
+    from accelerate.utils import DistributedType
+
+    state = arguments.distributed_state
+    if state.distributed_type == DistributedType.MULTI_CPU:
+        state.distributed_type = DistributedType.MULTI_GPU
+
+
 def load_checkpoint(trainer: Any, checkpoint: Path) -> None:
     """Give a trainer's model the weights of a checkpoint, without training."""
     trainer._load_from_checkpoint(str(checkpoint))

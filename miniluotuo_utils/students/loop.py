@@ -12,12 +12,13 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from miniluotuo_utils.students.checkpoints import note_divergence
-from miniluotuo_utils.students.devices import half
-from miniluotuo_utils.students.internals import cpu_computes_bf16, use_one_gpu
+from miniluotuo_utils.students.devices import cut_up, half
+from miniluotuo_utils.students.internals import cpu_computes_bf16, cut_up_on_cpu, use_one_gpu
 from miniluotuo_utils.students.loading import Student
 from miniluotuo_utils.students.methods import VIRTUAL, bits_of, train_in_float32
 from miniluotuo_utils.students.training import Options, Schedule, Training
@@ -54,11 +55,12 @@ class RowsByLength:
     """A sampler: in every epoch another order of rows, with rows of about one length together.
 
     It depends on `seed` and epoch alone, so that a killed training goes on with the rows that it
-    would have met; transformers' own draws from the generator that it also loads anew.
+    would have met; transformers' own draws from the generator that it also loads anew. The rows
+    behind the first `real` fill up, and come last: several processes make the batches of one.
     """
 
-    def __init__(self, rows: Dataset, batch_size: int, seed: int) -> None:
-        self.sizes = sizes_of(rows)
+    def __init__(self, rows: Dataset, batch_size: int, seed: int, real: int) -> None:
+        self.sizes, self.real = sizes_of(rows), real
         self.batch_size, self.seed, self.epoch = batch_size, seed, 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -69,7 +71,9 @@ class RowsByLength:
         return len(self.sizes)
 
     def __iter__(self) -> Iterator[int]:
-        return map(int, by_length(self.sizes, self.batch_size, [self.seed, self.epoch]))
+        sizes = self.sizes[: self.real]
+        order = by_length(sizes, self.batch_size, [self.seed, self.epoch])
+        return chain(map(int, order), range(self.real, len(self)))
 
 
 # ---- 2. forward pass → masked loss
@@ -289,6 +293,8 @@ class Bookkeeping:
 class Step(Bookkeeping):
     """One step on rows with labels, their loss ours, for the library's trainer to inherit."""
 
+    real_rows: int  # those behind them only fill up
+
     def __init__(self, training: Training, **arguments: Any) -> None:
         super().__init__(training=training, **arguments)
         self.plain = training.method not in VIRTUAL and has_plain_head(training.student)
@@ -296,13 +302,18 @@ class Step(Bookkeeping):
         self.model_accepts_loss_kwargs = True
 
     def _get_train_sampler(self, train_dataset=None):
-        """Group rows that stand alone by length; packed ones have about one length already."""
+        """Group rows by length, so that little is padded."""
         rows = self.train_dataset if train_dataset is None else train_dataset
-        if "position_ids" in rows.column_names:
-            return super()._get_train_sampler(train_dataset)
         # The processes take turns: what they train on at once is one batch.
         size = self.args.per_device_train_batch_size * self.args.world_size
-        return RowsByLength(rows, size, self.args.seed)
+        self.sampler = RowsByLength(rows, size, self.args.seed, self.real_rows)
+        return self.sampler
+
+    def on_epoch_begin(self, args, state, control, **_):
+        """Tell the sampler which epoch begins: of several processes that go on after a kill, the
+        library reaches it only from the next epoch on.
+        """
+        self.sampler.set_epoch(int(state.epoch))
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """Return the loss of one micro-batch, and count what it holds."""
@@ -394,6 +405,8 @@ def trainer_arguments(
         disable_tqdm=True,
     )
     use_one_gpu(arguments)
+    if cut_up():
+        cut_up_on_cpu(arguments)
     return arguments
 
 
@@ -425,12 +438,13 @@ def build_trainer(
     """
     from transformers import PrinterCallback, TrainerCallback
 
-    student, pad_id = training.student, training.student.tokenizer.pad_token_id
+    student, pad_id, real = training.student, training.student.tokenizer.pad_token_id, len(rows)
     if arguments.world_size > 1:
         size = arguments.per_device_train_batch_size * arguments.world_size
         rows = evened(rows, size, pad_id)
     parts = trainer_parts(student, objective)
-    trainer = type("StudentTrainer", (*parts.pop("kinds"), TrainerCallback), {})(
+    kinds = (*parts.pop("kinds"), TrainerCallback)
+    trainer = type("StudentTrainer", kinds, {"real_rows": real})(
         training=training,
         schedule=schedule,
         journal=journal,

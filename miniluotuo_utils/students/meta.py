@@ -14,7 +14,13 @@ import torch
 from peft import get_peft_model
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
-from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, PreTrainedConfig
+from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    PreTrainedConfig,
+)
 
 from miniluotuo_utils.students.devices import quiet
 from miniluotuo_utils.students.internals import fake_tensors, linear_types
@@ -33,8 +39,18 @@ LINEAR = {functional.linear: 0, torch.addmm: 1}
 
 
 def meta_model(config: PreTrainedConfig) -> Any:
-    """Build the model that `config` describes, without memory for its weights."""
-    auto = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+    """Build the model that `config` describes, without memory for its weights.
+
+    Raises ValueError for an architecture that writes no text.
+    """
+    both = config.is_encoder_decoder
+    auto = AutoModelForSeq2SeqLM if both else AutoModelForCausalLM
+    known = MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING if both else MODEL_FOR_CAUSAL_LM_MAPPING
+    if type(config) not in known:
+        raise ValueError(
+            f"config.json, field model_type: found {config.model_type!r}, expected a decoder or an "
+            "encoder–decoder that writes text（这种结构不写文字，没法估）"
+        )
     with torch.device("meta"):
         return auto.from_config(config, dtype=torch.float32)
 

@@ -132,6 +132,23 @@ def attach(student: Student, method: str, seed: int, steps: int, adapter: Adapte
     train_in_float32(student.model)
 
 
+def not_cut_up(config: PreTrainedConfig, method: str, bits: int | None = None) -> str:
+    """Return why FSDP cannot cut a student up over several processes; "" where it can.
+
+    `bits` are those of a packed base, None for whole weights.
+
+    >>> from transformers import GPT2Config
+    >>> not_cut_up(GPT2Config(), "lora"), not_cut_up(GPT2Config(), "lora", 8)
+    ('', 'FSDP does not cut up weights of 8 bits')
+    """
+    if config.is_encoder_decoder:
+        return "FSDP cannot cut up an encoder and a decoder that share their embeddings"
+    if method == "adalora":
+        return "FSDP cannot cut up ranks that move between matrices"
+    # accelerate keeps such weights whole in every process.
+    return f"FSDP does not cut up weights of {bits} bits" if bits else ""
+
+
 def check_adapter(student: Student, method: str) -> None:
     """Raise ValueError for a student whose adapter a method cannot train further.
 

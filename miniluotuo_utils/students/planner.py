@@ -22,7 +22,7 @@ from miniluotuo_utils.students.estimate import (
     training_memory,
 )
 from miniluotuo_utils.students.loading import HUB_ID, UNSTATED, config_of, stated_context
-from miniluotuo_utils.students.methods import check_bits
+from miniluotuo_utils.students.methods import METHODS, check_bits, not_cut_up
 from miniluotuo_utils.students.zoo import ZOO
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ STEP = 64  # tokens from one length that `longest_row` tries to the next
 MORE = (lambda value: 0 < value < math.inf, "more than 0")
 # What an amount must be: a test that nan fails, too, and what a message says.
 SENSE: dict[str, tuple[Callable[[float], bool], str]] = {
-    **dict.fromkeys(("length", "epochs", "rows", "row_tokens"), MORE),
+    **dict.fromkeys(("length", "epochs", "rows", "row_tokens", "gpus"), MORE),
     "mfu": (lambda value: 0 < value <= 1, "a share of the GPU's peak, above 0 and up to 1"),
     "price": (lambda value: 0 <= value < math.inf, "0 or more for an hour"),
 }
@@ -92,20 +92,28 @@ def largest_batch(
     checkpointing: bool,
     half: bool = True,
     bits: int | None = None,
+    processes: int = 1,
 ) -> int:
     """Return how many rows of `length` tokens fit into `room` bytes at once; 0 where not one does.
 
     Memory grows by the same amount with every row.
     """
     one, two = (
-        training_memory(config, method, length, batch, checkpointing, half, bits)["total"]
+        training_memory(config, method, length, batch, checkpointing, half, bits, processes)[
+            "total"
+        ]
         for batch in (1, 2)
     )
     return max(0, 1 + (room - one) // (two - one))
 
 
 def longest_row(
-    config: PreTrainedConfig, method: str, room: int, bits: int | None = None, half: bool = True
+    config: PreTrainedConfig,
+    method: str,
+    room: int,
+    bits: int | None = None,
+    half: bool = True,
+    processes: int = 1,
 ) -> int:
     """Return how many tokens one row may have to fit into `room` bytes with recomputation, in steps
     of 64 and up to the student's context; 0 where not even the first step fits.
@@ -113,10 +121,27 @@ def longest_row(
     steps = range(1, (stated_context(config) or UNSTATED) // STEP + 1)
 
     def too_long(step: int) -> bool:
-        found = training_memory(config, method, STEP * step, 1, True, half, bits)
+        found = training_memory(config, method, STEP * step, 1, True, half, bits, processes)
         return found["total"] > room
 
     return STEP * bisect_left(steps, True, key=too_long)
+
+
+def ways(
+    config: PreTrainedConfig, method: str, gpus: int, bits: int | None = None
+) -> list[tuple[int, bool]]:
+    """Return how a student can be trained on so many GPUs, the fastest first: into how many parts
+    it is cut, and whether activations are recomputed.
+
+    >>> from transformers import GPT2Config
+    >>> ways(GPT2Config(), "lora", 8)
+    [(1, False), (8, False), (8, True)]
+    >>> ways(GPT2Config(), "qlora", 8, bits=4)
+    [(1, False), (1, True)]
+    """
+    if gpus == 1 or not_cut_up(config, method, bits):
+        return [(1, False), (1, True)]
+    return [(1, False), (gpus, False), (gpus, True)]
 
 
 def tokens_per_row(config: PreTrainedConfig) -> float:
@@ -133,6 +158,7 @@ def plan(
     length: int = 1024,
     gpu: str = "t4",
     *,
+    gpus: int = 1,
     epochs: float = 1.0,
     rows: int = MIXTURE,
     row_tokens: float | None = None,
@@ -141,34 +167,44 @@ def plan(
     bits: int | None = None,
     longest: bool = False,
 ) -> dict[str, Any]:
-    """Return what a training on one GPU will take: memory by part for one row, the largest batch,
-    whether recomputation is needed, hours, money.
+    """Return what a training will take on one GPU or on several: memory of one GPU by part for one
+    row, the largest batch of each, whether recomputation is needed, hours, money.
 
     `bits` are those of a frozen base, 4, 8 or 16; None: 4 for qlora, else 16. Rows are packed, so
     none of the time goes to padding. Time is FLOPs (recomputation and every logit included) over
-    `mfu` of the GPU's peak: an assumption, not a measurement, and a small student, packed weights
-    or an old GPU stay below it. `price` is per hour of the GPU. `student` is a zoo name, a folder
-    or a hub id, of which only the configuration is read. With `longest` the longest row that fits
-    is searched for, which takes a few seconds.
+    `mfu` of the GPUs' peak: an assumption, not a measurement, and a small student, packed weights,
+    an old GPU or a slow network between `gpus` stays below it. Several GPUs keep the student whole
+    each (`ddp.yaml`) where that fits, else FSDP2 cuts it into so many parts (`fsdp2.yaml`). `price`
+    is per hour of one GPU. `student` is a zoo name, a folder or a hub id, of which only the
+    configuration is read. With `longest` the longest row that fits is searched for, which takes a
+    few seconds.
 
-    Raises ValueError for an unknown student, method or GPU and for an amount that makes no sense,
-    FileNotFoundError for a hub id that cannot be had.
+    Raises ValueError for an unknown student, method or GPU, for an architecture that cannot be
+    estimated and for an amount that makes no sense, FileNotFoundError for a hub id that cannot be
+    had.
     """
     check_amounts(
-        length=length, epochs=epochs, rows=rows, row_tokens=row_tokens, mfu=mfu, price=price
+        length=length,
+        epochs=epochs,
+        rows=rows,
+        row_tokens=row_tokens,
+        mfu=mfu,
+        price=price,
+        gpus=gpus,
     )
     bits = check_packing(method, bits)
     named = isinstance(student, str | Path)
     config = configured(student) if named else student
     (room, peak), half = room_and_peak(gpu), gpu != "cpu"
 
-    # Recomputation is slower: only where not one row fits without it.
-    batch = largest_batch(config, method, length, room, False, half, bits)
-    checkpointing = batch == 0
-    if checkpointing:
-        batch = largest_batch(config, method, length, room, True, half, bits)
+    check_choice("method", method, METHODS)
+    try:
+        parts, checkpointing, batch = first_way(config, method, length, room, half, gpus, bits)
+    # A library may fail in any way on an architecture that it was not written for.
+    except Exception as error:
+        raise ValueError(not_estimated(config, method, error)) from error
 
-    speed = peak * mfu / flops_per_token(config, length, method, checkpointing)
+    speed = gpus * peak * mfu / flops_per_token(config, length, method, checkpointing)
     tokens = rows * epochs * (row_tokens or tokens_per_row(config))
     hours = tokens / speed / 3600
     return {
@@ -179,30 +215,61 @@ def plan(
         "trainable": trainable_parameters(config, method),
         "length": length,
         "gpu": gpu,
+        "gpus": gpus,
+        "parts": parts,
         "room": room,
         "fits": batch > 0,
         "checkpointing": checkpointing,
         "largest_batch": batch,
-        "longest": longest_row(config, method, room, bits, half) if longest else None,
-        "memory": training_memory(config, method, length, 1, checkpointing, half, bits),
+        "longest": longest_row(config, method, room, bits, half, parts) if longest else None,
+        "memory": training_memory(config, method, length, 1, checkpointing, half, bits, parts),
         "mfu": mfu,
         "tokens_per_second": speed,
         "rows": rows,
         "epochs": epochs,
         "tokens": tokens,
         "hours": hours,
-        "money": None if price is None else hours * price,
+        "money": None if price is None else hours * price * gpus,
     }
 
 
+def first_way(
+    config: PreTrainedConfig,
+    method: str,
+    length: int,
+    room: int,
+    half: bool,
+    gpus: int,
+    bits: int | None,
+) -> tuple[int, bool, int]:
+    """Return the first of `ways` in which a row fits, else the last, and its largest batch."""
+    for parts, checkpointing in ways(config, method, gpus, bits):
+        batch = largest_batch(config, method, length, room, checkpointing, half, bits, parts)
+        if batch:
+            break
+    return parts, checkpointing, batch
+
+
+def not_estimated(config: PreTrainedConfig, method: str, error: Exception) -> str:
+    """Say which architecture could not be taken apart, and why."""
+    cause, *_ = str(error).strip().splitlines() or [type(error).__name__]
+    return (
+        f"{config.model_type} with method {method!r} cannot be estimated: {cause} "
+        "（这种结构估不了：换一种方法，或者训练几步，量一量）Take another method, or train a few "
+        "steps and measure"
+    )
+
+
 def configured(name: str | Path) -> PreTrainedConfig:
-    """Return the configuration of a student of the zoo, a folder or the hub."""
+    """Return the configuration of a student of the zoo, a folder or the hub; of a model that sees
+    and hears, too, that of the part which writes.
+    """
     if str(name) not in ZOO and not Path(name).is_dir() and not HUB_ID.fullmatch(str(name)):
         raise ValueError(
             f"student {str(name)!r} is not in the zoo; {choices(name, ZOO)}; "
             "or the folder of a student, or a hub id such as owner/name"
         )
-    return config_of(name)
+    return config_of(name).get_text_config()
 
 
 def check_packing(method: str, bits: int | None) -> int | None:
@@ -238,16 +305,22 @@ def table(found: Mapping[str, Any]) -> str:
     method = f"{found['method']}（训练 trains {found['trainable']:,}）"
     fits = f"最多 {found['largest_batch']} 行 rows" if found["fits"] else "放不下 does not fit"
     again = "需要 needed" if found["checkpointing"] else "不需要 not needed"
+    gpu = found["gpu"] if found["gpus"] == 1 else f"{found['gpus']} × {found['gpu']}，一块 each"
     lines = {
         "学生 student": f"{found['student']} · {found['parameters']:,} 参数 parameters · {method}",
         "底座 base": f"{found['bits']} 位 bits",
-        "显存 memory": f"{found['gpu']}：{found['room'] / GIB:.1f} GiB 可用 usable",
+        "显存 memory": f"{gpu}：{found['room'] / GIB:.1f} GiB 可用 usable",
         **{PARTS[part]: f"{size / GIB:.2f} GiB" for part, size in found["memory"].items()},
         f"批 batch × {found['length']}": fits,
         "重算激活 checkpointing": again,
     }
     if found["longest"] is not None:
         lines["最长一行 longest row"] = f"{found['longest']:,} tokens"
+    # What the GPUs tell each other depends on a network that nobody knows.
+    if found["gpus"] > 1:
+        file = "fsdp2.yaml" if found["parts"] > 1 else "ddp.yaml"
+        lines["怎样分 how it is shared"] = f"{file}；通信没有算 communication is left out"
+    # Hours of a training that cannot be would look like an offer.
     if found["fits"]:
         millions, hours = found["tokens"] / 1e6, found["hours"]
         lines |= {
@@ -275,11 +348,16 @@ def advice(
     memory_bytes: int,
     checkpointing: bool = False,
     bits: int | None = None,
+    processes: int = 1,
 ) -> str:
     """Return what to change when training ran out of `memory_bytes`, from the gentlest to the
     deepest change, each with its estimated total.
+
+    `processes` are those over which FSDP2 has cut the student; the memory is that of one.
     """
-    now = training_memory(config, method, length, batch, checkpointing, bits=bits)
+    now = training_memory(
+        config, method, length, batch, checkpointing, bits=bits, processes=processes
+    )
     needed, room = f"{now.pop('total') / GIB:.1f}", f"{memory_bytes / GIB:.1f}"
     parts = ", ".join(f"{name} {size / GIB:.2f}" for name, size in now.items())
     lines = [
@@ -287,7 +365,7 @@ def advice(
         f"这里有 {room} GiB（{parts}）。依次试：",
         f"Out of memory: this training takes about {needed} GiB of {room}. Try in this order:",
     ]
-    found = changes(config, method, length, batch, memory_bytes, checkpointing, bits)
+    found = changes(config, method, length, batch, memory_bytes, checkpointing, bits, processes)
     for number, (change, total) in enumerate(found.items(), 1):
         verdict = "放得下 fits" if total <= memory_bytes else "仍放不下 still too much"
         lines.append(f"{number}. {change}：{total / GIB:.1f} GiB，{verdict}")
@@ -302,13 +380,15 @@ def changes(
     room: int,
     checkpointing: bool,
     bits: int | None = None,
+    processes: int = 1,
 ) -> dict[str, int]:
     """Return the changes that `advice` names, each with the bytes that training would then take."""
 
     def total(
         method: str = method, length: int = length, batch: int = batch, again: bool = checkpointing
     ) -> int:
-        return training_memory(config, method, length, batch, again, bits=bits)["total"]
+        how = (config, method, length, batch, again)
+        return training_memory(*how, bits=bits, processes=processes)["total"]
 
     found = {}
     one_row = f"checkpointing=True, batch_size=1, accumulate={batch}"

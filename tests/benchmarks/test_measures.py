@@ -10,6 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+import gpu
 from bilstm_crf import BiLstmCrf, Crf, f1_of, trainer_of
 from extractors import Task, bought, row, table
 from kneser_ney import FALLBACK, KneserNey, discounts
@@ -232,3 +233,39 @@ def test_a_sentence_that_was_trained_on_is_no_new_one(tmp_path):
     write_jsonl(tmp_path / "sentences.jsonl", [{"sentence": known, "source": ""}])
     found = unseen([known + new + "短。"], [tmp_path / "sentences.jsonl"])
     assert found == [new]
+
+
+# ---- one hour on a GPU
+
+
+def test_trials_are_kept_and_the_search_ends_with_the_best(tmp_path, monkeypatch):
+    """Called again, an hour on a card is not paid for twice; and where memory does not do, smaller
+    batches are tried before nothing is measured."""
+    done = []
+
+    def tried(setting):
+        done.append(setting)
+        if setting.batch > 1:
+            return {"failed": "out of memory"}
+        fast = setting.compiled and setting.method == "full"
+        return {"tokens_per_second": 200.0 if fast else 100.0}
+
+    monkeypatch.setattr(gpu, "tried", tried)
+    run = gpu.Run(tmp_path, until=math.inf, tiny=True, corpus=None)
+    gpu.search(run)
+    assert gpu.best(run, "full").compiled
+    assert not gpu.best(run, "lora").compiled
+    assert gpu.best(run, "full").batch == 1
+
+    before = len(done)
+    gpu.search(run)
+    assert len(done) == before
+    assert "| search | compiled=True rows=mixed | 200 tokens/s |" in gpu.table(run)
+    assert "| full | – | 未测 not measured | MFU ≥ 55 % | – |" in gpu.table(run)
+
+
+def test_a_part_without_time_is_left_for_the_next_call(tmp_path):
+    """A trial that begins in the last minute is killed with the machine, and was paid for."""
+    run = gpu.Run(tmp_path, until=0.0, tiny=False, corpus=None)
+    with pytest.raises(gpu.NoTime):
+        run.trial("full", gpu.Setting())

@@ -11,8 +11,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
+    Gemma3Config,
     GPT2Config,
     LlamaConfig,
     Qwen3Config,
@@ -342,6 +344,61 @@ def test_hours_and_money_by_hand():
         planner.plan(config, gpu="abacus")
     with pytest.raises(ValueError, match="not in the zoo; the nearest of"):
         planner.plan("no-such-student")
+
+
+def test_several_gpus_share_a_student_only_where_one_does_not_do():
+    """A full training of 3.5 B that was called impossible beside eight empty cards; or a small
+    student cut up for nothing."""
+    alone = planner.plan("wenzhong-3.5b", "full", gpu="a100-40")
+    shared = planner.plan("wenzhong-3.5b", "full", gpu="a100-40", gpus=8, price=2.0)
+    assert not alone["fits"]
+    assert shared["fits"]
+    assert shared["parts"] == 8
+    assert "fsdp2.yaml" in planner.table(shared)
+    tokens = shared["tokens_per_second"] * shared["hours"] * 3600
+    assert tokens == pytest.approx(shared["tokens"])
+    assert shared["money"] == pytest.approx(2.0 * 8 * shared["hours"])
+
+    # What is cut is cut evenly; the layers and embeddings that are put together are not.
+    whole, part = (
+        estimate.training_memory(ZOO["wenzhong-3.5b"].config(), processes=n) for n in (1, 8)
+    )
+    assert part["optimizer"] == whole["optimizer"] // 8
+    assert part["activations"] == whole["activations"]
+    gathered = 2 * (2 * 12 * 3072**2 + 3072 * 50304)
+    assert part["weights"] == pytest.approx(whole["gradients"] / 8 + gathered, rel=1e-3)
+
+    small = planner.plan("gpt2-124m", "full", gpu="a100-40", gpus=8)
+    assert small["parts"] == 1
+    assert "ddp.yaml" in planner.table(small)
+    for name, method in (("t5-738m", "full"), ("gpt2-1.5b", "qlora")):
+        assert planner.plan(name, method, 512, gpu="t4", gpus=8)["parts"] == 1
+    with pytest.raises(ValueError, match="gpus is 0; expected more than 0"):
+        planner.plan("gpt2-124m", gpus=0)
+
+
+def test_a_plan_takes_any_folder_and_hub_id(tmp_path, monkeypatch):
+    """Names of the zoo alone: the student that somebody has is in none."""
+    config = llama()
+    config.save_pretrained(tmp_path / "mine")
+    place = tmp_path / "huggingface.co" / "somebody" / "model" / "resolve" / "main"
+    config.save_pretrained(place)
+    monkeypatch.setenv("MINILUOTUO_MIRROR", str(tmp_path))
+    for name in (tmp_path / "mine", "somebody/model"):
+        found = planner.plan(name, "lora", 64, gpu="t4")
+        assert found["parameters"] == parameters(config)
+        assert found["memory"] == planner.plan(config, "lora", 64, gpu="t4")["memory"]
+    # What sees, too, is planned by the part that writes.
+    seeing = Gemma3Config(text_config={"num_hidden_layers": 2, "vocab_size": 101})
+    seeing.save_pretrained(tmp_path / "seeing")
+    assert planner.plan(tmp_path / "seeing", "lora", 64)["parameters"] == parameters(
+        seeing.text_config
+    )
+    # One writes nothing, PEFT refuses the other: one sentence each.
+    for kind, why in (("clip", "found 'clip.*', expected a decoder or"), ("mamba", "incompatible")):
+        AutoConfig.for_model(kind).save_pretrained(tmp_path / kind)
+        with pytest.raises(ValueError, match=f"{kind}.* with method 'lora' cannot be.*{why}"):
+            planner.plan(tmp_path / kind, "lora")
 
 
 def test_advice_names_what_fits_in_the_right_order():
