@@ -80,7 +80,9 @@ class Catalog:
     made: Literal["HG", "SI", "MIX", "COL"] | None = option(
         "做法 HG human-generated, SI self-instruct, MIX both, COL a collection; left out: any"
     )
-    collection: str | None = option("合集 viscacha (46), mini-luotuo, lamini; left out: any")
+    collection: str | None = option(
+        "合集 viscacha (46), mini-luotuo, lamini, alpaca-cot; left out: any"
+    )
 
     def run(self) -> int:
         from miniluotuo_utils.data.catalog import catalog_table, chosen

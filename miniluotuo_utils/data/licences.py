@@ -35,6 +35,7 @@ FOLLOWS = {
 }
 OURS = "embedded"  # what the package's own sentences name as their source
 STAND_IN = "recorded-stand-in"  # the teacher whose replies ship with the package
+TRANSLATED = "-zh"  # behind the name of a source whose records were translated
 # What `instruct` writes: the instruction is the teacher's, too.
 GROWN = ("example_guided", "topic_guided")
 
@@ -83,13 +84,14 @@ def named(source: str) -> list[str]:
 
     >>> named("baike2018qa/教育/高考"), named("alpaca-chinese+m-1"), named("topic_guided+m-1")
     (['baike2018qa'], ['alpaca-chinese', 'm-1'], ['m-1'])
-    >>> named("")
-    ['']
+    >>> named("wnut17-zh"), named("")
+    (['wnut17'], [''])
     """
     begun, _, model = source.partition("+")
-    name = begun.partition("/")[0]
-    if name not in CATALOG:
-        name = begun
+    first = begun.partition("/")[0]
+    # A translation is under the terms of what was translated.
+    known = (one for one in (first, first.removesuffix(TRANSLATED)) if one in CATALOG)
+    name = next(known, begun)
     if model.startswith(STAND_IN):
         model = OURS
     return [part for part in (name, model) if part and part not in GROWN] or [""]

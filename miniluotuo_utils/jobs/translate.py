@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from miniluotuo_utils.data.anyfile import open_data
 from miniluotuo_utils.data.catalog import CATALOG
+from miniluotuo_utils.data.licences import TRANSLATED
 from miniluotuo_utils.files import DataError, write_jsonl, written_whole
 from miniluotuo_utils.jobs.respond import REPLACE
 from miniluotuo_utils.teacher.translation import KEPT, Translated, translate
@@ -21,8 +22,6 @@ from miniluotuo_utils.writing import Touched, claimed
 if TYPE_CHECKING:
     from miniluotuo_utils.students.translator import Translator
     from miniluotuo_utils.teacher import Teacher
-
-MARK = "-zh"  # behind the name of a source whose records are translations
 
 
 def translate_file(
@@ -61,7 +60,8 @@ def translate_file(
         found = translate(teacher, records, known, **sampling)
         keeps = "" if replace else REPLACE
         with written_whole(target, keeps=keeps) as partial:
-            write_jsonl(partial, ({**one, "source": one["source"] + MARK} for one in found.records))
+            marked = ({**one, "source": one["source"] + TRANSLATED} for one in found.records)
+            write_jsonl(partial, marked)
         if rejected:
             with written_whole(rejected, keeps=keeps) as partial:
                 write_jsonl(partial, found.reports)

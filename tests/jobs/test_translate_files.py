@@ -8,10 +8,11 @@ from tiny_random import tokenizer_like
 from transformers import M2M100Config, M2M100ForConditionalGeneration, MarianConfig, MarianMTModel
 
 from miniluotuo_utils.__main__ import main
+from miniluotuo_utils.data.licences import TRANSLATED
 from miniluotuo_utils.data.readers import READERS, read_file
 from miniluotuo_utils.files import DataError, read_jsonl, write_jsonl
 from miniluotuo_utils.jobs.instructions import instruction_set
-from miniluotuo_utils.jobs.translate import MARK, span_table, translate_file
+from miniluotuo_utils.jobs.translate import span_table, translate_file
 from miniluotuo_utils.records import check_record, mentions
 from miniluotuo_utils.runtime import EMBEDDED
 from miniluotuo_utils.students import ZOO
@@ -72,7 +73,7 @@ def test_a_file_becomes_chinese_and_the_same_command_asks_nothing_twice(english,
     records = read_jsonl(out, check_record)
     number = len(read_jsonl(english / "wnut17.jsonl"))
     assert len(records) + len(read_jsonl(lost)) == number
-    assert {record["source"] for record in records} == {f"wnut17{MARK}"}
+    assert {record["source"] for record in records} == {f"wnut17{TRANSLATED}"}
     # The catalog's card names the types in Chinese.
     kinds = {thing["type"] for record in records for thing, _ in mentions(record)}
     assert "location" not in kinds
