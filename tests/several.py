@@ -80,18 +80,22 @@ def free_port() -> int:
         return free.getsockname()[1]
 
 
+def environment_of(config: str) -> dict[str, str]:
+    """Return what accelerate's launcher adds to the environment for a shipped configuration."""
+    path = files("miniluotuo_utils") / "students" / "accelerate" / config
+    told = ["--config_file", str(path), "--num_processes=2", "--main_process_port=0", "script"]
+    arguments, *_ = _validate_launch_command(launch_command_parser().parse_args(told))
+    found = prepare_multi_gpu_env(arguments)
+    return {name: value for name, value in found.items() if os.environ.get(name) != value}
+
+
 def launch(config: str, bases: Path, folder: Path, killed: str) -> None:
     """Run `train_all` in two processes with the environment of a shipped configuration.
 
     They are two machines of one process each, as far as a process can tell.
     """
-    path = files("miniluotuo_utils") / "students" / "accelerate" / config
-    told = ["--config_file", str(path), "--num_processes=2", "--main_process_port=0", "script"]
-    arguments, *_ = _validate_launch_command(launch_command_parser().parse_args(told))
-    # What the launcher adds to the environment that it was called in.
-    new = {k: v for k, v in prepare_multi_gpu_env(arguments).items() if os.environ.get(k) != v}
     place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
-    environment = {**new, **place, "LOCAL_RANK": "0", "CUDA_VISIBLE_DEVICES": ""}
+    environment = {**environment_of(config), **place, "LOCAL_RANK": "0", "CUDA_VISIBLE_DEVICES": ""}
     torch.multiprocessing.start_processes(
         train_all, (environment, bases, folder, killed), nprocs=2, start_method="forkserver"
     )

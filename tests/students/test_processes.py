@@ -152,6 +152,15 @@ def test_the_slurm_lines_train_like_one_process(tmp_path):
     assert load_student(tmp_path / "student").parameters == load_student("tiny").parameters
 
 
+def test_each_configuration_says_what_its_comment_says():
+    """A field that accelerate no longer knows is an error, or is passed over."""
+    assert several.environment_of("fsdp2.yaml")["FSDP_VERSION"] == "2"
+    assert several.environment_of("fsdp2.yaml")["ACCELERATE_USE_FSDP"] == "true"
+    for config in ("ddp.yaml", "cpu.yaml"):
+        assert "ACCELERATE_USE_FSDP" not in several.environment_of(config)
+        assert several.environment_of(config)["ACCELERATE_MIXED_PRECISION"] == "no"
+
+
 @pytest.mark.parametrize(("name", "method"), [("t5-61m", "full"), ("gpt2-124m", "adalora")])
 def test_what_cannot_be_cut_up_is_refused_by_name(name, method, monkeypatch):
     """An error deep inside FSDP, after the rows were encoded."""
