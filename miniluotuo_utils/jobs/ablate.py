@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -43,9 +42,9 @@ SAMPLES = 2_000  # draws of questions, for an interval
 class Ablation:
     """What is trained and asked: the student, the rows of each source, and how.
 
-    sources: name → encoded rows, with their prompts' tokens. by: "data" takes each name of `data`
-    for a source, "source" what the rows themselves name as theirs, such as LaMini's kinds. tokens:
-    of every training, whatever is left out. options: of `finetune`.
+    sources: name → encoded rows. by: "data" takes each name of `data` for a source, "source" what
+      the rows themselves name as theirs, such as LaMini's kinds.
+    tokens: of every training, whatever is left out. options: of `finetune`.
     """
 
     def __init__(
@@ -66,13 +65,17 @@ class Ablation:
         self.say, self.options = say or (lambda line: None), options
         self.readings = [open_data(one, say=say) for one in data]
 
-    @cached_property
-    def sources(self) -> dict[str, list[dict]]:
-        """The encoded rows of each source; DataError for one without any, or for one alone."""
-        student = self.student()
-        length = row_length(
-            student, self.options.get("method", "full"), self.options.get("max_length", 512)
-        )
+        # One loading for all that is known before the first training.
+        base = self.student()
+        self.digest, self.sources = fingerprint(base), self.encoded(base)
+
+    def encoded(self, student: Student) -> dict[str, list[dict]]:
+        """Return the encoded rows of each source.
+
+        Raises DataError for a source without any, and for one alone.
+        """
+        method, longest = (self.options.get(name) for name in ("method", "max_length"))
+        length = row_length(student, method or "full", longest or 512)
         found: dict[str, list[dict]] = {}
         for name, rows in grouped(self.readings, self.by).items():
             made = encode(rows, student.tokenizer, length, encoder_decoder=student.encoder_decoder)
@@ -101,7 +104,7 @@ class Ablation:
     def facts(self) -> dict[str, Any]:
         """Return what the results depend on; another of it begins another file."""
         return {
-            "student": fingerprint(self.student()),
+            "student": self.digest,
             "data": [reading.digest for reading in self.readings],
             **{"by": self.by, "tokens": self.tokens, "options": self.options},
         }

@@ -133,7 +133,7 @@ def test_the_kinds_of_one_file_are_told_apart_by_their_source(tmp_path):
     assert {name: len(rows) for name, rows in plan.sources.items()} == dict.fromkeys(kinds, 3)
     assert len(plan.arms) == 5
     with pytest.raises(DataError, match="alone, expected two or more"):
-        Ablation("tiny", [path], tokens=500).sources  # noqa: B018
+        Ablation("tiny", [path], tokens=500)
 
 
 def test_a_source_without_a_row_and_options_that_cannot_be(tmp_path, capsys):
@@ -141,7 +141,7 @@ def test_a_source_without_a_row_and_options_that_cannot_be(tmp_path, capsys):
     path = tmp_path / "empty.jsonl"
     write_jsonl(path, [{**BANK[0], "output": ""}])
     with pytest.raises(DataError, match="empty.jsonl: no row can be learned from"):
-        Ablation("tiny", [path, EMBEDDED / "bank.jsonl"]).sources  # noqa: B018
+        Ablation("tiny", [path, EMBEDDED / "bank.jsonl"])
     out = str(tmp_path / "out")
     assert main(["ablate", "tiny", out, "--data", str(path), "--tokens", "0"]) == 2
     assert "tokens is 0" in capsys.readouterr().err
