@@ -16,6 +16,7 @@ from miniluotuo_utils.generation.batching import end_ids
 from miniluotuo_utils.prompts import Prompt
 from miniluotuo_utils.students.devices import quiet
 from miniluotuo_utils.students.folder import generation_settings
+from miniluotuo_utils.students.lessons import write_lessons
 from miniluotuo_utils.tokens import prompt_ids, prompt_of
 from miniluotuo_utils.tokens.template import written_down
 from miniluotuo_utils.tokens.vocabulary import CONTINUES, kind_of, tokenised
@@ -82,9 +83,13 @@ def write_asking(student: Student, path: Path, **more: Any) -> None:
 
 
 def write_tokenizer(student: Student, folder: Path) -> None:
-    """Write configuration, settings of generation, tokenizer and chat template, but no weights."""
+    """Write configuration, settings of generation, tokenizer and chat template, but no weights.
+
+    What the student has learned from stands there, too: `push` asks it before it publishes.
+    """
     student.model.config.save_pretrained(folder)
     generation_settings(student).save_pretrained(folder)
+    write_lessons(folder, student.lessons)
     with quiet():
         student.tokenizer.save_pretrained(folder)
     if not student.tokenizer.chat_template:

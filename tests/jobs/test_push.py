@@ -254,6 +254,17 @@ def test_a_folder_is_created_and_uploaded_with_its_card(kind, tmp_path, hub):
     push(folder, "me/s", go=True, overwrite=True, say=said.append)
 
 
+def test_what_was_exported_is_asked_where_it_comes_from(tmp_path, tiny):
+    """The page's student had lost the record of its data, so nobody could say what it may be."""
+    from dataclasses import replace
+
+    from miniluotuo_utils.export.asking import write_tokenizer
+
+    write_tokenizer(replace(tiny, lessons=[{**LESSON, "sources": {"resume": 1}}]), tmp_path)
+    parcel = push(tmp_path, "me/x", say=[].append)
+    assert [one.name for one in parcel.refused] == ["resume"]
+
+
 @pytest.mark.parametrize(
     ("step", "status", "words"),
     [
