@@ -71,6 +71,8 @@ def write_onnx(student: Student, path: Path) -> None:
 
     # A copy: the student goes on as it is, on its device and in its precision.
     model = deepcopy(student.model).to("cpu").float().eval()
+    # What a training leaves around `forward` still calls the model that was copied.
+    vars(model).pop("forward", None)
     layers = model.config.num_hidden_layers
     inputs = [*INPUTS, *cache_names("past_key_values", layers)]
     outputs = ["logits", *cache_names("present", layers)]

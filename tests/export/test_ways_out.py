@@ -26,7 +26,7 @@ from miniluotuo_utils.generation.batching import end_ids
 from miniluotuo_utils.generation.streaming import whole_text
 from miniluotuo_utils.ie import build_instructions
 from miniluotuo_utils.runtime import EMBEDDED
-from miniluotuo_utils.students import load_student
+from miniluotuo_utils.students import finetune, load_student
 from miniluotuo_utils.tokens import prompt_ids, prompts_of, text_of
 from miniluotuo_utils.writing import Taken
 
@@ -64,6 +64,17 @@ def test_other_families_answer_as_python_does(name, tmp_path):
     said = [written(session, one, end_ids(student), 16) for one in ids]
     texts = [whole_text(student.tokenizer, one) for one in said]
     assert texts == generate(student, prompts, max_new_tokens=16)
+
+
+def test_a_student_fresh_from_training_is_exported_as_it_is(tmp_path):
+    """`Cannot insert a Tensor that requires grad as a constant`: a training wraps `forward`, and
+    the copy still called the model that was copied."""
+    student = load_student("tiny")
+    asked = [{**row, "output": "{}"} for row in rows(4)]
+    finetune(student, asked, max_steps=1, batch_size=4)
+    folder = to_onnx(student, tmp_path / "out")
+    wanted = generate(student, prompts_of(student, rows(2)), max_new_tokens=TOKENS)
+    assert answers_of(folder, student, rows(2)) == wanted
 
 
 def test_a_family_that_the_exporter_fails_on_is_said(tmp_path):
