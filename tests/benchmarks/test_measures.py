@@ -260,7 +260,7 @@ def test_trials_are_kept_and_the_search_ends_with_the_best(tmp_path, monkeypatch
     before = len(done)
     gpu.search(run)
     assert len(done) == before
-    assert "| search | compiled=True rows=mixed | 200 tokens/s |" in gpu.table(run)
+    assert "| search | rows=mixed compiled=True | 200 tokens/s |" in gpu.table(run)
     assert "| full | – | 未测 not measured | MFU ≥ 55 % | – |" in gpu.table(run)
 
 
