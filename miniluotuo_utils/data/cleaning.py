@@ -5,7 +5,7 @@ alone are in `steps`. Shown in notebook 01.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
@@ -27,7 +27,8 @@ class Report:
     """What cleaning did: rows in and out, and per step, in order, how many it mended or removed.
 
     `examples` holds up to three of each step: `{"row", "became"}` of a mended row, `{"row"}` of a
-    removed one, and `{"row", "because"}` of one that repeats another or leaks a test sentence.
+    removed one, and `{"row", "because"}` of one that repeats another or leaks a test sentence. A
+    doubtful one has what `quality` says beside its row.
     """
 
     before: int = 0
@@ -48,13 +49,16 @@ def clean(
     steps: Sequence[Step] | None = None,
     near: float | None = NEAR,
     against: Leaks | None = None,
+    quality: Callable[[list[dict]], Iterable[Verdict]] | None = None,
 ) -> tuple[list[dict], Report]:
     """Clean rows or records in their order: steps, exact and near duplicates, test sentences.
 
     `steps` are `ROW_STEPS` or `RECORD_STEPS` by the shape of the first row. All fixes come before
     all drops, so cleaning twice changes nothing more. `near` is the similarity from which a row
     repeats an earlier one (rows only; None keeps them). `against` holds the evaluation sentences
-    that no row may contain. The first of several duplicates stays.
+    that no row may contain. `quality` judges what is left of all that: None for each row that may
+    stay, such as `jobs.quality.Quality`, which asks a student. The first of several duplicates
+    stays.
 
     >>> row = {"instruction": "问好", "input": "", "output": "你好。", "source": "自写"}
     >>> rows = [row, row | {"instruction": "问好！"}, row | {"instruction": "再见", "output": ""}]
@@ -83,6 +87,9 @@ def clean(
         kept = sifted(kept, near_duplicates(kept, near), report, "near duplicate")
     if against is not None:
         kept = sifted(kept, leaked(kept, against), report, "leaked")
+    # Last, since it learns from what it is given, and costs most.
+    if quality is not None:
+        kept = sifted(kept, quality(kept), report, "doubtful")
     report.after = len(kept)
     return kept, report
 

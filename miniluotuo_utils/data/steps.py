@@ -412,4 +412,5 @@ CHINESE = {step.name: step.chinese for step in (*ROW_STEPS, *RECORD_STEPS)} | {
     "near duplicate": "近似重复",
     "leaked": "混进了考题",
     "contradiction": "标注矛盾",
+    "doubtful": "可疑",
 }

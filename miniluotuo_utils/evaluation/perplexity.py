@@ -14,6 +14,7 @@ from miniluotuo_utils.files import batches
 
 if TYPE_CHECKING:
     from miniluotuo_utils.students import Student
+    from miniluotuo_utils.tokens.encoding import Encoded
 
 
 def held_out(student: Student, rows: Sequence[Mapping], batch_size: int = 16) -> dict:
@@ -27,42 +28,86 @@ def held_out(student: Student, rows: Sequence[Mapping], batch_size: int = 16) ->
     rows, `dropped` reason → rows that `tokens.encode` left out (the vocabulary loses text, or the
     context is too short). Raises ValueError where no row is left.
     """
-    import torch
-
-    from miniluotuo_utils.students.devices import quiet
-    from miniluotuo_utils.students.loop import summed_loss
-    from miniluotuo_utils.tokens import collate, encode
-
-    model, tokenizer, both = student.model, student.tokenizer, student.encoder_decoder
-    encoded = encode(rows, tokenizer, student.context, encoder_decoder=both)
+    encoded, nats = nats_of_rows(student, rows, batch_size)
     if not encoded.rows:
         raise ValueError(
             f"none of {len(rows)} rows can be measured ({dict(encoded.dropped)}); give rows with "
             "answers that fit the context"
         )
-    pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+    characters = sum(len(rows[number]["output"]) for number in encoded.kept)
+    return {
+        **metrics(sum(nats), encoded.supervised, characters),
+        "rows": len(encoded.rows),
+        "kept": list(encoded.kept),
+        "dropped": dict(encoded.dropped),
+    }
+
+
+def bits_of_rows(
+    student: Student, rows: Sequence[Mapping], batch_size: int = 16
+) -> list[float | None]:
+    """Return the bits per character of each row's answer, given its prompt.
+
+    None stands for a row that `tokens.encode` left out. High is what a student did not expect:
+    broken text, or an answer to another question; `data.quality` learns what that means.
+    """
+    found: list[float | None] = [None] * len(rows)
+    encoded, nats = nats_of_rows(student, rows, batch_size)
+    for number, total in zip(encoded.kept, nats, strict=True):
+        found[number] = total / math.log(2) / max(1, len(rows[number]["output"]))
+    return found
+
+
+def nats_of_rows(
+    student: Student, rows: Sequence[Mapping], batch_size: int
+) -> tuple[Encoded, list[float]]:
+    """Return the encoded rows, and what the supervised tokens of each cost, in nats.
+
+    The student is measured without dropout and left as it was.
+    """
+    import torch
+
+    from miniluotuo_utils.students.devices import quiet
+    from miniluotuo_utils.tokens import encode
+
+    model, both = student.model, student.encoder_decoder
+    encoded = encode(rows, student.tokenizer, student.context, encoder_decoder=both)
+    nats, was_training = [0.0] * len(encoded.rows), model.training
 
     # Longest first: memory runs out in the first batch or never.
-    ordered = sorted(encoded.rows, key=lambda row: len(row["input_ids"]), reverse=True)
-    nats, was_training = 0.0, model.training
+    sizes = [len(row["input_ids"]) for row in encoded.rows]
+    order = sorted(range(len(sizes)), key=sizes.__getitem__, reverse=True)
     model.eval()
     try:
         # Quiet: transformers warns of padding without a mask; right of a row it changes nothing.
         with torch.inference_mode(), quiet():
-            for part in batches(ordered, batch_size):
-                tensors = collate(part, pad, both).items()
-                batch = {name: tensor.to(model.device) for name, tensor in tensors}
-                nats += summed_loss(model, batch, 1).item()
+            for part in batches(order, batch_size):
+                found = nats_of_batch(student, [encoded.rows[n] for n in part])
+                for n, own in zip(part, found, strict=True):
+                    nats[n] = own
     finally:
         model.train(was_training)
+    return encoded, nats
 
-    characters = sum(len(rows[number]["output"]) for number in encoded.kept)
-    return {
-        **metrics(nats, encoded.supervised, characters),
-        "rows": len(ordered),
-        "kept": list(encoded.kept),
-        "dropped": dict(encoded.dropped),
-    }
+
+def nats_of_batch(student: Student, rows: Sequence[Mapping]) -> list[float]:
+    """Return what the supervised tokens of each encoded row cost."""
+    import torch
+
+    from miniluotuo_utils.students.loop import at_labels
+    from miniluotuo_utils.tokens import collate
+    from miniluotuo_utils.tokens.encoding import supervised
+
+    tokenizer = student.tokenizer
+    pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+    tensors = collate(rows, pad, student.encoder_decoder).items()
+    batch = {name: tensor.to(student.model.device) for name, tensor in tensors}
+    logits, labels, _ = at_labels(student.model, batch)
+    losses = torch.nn.functional.cross_entropy(logits.float(), labels, reduction="none")
+
+    # [tokens], the first row's before the second's.
+    sizes = [supervised([row]) for row in rows]
+    return [own.sum().item() for own in losses.split(sizes)]
 
 
 def metrics(nats: float, tokens: int, characters: int) -> dict:

@@ -21,6 +21,7 @@ from miniluotuo_utils.ie.schema import schema_of
 from miniluotuo_utils.ie.spans import Place
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -54,36 +55,39 @@ class Tagger:
 
         Every `pos` cuts its name out of the sentence, and no entity overlaps another.
         """
-        import torch
-
         read = [tokenised(self.tokenizer, sentence) for sentence in sentences]
         tags = [[IGNORED] * len(ids) for ids, _ in read]
+        for n, first, last, scores in self.scored([ids for ids, _ in read]):
+            tags[n][first:last] = scores.argmax(-1).tolist()
+        found = []
+        for sentence, (_, places), own in zip(sentences, read, tags, strict=True):
+            found.append(read_tags(sentence, places, [self.labels[tag] for tag in own]))
+        return found
+
+    def probabilities(self, sentences: Sequence[str]) -> list[np.ndarray]:
+        """Return how likely every label is at each token of a sentence: [tokens, labels] each."""
+        import numpy as np
+
+        ids = [tokenised(self.tokenizer, sentence)[0] for sentence in sentences]
+        found = [np.zeros((len(own), len(self.labels)), np.float32) for own in ids]
+        for n, first, last, scores in self.scored(ids):
+            found[n][first:last] = scores.softmax(-1).cpu().numpy()
+        return found
+
+    def scored(self, ids: Sequence[Sequence[int]]) -> Iterator[tuple[int, int, int, Tensor]]:
+        """Yield parts of token rows, in no order: row, first and last token, [tokens, labels]."""
+        import torch
 
         # Parts of similar length together: a batch is padded to its longest.
         size = context(self.model)
-        parts = [(n, a, b) for n, own in enumerate(tags) for a, b in stretches(len(own), size)]
+        parts = [(n, a, b) for n, own in enumerate(ids) for a, b in stretches(len(own), size)]
         parts.sort(key=lambda part: part[2] - part[1])
         self.model.eval()
         for batch in batches(parts, PREDICTED):
             with torch.inference_mode():
-                scores = logits(self.model, [read[n][0][a:b] for n, a, b in batch])
-            for (n, a, b), best in zip(batch, scores.argmax(-1).tolist(), strict=True):
-                tags[n][a:b] = best[: b - a]
-        return [
-            self.record(sentence, places, own)
-            for sentence, (_, places), own in zip(sentences, read, tags, strict=True)
-        ]
-
-    def record(self, sentence: str, places: Sequence[Place | None], tags: Sequence[int]) -> dict:
-        """Return a sentence with the entities that the tags of its tokens say."""
-        labelled = [
-            (place, self.labels[tag]) for place, tag in zip(places, tags, strict=True) if place
-        ]
-        entities = []
-        for kind, first, last in chunks(tag for _, tag in labelled):
-            start, end = trimmed(sentence, labelled[first][0][0], labelled[last - 1][0][1])
-            entities.append({"name": sentence[start:end], "type": kind, "pos": [start, end]})
-        return {"sentence": sentence, "source": "", "entities": entities}
+                scores = logits(self.model, [ids[n][a:b] for n, a, b in batch]).float()
+            for (n, a, b), found in zip(batch, scores, strict=True):
+                yield n, a, b, found[: b - a]
 
 
 def train_tagger(
@@ -376,6 +380,21 @@ def chunks(tags: Iterable[str]) -> Iterator[tuple[str, int, int]]:
             open_type = ""
         if kind and not open_type:
             open_type, first = kind, at
+
+
+def read_tags(sentence: str, places: Sequence[Place | None], tags: Sequence[str]) -> dict:
+    """Return a sentence with the entities that the tags of its tokens say.
+
+    >>> read_tags("李白说", [(0, 1), (1, 2), (2, 3)], ["B-人物", "I-人物", "O"])["entities"]
+    [{'name': '李白', 'type': '人物', 'pos': [0, 2]}]
+    """
+    # A token without a place of its own says nothing.
+    tagged = [(place, tag) for place, tag in zip(places, tags, strict=True) if place]
+    entities = []
+    for kind, first, last in chunks(tag for _, tag in tagged):
+        start, end = trimmed(sentence, tagged[first][0][0], tagged[last - 1][0][1])
+        entities.append({"name": sentence[start:end], "type": kind, "pos": [start, end]})
+    return {"sentence": sentence, "source": "", "entities": entities}
 
 
 def training_rows(

@@ -13,6 +13,8 @@ from miniluotuo_utils.data.cleaning import NEAR, Report
 from miniluotuo_utils.data.mixture import recipe as portions_of
 from miniluotuo_utils.data.steps import CHINESE
 from miniluotuo_utils.files import write_jsonl
+from miniluotuo_utils.jobs.quality import Quality
+from miniluotuo_utils.show.doubts import in_words
 from miniluotuo_utils.writing import Touched, guard
 
 
@@ -21,17 +23,20 @@ def clean_file(
     out: Path | str,
     near: float = NEAR,
     format: str | None = None,
+    quality: str | None = None,
     overwrite: bool = False,
     say: Callable[[str], object] | None = None,
 ) -> Report:
     """Write what `data.clean` leaves of a file's rows or records, in order; return its report.
 
-    `near` is the likeness from which a row repeats an earlier one. Raises what `read_any` raises,
-    and `Taken` where `out` is there already.
+    `near` is the likeness from which a row repeats an earlier one. `quality` names a student that
+    judges rows and labels (`jobs.quality`), None asks none. Raises what `read_any` raises, and
+    `Taken` where `out` is there already.
     """
     source, out = Path(source), Path(out)
     guard([Touched("IN", source, "reads"), Touched("OUT", out, "file")], overwrite)
-    kept, report = clean(read_any(source, format, say=say), near=near)
+    judge = Quality(quality, say) if quality else None
+    kept, report = clean(read_any(source, format, say=say), near=near, quality=judge)
     write_jsonl(out, kept, overwrite=overwrite)
     for line in words(report, out.name) if say else []:
         say(line)
@@ -44,9 +49,11 @@ def words(report: Report, name: str) -> list[str]:
     >>> words(Report(3, 1, {"markup": 1}, {"duplicate": 2, "leaked": 0}), "a.jsonl")[1]
     '改了 mended: 网页残留 markup 1；去掉 removed: 重复 duplicate 2'
     """
+    doubtful = report.examples.get("doubtful", [])
     return [
         f"{report.before:,} 条 → {report.after:,} 条，在 rows, kept in {name}",
         f"改了 mended: {counted(report.mended)}；去掉 removed: {counted(report.removed)}",
+        *(f"可疑的 doubtful: {in_words(one['row'], one)}" for one in doubtful),
     ]
 
 

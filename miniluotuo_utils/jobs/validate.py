@@ -9,6 +9,8 @@ from pathlib import Path
 
 from miniluotuo_utils.data.anyfile import read_any
 from miniluotuo_utils.data.readers import Fault
+from miniluotuo_utils.jobs.quality import Quality
+from miniluotuo_utils.show.doubts import in_words
 
 KINDS = {"rows": "instruction rows", "records": "IE records"}
 
@@ -27,3 +29,19 @@ def validated(
     for line in reading.noted if say else []:
         say(line)
     return ({KINDS[reading.kind]: count} if count else {}), faults
+
+
+def doubtful(
+    path: Path, student: str, format: str | None, most: int, say: Callable[[str], object]
+) -> None:
+    """Say what a student doubts of the well-formed rows or labels of a file, the worst first.
+
+    A doubt is no fault: somebody has to look. At most `most` of them are named.
+    """
+    judge = Quality(student, say)
+    rows = list(read_any(path, format, faults=[]))
+    found = [(row, one[1]) for row, one in zip(rows, judge(rows), strict=True) if one]
+    found.sort(key=lambda one: -one[1]["doubt"])
+    say(f"可疑的 doubtful: {len(found):,} / {len(rows):,}")
+    for row, why in found[:most]:
+        say(in_words(row, why))

@@ -3,6 +3,7 @@
 from miniluotuo_utils.moved import names as moved_names
 from miniluotuo_utils.show.cleaning import mended, removed
 from miniluotuo_utils.show.correcting import correction_form
+from miniluotuo_utils.show.doubts import suspect_table
 from miniluotuo_utils.show.exercises import check
 from miniluotuo_utils.show.forms import (
     agreement_table,
@@ -54,6 +55,7 @@ __all__ = [
     "shifted_tokens",
     "shown",
     "source_of",
+    "suspect_table",
     "table",
 ]
 __getattr__ = moved_names(__name__)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from miniluotuo_utils.data.steps import TEXTS, row_texts
+from miniluotuo_utils.show.doubts import in_words
 from miniluotuo_utils.show.html import difference, table
 from miniluotuo_utils.show.page import Page, lines
 from miniluotuo_utils.show.words import named
@@ -45,6 +46,10 @@ def removed(report: Report, first: int | None = None, fold: str = "") -> Page:
 def reason(example: Mapping) -> Page:
     """Return what speaks against a row: its own text, the row it repeats, or the test sentence."""
     because = example.get("because")
+    if "doubt" in example:
+        return Page(lines(in_words(example["row"], example)))
+    if because is None and "sentence" in example["row"]:
+        return Page(outline(example["row"]["sentence"]))
     if because is None:
         asked = outline(" ".join(row_texts(example["row"])[:-1]))
         answer = outline(example["row"]["output"]) or "（空 empty）"

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from miniluotuo_utils.evaluation.perplexity import chrf, held_out
+from miniluotuo_utils.evaluation.perplexity import bits_of_rows, chrf, held_out
 from miniluotuo_utils.files import read_jsonl
 from miniluotuo_utils.runtime import EMBEDDED
 from miniluotuo_utils.tokens import prompt_ids, prompt_of
@@ -42,6 +42,17 @@ def test_the_loss_is_what_one_row_at_a_time_gives(tiny):
         total / math.log(2) / sum(len(r["output"]) for r in ROWS), rel=1e-4
     )
     assert held_out(tiny, ROWS, batch_size=2)["loss"] == pytest.approx(measured["loss"], rel=1e-4)
+
+
+def test_the_bits_of_each_row_are_its_own(tiny):
+    """Rows are measured longest first: a number under its neighbour's row is a wrong verdict."""
+    rows = [*ROWS, {**ROWS[0], "output": ""}]
+    together, alone = bits_of_rows(tiny, rows), [bits_of_rows(tiny, [row])[0] for row in ROWS]
+    assert together[:-1] == pytest.approx(alone, rel=1e-4)
+    assert together[-1] is None
+    sizes = [len(row["output"]) for row in ROWS]
+    mean = sum(b * n for b, n in zip(alone, sizes, strict=True)) / sum(sizes)
+    assert held_out(tiny, ROWS)["bits_per_character"] == pytest.approx(mean, rel=1e-4)
 
 
 def test_a_wrong_answer_costs_more(tiny):

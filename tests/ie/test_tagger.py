@@ -20,6 +20,7 @@ from miniluotuo_utils.ie.tagger import (
     classifier,
     logits,
     own_places,
+    read_tags,
     stretches,
     tokenised,
     train_tagger,
@@ -150,9 +151,11 @@ def test_a_long_sentence_comes_in_parts():
     assert tagger.counts["cut"] == 1
     assert [b - a for a, b in stretches(9, 4)] == [4, 4, 1]
     assert (
-        tagger.record(record["sentence"], [(i, i + 1) for i in range(7)], [0, 0, 1, 2, 2, 2, 0])[
-            "entities"
-        ]
+        read_tags(
+            record["sentence"],
+            [(i, i + 1) for i in range(7)],
+            [tagger.labels[tag] for tag in (0, 0, 1, 2, 2, 2, 0)],
+        )["entities"]
         == record["entities"]
     )
 
@@ -163,7 +166,8 @@ def test_half_a_surrogate_pair_and_spaces_keep_their_places():
     ids, places = tokenised(fake().tokenizer, sentence)
     assert len(ids) == 4
     assert places == [(0, 1), (1, 2), (2, 3), (3, 4)]
-    found = fake(2).record(" 甲 乙", own_places(" 甲 乙", [(0, 2), (2, 4)]), [1, 1])["entities"]
+    places = own_places(" 甲 乙", [(0, 2), (2, 4)])
+    found = read_tags(" 甲 乙", places, ["B-X", "B-X"])["entities"]
     assert [(e["name"], e["pos"]) for e in found] == [("甲", [1, 2]), ("乙", [3, 4])]
 
 
@@ -187,6 +191,14 @@ def test_it_learns_eight_sentences_by_heart(tiny, monkeypatch):
     assert found == [check_record(record) for record in found]
     assert micro(score(records, found, "NER"))[0][1]["f1"] == 1
     assert tagger.predict(sentences[:1]) == found[:1]
+
+    # Of every token a distribution, in the order of the sentences; the likeliest is the prediction.
+    for sentence, likely, record in zip(
+        sentences, tagger.probabilities(sentences), found, strict=True
+    ):
+        assert likely.sum(-1) == pytest.approx(1, abs=1e-4)
+        tags = [tagger.labels[best] for best in likely.argmax(-1)]
+        assert read_tags(sentence, tokenised(tiny.tokenizer, sentence)[1], tags) == record
 
 
 def test_the_seed_alone_decides_a_training(tiny):
