@@ -819,11 +819,18 @@ def test_counts_of_the_real_files(mirror, split):
 
 
 def test_counted_means_counted(mirror):
-    """Every number shown as counted is what the reader gives for the real files."""
+    """Every number shown as counted is what the reader gives for the real files. Those of the
+    chain-of-thought sets were counted where they could be fetched, and need not be in a mirror."""
+    absent = set()
     for card in CATALOG.values():
         if card.records["verified"] is not None and card.reader:
-            rows = sum(real(card.name, split)[0] for split in card.splits)
+            try:
+                rows = sum(real(card.name, split)[0] for split in card.splits)
+            except FileNotFoundError:
+                absent.add(card.name)
+                continue
             assert rows == card.records["verified"], card.name
+    assert {name for name in absent if not name.startswith("cot-")} == set()
 
 
 def test_what_cards_and_docstrings_say_of_the_real_files(mirror):
