@@ -2,7 +2,7 @@
 
 In: a student. Out: a folder for any static host: one page, the student as ONNX in float32, its
 tokenizer, and a runtime from npm, pinned by hash. Used by `export --to browser`; shown in
-notebook 07. Why this runtime: `benchmarks/ways_out.py` measures it beside two others.
+notebook 07. Why this runtime: benchmarks/README.md, by `ways_out.py`.
 """
 
 from __future__ import annotations
