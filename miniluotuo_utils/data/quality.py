@@ -16,6 +16,7 @@ from itertools import cycle, pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from miniluotuo_utils.data.prose import is_json
+from miniluotuo_utils.data.steps import HAN
 from miniluotuo_utils.files import DataError
 from miniluotuo_utils.text import folded
 
@@ -33,16 +34,17 @@ MOST = 4_000  # rows whose copies get a fault: more make the model no better, on
 FOLDS = 4
 COLUMNS = 2**14  # of hashed runs of characters
 WINDOW = 8  # pairs of characters in which new ones are counted
+LOUD = 3  # how much runs of characters weigh: a row's have length 1 together, a number about 1 each
 SHORTEST = 16  # characters of an answer that can be broken so that one sees it
 
 # ---- faults
 
 
-def garbled(row: Mapping, others: Sequence[Mapping], draw: random.Random) -> str | None:
+def garbled(row: Mapping, draw: random.Random) -> str | None:
     """Return the answer with a third of it in a random order of characters.
 
     >>> row = {"output": "天气转凉以后，叶绿素分解得快、合成得慢，叶子就变黄了。"}
-    >>> garbled(row, [], random.Random(1))
+    >>> garbled(row, random.Random(1))
     '天气转凉后绿以叶素解，得分快、合成得慢，叶子就变黄了。'
     """
     text = row["output"]
@@ -54,10 +56,10 @@ def garbled(row: Mapping, others: Sequence[Mapping], draw: random.Random) -> str
     return text[:start] + "".join(part) + text[start + size :]
 
 
-def truncated(row: Mapping, others: Sequence[Mapping], draw: random.Random) -> str | None:
+def truncated(row: Mapping, draw: random.Random) -> str | None:
     """Return the answer up to a random place in its middle, without a mark at the end.
 
-    >>> truncated({"output": "密封存放，避免受潮和吸入异味，远离灶台。"}, [], random.Random(1))
+    >>> truncated({"output": "密封存放，避免受潮和吸入异味，远离灶台。"}, random.Random(1))
     '密封存放，避免受'
     """
     text = row["output"]
@@ -103,10 +105,10 @@ STIFF_WORD = re.compile("|".join(sorted(STIFF, key=len, reverse=True)))
 STIFF_LEAST = 3  # words that were changed
 
 
-def translated(row: Mapping, others: Sequence[Mapping], draw: random.Random) -> str | None:
+def translated(row: Mapping, draw: random.Random) -> str | None:
     """Return the answer in the words of a bad translation.
 
-    >>> translated({"output": "我们应该早睡，因为人们需要休息。"}, [], random.Random(0))
+    >>> translated({"output": "我们应该早睡，因为人们需要休息。"}, random.Random(0))
     '我们中的每一个被期望去早睡，由于这样一个事实，那就是人们他们有一个需要去休息。'
     """
     # Half of them where there are many: a translation is not stiff in every word.
@@ -120,27 +122,30 @@ def translated(row: Mapping, others: Sequence[Mapping], draw: random.Random) -> 
     )
 
 
-def off_topic(row: Mapping, others: Sequence[Mapping], draw: random.Random) -> str | None:
-    """Return the answer of any other row."""
-    return draw.choice(others)["output"]
+def off_topic(number: int, order: Sequence[int], draw: random.Random) -> int:
+    """Return any row, whose answer is taken."""
+    return draw.choice(order)
 
 
-def shuffled_in(row: Mapping, others: Sequence[Mapping], draw: random.Random) -> str | None:
-    """Return the answer of the row that asks most alike: its question begins with the same words.
+def shuffled_in(number: int, order: Sequence[int], draw: random.Random) -> int:
+    """Return the row that asks most alike, beginning with the same words; its answer is taken.
 
-    `others` are sorted by their questions.
+    `order` are the rows by their questions.
     """
-    at = others.index(row)
-    return others[at + 1 if at + 1 < len(others) else at - 1]["output"]
+    at = order.index(number)
+    return order[at + 1 if at + 1 < len(order) else at - 1]
 
 
-FAULTS: dict[str, Callable[..., str | None]] = {
+BROKEN: dict[str, Callable[[Mapping, random.Random], str | None]] = {
     "garbled": garbled,
     "truncated": truncated,
     "translationese": translated,
+}
+TAKEN: dict[str, Callable[[int, Sequence[int], random.Random], int]] = {
     "off topic": off_topic,
     "wrong answer": shuffled_in,
 }
+FAULTS = (*BROKEN, *TAKEN)
 CHINESE = {
     "garbled": "语序错乱",
     "truncated": "没写完",
@@ -151,10 +156,14 @@ CHINESE = {
 
 
 class Planted(NamedTuple):
-    """A copy of a row with a fault: the row's number, the fault's name, and the copy."""
+    """A copy of a row with a fault.
+
+    number: of the row. fault: its name. origin: the row that the answer is from. row: the copy.
+    """
 
     number: int
     fault: str
+    origin: int
     row: dict
 
 
@@ -169,14 +178,17 @@ def planted(rows: Sequence[Mapping], seed: int = 0, most: int = MOST) -> list[Pl
     """
     draw, turn = random.Random(seed), cycle(FAULTS)
     chosen = sorted(draw.sample(range(len(rows)), min(most, len(rows))))
-    others = sorted((rows[number] for number in chosen), key=lambda row: row["instruction"])
+    order = sorted(chosen, key=lambda number: rows[number]["instruction"])
     made = []
     for number in chosen:
         for fault, _ in zip(turn, FAULTS, strict=False):
-            answer = FAULTS[fault](rows[number], others, draw)
+            origin = TAKEN[fault](number, order, draw) if fault in TAKEN else number
+            broken = BROKEN.get(fault)
+            answer = broken(rows[number], draw) if broken else rows[origin]["output"]
             # The answer of another row may be the same: yes, 3.
             if answer and folded(answer) != folded(rows[number]["output"]):
-                made.append(Planted(number, fault, {**rows[number], "output": answer}))
+                copy = {**rows[number], "output": answer}
+                made.append(Planted(number, fault, origin, copy))
                 break
     return made
 
@@ -185,11 +197,11 @@ def planted(rows: Sequence[Mapping], seed: int = 0, most: int = MOST) -> list[Pl
 
 
 def table_of(
-    rows: Sequence[Mapping], numbers: Sequence[int], bits: Bits | None = None
+    rows: Sequence[Mapping], origins: Sequence[int], bits: Bits | None = None
 ) -> csr_matrix:
     """Return rows as the model sees them: numbers, then hashed runs of one and two characters.
 
-    numbers: of each row the one that it is, or is a copy of; copies stand behind all of those.
+    origins: of each row the one that its answer is from; copies stand behind all of those.
     """
     import numpy as np
     from scipy.sparse import csr_matrix, hstack
@@ -202,10 +214,10 @@ def table_of(
     asked = words.transform([row["instruction"] + "\n" + row["input"] for row in rows])
     answers = words.transform([row["output"] for row in rows])
 
-    columns = [*measures(rows, asked, answers), *novelty(rows, numbers)]
+    columns = [*measures(rows, asked, answers), *novelty(rows, origins), *loose(rows)]
     columns += costs(rows, bits) if bits else []
     scaled = StandardScaler().fit_transform(np.array(columns, dtype=float).T)
-    return hstack([csr_matrix(scaled), answers]).tocsr()
+    return hstack([csr_matrix(scaled), LOUD * answers]).tocsr()
 
 
 # What an answer may end in; a long one that ends in none of a sentence's is cut.
@@ -236,11 +248,11 @@ def measures(
     return found
 
 
-def novelty(rows: Sequence[Mapping], numbers: Sequence[int]) -> list[np.ndarray]:
+def novelty(rows: Sequence[Mapping], origins: Sequence[int]) -> list[np.ndarray]:
     """Return how many of an answer's pairs of characters no other row has: of all, and at worst.
 
-    Text in the wrong order has many. A row's own pairs, and those of the row that a copy is of, are
-    not another's.
+    Text in the wrong order has many. The row that an answer is from does not count: an answer that
+    was taken from another row would be known by all its pairs, which no fault outside of here is.
 
     >>> rows = [{"output": "秋天到了"}, {"output": "秋天很短"}, {"output": "天秋到了"}]
     >>> [share.round(2).tolist() for share in novelty(rows, [0, 1, 0])][0]
@@ -249,13 +261,34 @@ def novelty(rows: Sequence[Mapping], numbers: Sequence[int]) -> list[np.ndarray]
     import numpy as np
 
     pairs = [list(map("".join, pairwise(row["output"]))) for row in rows]
-    known = Counter(pair for own in pairs[: max(numbers) + 1] for pair in set(own))
+    known = Counter(pair for own in pairs[: max(origins) + 1] for pair in set(own))
     shares, worst = [], []
-    for own, number in zip(pairs, numbers, strict=True):
-        mine = set(pairs[number])
+    for own, origin in zip(pairs, origins, strict=True):
+        mine = set(pairs[origin])
         new = np.array([known[pair] <= (pair in mine) for pair in own] or [False], float)
         shares.append(new.mean())
         worst.append(np.convolve(new, np.ones(WINDOW) / WINDOW).max())
+    return [np.array(shares), np.array(worst)]
+
+
+def loose(rows: Sequence[Mapping]) -> list[np.ndarray]:
+    """Return how many of an answer's words have one character: of all, and at worst in a row.
+
+    Characters in a random order make no words, so each of them is cut for one.
+
+    >>> rows = [{"output": "我们在图书馆看书"}, {"output": "书看馆们图在书我"}]
+    >>> loose(rows)[0].round(2).tolist()
+    [0.25, 0.86]
+    """
+    import numpy as np
+    import rjieba
+
+    shares, worst = [], []
+    for row in rows:
+        words = [word for word in rjieba.cut(row["output"]) if HAN.match(word)]
+        single = np.array([len(word) == 1 for word in words] or [False], float)
+        shares.append(single.mean())
+        worst.append(np.convolve(single, np.ones(WINDOW) / WINDOW).max())
     return [np.array(shares), np.array(worst)]
 
 
@@ -339,6 +372,7 @@ def judged(rows: Sequence[Mapping], bits: Bits | None = None, seed: int = 0) -> 
     bad = planted(rows, seed)
     names = [GOOD, *sorted({one.fault for one in bad})]
     numbers = [*range(len(rows)), *(one.number for one in bad)]
+    origins = [*range(len(rows)), *(one.origin for one in bad)]
     labels = np.array([0] * len(rows) + [names.index(one.fault) for one in bad])
 
     # Rows count as much as their copies: doubt 1/2 is where both are equally likely.
@@ -346,7 +380,7 @@ def judged(rows: Sequence[Mapping], bits: Bits | None = None, seed: int = 0) -> 
     model = LogisticRegression(C=1.0, max_iter=300, class_weight=weights)
     likely = cross_val_predict(
         model,
-        table_of([*rows, *(one.row for one in bad)], numbers, bits),
+        table_of([*rows, *(one.row for one in bad)], origins, bits),
         labels,
         groups=numbers,
         cv=GroupKFold(FOLDS),

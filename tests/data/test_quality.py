@@ -13,8 +13,10 @@ from miniluotuo_utils.data.quality import (
     FAULTS,
     FEWEST,
     STIFF,
+    TAKEN,
     garbled,
     judged,
+    novelty,
     planted,
     translated,
     truncated,
@@ -36,11 +38,11 @@ def row(answer: str) -> dict:
 def test_a_fault_is_what_its_name_says(answer, seed):
     """A fault that leaves the answer as it was teaches the model that good rows are bad."""
     draw = random.Random(seed)
-    mixed = garbled(row(answer), [], draw)
+    mixed = garbled(row(answer), draw)
     assert mixed is None or (len(mixed) == len(answer) and Counter(mixed) == Counter(answer))
-    cut = truncated(row(answer), [], draw)
+    cut = truncated(row(answer), draw)
     assert cut is None or (answer.startswith(cut) and len(cut) < len(answer) and cut[-1].isalnum())
-    stiff = translated(row(answer), [], draw)
+    stiff = translated(row(answer), draw)
     assert stiff is None or sum(stiff.count(words) for words in STIFF.values()) >= 3
 
 
@@ -53,6 +55,8 @@ def test_faults_are_planted_in_turn_and_the_rows_stay_as_they_are():
     assert {one.fault for one in made} == set(FAULTS) == set(CHINESE)
     for one in made:
         own = BANK[one.number]
+        taken = BANK[one.origin]["output"] == one.row["output"]
+        assert taken == (one.fault in TAKEN)
         assert folded(one.row["output"]) != folded(own["output"])
         assert {**one.row, "output": ""} == {**own, "output": ""}
     assert len(planted(BANK, most=50)) <= 50
@@ -66,6 +70,17 @@ def test_the_model_finds_more_faults_than_it_flags_good_rows():
     assert found.tried["truncated"][1] > 0.5
     assert found.flagged < 0.1
     assert sum(count for count, _ in found.tried.values()) == len(planted(BANK))
+
+
+def test_an_answer_that_was_taken_is_no_better_known_than_others():
+    """Every pair of its characters stood in the row that it was taken from: nine of ten taken
+    answers were found by that, which no wrong answer of a person's file would be."""
+    made = [one for one in planted(BANK, seed=1) if one.fault in TAKEN]
+    rows = [*BANK, *(one.row for one in made)]
+    origins = [*range(len(BANK)), *(one.origin for one in made)]
+    for column in novelty(rows, origins):
+        of_copies = column[len(BANK) :].tolist()
+        assert of_copies == [column[one.origin] for one in made]
 
 
 def test_rows_that_the_student_cannot_read_are_neither_good_nor_bad():
