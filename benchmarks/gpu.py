@@ -8,7 +8,7 @@ Parts stand in the order of their worth, and each writes its figures as soon as 
 one, each in a process of its own (`gpu_trials.py`): Wenzhong 3.5B with random weights, rows of
 1,024 tokens. The search changes one thing at a time and ends with the best setting for the card,
 `best.json`, which later calls start from. DIR holds `labels.jsonl`, `paragraphs.jsonl` and
-`heldout.jsonl` for `scripts/pretrain.py`; without it that part is left out.
+`held_out.jsonl` for `scripts/pretrain.py`; without it that part is left out.
 
 Goals on an H100 or H200: full fine-tuning at 55 % of 989 TFLOP/s, LoRA at 1.45 times that rate,
 TRL's defaults beaten 1.5 times. Prints the lines of the README's table.
@@ -308,7 +308,7 @@ def toy_corpus(folder: Path) -> Path:
     ]
     texts = [{"text": record["sentence"]} for record in records]
     write_jsonl(folder / "labels.jsonl", records * 4)
-    for name in ("paragraphs", "heldout"):
+    for name in ("paragraphs", "held_out"):
         write_jsonl(folder / f"{name}.jsonl", texts)
     return folder
 
@@ -317,7 +317,7 @@ def main() -> None:
     """Run what there is time for, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=60, help="minutes of this call")
-    parser.add_argument("--corpus", type=Path, help="labels, paragraphs, heldout for pre-training")
+    parser.add_argument("--corpus", type=Path, help="labels, paragraphs, held_out for pre-training")
     parser.add_argument("--test", action="store_true", help="tiny students, nothing is kept")
     options = parser.parse_args()
     if not options.test and not torch.cuda.is_available():
