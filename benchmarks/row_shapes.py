@@ -19,6 +19,7 @@ from transformers import Qwen3ForCausalLM
 
 from miniluotuo_utils.runtime import commit
 from miniluotuo_utils.students import load_student
+from miniluotuo_utils.students.devices import autocast
 
 LENGTH, ROWS, PACKED = 128, 64, 4
 SUPERVISED = 0.25  # share of the tokens, as in rows of extraction
@@ -33,7 +34,7 @@ def speed(model: Qwen3ForCausalLM, ids: torch.Tensor, positions: torch.Tensor | 
     for step in range(STEPS):
         if step == WARM:
             began = time.process_time()
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast("cpu"):
             body = model.base_model(input_ids=ids, use_cache=False, **more)
             logits = model.lm_head(body.last_hidden_state[wanted])
         cross_entropy(logits.float(), ids[wanted]).backward()

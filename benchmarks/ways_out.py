@@ -17,14 +17,12 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,6 +30,7 @@ from typing import Any, NamedTuple
 from results import hardware
 
 from miniluotuo_utils.data.download import fetch_all
+from miniluotuo_utils.export.trying import ALONE, Llama, chromium, hosted
 from miniluotuo_utils.files import Journal, read_jsonl
 from miniluotuo_utils.ie import extract, micro, schema_of, score
 from miniluotuo_utils.ie.instructions import questions
@@ -220,15 +219,7 @@ def vocabulary(name: str, asked: Exam, folder: Path) -> tuple[Any, list[int], li
 
 def by_llama(name: str, asked: Exam, folder: Path, slots: int, threads: int) -> Measured:
     """Answer by llama.cpp's own server, `slots` prompts at a time."""
-    import xllamacpp
-    from check_exports import Asker
-
-    settings = xllamacpp.CommonParams()
-    settings.model.path = str(folder / "gguf" / "student.gguf")
-    settings.n_parallel, settings.n_ctx, settings.port = slots, 512 * slots, 0
-    settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = threads
-    server = xllamacpp.Server(settings)
-    ask = Asker(server.listening_address)
+    ask = Llama(folder / "gguf" / "student.gguf", slots, threads, context=512)
     fixed = {"samplers": ["top_k"], "top_k": 1}
     tokenizer, _, ids = vocabulary(name, asked, folder)
 
@@ -246,11 +237,9 @@ def in_browser(name: str, asked: Exam, folder: Path, way: str) -> Measured:
     import psutil
     from playwright.sync_api import sync_playwright
 
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
-    options = ["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
     place = folder / "page" if way == "page" else beside(folder)
-    with hosted(place) as address, sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=program, args=options)
+    with hosted(place) as (address, _), sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium(), args=ALONE)
         tab = browser.new_page()
         tab.set_default_timeout(WAIT)
         tab.goto(address + ("" if way == "page" else "ways_out.html"))
@@ -305,27 +294,6 @@ def beside(folder: Path) -> Path:
     for name in ("onnx", "gguf"):
         shutil.copytree(folder / name, place / name, dirs_exist_ok=True)
     return place
-
-
-@contextmanager
-def hosted(folder: Path) -> Iterator[str]:
-    """Serve a folder on this machine by Python's own server; yield its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    server = subprocess.Popen(command, cwd=folder, **quiet)
-    try:
-        for _ in range(100):
-            with socket.socket() as found:
-                if found.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}/"
-    finally:
-        server.kill()
-        server.wait()
 
 
 # ---- all ways

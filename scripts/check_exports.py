@@ -19,7 +19,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -29,6 +28,7 @@ import numpy as np
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from miniluotuo_utils.export import to_gguf, to_onnx
+from miniluotuo_utils.export.trying import Llama
 from miniluotuo_utils.files import DataError, read_jsonl
 from miniluotuo_utils.students import load_student
 
@@ -238,17 +238,8 @@ def check_onnx(student: Path, told: Expected) -> Iterator[tuple[bool, str]]:
 
 def check_llama(student: Path, told: Expected) -> Iterator[tuple[bool, str]]:
     """Yield whether llama.cpp gives the same ids, prompts and answers from a GGUF in float32."""
-    import xllamacpp
-
     with tempfile.TemporaryDirectory() as folder:
-        settings = xllamacpp.CommonParams()
-        settings.model.path = str(
-            to_gguf(load_student(student), Path(folder) / "out") / "student.gguf"
-        )
-        settings.n_parallel, settings.n_ctx, settings.port = 1, 1024, 0
-        settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = 1
-        server = xllamacpp.Server(settings)
-        ask = Asker(server.listening_address)
+        ask = Llama(to_gguf(load_student(student), Path(folder) / "out") / "student.gguf")
         parsed = {"add_special": True, "parse_special": True}
         found = [ask("/tokenize", content=text, **parsed)["tokens"] for text in told.texts]
         yield compared("ids", found, told.ids)
@@ -258,21 +249,6 @@ def check_llama(student: Path, told: Expected) -> Iterator[tuple[bool, str]]:
         answers = [ask("/completion", prompt=p, cache_prompt=False, **fixed) for p in told.prompts]
         answers = [cut(answer["tokens"], told.end) for answer in answers]
         yield compared("greedy answers", answers, told.answers)
-
-
-class Asker:
-    """Asks a server on this machine."""
-
-    def __init__(self, address: str) -> None:
-        self.address = address
-        self.open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
-
-    def __call__(self, path: str, **body) -> dict:
-        """Return the server's answer to a JSON body."""
-        kind = {"Content-Type": "application/json"}
-        request = urllib.request.Request(self.address + path, json.dumps(body).encode(), kind)
-        with self.open(request) as answer:
-            return json.load(answer)
 
 
 def check_js(student: Path, told: Expected, modules: Path) -> Iterator[tuple[bool, str]]:

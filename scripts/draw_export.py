@@ -8,48 +8,37 @@ The network is refused. Needs Chromium, a Chinese font, and npm or a filled cach
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from draw_page import BROWSERS, COLOURS, TEXT
+from draw_page import COLOURS, TEXT
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from miniluotuo_utils.export import to_browser
+from miniluotuo_utils.export.trying import ALONE, chromium, hosted
 from miniluotuo_utils.runtime import repository
 from miniluotuo_utils.students import load_student
 
-PORT = 8765
-ALONE = ["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
 PHONE = {"width": 390, "height": 780}
 
 
 def drawn(page: Path, target: Path) -> None:
     """Open a page, extract, and keep a picture of it."""
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
+    if chromium() is None:
         raise SystemExit("没有浏览器。 No browser here: install chromium")
-    command = [sys.executable, "-m", "http.server", str(PORT), "--bind", "127.0.0.1"]
-    server = subprocess.Popen(command, cwd=page, stderr=subprocess.DEVNULL)
-    try:
-        with sync_playwright() as driver:
-            browser = driver.chromium.launch(executable_path=found, args=ALONE)
-            tab = browser.new_page(viewport=PHONE, device_scale_factor=2)
-            tab.set_default_timeout(300_000)
-            tab.wait_for_timeout(2_000)  # for the server
-            tab.goto(f"http://127.0.0.1:{PORT}/")
-            tab.wait_for_selector("#extract:not([disabled])")
-            tab.fill("#text", TEXT)
-            tab.click("#extract")
-            tab.wait_for_selector("#extract:not([disabled])")
-            tab.screenshot(path=target)
-            browser.close()
-    finally:
-        server.kill()
-        server.wait()
+    with hosted(page) as (address, _), sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium(), args=ALONE)
+        tab = browser.new_page(viewport=PHONE, device_scale_factor=2)
+        tab.set_default_timeout(300_000)
+        tab.goto(address)
+        tab.wait_for_selector("#extract:not([disabled])")
+        tab.fill("#text", TEXT)
+        tab.click("#extract")
+        tab.wait_for_selector("#extract:not([disabled])")
+        tab.screenshot(path=target)
+        browser.close()
     with Image.open(target) as picture:
         picture.convert("RGB").quantize(COLOURS).save(target, optimize=True)
 

@@ -9,7 +9,6 @@ Chromium and a Chinese font on this machine.
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
+from miniluotuo_utils.export.trying import chromium
 from miniluotuo_utils.files import read_jsonl
 from miniluotuo_utils.ie import build_instructions, schema_of
 from miniluotuo_utils.runtime import EMBEDDED, repository
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from miniluotuo_utils.students import Student
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 QUESTION = "用一句话介绍杭州。"
 TEXT = "1082年，苏轼在黄州写下《赤壁赋》，那时他在东坡上种地。"
 TYPES = "人物，地点，作品，时间"
@@ -73,15 +72,14 @@ def compared(tab: Page, _: str, other: str) -> None:
 
 def main(folder: Path) -> None:
     """Open the page, use it, and keep a picture of every tab."""
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
+    if chromium() is None:
         raise SystemExit("没有浏览器。 No browser here: install chromium")
     students = {"my-student": trained(), "tiny": load_student("tiny")}
     answers = [[*answer_of(student, QUESTION)][-1] for student in students.values()]
     made = page(students)
     address = opened(made)
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        browser = driver.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         tab = browser.new_page(viewport={"width": 860, "height": 640}, device_scale_factor=2)
         tab.set_default_timeout(300_000)
         tab.goto(address)

@@ -32,6 +32,7 @@ from miniluotuo_utils.generation import generate
 from miniluotuo_utils.prompts import SHORT_TOKENS
 from miniluotuo_utils.runtime import EMBEDDED
 from miniluotuo_utils.students import Student
+from miniluotuo_utils.students.devices import autocast
 from miniluotuo_utils.tokens import IGNORED, prompts_of
 from miniluotuo_utils.writing import Touched, guard
 
@@ -264,7 +265,7 @@ class Run:
     def one_step(self, inputs: torch.Tensor, labels: torch.Tensor) -> float:
         """Learn one batch; return its loss in nats per supervised token."""
         inputs, labels = inputs.to(self.device), labels.to(self.device)
-        with torch.autocast(self.device, torch.bfloat16):
+        with autocast(self.device):
             hidden = self.body(input_ids=inputs, use_cache=False).last_hidden_state[:, :-1]
             wanted = labels[:, 1:] != IGNORED
             # Logits only where something is learned: they are most of the time of a small model.
@@ -339,7 +340,7 @@ class Run:
         """Return greedy answers of at most `most` tokens, in order."""
         student = Student("pretraining", self.model, self.tokenizer)
         asked = prompts_of(student, [{"instruction": text, "input": ""} for text in questions])
-        with torch.autocast(self.device, torch.bfloat16):
+        with autocast(self.device):
             return generate(student, asked, max_new_tokens=most, batch_size=40)
 
 

@@ -117,6 +117,20 @@ def half(device: str) -> str:
     return "bfloat16" if own else "float16"
 
 
+def autocast(device: str) -> torch.autocast:
+    """Return the context that computes in bfloat16, or in float32 on a CPU that imitates it.
+
+    >>> import torch
+    >>> with autocast("cpu"):
+    ...     torch.is_autocast_enabled("cpu") == cpu_computes_bf16()
+    True
+    """
+    import torch
+
+    own = device != "cpu" or cpu_computes_bf16()
+    return torch.autocast(device, torch.bfloat16, enabled=own)
+
+
 def known_peak(name: str) -> float | None:
     """Return the peak half-precision FLOP/s of a GPU by the name that its driver gives, None for
     one that is not in the table.

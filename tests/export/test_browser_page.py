@@ -2,11 +2,7 @@
 screen; and its runtime, which npm fetches once."""
 
 import os
-import shutil
-import socket
-import subprocess
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,14 +12,13 @@ from miniluotuo_utils.data.catalog import card
 from miniluotuo_utils.data.download import fetch_all, mirrored
 from miniluotuo_utils.export import to_browser
 from miniluotuo_utils.export.browser import PAGE, RUNTIME, runtime_files
+from miniluotuo_utils.export.trying import ALONE, chromium, hosted
 from miniluotuo_utils.files import DataError, file_sha256, read_jsonl
 from miniluotuo_utils.ie import extract
 from miniluotuo_utils.runtime import EMBEDDED
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 TYPES = ["人物", "地点", "机构", "时间", "作品", "数量", "产品", "职业"]  # more than one slice
 WAIT = 180_000  # milliseconds
-ALONE = ["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
 
 
 # ---- the runtime
@@ -107,31 +102,14 @@ def test_an_encoder_decoder_has_no_page(tmp_path):
 # ---- the page
 
 
-@contextmanager
-def served(folder: Path):
-    """A folder under `python -m http.server`, on a free port of this machine; yields the address
-    and the server."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    server = subprocess.Popen(command, cwd=folder, **quiet)
-    try:
-        yield f"http://127.0.0.1:{port}/", server
-    finally:
-        server.kill()
-        server.wait()
-
-
 @pytest.fixture(scope="module")
 def browser():
     """Chromium, which finds no host but this machine."""
     driver = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if CHROMIUM is None:
+    if chromium() is None:
         pytest.skip("no chromium on this machine")
     with driver.sync_playwright() as engine:
-        found = engine.chromium.launch(executable_path=CHROMIUM, args=ALONE)
+        found = engine.chromium.launch(executable_path=chromium(), args=ALONE)
         yield found
         found.close()
 
@@ -154,12 +132,7 @@ def opened(browser, address):
     asked = []
     page.on("request", lambda request: asked.append(request.url))
     page.on("dialog", lambda dialog: asked.append(f"dialog {dialog.message}"))
-    for _ in range(100):
-        try:
-            page.goto(address)
-            break
-        except Exception:  # the server is not up yet
-            page.wait_for_timeout(100)
+    page.goto(address)
     page.wait_for_selector("#extract:not([disabled])")
     return page, asked
 
@@ -179,7 +152,7 @@ def test_the_page_answers_as_python_does_without_a_network(folder, browser, tiny
     lines = ["" for _ in sentences]
     for answer, row in zip(wanted.answers, wanted.rows, strict=True):
         lines[row["text"]] += ("\n" if lines[row["text"]] else "") + answer
-    with served(folder) as (address, server):
+    with hosted(folder) as (address, server):
         page, asked = opened(browser, address)
         server.kill()
         assert [pressed(page, sentence) for sentence in sentences] == lines
@@ -196,7 +169,7 @@ def test_the_page_answers_as_python_does_without_a_network(folder, browser, tiny
 
 def test_a_text_that_is_a_page_or_a_mark_or_too_long_harms_nothing(folder, browser):
     """A sentence became a part of the page; a special token in it became a turn of its own."""
-    with served(folder) as (address, _):
+    with hosted(folder) as (address, _):
         page, asked = opened(browser, address)
         pressed(page, "<img src=x onerror=alert(1)>李白生于碎叶。")
         assert page.locator("#found img").count() == 0
@@ -218,7 +191,7 @@ def test_relations_and_events_are_asked_as_in_training(folder, browser, tiny):
         "RE": extract(tiny, [text], ["出生地", "作者", "位于"], "RE").answers,
         "EE": extract(tiny, [text], schema, "EE").answers,
     }
-    with served(folder) as (address, _):
+    with hosted(folder) as (address, _):
         page, _ = opened(browser, address)
         for task, answers in wanted.items():
             page.select_option("#task", task)

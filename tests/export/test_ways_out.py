@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 import pytest
-from check_exports import Asker, cut
+from check_exports import cut
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from tiny_random import tiny_random
@@ -20,6 +20,7 @@ from miniluotuo_utils.export.asking import asking, write_tokenizer
 from miniluotuo_utils.export.example import written
 from miniluotuo_utils.export.gguf import modelfile
 from miniluotuo_utils.export.onnx import write_onnx
+from miniluotuo_utils.export.trying import Llama
 from miniluotuo_utils.files import DataError, read_jsonl
 from miniluotuo_utils.generation import generate
 from miniluotuo_utils.generation.batching import end_ids
@@ -167,21 +168,9 @@ def test_words_of_letters_keep_the_space_between_them(decode):
 
 @pytest.fixture
 def llama():
-    """A function that opens a GGUF in llama.cpp's own server, and asks it."""
-    xllamacpp = pytest.importorskip("xllamacpp", reason="no llama.cpp: pip install xllamacpp")
-    servers = []
-
-    def ask(file):
-        settings = xllamacpp.CommonParams()
-        settings.model.path = str(file)
-        settings.n_parallel, settings.n_ctx, settings.port = 1, 512, 0
-        settings.verbosity = -1
-        settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = 1
-        servers.append(xllamacpp.Server(settings))
-        return Asker(servers[-1].listening_address)
-
-    yield ask
-    servers.clear()
+    """What opens a GGUF in llama.cpp's own server, and asks it."""
+    pytest.importorskip("xllamacpp", reason="no llama.cpp: pip install xllamacpp")
+    return Llama
 
 
 @pytest.mark.parametrize("name", ["tiny", "luotuo-110m", "qwen3-0.6b", "qwen2.5-0.5b"])

@@ -1,7 +1,6 @@
 """The pages of a run: opened in a browser, they show what was run and lead to one another."""
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -10,8 +9,9 @@ import pages
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from miniluotuo_utils.export.trying import chromium
+
 ADDRESS = "https://github.com/a/b/blob/main"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
 def code(source: str, printed: str, *tags: str) -> nbformat.NotebookNode:
@@ -44,7 +44,7 @@ def site(tmp_path) -> Path:
 
 def in_a_browser(path: Path, profile: Path) -> tuple[str, str]:
     """What a browser makes of a page, and what it complains about."""
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    browser = chromium()
     if browser is None:
         pytest.skip("no Chromium to open the pages in")
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]

@@ -3,7 +3,6 @@ the disk."""
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -13,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from miniluotuo_utils.export.trying import chromium
 from miniluotuo_utils.files import read_jsonl
 from miniluotuo_utils.ie.corrections import Corrections
 from miniluotuo_utils.show.correcting import SCRIPT, Form
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+CHROMIUM = chromium()
 if CHROMIUM is None:
     pytest.skip("no chromium on this machine", allow_module_level=True)
 

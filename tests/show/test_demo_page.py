@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 from pathlib import Path
 
 import pytest
 
+from miniluotuo_utils.export.trying import chromium
 from miniluotuo_utils.ie import extract
 from miniluotuo_utils.show.page import html, plain
 from miniluotuo_utils.show.talk import (
@@ -23,7 +23,7 @@ from miniluotuo_utils.show.talk import (
 gradio = pytest.importorskip("gradio", reason="no Gradio here: install the extra serve")
 from miniluotuo_utils.show import demo  # noqa: E402
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
+BROWSER = chromium()
 EVIL = '<img src=x onerror="document.title=1"><script>document.title=2</script>'
 
 

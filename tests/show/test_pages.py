@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 
 from miniluotuo_utils import show
 from miniluotuo_utils.data import CATALOG
+from miniluotuo_utils.export.trying import chromium
 from miniluotuo_utils.files import read_jsonl
 from miniluotuo_utils.runtime import EMBEDDED
 from miniluotuo_utils.show.colours import GREY, HUE_OF, INK, PAPER, SHADES, shade_of
@@ -231,7 +231,7 @@ def test_source_is_in_monospace():
     assert plain(page).startswith("def table(\n    rows: Sequence")
 
 
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+BROWSER = chromium()
 MEASURE = """<script>
 const cut = [...document.querySelectorAll('mark')].filter(box => {
   const outer = box.getBoundingClientRect(), inner = box.querySelector('small')
