@@ -27,6 +27,7 @@ from transformers import AutoModelForCausalLM, TrainerCallback
 from miniluotuo_utils.students import ZOO, Student, finetune, load_student, loop, save
 from miniluotuo_utils.students.devices import GIB, own_device
 from miniluotuo_utils.students.planner import TOKENS_PER_ROW
+from miniluotuo_utils.students.products import multiply_in_float32
 
 LENGTH = 1024  # tokens of a row
 ANSWER = 128  # tokens of an answer
@@ -71,6 +72,7 @@ def made(setting: Setting) -> Student:
         model = AutoModelForCausalLM.from_config(
             config, dtype=dtype, attn_implementation=setting.attention
         )
+    multiply_in_float32(model)
     student = Student(setting.student, model.eval(), load_student("tiny").tokenizer)
     if setting.method != "qlora":
         return student

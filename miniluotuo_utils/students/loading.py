@@ -19,7 +19,6 @@ from miniluotuo_utils.choices import choices
 from miniluotuo_utils.runtime import mirror
 from miniluotuo_utils.students.bases import base_note, check_base, weights_fingerprint
 from miniluotuo_utils.students.devices import own_device, quiet
-from miniluotuo_utils.students.internals import cpu_computes_bf16
 from miniluotuo_utils.students.lessons import lessons_in
 from miniluotuo_utils.students.successors import check_id, instead
 from miniluotuo_utils.students.zoo import ZOO
@@ -139,10 +138,9 @@ def load_student(
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     if device and bits is None:
         model = model.to(device)
-    if model.device.type == "cpu" and not cpu_computes_bf16():
-        from miniluotuo_utils.students.products import multiply_in_float32
+    from miniluotuo_utils.students.products import multiply_in_float32
 
-        multiply_in_float32(model)
+    multiply_in_float32(model)
 
     # An adapter beside a folder names it relatively: both move to another machine together.
     local = folder.is_dir() and str(name) not in ZOO

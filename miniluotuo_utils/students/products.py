@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from miniluotuo_utils.students.internals import linear_types
+from miniluotuo_utils.students.internals import cpu_computes_bf16, linear_types
 
 HALVES = (torch.bfloat16, torch.float16)
 
@@ -34,11 +34,13 @@ class Product(torch.autograd.Function):
 
 
 def multiply_in_float32(model: torch.nn.Module) -> None:
-    """Let the linear layers of a model on a CPU that are kept in half precision use `Product`.
+    """Let linear layers that are kept in half precision use `Product`, on a CPU that imitates it.
 
     torch multiplies halves one by one where the second matrix stands untransposed: every layer of
     GPT-2 forward, every other one backward. A layer whose weight is trained stays as it is.
     """
+    if model.device.type != "cpu" or cpu_computes_bf16():
+        return
     for module in model.modules():
         if isinstance(module, linear_types()) and module.weight.dtype in HALVES:
             module.forward = partial(linear, module)

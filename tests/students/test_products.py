@@ -4,7 +4,7 @@ import pytest
 import torch
 from tiny_random import saved, tiny_random
 
-from miniluotuo_utils.students import finetune, load_student, loading, merge, save
+from miniluotuo_utils.students import finetune, load_student, merge, products, save
 
 ROW = {"instruction": "数到三", "input": "", "output": "一二三", "source": "x"}
 
@@ -28,7 +28,7 @@ def forward_and_back(model):
 def test_a_layer_in_half_precision_is_that_of_float32(name, tmp_path, monkeypatch):
     """A 3.5 B student in bfloat16 would have taken hours for one step on a CPU, and a float32 copy
     of every weight that backward keeps is what half precision was to spare."""
-    monkeypatch.setattr(loading, "cpu_computes_bf16", lambda: False)
+    monkeypatch.setattr(products, "cpu_computes_bf16", lambda: False)
     folder = saved(tiny_random(name), tmp_path / name)
     half = load_student(folder, "cpu", "bfloat16").model
     # The same weights, computed in float32 from end to end.
@@ -45,7 +45,7 @@ def test_a_layer_in_half_precision_is_that_of_float32(name, tmp_path, monkeypatc
 
 def test_an_adapter_on_half_precision_comes_back_and_merges(tmp_path, monkeypatch):
     """LoRA on a base in bfloat16: what was saved is what was trained, merged too."""
-    monkeypatch.setattr(loading, "cpu_computes_bf16", lambda: False)
+    monkeypatch.setattr(products, "cpu_computes_bf16", lambda: False)
     folder = saved(tiny_random("gpt2-124m"), tmp_path / "base")
     student = load_student(folder, "cpu", "bfloat16")
     training = finetune(student, [ROW] * 4, "lora", max_steps=3, learning_rate=1e-2)
