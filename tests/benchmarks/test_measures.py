@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch")
 
 import gpu
 from bilstm_crf import BiLstmCrf, Crf, f1_of, trainer_of
+from distillation import RENAMED, gold_of
 from extractors import Task, bought, row, table
 from kneser_ney import FALLBACK, KneserNey, discounts
 from tiny_base import student_bits, unseen
@@ -269,3 +270,17 @@ def test_a_part_without_time_is_left_for_the_next_call(tmp_path):
     run = gpu.Run(tmp_path, until=0.0, tiny=False, corpus=None)
     with pytest.raises(gpu.NoTime):
         run.trial("full", gpu.Setting())
+
+
+# ---- distillation
+
+
+@pytest.mark.parametrize("name", RENAMED)
+def test_gold_and_silver_call_a_person_the_same(name):
+    """The gold said NAME and the annotator's labels 姓名: they taught what nobody was asked."""
+    try:
+        found = {entity["type"] for one in gold_of(name, "train") for entity in one["entities"]}
+    except FileNotFoundError as error:
+        pytest.skip(f"{name} is not at hand: {error}")
+    assert RENAMED[name]["人物"] in found
+    assert all("\u4e00" <= letter <= "\u9fff" for kind in found for letter in kind)
