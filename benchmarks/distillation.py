@@ -30,9 +30,8 @@ from typing import Any, NamedTuple
 
 from results import hardware
 
-from miniluotuo_utils.data.catalog import card
 from miniluotuo_utils.data.decontamination import Leaks
-from miniluotuo_utils.data.loading import read, renamed
+from miniluotuo_utils.data.loading import read_named
 from miniluotuo_utils.files import Journal, read_jsonl, write_jsonl
 from miniluotuo_utils.ie import (
     build_instructions,
@@ -116,7 +115,7 @@ class Data:
     """The gold of one set, and what the annotator made of other sentences."""
 
     def __init__(self, name: str, options: argparse.Namespace) -> None:
-        self.train = gold_of(name, "train")
+        self.train = list(read_named(name, "train", progress=False))
         self.test = exam_of(name, options)
         self.schema = schema_of(self.train, "NER")
         self.silver = silver(name, options, [record["sentence"] for record in self.test])
@@ -140,13 +139,9 @@ class Data:
 def exam_of(name: str, options: argparse.Namespace) -> list[dict]:
     """Return the gold that nobody is trained on."""
     part = "test" if name == "resume" else "dev"
-    return gold_of(name, part)[: options.limit or None]
+    return list(read_named(name, part, progress=False))[: options.limit or None]
 
 
-def gold_of(name: str, part: str) -> list[dict]:
-    """Return a split under the catalog's Chinese names of its types, as the notebooks have them."""
-    names = card(name).type_names or {}
-    return [renamed(record, names) for record in read(name, part, progress=False)]
 
 
 def silver(name: str, options: argparse.Namespace, exam: Sequence[str]) -> list[dict]:

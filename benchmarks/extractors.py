@@ -29,8 +29,7 @@ from typing import TYPE_CHECKING
 
 from results import hardware
 
-from miniluotuo_utils.data.catalog import card
-from miniluotuo_utils.data.loading import read, renamed
+from miniluotuo_utils.data.loading import read_named
 from miniluotuo_utils.files import written_whole
 from miniluotuo_utils.ie import (
     build_instructions,
@@ -104,11 +103,8 @@ class Task:
 
 def task(name: str) -> Task:
     """Read a set; no sentence that is judged stays in the training records."""
-    names = card(name).type_names or {}
-    train, gold = (
-        [renamed(record, names) for record in read(name, split, progress=False)]
-        for split in ("train", SPLITS[name])
-    )
+    splits = ("train", SPLITS[name])
+    train, gold = (list(read_named(name, split, progress=False)) for split in splits)
     judged = {record["sentence"] for record in gold}
     return Task(name, [r for r in train if r["sentence"] not in judged], gold)
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from miniluotuo_utils.choices import choices
 from miniluotuo_utils.data.catalog import CATALOG
-from miniluotuo_utils.data.loading import loadable, read
+from miniluotuo_utils.data.loading import loadable, read_named
 from miniluotuo_utils.data.mixture import RECIPES, mix, recipe
 from miniluotuo_utils.data.offsets import ASTRAL_BYTES, Counted, Unit, count_of, placed
 from miniluotuo_utils.data.opening import AnyFile, opened
@@ -363,7 +363,8 @@ def open_data(
     if word in CATALOG:
         if split not in loadable(word).splits:
             split = next(iter(CATALOG[word].splits))
-        rows, what = partial(read, word, split, progress=False), f"{split} of the catalog's {word}"
+        rows = partial(read_named, word, split, progress=False)
+        what = f"{split} of the catalog's {word}"
     elif word in recipes:
         rows, what = partial(lambda parts: iter(mix(parts)), recipe(word)), f"the recipe {word}"
     else:

@@ -159,8 +159,7 @@ def from_previous(runtime: Runtime, name: str, split: str) -> list[dict]:
     if path.is_file():
         return read_jsonl(path)
     say_missing(runtime.shown(path.parent))
-    names = card(name).type_names or {}
-    return [renamed(record, names) for record in read(name, split)]
+    return list(read_named(name, split))
 
 
 @cache
@@ -170,6 +169,14 @@ def say_missing(folder: str) -> None:
         f"{folder}/ 里缺 01 的数据，缺的直接从来源读取。 "
         "What notebook 01 did not leave there is read from the catalog."
     )
+
+
+def read_named(name: str, split: str, progress: bool = True) -> Iterator[dict]:
+    """Yield a split as `read`, its IE types and roles under the card's Chinese names: how students
+    are taught and asked.
+    """
+    names = card(name).type_names or {}
+    return (renamed(record, names) for record in read(name, split, progress))
 
 
 def renamed(record: dict, names: Mapping[str, str]) -> dict:

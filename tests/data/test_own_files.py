@@ -12,7 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from miniluotuo_utils.data import CATALOG, available, convert, files, open_data, read_any
+from miniluotuo_utils.data import (
+    CATALOG,
+    available,
+    convert,
+    files,
+    loading,
+    open_data,
+    read_any,
+)
 from miniluotuo_utils.data.offsets import count_of
 from miniluotuo_utils.data.readers import OWN, READERS, examples, native, read_file
 from miniluotuo_utils.files import DataError
@@ -604,6 +612,15 @@ def test_a_list_read_in_pieces_is_the_list(items, piece, escaped, indent):
 
 
 # ---- names of the catalog
+
+
+def test_a_source_of_the_catalog_has_the_types_that_the_notebooks_teach(monkeypatch):
+    """`train --data resume` taught NAME and ORG, and nobody who asked for 姓名 got an answer."""
+    person = {"name": "高勇", "type": "NAME", "pos": [0, 2]}
+    told = [{"sentence": "高勇", "entities": [person]}]
+    monkeypatch.setattr(loading, "read", lambda *_, **__: iter(told))
+    [record] = open_data("resume", say=None)
+    assert record["entities"] == [{**person, "type": "姓名"}]
 
 
 def test_sources_and_recipes_by_name(tmp_path, monkeypatch, written):
