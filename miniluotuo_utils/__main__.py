@@ -19,6 +19,7 @@ from typing import Any, Literal, NoReturn, get_args, get_origin
 from miniluotuo_utils.choices import choices, nearest
 from miniluotuo_utils.data.cleaning import NEAR
 from miniluotuo_utils.data.writers import WRITERS
+from miniluotuo_utils.files import json_file
 from miniluotuo_utils.jobs.instructions import Options, instruction_set
 from miniluotuo_utils.jobs.respond import grow_file, respond_file
 from miniluotuo_utils.students import load_student, merge, save, zoo_table
@@ -456,7 +457,6 @@ class Translate(Asking):
     )
 
     def run(self) -> int:
-        from miniluotuo_utils.jobs.score import json_file
         from miniluotuo_utils.jobs.translate import span_table, translate_file
         from miniluotuo_utils.students.translator import Translator
 
@@ -752,7 +752,6 @@ class Push:
 
     def run(self) -> int:
         from miniluotuo_utils.jobs.push import push
-        from miniluotuo_utils.jobs.score import json_file
 
         named = (parameter(text, "--results") for text in self.results or ())
         results = {data: json_file(Path(str(file)), dict) for data, file in named}
@@ -883,7 +882,6 @@ class Extract(Answering):
     def run(self) -> None:
         from miniluotuo_utils.ie.schema import check_schema
         from miniluotuo_utils.jobs.extract import extract_file
-        from miniluotuo_utils.jobs.score import json_file
 
         # Before the student is loaded.
         if bool(self.types) == bool(self.schema):

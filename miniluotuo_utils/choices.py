@@ -1,13 +1,17 @@
-"""Offer what a misspelt name may have meant.
+"""Offer what a misspelt name may have meant, and say what a number must be.
 
-In: a name that nothing has, and the names there are. Out: words for the error. Ground floor, used
-wherever a student, source, recipe, format or option is named; shown in notebook 01.
+In: a name that nothing has, and the names there are; an amount, and what it must be. Out: words for
+the error. Ground floor, used wherever a student, source, recipe, format or option is named; shown
+in notebook 01.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable, Mapping
 from difflib import SequenceMatcher
+from numbers import Real
+from typing import Any, NamedTuple
 
 FEW = 10  # names that an error lists; of more it offers the nearest
 OFFERED = 3
@@ -62,3 +66,33 @@ def check_choice(what: str, found: object, known: Iterable[str]) -> None:
     names = list(known)
     if found not in names:
         raise ValueError(f"{what} is {found!r}; {choices(found, names)}")
+
+
+class Sense(NamedTuple):
+    """What an amount must be: a test that nan fails, too, and what a message says of it."""
+
+    holds: Callable[[float], bool]
+    expected: str
+
+
+MORE = Sense(lambda value: 0 < value < math.inf, "more than 0")
+WHOLE = Sense(lambda value: value >= 1 and value % 1 == 0, "a whole number, 1 or more")
+PART = Sense(lambda value: 0 <= value < 1, "a share, from 0 to below 1")
+BETWEEN = Sense(lambda value: 0 <= value <= 1, "a number from 0 to 1")
+
+
+def check_amounts(senses: Mapping[str, Sense], **amounts: Any) -> None:
+    """Raise ValueError for the first amount that makes no sense; None is one that was left open.
+
+    >>> check_amounts({"steps": MORE, "share": PART}, steps=3, share=None)
+    >>> check_amounts({"share": PART}, share=2)
+    Traceback (most recent call last):
+    ValueError: share is 2; expected a share, from 0 to below 1
+    >>> check_amounts({"steps": WHOLE}, steps="3")
+    Traceback (most recent call last):
+    ValueError: steps is '3'; expected a whole number, 1 or more
+    """
+    for name, value in amounts.items():
+        number = isinstance(value, Real) and not isinstance(value, bool)
+        if value is not None and not (number and senses[name].holds(value)):
+            raise ValueError(f"{name} is {value!r}; expected {senses[name].expected}")

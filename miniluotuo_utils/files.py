@@ -153,6 +153,27 @@ def reason(error: BaseException) -> str:
     return f"not in this format ({str(error).split(';')[0][:120]})"
 
 
+def json_file(path: Path | None, *kinds: type) -> Any:
+    """Return the value of a JSON file, None without one; DataError where it is none of `kinds`."""
+    if path is None:
+        return None
+    name = "/".join(path.parts[-2:])
+    try:
+        value = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{path.name} 不是完整的 JSON 文件，重新下载或保存一份。 {name}: not JSON ({error}); "
+            "expected one JSON value in UTF-8: get or save the file again"
+        ) from None
+    if not isinstance(value, kinds):
+        names = " or ".join(kind.__name__ for kind in kinds)
+        raise DataError(
+            f"{path.name} 里不是要的东西。 {name}: found a {type(value).__name__}, expected a "
+            f"{names}"
+        )
+    return value
+
+
 def read_jsonl(path: Path | str, check: Callable[[Mapping], dict] | None = None) -> list[dict]:
     """Return the objects of a JSON Lines file; `check` is `check_row`, `check_record` or None."""
     return list(iter_jsonl(path, check))

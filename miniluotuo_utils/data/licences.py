@@ -106,7 +106,13 @@ def check_own(own: Collection[str], found: Sequence[Origin]) -> None:
                 f"{name} 的许可证是知道的，不能当作自己的。 {name} states a licence "
                 f"({known[name].licence}), so it is not one of yours: leave it out of own"
             )
-        check_choice("own", name, [one.name for one in found if not one.known])
+        strange = [one.name for one in found if not one.known]
+        if not strange:
+            raise ValueError(
+                f"own 里写了 {name}，可是所有来源的许可证都是知道的：不用写 own。 own is {name!r}, "
+                "and the licence of every source is known: leave it out of own"
+            )
+        check_choice("own", name, strange)
 
 
 def origin(name: str, rows: int | None) -> Origin:

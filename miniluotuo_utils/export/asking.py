@@ -31,7 +31,13 @@ LATIN = "0-9A-Za-zªµºÀ-ÖØ-öø-ɏ²³¹¼-¾"
 
 
 def decoder_only(student: Student, way: str) -> Student:
-    """Return the student; ValueError for an encoder–decoder, which no export carries."""
+    """Return the student; ValueError for an adapter and for an encoder–decoder."""
+    if student.is_adapter:
+        raise ValueError(
+            f"{student.name} 上有适配器，{way} 装不下：先用 merge 合并，再导出合并出来的。 "
+            f"{student.name} has an adapter on it, which --to {way} does not carry: merge(student) "
+            "first, and export what that returns"
+        )
     if student.encoder_decoder:
         raise ValueError(
             f"{student.name} 是编码器–解码器，{way} 导不出来：编码器要另一张计算图，这里只写解码器"

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from miniluotuo_utils.export.asking import decoder_only, write_asking, write_tokenizer
 from miniluotuo_utils.files import DataError, written_whole
-from miniluotuo_utils.writing import check_folder
+from miniluotuo_utils.writing import check_folder, is_full
 
 if TYPE_CHECKING:
     import torch
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 EXAMPLE = Path(__file__).with_name("example.py")
 LARGEST = 1 << 31  # bytes that one ONNX file can hold: weights beyond that stand in others
 UNTRACED = ("glm", "ernie4_5")  # pairs of neighbours are turned, by an operator that it lacks
+# Sizes of a mixture of experts, which are counted by an operator that it lacks.
+EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
 OPSET = 18  # what onnxruntime reads since 1.14, in Python and in browsers
 INPUTS = ("input_ids", "attention_mask", "position_ids")
 
@@ -41,9 +43,9 @@ def to_onnx(student: Student, folder: Path | str, overwrite: bool = False) -> Pa
     asked) and `example.py`, which runs it with onnxruntime, tokenizers and numpy alone. Of int8
     only the weights of matrix products are rounded, dynamically; its answers may differ.
 
-    Raises ValueError for an encoder–decoder, DataError for a family of `UNTRACED`, `Taken` where
-    something stands that we did not write, or, without `overwrite`, an earlier export; OSError
-    where the disk is full.
+    Raises ValueError for an encoder–decoder and for an adapter, DataError for a family that the
+    exporter fails on, `Taken` where something stands that we did not write, or, without
+    `overwrite`, an earlier export; OSError where the disk is full.
     """
     folder = Path(folder)
     decoder_only(student, "onnx")
@@ -73,11 +75,9 @@ def write_onnx(student: Student, path: Path) -> None:
     model = deepcopy(student.model).to("cpu").float().eval()
     # What a training leaves around `forward` still calls the model that was copied.
     vars(model).pop("forward", None)
-    layers = model.config.num_hidden_layers
-    inputs = [*INPUTS, *cache_names("past_key_values", layers)]
-    outputs = ["logits", *cache_names("present", layers)]
-    refuse_untraceable(student)
-    with torch.no_grad(), silent():
+    inputs = [*INPUTS, *cache_names("past_key_values", model.config.num_hidden_layers)]
+    outputs = ["logits", *cache_names("present", model.config.num_hidden_layers)]
+    with torch.no_grad(), silent(), traceable(student):
         torch.onnx.export(
             with_cache(model),
             traced(model.config),
@@ -93,15 +93,34 @@ def write_onnx(student: Student, path: Path) -> None:
         share_embedding(path)
 
 
-def refuse_untraceable(student: Student) -> None:
-    """Raise DataError for a family that the exporter fails on, after a page of its own words."""
+@contextmanager
+def traceable(student: Student) -> Iterator[None]:
+    """Raise DataError for a model that torch's exporter fails on, which prints pages of its graph.
+
+    An operator that ONNX lacks, a cache of another shape (Falcon), no cache at all (Mamba). A disk
+    that fills is told of elsewhere.
+    """
+    config = student.model.config
+    if any(getattr(config, name, None) for name in EXPERTS):
+        raise untraced(student, "its experts")
+    if config.model_type in UNTRACED:
+        raise untraced(student, "its rotary positions")
+    try:
+        yield
+    except (RuntimeError, AttributeError, TypeError, ValueError) as error:
+        if is_full(error):
+            raise
+        raise untraced(student, str(error).strip().partition("\n")[0][:200]) from error
+
+
+def untraced(student: Student, why: str) -> DataError:
+    """Return the error of a model that cannot be written as ONNX."""
     kind = student.model.config.model_type
-    if kind in UNTRACED:
-        raise DataError(
-            f"{student.name}：torch 的导出器写不出 {kind} 的旋转位置，这个学生导不成 ONNX；用 "
-            f"serve。 {student.name}, field model_type: found {kind!r}, whose rotary positions "
-            "torch's exporter cannot write as ONNX: take serve"
-        )
+    return DataError(
+        f"{student.name}：torch 的导出器写不出 {kind}，这个学生导不成 ONNX；用 serve。 "
+        f"{student.name}, field model_type: found {kind!r}, which torch's exporter cannot write as "
+        f"ONNX ({why}): take serve"
+    )
 
 
 def axes(name: str) -> dict[int, str]:

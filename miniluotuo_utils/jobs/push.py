@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,19 +17,24 @@ from typing import TYPE_CHECKING, Any
 from miniluotuo_utils.choices import check_choice
 from miniluotuo_utils.data.anyfile import read_any
 from miniluotuo_utils.data.licences import FOLLOWS, Origin, origins, refused, strictest
+from miniluotuo_utils.students.bases import check_weights
 from miniluotuo_utils.students.loading import HUB_ID, adapter_base
 from miniluotuo_utils.students.model_card import card, student_origins
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-KINDS = ("student", "adapter", "dataset")
+WORDS = {"student": "学生", "adapter": "适配器", "dataset": "数据集"}
+KINDS = tuple(WORDS)
 # What is published of a folder: data that nobody's machine runs.
 ENDINGS = (
     *(".safetensors", ".json", ".jsonl", ".txt", ".model", ".jinja", ".md", ".png", ".parquet"),
     *(".gguf", ".onnx"),
 )
+WEIGHTS = (".safetensors", ".gguf", ".onnx")
+OLLAMA = "Modelfile"  # what stands beside a .gguf
 TRAIN = ("train.parquet", "train.jsonl")
+ROWS = (".parquet", ".jsonl")
 CARD = "README.md"
 
 
@@ -97,22 +103,65 @@ def packed(
     accept: Collection[str],
 ) -> Parcel:
     """Return what would be published of a folder, read and judged on this machine."""
-    if not HUB_ID.fullmatch(repo):
+    check_name(repo)
+    kind = kind_of(folder, kind)
+    every = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != CARD)
+    files = [path for path in every if goes(path, folder)]
+    left = [path for path in every if path not in files]
+
+    # What it was made of decides whether it may go.
+    if kind == "dataset":
+        text, found = dataset_parts(folder, files, own)
+    else:
+        check_alone(folder, kind)
+        text, found = str(card(folder, results, own)), student_origins(folder, own)
+    check_secrets(text, files)
+    what = "rows" if kind == "dataset" else "weights"
+    return Parcel(folder, repo, kind, text, files, left, found, refused(found, what, accept))
+
+
+def check_name(repo: str) -> None:
+    """Raise ValueError for what the hub does not take as the name of a repository."""
+    from huggingface_hub.utils import HFValidationError, validate_repo_id
+
+    try:
+        validate_repo_id(repo)
+        good = HUB_ID.fullmatch(repo) and repo.isascii()
+    except HFValidationError:
+        good = False
+    if not good:
         raise ValueError(
             f"{repo!r} 不是 hub 上的名字，写成 用户名/名字。 found {repo!r}, expected OWNER/NAME, "
             "in letters, digits, - _ ."
         )
-    kind = kind_of(folder, kind)
-    if kind == "dataset":
-        text, found = dataset_parts(folder, own)
-    else:
-        check_alone(folder, kind)
-        text, found = str(card(folder, results, own)), student_origins(folder, own)
-    every = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != CARD)
-    files = [path for path in every if goes(path, folder)]
-    what = "rows" if kind == "dataset" else "weights"
-    left = [path for path in every if path not in files]
-    return Parcel(folder, repo, kind, text, files, left, found, refused(found, what, accept))
+
+
+# What no publisher wants to have published: the hub's tokens, and what stands in these variables.
+TOKEN = re.compile(rb"hf_[A-Za-z0-9]{30,}")
+SECRETS = ("HF_TOKEN", "TEACHER_API_KEY")
+SHORTEST = 8  # characters of a secret: a shorter one may be a word
+TEXTS = (".json", ".jsonl", ".txt", ".jinja", ".md")
+
+
+def check_secrets(text: str, files: Sequence[Path]) -> None:
+    """Raise ValueError where the card, or a text that goes, holds a token or a key."""
+    mine = [value for name in SECRETS if len(value := os.environ.get(name, "").strip()) >= SHORTEST]
+    secret = re.compile(b"|".join([TOKEN.pattern, *(re.escape(one.encode()) for one in mine)]))
+    if secret.search(text.encode()):
+        raise secret_in(CARD)
+    for path in files:
+        if path.suffix in TEXTS:
+            with open(path, "rb") as file:
+                if any(secret.search(line) for line in file):
+                    raise secret_in(path.name)
+
+
+def secret_in(name: str) -> ValueError:
+    """Return the error of a file that holds a token or a key, which it does not repeat."""
+    return ValueError(
+        f"{name} 里有一个令牌或密钥，不能发布：删掉它，给人看过就换一个。 {name}: found a "
+        "token or a key, expected none: delete it, and make a new one if others saw it"
+    )
 
 
 def kind_of(folder: Path, asked: str | None = None) -> str:
@@ -124,22 +173,36 @@ def kind_of(folder: Path, asked: str | None = None) -> str:
         check_choice("kind", asked, KINDS)
     if held and asked in (None, held[0]):
         return held[0]
-    seen = held[0] if held else "nothing of these"
+    seen = held[0] if held else "nothing of these" if folder.is_dir() else "no such folder"
     raise ValueError(
-        f"{folder.name} 里没有要发布的东西，或者不是 {asked or '学生、适配器、数据集'}。 "
+        f"{folder.name} 里没有{WORDS.get(asked, '学生、适配器或者数据集')}，发布不了。 "
         f"{folder.name}: found {seen}, expected {asked or 'a student, an adapter or a data set'}: "
         f"config.json, adapter_config.json or {' or '.join(TRAIN)}"
     )
 
 
 def goes(path: Path, folder: Path) -> bool:
-    """Return whether a file is published: no link, not hidden, no code, no pickle."""
+    """Return whether a file is published: no link, not hidden, no code, no pickle, not empty."""
     hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-    return not (hidden or path.is_symlink()) and path.suffix in ENDINGS
+    kept = path.suffix in ENDINGS or path.name == OLLAMA
+    return kept and not (hidden or path.is_symlink()) and path.stat().st_size > 0
 
 
 def check_alone(folder: Path, kind: str) -> None:
-    """Raise ValueError for an adapter whose base only this machine has."""
+    """Raise ValueError for a folder that is no use to others.
+
+    Its weights lack, are damaged, or are old ones that anything could hide in; or it is an adapter
+    whose base only this machine has.
+    """
+    check_weights(folder)
+    if not any(path.suffix in WEIGHTS for path in folder.rglob("*")):
+        old = any(path.suffix in (".bin", ".pt") for path in folder.iterdir())
+        found = "old weights, which may hold code" if old else "no weights"
+        raise ValueError(
+            f"{folder.name} 里没有可以发布的权重：用 load_student 读，用 save 存。 "
+            f"{folder.name}: found {found}, expected {', '.join(WEIGHTS)}: load_student the folder "
+            "and save the student into a new one"
+        )
     if kind == "adapter" and adapter_base(folder).startswith("./"):
         raise ValueError(
             f"{folder.name} 的底座是旁边的文件夹，别人没有：先用 merge 合并，再发布合并出来的。 "
@@ -149,19 +212,35 @@ def check_alone(folder: Path, kind: str) -> None:
         )
 
 
-def dataset_parts(folder: Path, own: Collection[str]) -> tuple[str, list[Origin]]:
-    """Return a data set's card and its sources, counted in its rows; ValueError without a card."""
+def dataset_parts(
+    folder: Path, files: Sequence[Path], own: Collection[str]
+) -> tuple[str, list[Origin]]:
+    """Return a data set's card and its sources, counted in all rows that go; ValueError without."""
     path = folder / CARD
-    if not path.is_file():
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    if not text.strip():
         raise ValueError(
             f"{folder.name} 里没有数据卡 {CARD}：用 publish 或 instructions 来写。 {folder.name}: "
             f"found no {CARD}, expected a card: `publish` and `instructions` write one"
         )
-    [rows, *_] = [folder / name for name in TRAIN if (folder / name).is_file()]
-    reading = read_any(rows, say=None)
-    for _ in reading:
-        pass
-    return path.read_text(encoding="utf-8"), origins(reading.sources, own)
+    counts: Counter[str] = Counter()
+    for rows in (one for one in files if one.suffix in ROWS):
+        reading = read_any(rows, say=None)
+        if not sum(1 for _ in reading):
+            raise ValueError(no_rows(rows))
+        counts.update(reading.sources)
+    if not counts:
+        raise ValueError(no_rows(folder / TRAIN[0]))
+    return text, origins(counts, own)
+
+
+def no_rows(path: Path) -> str:
+    """Say that a data set holds nothing."""
+    name = f"{path.parent.name}/{path.name}"
+    return (
+        f"{name} 里一行也没有，没有可以发布的。 {name}: found no rows, expected one or more: write "
+        "the data set again"
+    )
 
 
 # ---- in words
@@ -170,8 +249,7 @@ def dataset_parts(folder: Path, own: Collection[str]) -> tuple[str, list[Origin]
 def told(parcel: Parcel) -> list[str]:
     """Return what would go, a line each: files, bytes, sources, the strictest terms."""
     # What leaves the machine, file by file: nobody should find a surprise on the hub.
-    words = {"student": "学生", "adapter": "适配器", "dataset": "数据集"}[parcel.kind]
-    lines = [f"{parcel.folder.name} → {parcel.repo}（{words} {parcel.kind}）"]
+    lines = [f"{parcel.folder.name} → {parcel.repo}（{WORDS[parcel.kind]} {parcel.kind}）"]
     lines += [
         f"  {path.relative_to(parcel.folder).as_posix()} {path.stat().st_size:,}"
         for path in parcel.files
@@ -227,6 +305,11 @@ def token_of() -> str:
             "No HF_TOKEN: make a token that may write on the hub's settings page, and put it into "
             "the environment variable HF_TOKEN, on Colab into the secrets"
         )
+    if not (token.isascii() and token.isprintable()) or " " in token:
+        raise ValueError(
+            "HF_TOKEN 里有空格或者别的字，不是令牌：从 hub 的设置页重新拷一个。 HF_TOKEN: found "
+            "blanks or characters that no token has: copy it again from the hub's settings page"
+        )
     return token
 
 
@@ -253,7 +336,7 @@ def sent(parcel: Parcel, token: str, public: bool, overwrite: bool) -> str:
     ]
     adds.append(CommitOperationAdd(CARD, parcel.card.encode()))
     try:
-        api.create_repo(parcel.repo, repo_type=kind, private=not public, exist_ok=True)
+        created(api, parcel.repo, kind, public)
         if not overwrite:
             refuse_full(api, parcel, kind)
         # The large files go first, and each that arrived is not sent again; then one commit.
@@ -263,6 +346,14 @@ def sent(parcel: Parcel, token: str, public: bool, overwrite: bool) -> str:
     except (HTTPError, ConnectionError, RuntimeError) as error:
         raise failed(error, parcel.repo) from error
     return f"上传好了 uploaded: {done.commit_url}"
+
+
+def created(api: HfApi, repo: str, kind: str, public: bool) -> None:
+    """Make a repository, unless it is there; OSError where it is in the way of another."""
+    try:
+        api.create_repo(repo, repo_type=kind, private=not public, exist_ok=True)
+    except KeyError:  # the library takes any HTTP 409 for "it is there", with its address
+        raise OSError(f"{repo}：{REASONS[409]} (HTTP 409)。{AGAIN}") from None
 
 
 def refuse_full(api: HfApi, parcel: Parcel, kind: str) -> None:

@@ -4,7 +4,6 @@ In: two files, aligned by line. Out: one result as a dict, and as plain text.
 Shown in jobs/README.md.
 """
 
-import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
@@ -13,6 +12,7 @@ from pathlib import Path
 from miniluotuo_utils.data.anyfile import Reading, read_any
 from miniluotuo_utils.data.readers import READERS
 from miniluotuo_utils.data.readers.native import UNREADABLE
+from miniluotuo_utils.files import json_file
 from miniluotuo_utils.ie import compare, interval, micro, score_files, table
 from miniluotuo_utils.ie.scoring import placed
 
@@ -134,22 +134,6 @@ def rescued(
         if len(found) != 1:
             raise fault
         yield placed({"sentence": sentence, **found[0]})
-
-
-def json_file(path: Path | None, *kinds: type) -> object:
-    """Return the value of a JSON file, None without one; ValueError where it is none of `kinds`."""
-    if path is None:
-        return None
-    try:
-        value = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(
-            f"{path.name}: not JSON ({error}); expected one JSON value in UTF-8"
-        ) from None
-    if not isinstance(value, kinds):
-        names = " or ".join(kind.__name__ for kind in kinds)
-        raise ValueError(f"{path.name}: found a {type(value).__name__}, expected a {names}")
-    return value
 
 
 def interval_table(spread: Mapping) -> str:

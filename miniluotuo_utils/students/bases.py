@@ -12,6 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from miniluotuo_utils.files import DataError, json_file
 from miniluotuo_utils.students.zoo import ZOO
 
 NOTE = "base.json"
@@ -49,6 +50,28 @@ def weights_fingerprint(folder: Path) -> str:
                 file.seek(tensor.start + place)
                 digest.update(file.read(size))
     return digest.hexdigest() if tensors else ""
+
+
+def check_weights(folder: Path) -> None:
+    """Raise DataError where a folder's safetensors are not whole, or one of several is not there.
+
+    Only their heads are read: a download that broke, a copy onto a disk that was full.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    index = folder / "model.safetensors.index.json"
+    names = set(json_file(index, dict).get("weight_map", {}).values()) if index.is_file() else set()
+    for path in sorted({*folder.glob("*.safetensors"), *(folder / name for name in names)}):
+        try:
+            with safe_open(path, "np"):
+                pass
+        except (OSError, SafetensorError) as error:
+            found = f"damaged or cut ({error})" if path.is_file() else "nothing there"
+            raise DataError(
+                f"学生文件夹 {folder.name} 不完整：{path.name} 不在，或者断了；重新下载或拷贝。 "
+                f"{folder.name}/{path.name}: found {found}, expected whole weights: download or "
+                "copy the folder again"
+            ) from None
 
 
 def tensors_of(folder: Path) -> Iterator[Tensor]:
@@ -95,7 +118,7 @@ def write_base(folder: Path, name: str, revision: str | None, weights: str) -> N
 def base_note(folder: Path) -> dict[str, Any]:
     """Return what an adapter folder notes about its base; {} where it notes nothing."""
     path = folder / NOTE
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return json_file(path, dict) if path.is_file() else {}
 
 
 def check_base(folder: Path, note: Mapping[str, Any], name: str, weights: str) -> None:

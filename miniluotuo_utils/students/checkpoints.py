@@ -19,7 +19,7 @@ from miniluotuo_utils.students.devices import first_process, world_size
 from miniluotuo_utils.students.loading import Student, fingerprint
 from miniluotuo_utils.students.training import Options, Training
 from miniluotuo_utils.tokens.columns import digest_of
-from miniluotuo_utils.writing import FULL, Taken, Touched, disk_full, foreign, guard, remove
+from miniluotuo_utils.writing import Taken, Touched, disk_full, foreign, guard, is_full, remove
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -238,18 +238,12 @@ def mib(size: int) -> str:
     return f"{size / (1 << 20):,.0f} MiB"
 
 
-# What safetensors and torch say where a disk is full or a file may not grow.
-UNWRITTEN = ("No space left", "quota exceeded", "File too large", "PytorchStreamWriter")
-UNWRITTEN += ("inline_container",)
-
-
 def checkpoint_error(error: Exception, student: Student, folder: Path) -> OSError | None:
     """Return, in one sentence, why a checkpoint could not be written; None for other errors.
 
     Removes the half of it that was written.
     """
-    number = getattr(error, "errno", None)
-    if number not in FULL and not any(words in str(error) for words in UNWRITTEN):
+    if not is_full(error):
         return None
     last = last_checkpoint(folder)
     more = f"; one takes {mib(checkpoint_bytes(student.model))}"

@@ -12,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from miniluotuo_utils.choices import check_choice
+from miniluotuo_utils.choices import BETWEEN, MORE, WHOLE, Sense, check_amounts, check_choice
 from miniluotuo_utils.files import DataError, Journal, batches
 from miniluotuo_utils.students.devices import world_size
 from miniluotuo_utils.students.finetune import check_options, finetune
@@ -25,6 +25,15 @@ from miniluotuo_utils.students.training import Training
 
 DISTILLATIONS = ("labels", "logits", "features", "on_policy")
 FEATURES = ("hidden", "relations")
+# What an amount must be.
+SENSE = {
+    "temperature": MORE,
+    "top_k": WHOLE,
+    "answer": WHOLE,
+    "beta": BETWEEN,
+    "own": BETWEEN,
+    "share": Sense(lambda value: 0 < value <= 1, "more than 0, and 1 at most"),
+}
 ASKED = 32  # rows that a callable teacher gets at a time
 LABELLED = "labelled.jsonl"  # a teacher's rows, in a training's folder
 
@@ -84,10 +93,11 @@ def distill(
         "logits",
     )
     check_options(update, folder=folder, **options)
-    check_distillation(method, update, features, share, own, top_k, kept, options)
-    check_numbers(temperature, beta, top_k, answer)
+    check_distillation(method, update, features, top_k, kept, options)
     given = {"share": share, "temperature": temperature, "beta": beta, "top_k": top_k}
-    check_given(method, given | {"features": features, "own": own, "answer": answer})
+    given |= {"own": own, "answer": answer}
+    check_amounts(SENSE, **given)
+    check_given(method, given | {"features": features})
     refuse_unless(
         world_size() == 1 or (kept is None and not callable(teacher)),
         f"{world_size()} processes train: each would ask the teacher, and write into one folder. "
@@ -142,8 +152,6 @@ def check_distillation(
     method: str,
     update: str,
     features: str,
-    share: float,
-    own: float,
     top_k: int | None,
     kept: Path | str | None,
     options: Mapping[str, Any],
@@ -151,8 +159,6 @@ def check_distillation(
     """Raise ValueError for what cannot be distilled, before a teacher is asked."""
     check_choice("method", method, DISTILLATIONS)
     check_choice("features", features, FEATURES)
-    refuse_unless(0 < share <= 1, f"share is {share}; expected more than 0, and 1 at most")
-    refuse_unless(0 <= own <= 1, f"own is {own}; expected from 0 to 1")
     refuse_unless(
         (top_k is None) == (kept is None),
         "top_k and kept belong together: how many tokens, and the folder that keeps them",
@@ -199,19 +205,6 @@ def check_given(method: str, given: Mapping[str, Any]) -> None:
             f"{name} is {value!r}, and {method} does not take it; expected "
             f"{', '.join(TAKES[method]) or 'none of these options'}",
         )
-
-
-def check_numbers(
-    temperature: float | None, beta: float | None, top_k: int | None, answer: int
-) -> None:
-    """Raise ValueError for numbers that would be found in the first step, or never."""
-    refuse_unless(
-        temperature is None or temperature > 0,
-        f"temperature is {temperature}; expected more than 0",
-    )
-    refuse_unless(beta is None or 0 <= beta <= 1, f"beta is {beta}; expected from 0 to 1")
-    refuse_unless(top_k is None or top_k >= 1, f"top_k is {top_k}; expected 1 or more")
-    refuse_unless(answer >= 1, f"answer is {answer}; expected 1 token or more")
 
 
 def refuse_unless(holds: object, message: str) -> None:

@@ -15,10 +15,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from miniluotuo_utils.choices import check_choice
+from miniluotuo_utils.choices import MORE, PART, WHOLE, check_amounts, check_choice
 from miniluotuo_utils.files import write_jsonl
 from miniluotuo_utils.students.bases import weights_fingerprint
 from miniluotuo_utils.students.checkpoints import (
+    LOG,
     check_progress,
     checkpoint_error,
     last_checkpoint,
@@ -65,10 +66,13 @@ if TYPE_CHECKING:
 
 REPORTERS = ("none", "tensorboard", "trackio")  # none of them asks for a key
 FEW = 30  # steps, below which a training changes hardly anything
-# Options that are more than 0 or left out.
-AMOUNTS = (
-    "epochs max_steps minutes batch_size accumulate learning_rate max_length rank alpha checkpoints"
-)
+# What an amount must be; one that is left out is not looked at.
+SENSE = {
+    **dict.fromkeys(("epochs", "minutes", "learning_rate", "alpha"), MORE),
+    **dict.fromkeys(("max_steps", "batch_size", "accumulate", "max_length"), WHOLE),
+    **dict.fromkeys(("rank", "checkpoints"), WHOLE),
+    **dict.fromkeys(("evaluation", "dropout"), PART),
+}
 
 
 def finetune(
@@ -283,27 +287,16 @@ def check_options(
     """
     check_choice("method", method, METHODS)
     check_choice("report_to", report_to, REPORTERS)
-    amounts = {name: others.get(name) for name in AMOUNTS.split()}
-    given, dropout, targets = given_of(others), others.get("dropout"), others.get("targets")
+    amounts = {name: value for name, value in others.items() if name in SENSE}
+    check_amounts(SENSE, evaluation=evaluation, **amounts)
+    given, targets = given_of(others), others.get("targets")
 
     # Whether a rule is broken, and what is said then; the first one is told.
     rules = [
-        *(
-            (value is not None and value <= 0, f"{name} is {value}; expected more than 0")
-            for name, value in amounts.items()
-        ),
-        (
-            not 0 <= evaluation < 1,
-            f"evaluation is {evaluation}; expected a share of the rows, from 0 to below 1",
-        ),
         (
             bool(given) and method not in LOW_RANK,
             f"{', '.join(given)}: expected a low-rank method ({', '.join(LOW_RANK)}), found "
             f"{method!r}, which has no such adapter",
-        ),
-        (
-            dropout is not None and not 0 <= dropout < 1,
-            f"dropout is {dropout}; expected a share, from 0 to below 1",
         ),
         (
             targets is not None and (isinstance(targets, str) or not targets),
@@ -600,7 +593,8 @@ def write_student(
         student.tokenizer.save_pretrained(folder)
     complete_folder(student, folder)
     write_lessons(folder, student.lessons)
-    write_jsonl(folder / "training.jsonl", log)
+    if log:
+        write_jsonl(folder / LOG, log)
 
 
 def refuse_origin(student: Student, folder: Path) -> None:

@@ -88,8 +88,8 @@ def with_peft(student: Student) -> str:
 
 WHOLE = """# 学生 · A student
 
-由 Mini-Luotuo 的 `save` 写出，从 `BASE` 训练而来。`training.jsonl` 是训练的记录。
-*Written by Mini-Luotuo's `save`, trained from `BASE`. `training.jsonl` is the training's log.*
+由 Mini-Luotuo 的 `save` 写出，从 `BASE` 训练而来；`training.jsonl` 若在，是训练的记录。
+*Written by Mini-Luotuo's `save`, trained from `BASE`; `training.jsonl`, if there, is the log.*
 
 ```python
 from miniluotuo_utils.students import load_student

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from miniluotuo_utils.files import DataError, json_file
+
 if TYPE_CHECKING:
     from datasets import Dataset
 
@@ -58,6 +60,28 @@ def write_lessons(folder: Path, lessons: Sequence[Mapping]) -> None:
 
 
 def lessons_in(folder: Path) -> list[dict]:
-    """Return what a folder says that its student has learned; [] where it says nothing."""
+    """Return what a folder says that its student has learned; [] where it says nothing.
+
+    Raises DataError, which names the field, where it says so otherwise than `note_lesson`.
+    """
     path = folder / NOTE
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    lessons = json_file(path, list) if path.is_file() else []
+    check_lessons(lessons, f"{folder.name}/{NOTE}")
+    return lessons
+
+
+def check_lessons(lessons: Sequence, name: str) -> None:
+    """Raise DataError for a record that a card could not be written from: a licence could hide."""
+    kinds = {"base": str, "sources": dict, "method": str, "steps": int, "tokens": int}
+    kinds |= {"seconds": float | int}
+    for number, lesson in enumerate(lessons, 1):
+        for field, kind in kinds.items():
+            found = lesson.get(field) if isinstance(lesson, dict) else None
+            if not isinstance(found, kind):
+                raise DataError(
+                    f"{name} 第 {number} 次训练的记录缺了 {field}：从原来的文件夹拷一份完整的。 "
+                    f"{name}, training {number}, field {field}: found {found!r}, expected what "
+                    "`save` writes: copy the file from the folder that it came from"
+                )
+        for teacher in lesson.get("teachers", ()):
+            check_lessons(teacher["lessons"], name)

@@ -16,8 +16,14 @@ from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 from miniluotuo_utils.choices import choices
+from miniluotuo_utils.files import DataError, json_file
 from miniluotuo_utils.runtime import mirror
-from miniluotuo_utils.students.bases import base_note, check_base, weights_fingerprint
+from miniluotuo_utils.students.bases import (
+    base_note,
+    check_base,
+    check_weights,
+    weights_fingerprint,
+)
 from miniluotuo_utils.students.devices import own_device, quiet
 from miniluotuo_utils.students.lessons import lessons_in
 from miniluotuo_utils.students.successors import check_id, instead
@@ -230,17 +236,17 @@ def loaded(
 ) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
     """Load tokenizer and model of a folder or hub id.
 
-    Raises FileNotFoundError, in one sentence, for a hub id that cannot be had.
+    Raises FileNotFoundError, in one sentence, for a hub id that cannot be had and a folder that
+    lacks a file; DataError for files that are damaged, or of two models.
     """
-    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
     try:
         both = native_config(source, revision).is_encoder_decoder
         auto = AutoModelForSeq2SeqLM if both else AutoModelForCausalLM
-        tokenizer = AutoTokenizer.from_pretrained(
-            source, revision=revision, padding_side="right" if both else "left"
-        )
-        model = auto.from_pretrained(source, revision=revision, dtype=dtype, **how)
+        tokenizer = tokenizer_in(source, revision, "right" if both else "left")
+        check_weights(folder_of(source, revision))
+        model = model_in(source, revision, auto, {"dtype": dtype, **how})
     except OSError as error:
         raise FileNotFoundError(missing(source, revision, error)) from error
 
@@ -252,10 +258,84 @@ def loaded(
     return tokenizer, model
 
 
+def tokenizer_in(source: str, revision: str | None, side: str) -> PreTrainedTokenizerBase:
+    """Load a tokenizer; DataError where it cannot be read, or has no vocabulary of its own."""
+    from transformers import AutoTokenizer
+
+    name = Path(source).name
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, padding_side=side)
+    except OSError:
+        raise
+    # A damaged tokenizer.json is a bare Exception, a missing one whatever its class fails on.
+    except Exception as error:
+        cause, *_ = str(error).strip().splitlines() or [type(error).__name__]
+        raise unread_tokenizer(name, f"found one that cannot be read ({cause})") from error
+
+    # Where its files are missing, transformers makes an empty one: every text would be no tokens.
+    folder, own = folder_of(source, revision), tokenizer.vocab_files_names.values()
+    files = dict.fromkeys(["tokenizer.json", *own])
+    if own and not any((folder / file).is_file() for file in files):
+        raise unread_tokenizer(name, f"found none of {', '.join(files)}")
+    return tokenizer
+
+
+def unread_tokenizer(name: str, found: str) -> DataError:
+    """Return the error of a student whose tokenizer cannot be had."""
+    return DataError(
+        f"学生 {name} 没有能用的分词器：重新下载，或者从它的底座拷来。 student {name}, tokenizer: "
+        f"{found}, expected a whole one: download the folder again, or copy its base's tokenizer"
+    )
+
+
+def model_in(source: str, revision: str | None, auto: Any, how: Mapping[str, Any]) -> Any:
+    """Load a model; DataError for weights that are damaged or lack a part.
+
+    transformers makes up what lacks, with random numbers and a remark.
+    """
+    from pickle import UnpicklingError
+
+    from safetensors import SafetensorError
+
+    # A weight of another shape is reported as one that lacks, with both shapes.
+    how = {"output_loading_info": True, "ignore_mismatched_sizes": True, **how}
+    try:
+        model, found = auto.from_pretrained(source, revision=revision, **how)
+    except (SafetensorError, UnpicklingError, EOFError, KeyError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "PytorchStreamReader" not in str(error):
+            raise
+        cause = str(error).partition(". ")[0]
+        raise unlike_weights(source, f"some that are damaged or cut ({cause})") from error
+    if other := sorted(found["mismatched_keys"]):
+        name, there, wanted = other[0]
+        raise unlike_weights(source, f"{name} of {tuple(there)}, expected {tuple(wanted)}")
+    if lacking := sorted(found["missing_keys"]):
+        raise unlike_weights(source, f"no {lacking[0]} (and {len(lacking) - 1} more)")
+    return model
+
+
+def unlike_weights(source: str, found: str) -> DataError:
+    """Return the error of weights that are not those which the configuration asks for."""
+    name = Path(source).name
+    return DataError(
+        f"学生 {name} 的权重和 config.json 对不上，或者断了：重新下载，两样要是同一个模型的。 "
+        f"student {name}, weights: found {found}; expected all that its config.json asks for: "
+        "download it again, both files of one model"
+    )
+
+
 def native_config(source: str, revision: str | None) -> PreTrainedConfig:
     """Load the configuration; ValueError for a model type that only downloaded code could run."""
-    from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
+    from transformers import (
+        CONFIG_MAPPING,
+        MODEL_FOR_CAUSAL_LM_MAPPING,
+        MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
+        AutoConfig,
+        PreTrainedConfig,
+    )
 
+    if (file := Path(source) / "config.json").is_file():
+        json_file(file, dict)
     # Asked before AutoConfig, which would offer to run that code.
     found = PreTrainedConfig.get_config_dict(source, revision=revision)[0].get("model_type")
     if found not in CONFIG_MAPPING:
@@ -264,7 +344,15 @@ def native_config(source: str, revision: str | None) -> PreTrainedConfig:
             "expected an architecture that is part of transformers; "
             f"code from a model's repository is never run here.{instead(found)}"
         )
-    return AutoConfig.from_pretrained(source, revision=revision)
+    config = AutoConfig.from_pretrained(source, revision=revision)
+    writers = MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING
+    if type(config) not in writers[config.is_encoder_decoder]:
+        raise ValueError(
+            f"{Path(source).name} 不是写文字的模型。 {Path(source).name}/config.json, field "
+            f"model_type: found {found!r}, expected a model that writes text: a decoder, or a text "
+            "encoder–decoder"
+        )
+    return config
 
 
 def config_of(name: str | Path) -> PreTrainedConfig:
@@ -289,7 +377,10 @@ def missing(source: str, revision: str | None, error: Exception) -> str:
     cause, *_ = str(error).strip().splitlines() or [type(error).__name__]
     name = Path(source).name
     if Path(source).is_dir():
-        return f"student folder {name} is not whole: {cause.replace(source, name)}"
+        return (
+            f"学生文件夹 {name} 不完整，重新下载或拷贝。 student folder {name} is not whole: "
+            f"{cause.replace(source, name)} Download or copy it again"
+        )
     where = place_in_mirror(Path("$MINILUOTUO_MIRROR"), source, revision).as_posix()
     return (
         f"the hub's model {source} (revision {revision or 'main'}) cannot be had: {cause} "
@@ -342,6 +433,7 @@ def load_adapter(folder: Path, device: str | None, dtype: str, bits: int | None)
             f"{name!r} cannot be loaded: {error}"
         ) from error
     check_base(folder, note, name, base.weights)
+    check_adapter(folder)
     # It is asked in the template that it was trained in, whatever its base's is.
     base.tokenizer.chat_template = template_in(folder) or base.tokenizer.chat_template
     say_template(name, base.tokenizer)
@@ -352,6 +444,16 @@ def load_adapter(folder: Path, device: str | None, dtype: str, bits: int | None)
     lessons = lessons_in(folder) or base.lessons
     known = base.weights, base.revision, base.weights
     return Student(name, model.eval(), base.tokenizer, *known, lessons)
+
+
+def check_adapter(folder: Path) -> None:
+    """Raise FileNotFoundError or DataError where the weights of an adapter's folder lack."""
+    if not any((folder / f"adapter_model.{ending}").is_file() for ending in ("safetensors", "bin")):
+        raise FileNotFoundError(
+            f"适配器 {folder.name} 没有权重：重新下载或拷贝。 {folder.name}: found no "
+            "adapter_model.safetensors, expected an adapter's weights: download or copy it again"
+        )
+    check_weights(folder)
 
 
 def base_of_adapter(folder: Path) -> str | Path:
@@ -392,7 +494,7 @@ def template_in(folder: Path) -> str | None:
     if file.is_file():
         return file.read_text(encoding="utf-8")
     if settings.is_file():
-        found = json.loads(settings.read_text(encoding="utf-8")).get("chat_template")
+        found = json_file(settings, dict).get("chat_template")
         return found if isinstance(found, str) else None
     return None
 
@@ -402,7 +504,7 @@ def adapter_base(folder: Path) -> str:
 
     Raises ValueError where that is no name that works on another machine.
     """
-    config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    config = json_file(folder / "adapter_config.json", dict)
     name = str(config.get("base_model_name_or_path") or "")
     fixed = name and (Path(name).is_absolute() or PureWindowsPath(name).drive)
     if name and not fixed:

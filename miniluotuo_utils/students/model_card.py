@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from miniluotuo_utils.data.catalog import CATALOG
 from miniluotuo_utils.data.licences import FOLLOWS, Origin, hub_licence, origins, strictest
+from miniluotuo_utils.files import json_file
 from miniluotuo_utils.students.bases import tensors_of
 from miniluotuo_utils.students.lessons import lessons_in
 from miniluotuo_utils.students.loading import HUB_ID, adapter_base
@@ -50,6 +51,7 @@ def card(
     from huggingface_hub import ModelCard, ModelCardData
 
     folder, results = Path(folder), results or {}
+    check_results(results)
     adapter = is_adapter(folder)
     found = student_origins(folder, own)
     config = {} if adapter else json_in(folder / "config.json")
@@ -60,7 +62,7 @@ def card(
         language=languages_of(found),
         license=licence,
         **(named if licence == "other" else {}),
-        library_name="peft" if adapter else "transformers",
+        library_name=library_of(folder),
         pipeline_tag=None if config.get("is_encoder_decoder") else "text-generation",
         tags=["mini-luotuo", "information-extraction"],
         base_model=hub_base(base_of(folder)),
@@ -84,9 +86,16 @@ def is_adapter(folder: Path) -> bool:
     return False
 
 
+def library_of(folder: Path) -> str | None:
+    """Return the hub's name of the library that loads a folder, None for one of ONNX or GGUF."""
+    if is_adapter(folder):
+        return "peft"
+    return "transformers" if any(folder.glob("*.safetensors")) else None
+
+
 def json_in(path: Path) -> dict[str, Any]:
     """Return the object of a JSON file, {} where there is no such file."""
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return json_file(path, dict) if path.is_file() else {}
 
 
 # ---- what it was made of
@@ -176,6 +185,18 @@ def languages_of(found: list[Origin]) -> list[str]:
 
 
 # ---- how good it is
+
+
+def check_results(results: Mapping[str, Mapping]) -> None:
+    """Raise ValueError for what is no result of `ie.score`."""
+    for name, result in results.items():
+        task = result.get("task")
+        if task not in TASK_TYPES or "mode" not in result or not [*micro_rates(result)]:
+            raise ValueError(
+                f"成绩 {name} 不是 score 给的：写成 score --json 打印的那一份。 results, {name}: "
+                f"found task {task!r} with the fields {', '.join(result) or 'none'}, expected what "
+                "`score --json` prints, or `ie.score` returns"
+            )
 
 
 def evaluations(results: Mapping[str, Mapping]) -> Iterator[EvalResult]:

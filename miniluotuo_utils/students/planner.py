@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from miniluotuo_utils.choices import check_choice, choices
+from miniluotuo_utils.choices import MORE, Sense, check_amounts, check_choice, choices
 from miniluotuo_utils.students.devices import GIB, known_peak, measured_peak, memory_of
 from miniluotuo_utils.students.estimate import (
     anatomy,
@@ -52,12 +52,11 @@ CHEAPER = {"full": ("lora", "qlora"), "lora": ("qlora",), "adalora": ("lora", "q
 
 STEP = 64  # tokens from one length that `longest_row` tries to the next
 
-MORE = (lambda value: 0 < value < math.inf, "more than 0")
-# What an amount must be: a test that nan fails, too, and what a message says.
-SENSE: dict[str, tuple[Callable[[float], bool], str]] = {
+# What an amount must be.
+SENSE = {
     **dict.fromkeys(("length", "epochs", "rows", "row_tokens", "gpus"), MORE),
-    "mfu": (lambda value: 0 < value <= 1, "a share of the GPU's peak, above 0 and up to 1"),
-    "price": (lambda value: 0 <= value < math.inf, "0 or more for an hour"),
+    "mfu": Sense(lambda value: 0 < value <= 1, "a share of the GPU's peak, above 0 and up to 1"),
+    "price": Sense(lambda value: 0 <= value < math.inf, "0 or more for an hour"),
 }
 
 
@@ -184,6 +183,7 @@ def plan(
     had.
     """
     check_amounts(
+        SENSE,
         length=length,
         epochs=epochs,
         rows=rows,
@@ -285,19 +285,6 @@ def check_packing(method: str, bits: int | None) -> int | None:
     packed = 4 if method == "qlora" and bits is None else bits
     check_bits(method, packed)
     return None if packed == 16 else packed
-
-
-def check_amounts(**amounts: float | None) -> None:
-    """Raise ValueError for an amount that makes no sense; None is one that was left open.
-
-    >>> check_amounts(length=1024, price=0, mfu=0.4)
-    >>> check_amounts(mfu=2)
-    Traceback (most recent call last):
-    ValueError: mfu is 2; expected a share of the GPU's peak, above 0 and up to 1
-    """
-    for name, value in amounts.items():
-        if value is not None and not SENSE[name][0](value):
-            raise ValueError(f"{name} is {value}; expected {SENSE[name][1]}")
 
 
 def table(found: Mapping[str, Any]) -> str:

@@ -4,7 +4,7 @@ from miniluotuo_utils.writing.alone import Alone, claimed
 from miniluotuo_utils.writing.guard import FULL, Taken, Touched, cannot_write, check_folder, guard
 from miniluotuo_utils.writing.ours import foreign, is_run_note
 from miniluotuo_utils.writing.temporary import remove
-from miniluotuo_utils.writing.whole import disk_full, put_in_place, written_whole
+from miniluotuo_utils.writing.whole import disk_full, is_full, put_in_place, written_whole
 
 __all__ = [
     "FULL",
@@ -17,6 +17,7 @@ __all__ = [
     "disk_full",
     "foreign",
     "guard",
+    "is_full",
     "is_run_note",
     "put_in_place",
     "remove",

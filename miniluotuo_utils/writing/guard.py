@@ -20,7 +20,8 @@ from typing import NamedTuple
 from miniluotuo_utils.writing.ours import foreign, is_unfinished
 from miniluotuo_utils.writing.temporary import temporary
 
-FULL = (errno.ENOSPC, errno.EDQUOT)  # the disk, or a person's share of it
+# The disk, a person's share of it, or the largest file that it takes.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 OVERWRITE = "--overwrite (in Python the argument overwrite)"
 
 

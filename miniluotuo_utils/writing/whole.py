@@ -43,12 +43,27 @@ def written_whole(path: Path | str, overwrite: bool = True, keeps: str = "") -> 
         if keeps and path.is_file():
             check_lines(path, partial, keeps)
         put_in_place(partial, path, overwrite)
-    except OSError as error:
-        if error.errno not in FULL:
+    except Exception as error:
+        if not is_full(error):
             raise
         raise disk_full(error, path, name) from error
     finally:
         remove(partial)
+
+
+# What safetensors, torch and numpy say where a disk is full or a file may not grow: no number.
+UNWRITTEN = ("No space left", "quota exceeded", "File too large", "PytorchStreamWriter")
+UNWRITTEN += ("inline_container", " requested and ")
+
+
+def is_full(error: BaseException) -> bool:
+    """Return whether a library could not write because the disk is full or a file may not grow.
+
+    >>> is_full(OSError("1572864 requested and 1541264 written")), is_full(OSError("no such file"))
+    (True, False)
+    """
+    number = getattr(error, "errno", None)
+    return number in FULL or (number is None and any(words in str(error) for words in UNWRITTEN))
 
 
 def check_lines(path: Path, partial: Path, way: str) -> None:

@@ -27,7 +27,7 @@ from miniluotuo_utils.generation.batching import end_ids
 from miniluotuo_utils.generation.streaming import whole_text
 from miniluotuo_utils.ie import build_instructions
 from miniluotuo_utils.runtime import EMBEDDED
-from miniluotuo_utils.students import finetune, load_student
+from miniluotuo_utils.students import Student, finetune, load_student
 from miniluotuo_utils.tokens import prompt_ids, prompts_of, text_of
 from miniluotuo_utils.writing import Taken
 
@@ -80,9 +80,33 @@ def test_a_student_fresh_from_training_is_exported_as_it_is(tmp_path):
 
 def test_a_family_that_the_exporter_fails_on_is_said(tmp_path):
     """Two pages of torch's own words, and `AssertionError: All tensors must have the same rank`."""
-    with pytest.raises(DataError, match="field model_type: found 'glm', whose rotary positions"):
+    with pytest.raises(DataError, match="found 'glm', which .* cannot write .*rotary positions"):
         to_onnx(tiny_random("glm-edge-1.5b"), tmp_path / "out")
     assert not [*tmp_path.iterdir()]
+
+
+SMALL = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+
+
+@pytest.mark.parametrize(
+    ("config", "more", "why"),
+    [
+        ("Qwen3MoeConfig", {"num_experts": 4, "num_experts_per_tok": 2}, "its experts"),
+        ("FalconConfig", {}, "Sizes of tensors must match"),
+        ("MambaConfig", {}, "must match the size"),
+    ],
+)
+def test_a_model_that_cannot_be_traced_is_one_sentence(config, more, why, tmp_path, capfd):
+    """Pages of graph and `UnsupportedOperatorError: aten::histc`, or an error of torch's own."""
+    import transformers
+
+    tokenizer = tiny_random("gpt2-124m").tokenizer
+    settings = getattr(transformers, config)(vocab_size=len(tokenizer), **SMALL, **more)
+    model = transformers.AutoModelForCausalLM.from_config(settings).eval()
+    with pytest.raises(DataError, match=f"field model_type: .*{why}.*take serve"):
+        to_onnx(Student("other", model, tokenizer), tmp_path / "out")
+    assert not [*tmp_path.iterdir()]
+    assert "Torch IR graph" not in capfd.readouterr().out
 
 
 def answers_of(folder, student, asked, model="model.onnx"):
@@ -236,6 +260,17 @@ def test_an_encoder_decoder_is_refused(way, tmp_path):
         way(tiny_random("t5-61m"), tmp_path / "out")
 
 
+@pytest.mark.parametrize("way", [to_onnx, to_gguf])
+@pytest.mark.parametrize("method", ["lora", "prompt"])
+def test_an_adapter_is_refused_with_the_way(way, method, tmp_path):
+    """A prompt-tuned student was exported without what it had learned, and nobody was told."""
+    student = tiny_random("wenzhong-110m")
+    finetune(student, [{**row, "output": "{}"} for row in rows(2)], method, max_steps=1)
+    with pytest.raises(ValueError, match=r"has an adapter on it.*merge\(student\) first"):
+        way(student, tmp_path / "out")
+    assert not [*tmp_path.iterdir()]
+
+
 # ---- the command
 
 
@@ -291,11 +326,20 @@ def test_an_earlier_export_is_replaced_only_when_told(tiny, tmp_path):
         to_gguf(tiny, tmp_path / "out", overwrite=True, say=None)
 
 
-def test_a_full_disk_leaves_nothing_that_looks_whole(tiny, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "said",
+    [
+        (errno.ENOSPC, "No space left on device"),
+        (errno.EFBIG, "File too large"),
+        ("1572864 requested and 1541264 written",),  # numpy
+    ],
+)
+def test_a_full_disk_leaves_nothing_that_looks_whole(said, tiny, tmp_path, monkeypatch):
+    """`error: 1572864 requested and 1541264 written`, and no word of a disk."""
     import gguf
 
     def full(*_, **__):
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise OSError(*said)
 
     monkeypatch.setattr(gguf.GGUFWriter, "write_tensors_to_file", full)
     with pytest.raises(OSError, match=r"disk full while writing out \(\d+ MiB free"):

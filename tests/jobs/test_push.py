@@ -102,6 +102,8 @@ def test_an_unknown_source_is_said_and_not_invented():
     assert hub_licence([own]) == "other"
     with pytest.raises(ValueError, match="resume states a licence .none stated., so it is not one"):
         origins({"resume": 1}, own=["resume"])
+    with pytest.raises(ValueError, match="own is '日记', and the licence of every source is known"):
+        check_own(["日记"], [origin("resume", 1)])
     with pytest.raises(ValueError, match="own is '日期'"):
         check_own(["日期"], [origin("日记", 1)])
     with pytest.raises(ValueError, match="accept is 'none'"):
@@ -261,6 +263,7 @@ def test_what_was_exported_is_asked_where_it_comes_from(tmp_path, tiny):
     from miniluotuo_utils.export.asking import write_tokenizer
 
     write_tokenizer(replace(tiny, lessons=[{**LESSON, "sources": {"resume": 1}}]), tmp_path)
+    (tmp_path / "model.onnx").write_bytes(b"a graph")
     parcel = push(tmp_path, "me/x", say=[].append)
     assert [one.name for one in parcel.refused] == ["resume"]
 
@@ -270,6 +273,7 @@ def test_what_was_exported_is_asked_where_it_comes_from(tmp_path, tiny):
     [
         ("create", 401, "令牌不对"),
         ("create", 403, "may not write there"),
+        ("create", 409, "somebody else writes"),
         ("commit", 409, "somebody else writes"),
         ("preupload", 403, "may not write there"),
         ("batch", 503, "HTTP 503"),
@@ -347,16 +351,109 @@ def test_what_cannot_be_pushed_is_said(tmp_path, monkeypatch):
         push(tmp_path, "my model")
     with pytest.raises(ValueError, match="found nothing of these, expected a student"):
         push(tmp_path, "me/x")
+    with pytest.raises(ValueError, match="found no such folder, expected adapter"):
+        push(tmp_path / "nothing", "me/x", "adapter")
     folder = student(tmp_path / "s")
     with pytest.raises(ValueError, match="found student, expected dataset"):
         push(folder, "me/x", "dataset")
+    for name in ("me/..x", "me/x.git", "用户/名字"):
+        with pytest.raises(ValueError, match="expected OWNER/NAME"):
+            push(folder, name)
     bare = dataset(tmp_path / "d", "coig")
-    (bare / "README.md").unlink()
+    (bare / "README.md").write_text("\n")
     with pytest.raises(ValueError, match="d: found no README.md, expected a card"):
         push(bare, "me/x")
     monkeypatch.delenv("HF_TOKEN", raising=False)
     with pytest.raises(ValueError, match="No HF_TOKEN"):
         push(folder, "me/x", go=True, say=[].append)
+    monkeypatch.setenv("HF_TOKEN", "hf_ 令牌")
+    with pytest.raises(ValueError, match="HF_TOKEN: found blanks or characters"):
+        push(folder, "me/x", go=True, say=[].append)
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     with pytest.raises(OSError, match="HF_HUB_OFFLINE=1"):
         push(folder, "me/x", go=True, say=[].append)
+
+
+def old_weights(folder):
+    """What transformers wrote in its first years."""
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        (lambda folder: (folder / "model.safetensors").unlink(), "found no weights, expected"),
+        (old_weights, "found old weights, which may hold code"),
+        (
+            lambda folder: (folder / "model.safetensors").write_bytes(b"\x09"),
+            "s/model.safetensors: found damaged or cut",
+        ),
+        (
+            lambda folder: (folder / "model.safetensors.index.json").write_text(
+                '{"weight_map": {"w": "model-00001-of-00002.safetensors"}}'
+            ),
+            "s/model-00001-of-00002.safetensors: found nothing there",
+        ),
+    ],
+)
+def test_weights_that_nobody_could_load_are_not_published(broken, said, tmp_path):
+    """`The licences allow it`: a card, a tokenizer, and no model, or half of one."""
+    folder = student(tmp_path / "s")
+    broken(folder)
+    with pytest.raises(ValueError, match=said):
+        push(folder, "me/s", say=[].append)
+
+
+def test_a_data_set_without_rows_is_not_published(tmp_path):
+    """A mixture whose filter left nothing, or a disk that was full."""
+    for rows in ("", "\n"):
+        folder = dataset(tmp_path / f"d{len(rows)}", "coig")
+        (folder / "train.jsonl").write_text(rows)
+        with pytest.raises(ValueError, match=r"train.jsonl.*(no rows|empty)"):
+            push(folder, "me/d", say=[].append)
+
+
+def test_a_file_of_no_bytes_stays(tmp_path):
+    """A student that was merged has no log, and `training.jsonl` went with nothing in it."""
+    folder = student(tmp_path / "s")
+    (folder / "training.jsonl").touch()
+    parcel = push(folder, "me/s", say=[].append)
+    assert [path.name for path in parcel.left] == ["training.jsonl"]
+
+
+def test_an_export_goes_whole_and_is_said_to_be_no_transformers_model(tmp_path):
+    """Ollama's Modelfile stayed, and the hub showed how to load what transformers cannot."""
+    folder = student(tmp_path / "s")
+    (folder / "model.safetensors").rename(folder / "student.gguf")
+    (folder / "Modelfile").write_text("FROM ./student.gguf\n")
+    parcel = push(folder, "me/s", say=[].append)
+    assert {"student.gguf", "Modelfile", "learned.json"} <= {path.name for path in parcel.files}
+    assert "library_name" not in parcel.card
+
+
+def test_every_row_that_goes_is_asked_where_it_comes_from(tmp_path):
+    """`test.jsonl` beside `train.jsonl`: the licences of its rows were asked by nobody."""
+    folder = dataset(tmp_path / "d", "coig")
+    other = dataset(tmp_path / "other", "resume")
+    (other / "train.jsonl").rename(folder / "test.jsonl")
+    parcel = push(folder, "me/d", say=[].append)
+    assert [one.name for one in parcel.refused] == ["resume"]
+
+
+@pytest.mark.parametrize("name", ["README.md", "chat_template.jinja", "notes.txt"])
+@pytest.mark.parametrize("secret", ["hf_" + "a1B2" * 9, "sk-of-a-paid-teacher"])
+def test_no_token_is_published(name, secret, tmp_path, monkeypatch):
+    """A cell's output that was kept as a note, a card that quotes a command with its key."""
+    monkeypatch.setenv("TEACHER_API_KEY", "sk-of-a-paid-teacher")
+    folder = student(tmp_path / "s")
+    (folder / name).write_text(f"# 笔记\n\nexport KEY={secret}\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=f"{name}: found a token or a key") as error:
+        push(folder, "me/s", say=[].append)
+    assert secret not in str(error.value)
+
+
+@pytest.mark.parametrize("result", [{}, {"task": "XX", "mode": "span", "micro": {}}])
+def test_a_result_of_something_else_is_refused(result, tmp_path):
+    """`KeyError: 'XX'`, or a card without the results that somebody gave."""
+    with pytest.raises(ValueError, match="results, cluener/dev: found task .*expected what `score"):
+        card(student(tmp_path / "s"), {"cluener/dev": result})
