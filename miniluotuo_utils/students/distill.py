@@ -111,6 +111,7 @@ def distill(
         objective: Objective = Labels()
     elif isinstance(teacher, str | Path):
         refuse_unless(method == "logits", "a folder teaches by logits only")
+        refuse_unless(top_k is None, "a folder teaches what it holds: leave top_k and kept out")
         there = Kept(teacher)
         heat = there.note["temperature"] if temperature is None else temperature
         objective = Logits(there, share, heat, beta or 0.0, None, None)
@@ -253,17 +254,40 @@ def labelled(rows: Sequence[Mapping], teacher: Teacher, folder: Path | None) -> 
         Path(folder).mkdir(parents=True, exist_ok=True)
     found = journal.lines() if journal else []
     for part in batches(asked[len(found) :], ASKED):
-        answers = [dict(row) for row in teacher(part)]
-        if len(answers) != len(part):
-            raise DataError(
-                f"teacher: found {len(answers)} rows for {len(part)}, expected one for each"
-            )
         # What cannot be learned is told before it is kept.
-        answers = given_rows(answers)
+        answers = answered(part, teacher(part), len(found))
         if journal:
             journal.append(*answers)
         found += answers
     return found
+
+
+def answered(asked: Sequence[Mapping], answers: Any, first: int) -> Sequence[Mapping]:
+    """Return a function's answers to some rows, of which `first` stand before them.
+
+    Raises DataError for other than a row for each, with its own question.
+    """
+    # A generator is read; of a text or a dict that would give something, but no rows.
+    if answers is None or isinstance(answers, str | Mapping):
+        answers = [answers]
+    answers = list(answers)
+    several = len(answers) == len(asked) and all(isinstance(row, Mapping) for row in answers)
+    if not several:
+        kind = type(answers[0]).__name__ if answers else "nothing"
+        raise DataError(
+            f"教师要给每一行还一行。 teacher: found {len(answers)} of {kind} for {len(asked)}, "
+            "expected a row for each, in their order: return [{**row, 'output': …} for row in rows]"
+        )
+    answers = given_rows(answers)
+    for number, (row, answer) in enumerate(zip(asked, answers, strict=True), first):
+        for name in ("instruction", "input"):
+            if answer.get(name, "") != row.get(name, ""):
+                raise DataError(
+                    f"教师还回来的第 {number} 行，问题不是问它的那一个。 teacher, row {number}, "
+                    f"field {name}: found {answer.get(name, '')!r:.40}, expected "
+                    f"{row.get(name, '')!r:.40} as it was asked, with an answer in output"
+                )
+    return answers
 
 
 def name_of(teacher: Any) -> str:

@@ -367,8 +367,9 @@ def training_rows(
     if not has_labels(learned):
         raise ValueError(
             f"no token of {len(rows)} rows is supervised (left out: {dropped or 'nothing'}); "
-            "the loss would be NaN. "
-            f"Shorten the prompts or raise max_length (now {length})（没有一个要学的词元）"
+            f"the loss would be NaN. {student.name} has room for {student.context:,} tokens and "
+            f"max_length is {max_length:,}: shorten the rows, or raise it; give each an output"
+            "（没有一个要学的词元：每一行都要有回答，放得下）"
         )
     return learned, kept_out, dropped
 

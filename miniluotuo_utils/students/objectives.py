@@ -165,12 +165,13 @@ class Logits(Objective):
         rows = super().begin(student, rows, options)
         if isinstance(self.teachers, Kept):
             self.teachers.check(student, rows, self.temperature)
-        elif self.folder:
-            asked = self.teachers, student, rows
-            self.teachers = keep(self.folder, *asked, self.top_k, self.temperature)
-        else:
+            return numbered(rows)
+        self.teachers.check_room(rows)
+        if not self.folder:
             return rows
-        return rows.add_column(NUMBER, [[number] for number in range(len(rows))])
+        asked = self.teachers, student, rows
+        self.teachers = keep(self.folder, *asked, self.top_k, self.temperature)
+        return numbered(rows)
 
     def collated(self, collate: Callable, batch: Sequence[Mapping]) -> dict[str, Tensor]:
         """Return a batch as tensors, with the row's numbers where the teacher's say is kept."""
@@ -199,6 +200,11 @@ class Logits(Objective):
         return self.teachers.of(inputs[NUMBER].tolist())
 
 
+def numbered(rows: Dataset) -> Dataset:
+    """Return rows with their numbers, by which what a teacher kept is found."""
+    return rows.add_column(NUMBER, [[number] for number in range(len(rows))])
+
+
 # ---- the teacher's states
 
 
@@ -214,12 +220,14 @@ class Features(Objective):
     def __init__(self, teachers: Teachers, share: float, kind: str) -> None:
         settings = {"features": kind, "teachers": teachers.fingerprints}
         super().__init__(share, settings)
+        self.teachers = teachers
         self.teacher, self.plain_teacher = teachers.students[0], teachers.plain[0]
         self.kind, self.pairs, self.pad_id = kind, [], 0
 
     def begin(self, student: Student, rows: Dataset, options: Options) -> Dataset:
         """Give the student its projections, so that optimizer and checkpoints know them."""
         rows = super().begin(student, rows, options)
+        self.teachers.check_room(rows)
         self.pad_id = student.tokenizer.pad_token_id
         ours, theirs = student.model.config, self.teacher.model.config
         self.pairs = layer_map(ours.num_hidden_layers, theirs.num_hidden_layers)
@@ -385,6 +393,7 @@ class OnPolicy(Objective):
     ) -> None:
         settings = {"temperature": temperature, "beta": beta, "own": own, "answer": answer}
         super().__init__(1.0, settings | {"teachers": teachers.fingerprints})
+        self.teachers = teachers
         self.teacher, self.size = teachers.students[0], teachers.size
         self.temperature, self.beta, self.own, self.answer = temperature, beta, own, answer
         self.encoded: list[tuple[list[int], list[int]]] = []
@@ -394,6 +403,7 @@ class OnPolicy(Objective):
         from datasets import Dataset
 
         rows = super().begin(student, rows, options)
+        self.teachers.check_room(rows)
         self.encoded = [prompt_and_answer(row) for row in rows]
         cut_padding(student, self.teacher, self.size)
         return Dataset.from_dict({"prompt": [str(number) for number in range(len(rows))]})

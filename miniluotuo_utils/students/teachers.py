@@ -12,13 +12,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from miniluotuo_utils.files import DataError, batches
-from miniluotuo_utils.students.loading import Student, fingerprint
+from miniluotuo_utils.files import DataError, batches, json_file
+from miniluotuo_utils.students.loading import Student, fingerprint, stated_context
 from miniluotuo_utils.students.loop import NOBODY, at_labels, has_plain_head
 from miniluotuo_utils.students.losses import averaged, best, softened
 from miniluotuo_utils.tokens import IGNORED, collate
-from miniluotuo_utils.tokens.columns import digest_of
-from miniluotuo_utils.writing import Alone, written_whole
+from miniluotuo_utils.tokens.columns import digest_of, flat, sizes_of
+from miniluotuo_utils.writing import Alone, Touched, guard, written_whole
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -92,13 +92,39 @@ class Teachers:
         with torch.no_grad():
             for teacher, plain in zip(self.students, self.plain, strict=True):
                 logits, _, _ = at_labels(teacher.model, inputs, plain)
+                # Else the student's own settings would be blamed, or the disk would keep it.
+                if logits.isnan().any():
+                    raise FloatingPointError(
+                        f"教师 {teacher.name} 的分数不是数了：换个精度加载，或者换一个教师。 the "
+                        f"scores of the teacher {teacher.name} are nan: load it in float32, or take "
+                        "another one"
+                    )
                 found.append(softened(logits[:, : self.size], temperature))
         return averaged(found)
+
+    def check_room(self, rows: Dataset) -> None:
+        """Raise ValueError where the longest of token rows does not fit into a teacher."""
+        packed = "position_ids" in rows.column_names
+        longest = int(sizes_of(rows).max()) if not packed else 1 + last_place(rows)
+        for teacher in self.students:
+            # Relative positions have no end.
+            if stated_context(teacher.model.config) and longest > teacher.context:
+                raise ValueError(
+                    f"教师 {teacher.name} 装不下最长的一行：把 max_length 改小。 the teacher "
+                    f"{teacher.name} has room for {teacher.context:,} tokens, found {longest:,} in "
+                    f"the longest row: give max_length={teacher.context}"
+                )
+
+
+def last_place(rows: Dataset) -> int:
+    """Return the largest position of packed rows, each of which counts from 0."""
+    return max(int(places.max()) for places in flat(rows, "position_ids"))
 
 
 def check_apart(student: Student, teacher: Student) -> None:
     """Raise ValueError where a student is to teach itself, or reads in another manner."""
-    if teacher is student or teacher.model is student.model:
+    # An adapter is put into the layers of the model that it wraps: they may share their weights.
+    if {*map(id, student.model.parameters())} & {*map(id, teacher.model.parameters())}:
         raise ValueError(
             f"{student.name} is its own teacher: every step would change both, and teach nothing. "
             "Load it once more for a teacher that stays as it is"
@@ -129,16 +155,18 @@ class Kept:
         if not self.note.get("whole"):
             raise DataError(
                 f"{self.folder.name}: its teacher did not come to an end; give it again"
+                "（教师还没有说完：再给一次教师，接着来）"
             )
-        self.starts = np.load(self.folder / STARTS)
+        try:
+            self.starts = np.load(self.folder / STARTS)
+        except (OSError, ValueError, EOFError):
+            raise damaged(self.folder, STARTS, "no whole file", "one of numpy") from None
         k, labels = self.note["k"], int(self.starts[-1])
         for name, size in ((IDS, 4 * k * labels), (VALUES, 2 * (k + 1) * labels)):
-            found = (self.folder / name).stat().st_size
+            file = self.folder / name
+            found = file.stat().st_size if file.is_file() else 0
             if found != size:
-                raise DataError(
-                    f"{self.folder.name}/{name}: found {found:,} bytes, expected {size:,}: it was "
-                    "cut, or two programs wrote it at once. Delete the folder, and ask again"
-                )
+                raise damaged(self.folder, name, f"{found:,} bytes", f"{size:,}")
         self.ids = np.memmap(self.folder / IDS, "<i4", "r", shape=(labels, k))
         self.values = np.memmap(self.folder / VALUES, "<f2", "r", shape=(labels, k + 1))
 
@@ -164,12 +192,21 @@ class Kept:
         refuse_other(self.folder, self.note, wanted)
 
 
+def damaged(folder: Path, name: str, found: str, expected: str) -> DataError:
+    """Return the error of a folder that lacks a part of what a teacher kept."""
+    return DataError(
+        f"{folder.name}/{name}: found {found}, expected {expected}: it was cut or deleted, or two "
+        "programs wrote it at once. Delete the folder, and ask again"
+        "（文件断了或者没了：删掉这个文件夹，再问一次教师）"
+    )
+
+
 def refuse_other(folder: Path, note: Mapping, wanted: Mapping) -> None:
     """Raise DataError for the first thing in which a folder's note is not as wanted."""
     means = {
         "vocabulary": "another tokenizer（分词器不同）",
         "rows": "other rows, the same in another order, or rows encoded otherwise: packed on a "
-        "GPU, or of another max_length（数据、顺序或编码不同）",
+        "GPU, of another max_length, or less a share for evaluation（数据、顺序或编码不同）",
         "temperature": "another temperature（温度不同）",
         "k": "another number of tokens（k 不同）",
         "teachers": "other teachers（教师不同）",
@@ -194,12 +231,13 @@ def short(value: Any) -> str:
 
 def read_note(folder: Path) -> dict[str, Any]:
     """Return what a folder says of itself; DataError where nothing of ours stands there."""
-    try:
-        return dict(json.loads((folder / NOTE).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+    if not (folder / NOTE).is_file():
         raise DataError(
-            f"{folder.name}: found no {NOTE}, expected what a teacher kept (kept=… of distill)"
-        ) from None
+            f"{folder.name} 不是教师存下来的分布；学生要先用 load_student 加载，再当教师。 "
+            f"{folder.name}: found no {NOTE}, expected what a teacher kept (kept=… of distill). A "
+            "student that is to teach is loaded first: teacher=load_student(…)"
+        )
+    return json_file(folder / NOTE, dict)
 
 
 def keep(
@@ -217,6 +255,7 @@ def keep(
     is writing it.
     """
     folder = Path(folder)
+    guard([Touched("kept", folder, "grows")])
     wanted = {
         "vocabulary": vocabulary_fingerprint(student),
         "rows": digest_of(rows),
@@ -239,7 +278,7 @@ def is_whole(folder: Path, wanted: Mapping) -> bool:
         return False
     note = read_note(folder)
     refuse_other(folder, note, wanted)
-    return note["whole"]
+    return bool(note.get("whole"))
 
 
 def ask(folder: Path, teachers: Teachers, student: Student, rows: Dataset, wanted: Mapping) -> None:

@@ -103,6 +103,8 @@ def test_kept_distributions_of_other_rows_are_refused(tmp_path):
         distill(gpt2(0), ROWS, teacher=tmp_path / "kept", temperature=3.0, **how)
     with pytest.raises(DataError, match="field teachers"):
         distill(gpt2(0), ROWS, teacher=gpt2(2), top_k=4, kept=tmp_path / "kept", **how)
+    with pytest.raises(ValueError, match="teaches what it holds: leave top_k and kept out"):
+        distill(gpt2(0), ROWS, teacher=tmp_path / "kept", top_k=8, kept=tmp_path / "k", **how)
 
 
 def test_a_teacher_that_dies_goes_on_where_it_was(tmp_path, monkeypatch):
@@ -275,6 +277,75 @@ def test_other_vocabularies_are_refused_with_the_way_out():
         distill(gpt2(), ROWS, teacher=tiny_random("luotuo-312m"), method="logits", **SHORT)
 
 
+def test_a_student_that_shares_weights_with_its_teacher_is_its_own():
+    """An adapter is put into the layers of the model that it wraps: the teacher learned, too."""
+    from peft import LoraConfig, get_peft_model
+
+    teacher = gpt2()
+    wrapped = get_peft_model(teacher.model, LoraConfig(target_modules=["c_attn"]))
+    with pytest.raises(ValueError, match="its own teacher"):
+        distill(
+            Student("me", wrapped, teacher.tokenizer),
+            ROWS,
+            teacher=teacher,
+            method="logits",
+            update="lora",
+            **SHORT,
+        )
+
+
+@pytest.mark.parametrize("method", ["logits", "features", "on_policy"])
+def test_a_teacher_that_has_no_room_says_so(method):
+    """`IndexError: index out of range in self`, of an embedding of positions."""
+    teacher = gpt2(1, max_position_embeddings=24)
+    with pytest.raises(ValueError, match="room for 24 tokens, found .*: give max_length=24"):
+        distill(gpt2(0), ROWS, teacher=teacher, method=method, **SHORT)
+
+
+@pytest.mark.parametrize("how", [{}, {"top_k": 4, "kept": "kept"}])
+def test_a_teacher_without_numbers_is_told_and_not_kept(how, tmp_path, monkeypatch):
+    """The student's learning rate was blamed, and what was kept looked whole."""
+    monkeypatch.chdir(tmp_path)
+    teacher = gpt2(1)
+    teacher.model.transformer.ln_f.weight.data.fill_(float("nan"))
+    with pytest.raises(FloatingPointError, match="scores of the teacher .* are nan"):
+        distill(gpt2(0), ROWS, teacher=teacher, method="logits", **how, **SHORT)
+    if how:
+        with pytest.raises(DataError, match="did not come to an end"):
+            Kept("kept")
+
+
+@pytest.mark.parametrize(
+    ("teacher", "said"),
+    [
+        (lambda rows: None, "found 1 of NoneType for 8, expected a row for each"),
+        (lambda rows: "好", "found 1 of str for 8"),
+        (lambda rows: {"output": "好"}, "found 1 of dict for 8"),
+        (lambda rows: ["好"] * len(rows), "found 8 of str for 8"),
+        (lambda rows: rows[1:], "found 7 of dict for 8"),
+        (lambda rows: rows[::-1], "teacher, row 0, field instruction: found '数到8', expected '数"),
+        (
+            lambda rows: [{"output": "好", "instruction": "数到1"}] * 8,
+            "teacher, row 1, field instr",
+        ),
+    ],
+)
+def test_a_function_gives_each_row_back(teacher, said, tmp_path):
+    """`TypeError: 'NoneType' object is not iterable`; or the answers of other questions, kept."""
+    folder = tmp_path / "training"
+    with pytest.raises(DataError, match=said):
+        distill(gpt2(), ROWS, teacher=teacher, folder=folder, **SHORT)
+    assert not (folder / "labelled.jsonl").exists()
+
+
+def test_a_function_may_give_a_generator():
+    asked = [{**row, "output": ""} for row in ROWS]
+    training = distill(
+        gpt2(), asked, teacher=lambda rows: ({**row, "output": "好"} for row in rows), **SHORT
+    )
+    assert training.steps == 3
+
+
 def test_padding_rows_are_cut(tmp_path):
     """Wenzhong's 3.5 B has 50,304 rows for 50,257 tokens; the small one has none to spare."""
     student, teacher = gpt2(0), gpt2(1)
@@ -318,14 +389,34 @@ def test_several_processes_do_not_ask_one_teacher(monkeypatch, tmp_path):
             distill(gpt2(), ROWS, **SHORT, **how)
 
 
-def test_a_cut_file_of_distributions_is_told(tmp_path):
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        (lambda kept: (kept / "ids.bin").write_bytes(b"more"), "ids.bin: found 4 bytes, expected"),
+        (lambda kept: (kept / "values.bin").unlink(), "values.bin: found 0 bytes, expected"),
+        (lambda kept: (kept / "starts.npy").unlink(), "starts.npy: found no whole file"),
+        (lambda kept: (kept / "starts.npy").write_bytes(b"x"), "starts.npy: found no whole file"),
+        (lambda kept: (kept / "kept.json").write_text("{"), "kept/kept.json: not JSON"),
+    ],
+)
+def test_a_folder_of_distributions_that_is_damaged_is_told(broken, said, tmp_path):
     """Two writers, or a full disk: what is read would be another token's."""
-    how = {"method": "logits", "top_k": 4, "kept": tmp_path / "kept", **SHORT}
-    distill(gpt2(0), ROWS, teacher=gpt2(1), **how)
-    with open(tmp_path / "kept" / "ids.bin", "ab") as file:
-        file.write(b"more")
-    with pytest.raises(DataError, match="bytes, expected"):
-        distill(gpt2(0), ROWS, teacher=tmp_path / "kept", method="logits", **SHORT)
+    how = {"method": "logits", **SHORT}
+    kept = tmp_path / "kept"
+    distill(gpt2(0), ROWS, teacher=gpt2(1), top_k=4, kept=kept, **how)
+    broken(kept)
+    with pytest.raises(DataError, match=said):
+        distill(gpt2(0), ROWS, teacher=kept, **how)
+
+
+def test_what_is_no_folder_of_distributions_is_told(tmp_path):
+    """`found no kept.json`, for the folder of a student that was to teach."""
+    how = {"method": "logits", **SHORT}
+    with pytest.raises(DataError, match=r"found no kept.json.*teacher=load_student"):
+        distill(gpt2(0), ROWS, teacher=tmp_path, **how)
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(Taken, match="notes.txt is a file, expected a folder"):
+        distill(gpt2(0), ROWS, teacher=gpt2(1), top_k=4, kept=tmp_path / "notes.txt", **how)
 
 
 @pytest.mark.parametrize(
@@ -340,6 +431,8 @@ def test_a_cut_file_of_distributions_is_told(tmp_path):
         ({"method": "on_policy", "own": 1.5}, "own is 1.5"),
         ({"method": "features", "features": "attention"}, "relations"),
         ({"method": "logits", "temperature": 0}, "temperature is 0"),
+        ({"method": "logits", "temperature": float("nan")}, "temperature is nan"),
+        ({"method": "logits", "top_k": 2.5, "kept": "kept"}, "top_k is 2.5; expected a whole"),
         ({"method": "logits", "beta": 1.5}, "beta is 1.5"),
         ({"method": "logits", "top_k": 0, "kept": "kept"}, "top_k is 0"),
         ({"method": "on_policy", "answer": 0}, "answer is 0"),
