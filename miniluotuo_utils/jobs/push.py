@@ -173,7 +173,8 @@ def kind_of(folder: Path, asked: str | None = None) -> str:
         check_choice("kind", asked, KINDS)
     if held and asked in (None, held[0]):
         return held[0]
-    seen = held[0] if held else "nothing of these" if folder.is_dir() else "no such folder"
+    nothing = "nothing of these" if folder.is_dir() else "no such folder"
+    seen = held[0] if held else nothing
     raise ValueError(
         f"{folder.name} 里没有{WORDS.get(asked, '学生、适配器或者数据集')}，发布不了。 "
         f"{folder.name}: found {seen}, expected {asked or 'a student, an adapter or a data set'}: "

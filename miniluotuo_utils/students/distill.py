@@ -95,9 +95,7 @@ def distill(
     check_options(update, folder=folder, **options)
     check_distillation(method, update, features, top_k, kept, options)
     given = {"share": share, "temperature": temperature, "beta": beta, "top_k": top_k}
-    given |= {"own": own, "answer": answer}
-    check_amounts(SENSE, **given)
-    check_given(method, given | {"features": features})
+    check_given(method, {**given, "own": own, "answer": answer, "features": features})
     refuse_unless(
         world_size() == 1 or (kept is None and not callable(teacher)),
         f"{world_size()} processes train: each would ask the teacher, and write into one folder. "
@@ -110,8 +108,7 @@ def distill(
         rows = labelled(rows, teacher, folder)
         objective: Objective = Labels()
     elif isinstance(teacher, str | Path):
-        refuse_unless(method == "logits", "a folder teaches by logits only")
-        refuse_unless(top_k is None, "a folder teaches what it holds: leave top_k and kept out")
+        refuse_unless(method == "logits" and top_k is None, FOLDER)
         there = Kept(teacher)
         heat = there.note["temperature"] if temperature is None else temperature
         objective = Logits(there, share, heat, beta or 0.0, None, None)
@@ -126,6 +123,9 @@ def distill(
             objective = OnPolicy(teachers, heat, 1.0 if beta is None else beta, own, answer)
     how = {"folder": folder, "objective": objective, **options}
     return with_teachers(finetune(student, rows, update, **how), teacher)
+
+
+FOLDER = "a folder teaches by logits only, and what it holds: leave top_k and kept out"
 
 
 def with_teachers(training: Training, teacher: Teacher) -> Training:
@@ -199,7 +199,8 @@ UNSAID = {"share": 0.5, "features": "hidden", "own": 1.0, "answer": 128}
 
 
 def check_given(method: str, given: Mapping[str, Any]) -> None:
-    """Raise ValueError for an option of another method: it would be read by nobody."""
+    """Raise ValueError for an amount that makes no sense, and for an option of another method."""
+    check_amounts(SENSE, **{name: value for name, value in given.items() if name in SENSE})
     for name, value in given.items():
         refuse_unless(
             name in TAKES[method] or value == UNSAID.get(name),

@@ -297,7 +297,7 @@ def model_in(source: str, revision: str | None, auto: Any, how: Mapping[str, Any
 
     from safetensors import SafetensorError
 
-    # A weight of another shape is reported as one that lacks, with both shapes.
+    # A weight of another shape is reported, with both shapes, and not only shown in a table.
     how = {"output_loading_info": True, "ignore_mismatched_sizes": True, **how}
     try:
         model, found = auto.from_pretrained(source, revision=revision, **how)
@@ -306,6 +306,7 @@ def model_in(source: str, revision: str | None, auto: Any, how: Mapping[str, Any
             raise
         cause = str(error).partition(". ")[0]
         raise unlike_weights(source, f"some that are damaged or cut ({cause})") from error
+    # What would be random numbers.
     if other := sorted(found["mismatched_keys"]):
         name, there, wanted = other[0]
         raise unlike_weights(source, f"{name} of {tuple(there)}, expected {tuple(wanted)}")

@@ -96,7 +96,7 @@ class Teachers:
                 if logits.isnan().any():
                     raise FloatingPointError(
                         f"教师 {teacher.name} 的分数不是数了：换个精度加载，或者换一个教师。 the "
-                        f"scores of the teacher {teacher.name} are nan: load it in float32, or take "
+                        f"scores of the teacher {teacher.name} are nan: load it in float32 or take "
                         "another one"
                     )
                 found.append(softened(logits[:, : self.size], temperature))
@@ -157,6 +157,7 @@ class Kept:
                 f"{self.folder.name}: its teacher did not come to an end; give it again"
                 "（教师还没有说完：再给一次教师，接着来）"
             )
+        # Any part may have been cut, or deleted.
         try:
             self.starts = np.load(self.folder / STARTS)
         except (OSError, ValueError, EOFError):
@@ -167,6 +168,7 @@ class Kept:
             found = file.stat().st_size if file.is_file() else 0
             if found != size:
                 raise damaged(self.folder, name, f"{found:,} bytes", f"{size:,}")
+        # Read from the disk as it is asked for.
         self.ids = np.memmap(self.folder / IDS, "<i4", "r", shape=(labels, k))
         self.values = np.memmap(self.folder / VALUES, "<f2", "r", shape=(labels, k + 1))
 
