@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from miniluotuo_utils.files import DataError
+from miniluotuo_utils.files import DataError, written_whole
 from miniluotuo_utils.generation.batching import end_ids
 from miniluotuo_utils.prompts import Prompt
 from miniluotuo_utils.students.devices import quiet
@@ -20,6 +22,7 @@ from miniluotuo_utils.students.lessons import write_lessons
 from miniluotuo_utils.tokens import prompt_ids, prompt_of
 from miniluotuo_utils.tokens.template import written_down
 from miniluotuo_utils.tokens.vocabulary import CONTINUES, kind_of, tokenised
+from miniluotuo_utils.writing import check_folder
 
 if TYPE_CHECKING:
     from miniluotuo_utils.students import Student
@@ -28,6 +31,21 @@ if TYPE_CHECKING:
 SLOTS = ("\ue000", "\ue001")
 # Letters and digits below U+0250, as `tokens.vocabulary.is_word` counts them.
 LATIN = "0-9A-Za-zªµºÀ-ÖØ-öø-ɏ²³¹¼-¾"
+
+
+@contextmanager
+def exported(student: Student, folder: Path, way: str, overwrite: bool) -> Iterator[Path]:
+    """Give a folder to write an export into, which takes its place if the block ends well.
+
+    Raises what `decoder_only` raises; `Taken` where something stands that we did not write, or,
+    without `overwrite`, an earlier export; OSError where the disk is full.
+    """
+    # Whatever is in the way is said before minutes of work.
+    decoder_only(student, way)
+    check_folder(folder.resolve(), folder.name, overwrite)
+    with written_whole(folder, overwrite) as whole:
+        whole.mkdir(parents=True)
+        yield whole
 
 
 def decoder_only(student: Student, way: str) -> Student:

@@ -18,9 +18,9 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from miniluotuo_utils.export.asking import decoder_only, write_asking, write_tokenizer
-from miniluotuo_utils.files import DataError, written_whole
-from miniluotuo_utils.writing import check_folder, is_full
+from miniluotuo_utils.export.asking import exported, write_asking, write_tokenizer
+from miniluotuo_utils.files import DataError
+from miniluotuo_utils.writing import is_full
 
 if TYPE_CHECKING:
     import torch
@@ -48,10 +48,8 @@ def to_onnx(student: Student, folder: Path | str, overwrite: bool = False) -> Pa
     `overwrite`, an earlier export; OSError where the disk is full.
     """
     folder = Path(folder)
-    decoder_only(student, "onnx")
-    check_folder(folder.resolve(), folder.name, overwrite)
-    with written_whole(folder, overwrite) as whole:
-        (whole / "onnx").mkdir(parents=True)
+    with exported(student, folder, "onnx", overwrite) as whole:
+        (whole / "onnx").mkdir()
         write_tokenizer(student, whole)
         write_asking(student, whole / "asking.json")
         shutil.copyfile(EXAMPLE, whole / "example.py")
