@@ -127,5 +127,7 @@ class FakeHub:
                 files[value["path"]] = b64decode(value["content"])
             elif one["key"] == "lfsFile":
                 files[value["path"]] = self.stored[value["oid"]]
+            elif one["key"] == "deletedFile":
+                del files[value["path"]]
         oid = "1" * 40
         return {"commitUrl": f"{self.address}/{name}/commit/{oid}", "commitOid": oid}

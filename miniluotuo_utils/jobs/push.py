@@ -230,8 +230,9 @@ def dataset_parts(
         if not sum(1 for _ in reading):
             raise ValueError(no_rows(rows))
         counts.update(reading.sources)
+    # One of no bytes does not go, so it was not read.
     if not counts:
-        raise ValueError(no_rows(folder / TRAIN[0]))
+        raise ValueError(no_rows(next(folder / one for one in TRAIN if (folder / one).is_file())))
     return text, origins(counts, own)
 
 
@@ -325,8 +326,12 @@ def colab_secret() -> str:
 
 
 def sent(parcel: Parcel, token: str, public: bool, overwrite: bool) -> str:
-    """Upload a parcel in one commit and return where it is; OSError for what was refused."""
-    from huggingface_hub import CommitOperationAdd, HfApi
+    """Upload a parcel in one commit and return where it is; OSError for what was refused.
+
+    What an earlier parcel left there goes in the same commit: whoever loads `model.safetensors`
+    must not get the old one beside the new one's parts.
+    """
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
     from huggingface_hub.errors import HTTPError
 
     kind = "dataset" if parcel.kind == "dataset" else "model"
@@ -338,15 +343,31 @@ def sent(parcel: Parcel, token: str, public: bool, overwrite: bool) -> str:
     adds.append(CommitOperationAdd(CARD, parcel.card.encode()))
     try:
         created(api, parcel.repo, kind, public)
-        if not overwrite:
-            refuse_full(api, parcel, kind)
+        there = {*api.list_repo_files(parcel.repo, repo_type=kind)} - {".gitattributes"}
+        if there and not overwrite:
+            raise full(parcel.repo, there)
         # The large files go first, and each that arrived is not sent again; then one commit.
+        old = [one for one in sorted(there - {add.path_in_repo for add in adds}) if replaced(one)]
+        operations = [*adds, *map(CommitOperationDelete, old)]
         done = api.create_commit(
-            parcel.repo, adds, commit_message="Uploaded by Mini-Luotuo", repo_type=kind
+            parcel.repo, operations, commit_message="Uploaded by Mini-Luotuo", repo_type=kind
         )
     except (HTTPError, ConnectionError, RuntimeError) as error:
         raise failed(error, parcel.repo) from error
-    return f"上传好了 uploaded: {done.commit_url}"
+    gone = f"；换下的旧文件 old files, now in its history: {', '.join(old)}" if old else ""
+    return f"上传好了 uploaded: {done.commit_url}{gone}"
+
+
+def replaced(name: str) -> bool:
+    """Return whether a file of the hub's belongs to what is pushed; pages and pictures stay.
+
+    >>> replaced("model-00001-of-00002.safetensors"), replaced("pytorch_model.bin")
+    (True, True)
+    >>> replaced("curve.png"), replaced("LICENSE")
+    (False, False)
+    """
+    ending = Path(name).suffix
+    return ending == ".bin" or (ending in ENDINGS and ending not in (".md", ".png", ".txt"))
 
 
 def created(api: HfApi, repo: str, kind: str, public: bool) -> None:
@@ -357,17 +378,15 @@ def created(api: HfApi, repo: str, kind: str, public: bool) -> None:
         raise OSError(f"{repo}：{REASONS[409]} (HTTP 409)。{AGAIN}") from None
 
 
-def refuse_full(api: HfApi, parcel: Parcel, kind: str) -> None:
-    """Raise `ValueError` for a repository that holds more than an empty one, or than ours."""
-    there = {*api.list_repo_files(parcel.repo, repo_type=kind)} - {".gitattributes"}
-    if there:
-        raise ValueError(
-            f"{parcel.repo} 里已经有 {len(there)} 个文件：换个名字；要换掉，加上 --overwrite，旧的"
-            "留在它的历史里；上次断在最后一步的话，其实已经传好了。 "
-            f"{parcel.repo} holds {len(there)} files already, {min(there)} among them: choose "
-            "another name, or replace them with --overwrite (in Python the argument overwrite), "
-            "they stay in its history. If the last run broke in its last step, all is there"
-        )
+def full(repo: str, there: Collection[str]) -> ValueError:
+    """Return the error of a repository that holds something already."""
+    return ValueError(
+        f"{repo} 里已经有 {len(there)} 个文件：换个名字；要换掉，加上 --overwrite，旧的留在它的历史"
+        "里；上次断在最后一步的话，其实已经传好了。 "
+        f"{repo} holds {len(there)} files already, {min(there)} among them: choose another name, "
+        "or replace them with --overwrite (in Python the argument overwrite), they stay in its "
+        "history. If the last run broke in its last step, all is there"
+    )
 
 
 REASONS = {

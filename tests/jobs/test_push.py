@@ -431,6 +431,20 @@ def test_an_export_goes_whole_and_is_said_to_be_no_transformers_model(tmp_path):
     assert "library_name" not in parcel.card
 
 
+def test_old_weights_do_not_stay_beside_the_new(tmp_path, hub):
+    """A student in two parts was pushed over a whole one, and everybody loaded the old one."""
+    folder = student(tmp_path / "s")
+    push(folder, "me/s", go=True, say=[].append)
+    hub.repos["me/s"] |= {"curve.png": b"a picture", "LICENSE": b"Apache"}
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00001.safetensors")
+    said = []
+    push(folder, "me/s", go=True, overwrite=True, say=said.append)
+    names = set(hub.repos["me/s"])
+    assert "model.safetensors" not in names
+    assert {"model-00001-of-00001.safetensors", "curve.png", "LICENSE", "README.md"} <= names
+    assert "old files, now in its history: model.safetensors" in said[-1]
+
+
 def test_every_row_that_goes_is_asked_where_it_comes_from(tmp_path):
     """`test.jsonl` beside `train.jsonl`: the licences of its rows were asked by nobody."""
     folder = dataset(tmp_path / "d", "coig")
