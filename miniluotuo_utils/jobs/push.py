@@ -334,6 +334,7 @@ def sent(parcel: Parcel, token: str, public: bool, overwrite: bool) -> str:
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
     from huggingface_hub.errors import HTTPError
 
+    # The card is made here, the rest is read from the disk.
     kind = "dataset" if parcel.kind == "dataset" else "model"
     api = HfApi(endpoint=os.environ.get("HF_ENDPOINT") or None, token=token)
     adds = [
@@ -347,7 +348,8 @@ def sent(parcel: Parcel, token: str, public: bool, overwrite: bool) -> str:
         if there and not overwrite:
             raise full(parcel.repo, there)
         # The large files go first, and each that arrived is not sent again; then one commit.
-        old = [one for one in sorted(there - {add.path_in_repo for add in adds}) if replaced(one)]
+        new = {add.path_in_repo for add in adds}
+        old = [name for name in sorted(there - new) if replaced(name)]
         operations = [*adds, *map(CommitOperationDelete, old)]
         done = api.create_commit(
             parcel.repo, operations, commit_message="Uploaded by Mini-Luotuo", repo_type=kind
