@@ -239,12 +239,11 @@ def loaded(
     Raises FileNotFoundError, in one sentence, for a hub id that cannot be had and a folder that
     lacks a file; DataError for files that are damaged, or of two models.
     """
-    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
-
     try:
-        both = native_config(source, revision).is_encoder_decoder
-        auto = AutoModelForSeq2SeqLM if both else AutoModelForCausalLM
-        tokenizer = tokenizer_in(source, revision, "right" if both else "left")
+        config = native_config(source, revision)
+        auto = writer_of(config, Path(source).name)
+        side = "right" if config.is_encoder_decoder else "left"
+        tokenizer = tokenizer_in(source, revision, side)
         check_weights(folder_of(source, revision))
         model = model_in(source, revision, auto, {"dtype": dtype, **how})
     except OSError as error:
@@ -327,13 +326,7 @@ def unlike_weights(source: str, found: str) -> DataError:
 
 def native_config(source: str, revision: str | None) -> PreTrainedConfig:
     """Load the configuration; ValueError for a model type that only downloaded code could run."""
-    from transformers import (
-        CONFIG_MAPPING,
-        MODEL_FOR_CAUSAL_LM_MAPPING,
-        MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
-        AutoConfig,
-        PreTrainedConfig,
-    )
+    from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
 
     if (file := Path(source) / "config.json").is_file():
         json_file(file, dict)
@@ -345,15 +338,26 @@ def native_config(source: str, revision: str | None) -> PreTrainedConfig:
             "expected an architecture that is part of transformers; "
             f"code from a model's repository is never run here.{instead(found)}"
         )
-    config = AutoConfig.from_pretrained(source, revision=revision)
+    return AutoConfig.from_pretrained(source, revision=revision)
+
+
+def writer_of(config: PreTrainedConfig, name: str) -> Any:
+    """Return transformers' class for a model that writes; ValueError for one that does not."""
+    from transformers import (
+        MODEL_FOR_CAUSAL_LM_MAPPING,
+        MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
+        AutoModelForCausalLM,
+        AutoModelForSeq2SeqLM,
+    )
+
     writers = MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING
     if type(config) not in writers[config.is_encoder_decoder]:
         raise ValueError(
-            f"{Path(source).name} 不是写文字的模型。 {Path(source).name}/config.json, field "
-            f"model_type: found {found!r}, expected a model that writes text: a decoder, or a text "
+            f"{name} 不是写文字的模型。 {name}/config.json, field model_type: found "
+            f"{config.model_type!r}, expected a model that writes text: a decoder, or a text "
             "encoder–decoder"
         )
-    return config
+    return AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
 
 
 def config_of(name: str | Path) -> PreTrainedConfig:
