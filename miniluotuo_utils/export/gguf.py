@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from miniluotuo_utils.export.asking import SLOTS, asking, decoder_only, template_of
+from miniluotuo_utils.export.asking import SLOTS, asking, exported, template_of
 from miniluotuo_utils.export.vocabulary import add_tokenizer, tokenizer_of
-from miniluotuo_utils.files import DataError, written_whole
+from miniluotuo_utils.files import DataError
 from miniluotuo_utils.prompts import has_own_template
-from miniluotuo_utils.writing import check_folder
+from miniluotuo_utils.students.lessons import write_lessons
 
 if TYPE_CHECKING:
     import torch
@@ -41,10 +41,10 @@ def to_gguf(
     where the disk is full.
     """
     folder = Path(folder)
-    decoder_only(student, "gguf")
-    check_folder(folder.resolve(), folder.name, overwrite)
-    with written_whole(folder, overwrite) as whole:
-        whole.mkdir(parents=True)
+    with exported(student, folder, "gguf", overwrite) as whole:
+        # What it is and what it has learned from: `push` asks before it publishes.
+        student.model.config.save_pretrained(whole)
+        write_lessons(whole, student.lessons)
         write_gguf(student, whole / "student.gguf")
         (whole / "Modelfile").write_text(modelfile(student), encoding="utf-8")
         notes = not_carried(student)
@@ -138,7 +138,7 @@ def family_of(student: Student) -> Family:
         raise DataError(
             f"{student.name}：GGUF 这里只写 {'、'.join(FAMILIES)} 三种结构，用 --to onnx。 "
             f"{student.name}, field model_type: found {config.model_type!r}, expected one of "
-            f"{', '.join(FAMILIES)}, which --to gguf knows; --to onnx takes any decoder"
+            f"{', '.join(FAMILIES)}, which --to gguf knows; --to onnx takes nearly any decoder"
         )
     family = FAMILIES[config.model_type]
     rope = (getattr(config, "rope_parameters", None) or {}).get("rope_type", "default")

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from check_exports import cut
@@ -26,6 +27,7 @@ from miniluotuo_utils.generation import generate
 from miniluotuo_utils.generation.batching import end_ids
 from miniluotuo_utils.generation.streaming import whole_text
 from miniluotuo_utils.ie import build_instructions
+from miniluotuo_utils.jobs.push import push
 from miniluotuo_utils.runtime import EMBEDDED
 from miniluotuo_utils.students import Student, finetune, load_student
 from miniluotuo_utils.tokens import prompt_ids, prompts_of, text_of
@@ -367,4 +369,12 @@ def test_a_killed_export_is_not_there_and_the_next_one_is(tiny, tmp_path):
     names = {path.name for path in tmp_path.iterdir() if not path.name.startswith(".")}
     assert names == {"out"}
     files = {path.name for path in (tmp_path / "out").iterdir()}
-    assert files == {"student.gguf", "Modelfile", "README.md", ".mini-luotuo.json"}
+    assert files == {"student.gguf", "config.json", "Modelfile", "README.md", ".mini-luotuo.json"}
+
+
+def test_a_gguf_knows_what_its_student_learned_from(tiny, tmp_path):
+    """The same weights in another format, and the licence of nobody."""
+    lesson = {"base": "tiny", "method": "full", "steps": 1, "tokens": 9, "seconds": 1.0}
+    taught = replace(tiny, lessons=[{**lesson, "sources": {"resume": 1}}])
+    parcel = push(to_gguf(taught, tmp_path / "out", say=None), "me/x", say=[].append)
+    assert [one.name for one in parcel.refused] == ["resume"]
