@@ -281,7 +281,7 @@ def main() -> None:
     """Train what is not trained, ask what is not asked, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tokens", type=int, default=500_000, help="of each training")
-    parser.add_argument("--limit", type=int, default=100, help="sentences of each exam")
+    parser.add_argument("--limit", type=int, default=60, help="sentences of each exam")
     parser.add_argument("--student", default="tiny")
     parser.add_argument("--seed", type=int, default=42)
     options = parser.parse_args()
