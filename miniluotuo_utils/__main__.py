@@ -1245,7 +1245,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print one line that says what is wrong, and leave with status 2."""
-        if bad := re.search(r"(.*): invalid choice: '(.*?)' \(choose from (.*)\)", message):
+        if bad := re.search(r"(.*): invalid choice: '?(.*?)'? \(choose from (.*)\)", message):
             names = re.findall(r"[^\s',]+", bad[3])
             message = f"{bad[1]}: found {bad[2]!r}; {choices(bad[2], names)}"
         print(f"error: {message}\n{self.prog} --help", file=sys.stderr)

@@ -81,6 +81,7 @@ def byte_lines(path: Path) -> Iterator[bytes]:
     except (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error) as error:
         raise DataError(
             f"{path.name}: not a whole {path.suffix} file ({error}); get or pack it again"
+            "（压缩文件不完整：重新下载或重新打包）"
         ) from None
 
 

@@ -64,6 +64,12 @@ class Ablation:
         self.name, self.by, self.tokens, self.seeds = student, by, tokens, seeds
         self.say, self.options = say or (lambda line: None), options
         self.readings = [open_data(one, say=say) for one in data]
+        names = [reading.name for reading in self.readings]
+        if by == "data" and (twice := {name for name in names if names.count(name) > 1}):
+            raise DataError(
+                f"{', '.join(sorted(twice))}: two of --data have this name, and a source is told "
+                "by its name; rename a file, or --by source（两个来源同名：改一个文件名）"
+            )
 
         # One loading for all that is known before the first training.
         base = self.student()

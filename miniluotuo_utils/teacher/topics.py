@@ -4,13 +4,12 @@ In: (title, sub-categories, pages), or a dump of Wikipedia's category table. Out
 LaMini-LM's rule, Chinese by one of our own. Shown in notebook 02; `instruct --topics` reads a dump.
 """
 
-import gzip
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from miniluotuo_utils.files import DataError
+from miniluotuo_utils.files import DataError, byte_lines
 
 # Nobody writes spaces between Chinese words, so there characters are counted.
 CHINESE = re.compile(r"[\u4e00-\u9fff]{2,6}")  # 中国茶文化
@@ -37,29 +36,22 @@ class Category(NamedTuple):
 def read_categories(path: Path) -> Iterator[Category]:
     """Yield the rows of a dump of MediaWiki's `category` table, in constant memory.
 
-    The file is `…-category.sql`, plain or .gz. Raises DataError if it holds no such row or breaks
-    off.
+    The file is `…-category.sql`, plain or .gz. Raises DataError if it holds no such row, or is
+    packed and not whole.
     """
-    opened = gzip.open if path.suffix == ".gz" else open
     found = 0
-    try:
-        with opened(path, "rt", encoding="utf-8", errors="replace") as file:
-            for line in file:
-                if line.startswith("INSERT INTO `category`"):
-                    for entry in ENTRY.finditer(line):
-                        found += 1
-                        # SQL escapes quotes by a backslash or by doubling; MediaWiki writes _ for a
-                        # space.
-                        title = re.sub(r"\\(.)", r"\1", entry[2]).replace("''", "'")
-                        yield Category(title.replace("_", " "), int(entry[4]), int(entry[3]))
-    except (OSError, EOFError) as error:
-        raise DataError(
-            f"{path.name}: breaks off after {found:,} categories ({error}); download it anew"
-        ) from None
+    for line in byte_lines(path):
+        if not line.startswith(b"INSERT INTO `category`"):
+            continue
+        for entry in ENTRY.finditer(line.decode(errors="replace")):
+            found += 1
+            # SQL escapes quotes by a backslash or by doubling; MediaWiki writes _ for a space.
+            title = re.sub(r"\\(.)", r"\1", entry[2]).replace("''", "'")
+            yield Category(title.replace("_", " "), int(entry[4]), int(entry[3]))
     if not found:
         raise DataError(
             f"{path.name}: found no INSERT INTO `category`, expected the dump of MediaWiki's "
-            "category table"
+            "category table, as in zhwiki-latest-category.sql.gz（不是维基百科分类表的转储）"
         )
 
 

@@ -136,6 +136,15 @@ def test_the_kinds_of_one_file_are_told_apart_by_their_source(tmp_path):
         Ablation("tiny", [path], tokens=500)
 
 
+def test_two_sources_of_one_name_are_not_taken_for_one(tmp_path):
+    """`--data a/rows.jsonl b/rows.jsonl c.jsonl` left a and b out together, as one source."""
+    files = [tmp_path / "a" / "rows.jsonl", tmp_path / "b" / "rows.jsonl", tmp_path / "c.jsonl"]
+    for number, file in enumerate(files):
+        write_jsonl(file, BANK[number : number + 1])
+    with pytest.raises(DataError, match=r"rows\.jsonl: two of --data have this name"):
+        Ablation("tiny", files, tokens=500)
+
+
 def test_a_source_without_a_row_and_options_that_cannot_be(tmp_path, capsys):
     """A training on nothing, an hour later."""
     path = tmp_path / "empty.jsonl"

@@ -116,6 +116,7 @@ def test_wrapping_loses_no_word_and_no_column(text, size):
         (["train", "--method", "lorra"], "lora"),
         (["trian"], "train"),
         (["predict", "--preset", "extrat"], "extract"),
+        (["plan", "tiny", "--bits", "5"], "--bits: found '5'; expected one of 4, 8, 16"),
     ],
 )
 def test_an_unknown_name_offers_the_nearest(argv, offered, tmp_path, capsys):

@@ -66,10 +66,25 @@ def test_category_dumps_are_read_and_filtered(ending, tmp_path):
     assert topics_of_file(path) == topics_of(rows), "`instruct --topics` reads the dump itself"
     assert topics_of(rows, "en") == [r.title for r in rows if r.pages > 50 and r.subcategories > 10]
     path.write_bytes(path.read_bytes()[:40])
-    with pytest.raises(DataError, match="zhwiki-category.*(breaks off|found no INSERT)"):
+    with pytest.raises(DataError, match="zhwiki-category.*(not a whole|found no INSERT)"):
         list(read_categories(path))
     with pytest.raises(ValueError, match="language: found 'fr'"):
         topics_of(rows, "fr")
+
+
+@pytest.mark.parametrize("damage", [b"\xff\xff\xff\xff", b""])
+def test_a_damaged_dump_says_so(damage, tmp_path):
+    """Bytes that were changed on the way ended `instruct --topics` in zlib's traceback."""
+    path, packed = tmp_path / "zhwiki-category.sql.gz", gzip.compress(DUMP.encode())
+    path.write_bytes(packed[:60] + damage + packed[60 + len(damage) :] if damage else b"plain")
+    with pytest.raises(DataError, match=f"{path.name}: not a whole .gz file"):
+        topics_of_file(path)
+
+
+def test_a_dump_that_is_not_there_is_not_called_broken(tmp_path):
+    """A name with a typing error "breaks off after 0 categories; download it anew"."""
+    with pytest.raises(FileNotFoundError, match=r"zhwiki\.sql\.gz"):
+        topics_of_file(tmp_path / "zhwiki.sql.gz")
 
 
 def test_word_lists_of_the_mirror_make_topics(mirror, tmp_path):
