@@ -4,12 +4,13 @@
 
 Each student of `CASES` is made from its configuration, trained for two steps on short rows, saved,
 read back, merged where it has an adapter, and generates eight tokens. Wenzhong 3.5B takes LoRA on
-weights in bfloat16, the smaller ones full fine-tuning in float32. Each runs in a process of its own
-and leaves a file in `results/full_size/`; what has one is not run again. Prints a Markdown table:
-seconds and peak memory (resident set) of each stage, and what the planner says of the training.
+weights in bfloat16, the smaller ones full fine-tuning in float32. That is three processes: one
+makes, one trains, one reads back. Each leaves its figures in FOLDER, and the student a file in
+`results/full_size/`; what has one is not run again. Prints a Markdown table: seconds and peak
+memory (resident set) of each stage, and what the planner says of the training.
 
-FOLDER takes up to 22 GB, all of which is removed again. The weights are random, so the answers are
-worth nothing; that they are the same before saving and after loading is checked.
+FOLDER takes up to 22 GB, all of which is removed in the end. The weights are random, so the answers
+are worth nothing; that they are the same before saving and after loading is checked.
 """
 
 from __future__ import annotations
@@ -92,51 +93,68 @@ def make(name: str, case: Case, folder: Path) -> None:
     save(Student(name, model, load_student("tiny").tokenizer), folder)
 
 
-def run(name: str, folder: Path) -> dict[str, Any]:
-    """Take a student through all stages; return what each cost."""
+def made(name: str, folder: Path) -> dict[str, Any]:
+    """Write the student; return what it cost."""
+    found: dict[str, Any] = {}
+    with stage("make", found):
+        make(name, CASES[name], folder / name)
+    return found
+
+
+def trained(name: str, folder: Path) -> dict[str, Any]:
+    """Train the student and save it; return what each cost, what is planned and what it says."""
     from miniluotuo_utils.generation import generate
-    from miniluotuo_utils.students import finetune, load_student, merge, save
+    from miniluotuo_utils.students import finetune, load_student, save
     from miniluotuo_utils.students.estimate import training_memory
     from miniluotuo_utils.tokens import prompts_of
 
-    case = CASES[name]
-    base, out = folder / name, folder / f"{name}-trained"
-
     # A small one first, so that everything is imported before memory is read.
+    case, found = CASES[name], {}
     finetune(load_student("tiny"), ROWS, max_steps=1)
-    found = {}
-    with stage("make", found):
-        make(name, case, base)
     gc.collect()
     found["free"] = status("VmRSS")
     with stage("load", found):
-        student = load_student(base, dtype=case.dtype)
-    asked = prompts_of(student, ROWS[:1])
+        student = load_student(folder / name, dtype=case.dtype)
     with stage("train", found):
         training = finetune(
             student, ROWS, case.method, max_steps=STEPS, batch_size=BATCH, max_length=LENGTH
         )
     with stage("save", found):
-        save(student, out, training.log)
-    before = generate(student, asked, max_new_tokens=TOKENS)
-    facts = training.metrics() | {"length": training.meter.length}
-    config = student.model.config
-    del student, training
+        save(student, folder / f"{name}-trained", training.log)
 
+    found["answer"] = generate(student, prompts_of(student, ROWS[:1]), max_new_tokens=TOKENS)[0]
+    found["facts"] = training.metrics() | {"length": training.meter.length}
+    half = case.dtype != "float32"
+    found["planned"] = training_memory(
+        student.model.config, case.method, training.meter.length, BATCH, half=half
+    )
+    return found
+
+
+def given_back(name: str, folder: Path) -> dict[str, Any]:
+    """Read the trained student, merge its adapter, let it generate; return what each cost."""
+    from miniluotuo_utils.generation import generate
+    from miniluotuo_utils.students import load_student, merge, save
+    from miniluotuo_utils.tokens import prompts_of
+
+    case, found = CASES[name], {}
+    load_student("tiny")
     with stage("reload", found):
-        student = load_student(out, dtype=case.dtype)
-    assert generate(student, asked, max_new_tokens=TOKENS) == before, "it came back another student"
+        student = load_student(folder / f"{name}-trained", dtype=case.dtype)
+    asked = prompts_of(student, ROWS[:1])
+    said = generate(student, asked, max_new_tokens=TOKENS)[0]
+    before = json.loads((folder / f"{name}-trained.json").read_text(encoding="utf-8"))["answer"]
+    assert said == before, f"it came back another student: {said!r}, was {before!r}"
     if case.method == "lora":
         with stage("merge", found):
             student = merge(student)
             save(student, folder / f"{name}-merged")
     with stage("generate", found):
         found["answer"] = generate(student, asked, max_new_tokens=TOKENS)[0]
+    return found
 
-    planned = training_memory(
-        config, case.method, facts["length"], BATCH, half=case.dtype != "float32"
-    )
-    return {"name": name, **case._asdict(), "stages": found, "planned": planned, "facts": facts}
+
+PARTS = {"made": made, "trained": trained, "given_back": given_back}
 
 
 # ---- all of them
@@ -146,16 +164,27 @@ def measured(name: str, folder: Path) -> dict[str, Any]:
     """Return what a student's file of results holds; run the student where there is none."""
     path = RESULTS / f"{name}.json"
     if not path.is_file():
-        command = [sys.executable, __file__, "--one", name, str(folder)]
-        try:
-            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-        finally:
-            for left in folder.glob(f"{name}*"):
-                remove(left)
-        found = json.loads(done.stdout.splitlines()[-1])
+        stages: dict[str, Any] = {}
+        for part in PARTS:
+            stages |= figures(name, part, folder)
+        told = {key: stages.pop(key) for key in ("planned", "facts")}
+        found = {"name": name, **CASES[name]._asdict(), "stages": stages, **told}
         found |= {"date": f"{datetime.now(UTC):%Y-%m-%d}", "commit": commit()}
         with written_whole(path) as partial:
             partial.write_text(json.dumps(found | {"hardware": hardware()}, indent=1) + "\n")
+        for left in folder.glob(f"{name}*"):
+            remove(left)
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def figures(name: str, part: str, folder: Path) -> dict[str, Any]:
+    """Return what a part of a student's way cost; run it in a process where that is not known."""
+    path = folder / f"{name}-{part}.json"
+    if not path.is_file():
+        command = [sys.executable, __file__, f"--{part}", name, str(folder)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        with written_whole(path) as partial:
+            partial.write_text(done.stdout.splitlines()[-1], encoding="utf-8")
     return json.loads(path.read_text(encoding="utf-8"))
 
 
@@ -186,7 +215,7 @@ def main(folder: Path, names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "--one":
-        print(json.dumps(run(sys.argv[2], Path(sys.argv[3]))))
+    if sys.argv[1].startswith("--"):
+        print(json.dumps(PARTS[sys.argv[1][2:]](sys.argv[2], Path(sys.argv[3]))))
     else:
         main(Path(sys.argv[1]), sys.argv[2:] or list(CASES))

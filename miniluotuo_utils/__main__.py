@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, NoReturn, get_args, get_origin
@@ -1082,6 +1083,44 @@ class Score:
         print(as_json(result) if self.json else text)
 
 
+@dataclass
+class Shards:
+    """Do clean, annotate, respond, predict or extract over shards of the file in several processes:
+    the same rows, whatever the numbers; killed, it goes on with the shards that are missing.
+
+    把 clean、annotate、respond、predict、extract 分成几份、用几个进程做：写出的行和一次做完一样；
+    被杀掉后只做没做完的份。
+    """
+
+    what: Literal["clean", "annotate", "respond", "predict", "extract"] = place(
+        "命令 that is done", metavar="COMMAND"
+    )
+    rest: list[str] = place(
+        "它的参数 IN OUT and all options of that command, and those of this one",
+        nargs=argparse.REMAINDER,
+        metavar="…",
+    )
+    shards: int = option("份数 parts that the rows are cut into", 8)
+    workers: int = option("进程 that work at a time", 1)
+
+    def run(self) -> int:
+        from miniluotuo_utils.jobs.shards import sharded, work_of
+
+        # What stands behind the command is read here: its options and ours in any order.
+        own = Parser(add_help=False, allow_abbrev=False)
+        for name in ("shards", "workers"):
+            own.add_argument(f"--{name}", type=int, default=getattr(self, name))
+        told, inner = own.parse_known_args(self.rest)
+
+        # Workers know the commands by the module's own name, which here is __main__.
+        chosen, options = import_module("miniluotuo_utils.__main__").parsed([self.what, *inner])
+        command, overwrite = chosen(**options), options.get("overwrite", False)
+        guard(touched(command), overwrite and "replace" not in options)
+        say = partial(aside, command)
+        work = work_of(self.what, command, told.shards, told.workers, say)
+        return sharded(work, told.shards, told.workers, overwrite, say)
+
+
 COMMANDS = (
     Catalog,
     Download,
@@ -1106,6 +1145,7 @@ COMMANDS = (
     Serve,
     Export,
     Score,
+    Shards,
 )
 
 # Commands that keep a clone in order are scripts now.

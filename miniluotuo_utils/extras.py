@@ -22,6 +22,7 @@ EXTRAS = {
     "show": ("matplotlib", "IPython", "ipywidgets", "anywidget"),
     "export": ("onnx", "gguf"),
     "serve": ("gradio", "fastapi", "uvicorn"),
+    "shards": ("datatrove",),
 }
 EXTRA_OF = {module: extra for extra, modules in EXTRAS.items() for module in modules}
 

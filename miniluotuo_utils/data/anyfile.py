@@ -18,7 +18,7 @@ from typing import Any
 from miniluotuo_utils.choices import choices
 from miniluotuo_utils.data.catalog import CATALOG
 from miniluotuo_utils.data.loading import loadable, read_named
-from miniluotuo_utils.data.mixture import RECIPES, mix, recipe
+from miniluotuo_utils.data.mixture import RECIPES, mixed, recipe
 from miniluotuo_utils.data.offsets import ASTRAL_BYTES, Counted, Unit, count_of, placed
 from miniluotuo_utils.data.opening import AnyFile, opened
 from miniluotuo_utils.data.readers import Fault, Reader, dialogues, native, read_units
@@ -366,7 +366,7 @@ def open_data(
         rows = partial(read_named, word, split, progress=False)
         what = f"{split} of the catalog's {word}"
     elif word in recipes:
-        rows, what = partial(lambda parts: iter(mix(parts)), recipe(word)), f"the recipe {word}"
+        rows, what = partial(lambda parts: iter(mixed(parts)), recipe(word)), f"the recipe {word}"
     else:
         raise FileNotFoundError(
             f"{word}: no file of this name, and neither a source of the catalog nor a recipe; "

@@ -5,11 +5,13 @@ alone are in `steps`. Shown in notebook 01.
 """
 
 import json
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import sha256
+from hashlib import blake2b
 
 from miniluotuo_utils.data.decontamination import Leaks
+from miniluotuo_utils.data.shelf import Shelf
 from miniluotuo_utils.data.steps import RECORD_STEPS, ROW_STEPS, TEXTS, Step, row_texts
 from miniluotuo_utils.files import DataError, expect
 from miniluotuo_utils.records import TASKS
@@ -66,16 +68,38 @@ def clean(
     >>> len(kept), {step: n for step, n in report.removed.items() if n}
     (1, {'no answer': 1, 'duplicate': 1})
     """
-    rows = checked(rows)
-    records = bool(rows) and "sentence" in rows[0]
+    kept, report = sieved(rows, steps, near, against, quality)
+    return list(kept), report
+
+
+def sieved(
+    rows: Iterable[Mapping],
+    steps: Sequence[Step] | None = None,
+    near: float | None = NEAR,
+    against: Leaks | None = None,
+    quality: Callable[[list[dict]], Iterable[Verdict]] | None = None,
+    only_steps: bool = False,
+) -> tuple[Shelf, Report]:
+    """Return what `clean` does, the rows on a shelf: memory holds some 300 bytes of each.
+
+    All rows are read before the first one is looked at. `quality` alone takes them all into memory.
+    `only_steps` does what looks at one row alone: with the same over what is left of all parts of
+    a file, and `steps=()`, it comes to what would be done in one go.
+    """
+    given = Shelf(checked(rows))
+    records = len(given) > 0 and "sentence" in given[0]
     if steps is None:
         steps = RECORD_STEPS if records else ROW_STEPS
     report = Report(
-        before=len(rows),
+        before=len(given),
         mended={step.name: 0 for step in steps if step.kind == "fix"},
         removed={step.name: 0 for step in steps if step.kind == "drop"},
     )
-    kept = stepped(rows, sorted(steps, key=lambda step: step.kind == "drop"), report)
+    kept = Shelf(stepped(given, sorted(steps, key=lambda step: step.kind == "drop"), report))
+    del given  # its file may be as large as what was read
+    if only_steps:
+        report.after = len(kept)
+        return kept, report
 
     # A row that goes for its own faults must not stand as the first of its duplicates.
     if records:
@@ -89,34 +113,34 @@ def clean(
         kept = sifted(kept, leaked(kept, against), report, "leaked")
     # Last, since it learns from what it is given, and costs most.
     if quality is not None:
-        kept = sifted(kept, quality(kept), report, "doubtful")
+        kept = sifted(kept, quality(list(kept)), report, "doubtful")
     report.after = len(kept)
     return kept, report
 
 
-def checked(rows: Iterable[Mapping]) -> list[Mapping]:
-    """Return the rows as a list, each proven to have the texts of the first one's shape.
+def checked(rows: Iterable[Mapping]) -> Iterator[Mapping]:
+    """Yield the rows, each proven to have the texts of the first one's shape.
 
-    Raises DataError for one that has not, before an hour of cleaning and not after.
+    Raises DataError for one that has not; who takes them all before the first is cleaned is told
+    before an hour of cleaning and not after.
     """
     if isinstance(rows, Mapping):
         raise DataError(
             f"rows: found {type(rows).__name__} with {', '.join(map(str, rows))}, "
             "expected the rows of one split"
         )
-    rows = list(rows)
-    fields = ("sentence",) if rows and "sentence" in rows[0] else TEXTS
-    expected = 'a string ("" where there is none)'
+    fields, expected = TEXTS, 'a string ("" where there is none)'
     for number, row in enumerate(rows):
+        if not number and "sentence" in row:
+            fields = ("sentence",)
         for name in fields:
             text = row.get(name)
             expect(isinstance(text, str), f"{name} of row {number}", text, expected)
-    return rows
+        yield row
 
 
-def stepped(rows: Iterable[Mapping], steps: Sequence[Step], report: Report) -> list[dict]:
-    """Return what the steps leave of the rows, in their order, and note what they did."""
-    kept = []
+def stepped(rows: Iterable[Mapping], steps: Sequence[Step], report: Report) -> Iterator[dict]:
+    """Yield what the steps leave of the rows, in their order, and note what they did."""
     for original in map(dict, rows):
         row = original
         for step in steps:
@@ -129,43 +153,45 @@ def stepped(rows: Iterable[Mapping], steps: Sequence[Step], report: Report) -> l
                 row = became
         # No step dropped it.
         else:
-            kept.append(row)
-    return kept
+            yield row
 
 
-def sifted(
-    rows: list[dict], verdicts: Iterable[Verdict], report: Report, *steps: str
-) -> list[dict]:
+def sifted(rows: Shelf, verdicts: Iterable[Verdict], report: Report, *steps: str) -> Shelf:
     """Return the rows whose verdict is None, and note the others under their step."""
     report.removed |= dict.fromkeys(steps, 0)
-    kept = []
-    for row, verdict in zip(rows, verdicts, strict=True):
+    stay = array("q")
+    for number, verdict in zip(range(len(rows)), verdicts, strict=True):
         if verdict is None:
-            kept.append(row)
+            stay.append(number)
         else:
             step, example = verdict
-            report.note(report.removed, step, row=row, **example)
-    return kept
+            report.note(report.removed, step, row=rows[number], **example)
+    return rows.pick(stay)
 
 
-def repeated_rows(rows: Iterable[dict]) -> Iterator[Verdict]:
+def digest(*said: object) -> bytes:
+    """Return 16 bytes that stand for what is said, so that memory need not hold the texts."""
+    return blake2b(json.dumps(said).encode(), digest_size=16).digest()
+
+
+def repeated_rows(rows: Shelf) -> Iterator[Verdict]:
     """Judge rows that ask what an earlier row asks, but for punctuation, width, case and space.
 
     With the same answer they are a `duplicate`, with another the `same question`.
     """
-    first: dict[tuple, dict] = {}
-    for row in rows:
+    first: dict[bytes, int] = {}
+    for number, row in enumerate(rows):
         asked = [folded(row[name]) or row[name] for name in TEXTS[:2]]
-        key = (*asked, json.dumps(row.get("history") or [], ensure_ascii=False))
-        earlier = first.setdefault(key, row)
-        if earlier is row:
+        at = first.setdefault(digest(*asked, row.get("history") or []), number)
+        if at == number:
             yield None
         else:
+            earlier = rows[at]
             same = folded(earlier["output"]) == folded(row["output"])
             yield "duplicate" if same else "same question", {"because": earlier}
 
 
-def near_duplicates(rows: Iterable[dict], threshold: float) -> Iterator[Verdict]:
+def near_duplicates(rows: Shelf, threshold: float) -> Iterator[Verdict]:
     """Judge rows that say in nearly the same characters what an earlier row says.
 
     Their plain words are the same ones (`text.plain_words`), so that rows with other numbers, names
@@ -175,18 +201,18 @@ def near_duplicates(rows: Iterable[dict], threshold: float) -> Iterator[Verdict]
     """
     if not 0 < threshold <= 1:
         raise ValueError(f"near: found {threshold}, expected a similarity above 0 and up to 1")
-    first: dict[bytes, dict] = {}
-    for row in rows:
-        earlier = first.setdefault(meant(row), row)
-        similarity = 0.0 if earlier is row else likeness(earlier, row)
+    first: dict[bytes, int] = {}
+    for number, row in enumerate(rows):
+        at = first.setdefault(meant(row), number)
+        earlier = row if at == number else rows[at]
+        similarity = 0.0 if at == number else likeness(earlier, row)
         found = {"because": earlier, "similarity": similarity}
         yield ("near duplicate", found) if similarity >= threshold else None
 
 
 def meant(row: Mapping) -> bytes:
     """Return a hash of what a row says in plain words, field by field, earlier turns first."""
-    words = [plain_words(folded(text)) or text for text in row_texts(row)]
-    return sha256(json.dumps(words).encode()).digest()
+    return digest(*(plain_words(folded(text)) or text for text in row_texts(row)))
 
 
 def likeness(one: Mapping, other: Mapping) -> float:
@@ -207,26 +233,30 @@ def row_parts(row: Mapping) -> list[str]:
     return [row["sentence"]] if "sentence" in row else list(filter(None, row_texts(row)))
 
 
-def repeated_records(records: Sequence[dict]) -> Iterator[Verdict]:
+def repeated_records(records: Shelf) -> Iterator[Verdict]:
     """Judge records that repeat an earlier one, and all that contradict each other on a sentence.
 
     Records that label one given pair (`one-pair`) may say different things of one sentence.
     """
-    # (sentence, task) -> what is said of it -> the first record that says so
-    said: dict[tuple, dict[str, dict]] = {}
-    for record in records:
-        said.setdefault(subject(record), {}).setdefault(meaning(record), record)
+    # What is said of a sentence -> the first record that says so; sentence -> those of them that
+    # claim to say all.
+    first: dict[bytes, int] = {}
+    whole: dict[bytes, tuple[int, ...]] = {}
+    for number, record in enumerate(records):
+        said, told = digest(subject(record)), digest(subject(record), meaning(record))
+        new = first.setdefault(told, number) == number
+        if new and record.get("annotation", "exhaustive") == "exhaustive":
+            whole[said] = (*whole.get(said, ()), number)
 
     # A second pass, because a contradiction shows only after the first of its records.
-    for record in records:
-        versions = said[subject(record)]
-        first = versions[meaning(record)]
-        whole = [r for r in versions.values() if r.get("annotation", "exhaustive") == "exhaustive"]
-        others = [r for r in whole if r is not record]
-        if first is not record:
-            yield "duplicate", {"because": first}
-        elif others and record in whole:
-            yield "contradiction", {"because": others[0]}
+    for number, record in enumerate(records):
+        at = first[digest(subject(record), meaning(record))]
+        versions = whole.get(digest(subject(record)), ())
+        others = [one for one in versions if one != number]
+        if at != number:
+            yield "duplicate", {"because": records[at]}
+        elif others and number in versions:
+            yield "contradiction", {"because": records[others[0]]}
         else:
             yield None
 

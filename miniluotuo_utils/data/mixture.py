@@ -8,16 +8,18 @@ import csv
 import heapq
 import json
 import re
+from array import array
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from itertools import count
-from operator import itemgetter
+from operator import attrgetter
 from pathlib import Path
 
 from miniluotuo_utils.choices import choices
 from miniluotuo_utils.data.catalog import card
 from miniluotuo_utils.data.loading import read
+from miniluotuo_utils.data.shelf import Shelf
 from miniluotuo_utils.data.steps import TEXTS
 from miniluotuo_utils.files import DataError
 
@@ -97,7 +99,21 @@ def draw(rows: Iterable[Mapping], number: int, seed: int) -> list[dict]:
     >>> draw(rows, 3, 1) == draw(rows[::-1], 3, 1) != draw(rows, 3, 2)
     True
     """
-    return heapq.nsmallest(number, rows, key=lambda row: hash_key(row, seed))
+    shelf = Shelf()
+    return list(shelf.pick(drawn(rows, number, seed, shelf)))
+
+
+def drawn(rows: Iterable[Mapping], number: int, seed: int, shelf: Shelf) -> list[int]:
+    """Put on a shelf at least the rows that `draw` returns; return their numbers there."""
+    # The largest key in front. Of equal ones, which are equal rows, the later one has to go.
+    held: list[tuple[int, int]] = []
+    for row in rows if number else ():
+        key = -hash_key(row, seed)
+        if len(held) < number:
+            heapq.heappush(held, (key, -shelf.append(row)))
+        elif key > held[0][0]:
+            heapq.heapreplace(held, (key, -shelf.append(row)))
+    return [-place for _, place in sorted(held, reverse=True)]
 
 
 def mix(
@@ -113,27 +129,48 @@ def mix(
     >>> sorted(row["instruction"] for row in mixed)
     ['1', '3', '8']
     """
-    keyed: list[tuple[int, str, dict]] = []
-    for part in portions:
+    return list(mixed(portions, sources))
+
+
+def mixed(
+    portions: Sequence[Portion], sources: Mapping[str, Iterable[Mapping]] | None = None
+) -> Shelf:
+    """Return the rows of `mix` on a shelf: memory holds less than a hundred bytes of each."""
+    import numpy as np
+
+    shelf, places, keys = Shelf(), array("q"), array("Q")
+    # In the order of the sources' names, which decides between equal keys.
+    for part in sorted(portions, key=attrgetter("source")):
         given = (sources or {}).get(part.source)
         rows = read(part.source, part.split, progress=False) if given is None else given
         # zip takes a row before its number, so the next number is how many rows there were.
         number = count()
         counted = (row for row, _ in zip(rows, number, strict=False))
-        chosen = list(counted) if part.take == "all" else draw(counted, part.rows, part.seed)
-        found = next(number)
-
-        # A truncated file would make a smaller mixture under the same name.
-        if found < part.rows or (part.take == "all" and found > part.rows):
-            wanted = f"{part.rows:,}" if part.take == "all" else f"at least {part.rows:,}"
-            raise DataError(
-                f"{part.source} {part.split}: found {found:,} rows, the recipe expects {wanted}. "
-                "Is the file whole, and of the version that the recipe means? If it is, state its "
-                "rows in a recipe of your own: mix(recipe('mine.tsv'))"
-            )
+        if part.take == "all":
+            chosen: Sequence[int] = array("q", map(shelf.append, counted))
+        else:
+            chosen = drawn(counted, part.rows, part.seed, shelf)
+        check_size(part, next(number))
         # Another key than the draw's: by the same one, samples would stand in front of all others.
-        keyed += [(hash_key(row, f"order {part.seed}"), part.source, row) for row in chosen]
-    return [row for _, _, row in sorted(keyed, key=itemgetter(0, 1))]
+        for place in chosen:
+            places.append(place)
+            keys.append(hash_key(shelf[place], f"order {part.seed}"))
+    order = np.argsort(np.array(keys, np.uint64), kind="stable")
+    return shelf.pick(places[number] for number in order)
+
+
+def check_size(part: Portion, found: int) -> None:
+    """Raise DataError where a source has another number of rows than the recipe states.
+
+    A truncated file would make a smaller mixture under the same name.
+    """
+    if found < part.rows or (part.take == "all" and found > part.rows):
+        wanted = f"{part.rows:,}" if part.take == "all" else f"at least {part.rows:,}"
+        raise DataError(
+            f"{part.source} {part.split}: found {found:,} rows, the recipe expects {wanted}. "
+            "Is the file whole, and of the version that the recipe means? If it is, state its "
+            "rows in a recipe of your own: mix(recipe('mine.tsv'))"
+        )
 
 
 def permitted(

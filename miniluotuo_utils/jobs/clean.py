@@ -5,17 +5,21 @@ In: a file in any format, or a recipe. Out: JSON Lines. Used by `clean` and `mix
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
-from miniluotuo_utils.data import clean, mix, read_any
-from miniluotuo_utils.data.cleaning import NEAR, Report
+from miniluotuo_utils.data import read_any
+from miniluotuo_utils.data.cleaning import NEAR, Report, sieved
+from miniluotuo_utils.data.mixture import mixed
 from miniluotuo_utils.data.mixture import recipe as portions_of
 from miniluotuo_utils.data.steps import CHINESE
-from miniluotuo_utils.files import write_jsonl
+from miniluotuo_utils.files import iter_jsonl, write_jsonl
 from miniluotuo_utils.jobs.quality import Quality
-from miniluotuo_utils.show.doubts import in_words
 from miniluotuo_utils.writing import Touched, guard
+
+REPORT = ".report.json"  # the ending of what was done to a part
 
 
 def clean_file(
@@ -36,11 +40,39 @@ def clean_file(
     source, out = Path(source), Path(out)
     guard([Touched("IN", source, "reads"), Touched("OUT", out, "file")], overwrite)
     judge = Quality(quality, say) if quality else None
-    kept, report = clean(read_any(source, format, say=say), near=near, quality=judge)
+    kept, report = sieved(read_any(source, format, say=say), near=near, quality=judge)
     write_jsonl(out, kept, overwrite=overwrite)
     for line in words(report, out.name) if say else []:
         say(line)
     return report
+
+
+def clean_part(source: Path, out: Path) -> None:
+    """Do to a file of rows what looks at one row alone; the report stands beside what is left."""
+    kept, report = sieved(iter_jsonl(source), only_steps=True)
+    write_jsonl(out, kept, overwrite=True)
+    out.with_suffix(REPORT).write_text(json.dumps(vars(report)), encoding="utf-8")
+
+
+def clean_together(
+    parts: Sequence[Path], out: Path, near: float, name: str, say: Callable[[str], object]
+) -> None:
+    """Write what is left of parts that `clean_part` wrote, without what repeats an earlier row.
+
+    It is what `clean_file` writes of the whole.
+    """
+    report = Report()
+    for part in parts:
+        told = json.loads(part.with_suffix(REPORT).read_text(encoding="utf-8"))
+        report.before += told["before"]
+        for counts, more in ((report.mended, told["mended"]), (report.removed, told["removed"])):
+            counts.update({step: counts.get(step, 0) + number for step, number in more.items()})
+    kept, last = sieved(chain.from_iterable(map(iter_jsonl, parts)), (), near)
+    report.removed |= last.removed
+    report.after = last.after
+    write_jsonl(out, kept, overwrite=True)
+    for line in words(report, name):
+        say(line)
 
 
 def words(report: Report, name: str) -> list[str]:
@@ -49,12 +81,15 @@ def words(report: Report, name: str) -> list[str]:
     >>> words(Report(3, 1, {"markup": 1}, {"duplicate": 2, "leaked": 0}), "a.jsonl")[1]
     '改了 mended: 网页残留 markup 1；去掉 removed: 重复 duplicate 2'
     """
-    doubtful = report.examples.get("doubtful", [])
-    return [
+    lines = [
         f"{report.before:,} 条 → {report.after:,} 条，在 rows, kept in {name}",
         f"改了 mended: {counted(report.mended)}；去掉 removed: {counted(report.removed)}",
-        *(f"可疑的 doubtful: {in_words(one['row'], one)}" for one in doubtful),
     ]
+    if doubtful := report.examples.get("doubtful"):
+        from miniluotuo_utils.show.doubts import in_words
+
+        lines += [f"可疑的 doubtful: {in_words(one['row'], one)}" for one in doubtful]
+    return lines
 
 
 def counted(steps: Mapping[str, int]) -> str:
@@ -73,4 +108,4 @@ def mix_file(
     """
     table = [Touched("RECIPE", Path(recipe), "reads")] if str(recipe).endswith(".tsv") else []
     guard([*table, Touched("OUT", Path(out), "file")], overwrite)
-    return write_jsonl(out, mix(portions_of(recipe, seed)), overwrite=overwrite)
+    return write_jsonl(out, mixed(portions_of(recipe, seed)), overwrite=overwrite)
