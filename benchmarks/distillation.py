@@ -142,8 +142,6 @@ def exam_of(name: str, options: argparse.Namespace) -> list[dict]:
     return list(read_named(name, part, progress=False))[: options.limit or None]
 
 
-
-
 def silver(name: str, options: argparse.Namespace, exam: Sequence[str]) -> list[dict]:
     """Return the annotator's records of the texts, under the set's names of types; made once."""
     path = options.out / f"silver-{name}.jsonl"

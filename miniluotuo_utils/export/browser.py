@@ -15,12 +15,10 @@ from typing import TYPE_CHECKING
 
 from miniluotuo_utils.data.catalog import card
 from miniluotuo_utils.data.download import fetch_all
-from miniluotuo_utils.export.asking import decoder_only, write_asking, write_tokenizer
+from miniluotuo_utils.export.asking import exported, write_asking, write_tokenizer
 from miniluotuo_utils.export.onnx import cache_shape, write_onnx
-from miniluotuo_utils.files import written_whole
 from miniluotuo_utils.ie.slicing import SLICE_SIZES
 from miniluotuo_utils.ie.templates import templates_of
-from miniluotuo_utils.writing import check_folder
 
 if TYPE_CHECKING:
     from miniluotuo_utils.students import Student
@@ -49,40 +47,35 @@ def to_browser(
 ) -> Path:
     """Write a student as a page; return its folder, which any static server shows.
 
-    The runtime is fetched before anything is written (`runtime_files`). Nothing in the folder asks
-    another host. `types` stand in the box to begin with.
+    The runtime is fetched before the student is written (`runtime_files`). Nothing in the folder
+    asks another host. `types` stand in the box to begin with.
 
-    Raises ValueError for an encoder–decoder, FileNotFoundError where the runtime cannot be had,
+    Raises ValueError for an encoder–decoder and an adapter, DataError for a family that the
+    exporter fails on, FileNotFoundError where the runtime cannot be had,
     `Taken` where something stands that we did not write, or, without `overwrite`, an earlier page;
     OSError where the disk is full.
     """
-    # Whatever is in the way is said before minutes of work.
     folder = Path(folder)
-    decoder_only(student, "browser")
-    check_folder(folder.resolve(), folder.name, overwrite)
-    packages = runtime_files()
-
-    # The page has none of our code: what it must know of prompts stands in one file.
-    heads, width = cache_shape(student.model.config)
-    page = {
-        "name": student.name.removeprefix("./"),
-        "cache": [heads, width],
-        "slices": SLICE_SIZES,
-        "instructions": {task: templates_of(task)[0] for task in SLICE_SIZES},
-        "boxes": {"NER": "，".join(types or TYPES), **BOXES},
-    }
-
-    # The page itself comes last.
-    with written_whole(folder, overwrite) as whole:
-        (whole / "runtime").mkdir(parents=True)
+    with exported(student, folder, "browser", overwrite) as whole:
+        packages = runtime_files()  # minutes of work come after what may be missing
+        (whole / "runtime").mkdir()
         for name, package in packages.items():
             unpack(package, TAKEN[name], whole / "runtime")
         write_tokenizer(student, whole / "student")
-        write_asking(student, whole / "student" / "asking.json", **page)
         write_onnx(student, whole / "student" / "model.onnx")
+
+        # The page has none of our code: what it must know of prompts stands in one file.
+        page = {
+            "name": student.name.removeprefix("./"),
+            "cache": cache_shape(student.model.config),
+            "slices": SLICE_SIZES,
+            "instructions": {task: templates_of(task)[0] for task in SLICE_SIZES},
+            "boxes": {"NER": "，".join(types or TYPES), **BOXES},
+        }
+        write_asking(student, whole / "student" / "asking.json", **page)
         text = README.format(name=page["name"], notice=notice())
         (whole / "README.md").write_text(text, encoding="utf-8")
-        shutil.copyfile(PAGE, whole / "index.html")
+        shutil.copyfile(PAGE, whole / "index.html")  # last
     return folder
 
 
