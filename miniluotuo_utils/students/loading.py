@@ -244,7 +244,9 @@ def loaded(
         auto = writer_of(config, Path(source).name)
         side = "right" if config.is_encoder_decoder else "left"
         tokenizer = tokenizer_in(source, revision, side)
-        check_weights(folder_of(source, revision))
+        # Of a hub's model, what lacks is fetched now.
+        if Path(source).is_dir():
+            check_weights(Path(source))
         model = model_in(source, revision, auto, {"dtype": dtype, **how})
     except OSError as error:
         raise FileNotFoundError(missing(source, revision, error)) from error

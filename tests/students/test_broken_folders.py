@@ -10,7 +10,7 @@ from tiny_random import saved, tiny_random
 
 from miniluotuo_utils.__main__ import main
 from miniluotuo_utils.files import DataError
-from miniluotuo_utils.students import card, load_student
+from miniluotuo_utils.students import card, load_student, loading
 from miniluotuo_utils.students.loading import check_adapter
 
 WEIGHTS, OLD = "model.safetensors", "pytorch_model.bin"
@@ -127,6 +127,21 @@ def test_a_part_of_the_weights_that_is_missing_is_named(tmp_path):
     second.unlink()
     with pytest.raises(DataError, match=f"student/{second.name}: found nothing there"):
         load_student(folder)
+
+
+def test_a_download_that_broke_off_goes_on(tmp_path, monkeypatch):
+    """One part of two in the hub's cache: the other is fetched, and not missed before."""
+    student = tiny_random("wenzhong-110m")
+    index = {"weight_map": {"w": "model-00002-of-00002.safetensors"}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    for name, found in {
+        "native_config": student.model.config,
+        "tokenizer_in": student.tokenizer,
+        "model_in": student.model,
+        "folder_of": tmp_path,
+    }.items():
+        monkeypatch.setattr(loading, name, lambda *_, found=found: found)
+    assert loading.loaded("me/student", None, "float32", {}) == (student.tokenizer, student.model)
 
 
 def test_an_adapter_without_weights_or_half_of_them(tmp_path):
