@@ -120,9 +120,8 @@ def main(seeds: Sequence[int]) -> None:
             lines.append([arm, told, f"{mean:.3f}", each])
     print(markdown(["译文 translations", "行 rows", "F1", "每个种子 each seed"], lines))
     minutes = (time.process_time() - started) / 60
-    print(
-        f"\n{STEPS} steps of 8 rows, {minutes:.1f} core-minutes in this call, {commit()}, {hardware()}"
-    )
+    told = f"{minutes:.1f} core-minutes in this call"
+    print(f"\n{STEPS} steps of 8 rows, {told}, {commit()}, {hardware()}")
 
 
 if __name__ == "__main__":
