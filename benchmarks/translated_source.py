@@ -7,6 +7,7 @@ A hundred English sentences of our own, in the manner of WNUT17 and CoNLL04, and
 translations: `translate_file` reads them back, `instruction_set` makes rows of them beside the
 embedded NER set, and `tiny` trains on these rows or on the embedded ones alone. No teacher was at
 hand for the real sets; with one, `translate wnut17` and `translate conll04` take their place here.
+Killed, the same command goes on with the next training (`runs/translated_source/`).
 """
 
 import json
@@ -22,18 +23,18 @@ from results import hardware
 
 from miniluotuo_utils.data import CATALOG
 from miniluotuo_utils.data.readers import READERS, read_file
-from miniluotuo_utils.files import read_jsonl, write_jsonl
+from miniluotuo_utils.files import Journal, read_jsonl, write_jsonl
 from miniluotuo_utils.ie import extract, schema_of, score
 from miniluotuo_utils.jobs.instructions import instruction_set
 from miniluotuo_utils.jobs.translate import span_table, translate_file
-from miniluotuo_utils.runtime import EMBEDDED, commit
+from miniluotuo_utils.runtime import EMBEDDED, commit, runs_root
 from miniluotuo_utils.students import finetune, load_student
 from miniluotuo_utils.teacher import RecordedTeacher, Teacher
 from miniluotuo_utils.teacher.translation import Translated, recorded_translations, unmark
 from miniluotuo_utils.text import markdown
 
 FORTY, SIXTY = EMBEDDED / "translation", Path(__file__).with_name("translated_sample.jsonl")
-STEPS, SEEDS = 60, (1, 2, 3)
+STEPS, SEEDS, FOLDER = 60, (1, 2, 3), "translated_source"
 NAMES = {name: kind for c in ("wnut17", "conll04") for name, kind in CATALOG[c].type_names.items()}
 
 
@@ -89,6 +90,16 @@ def f1_after(rows: Sequence[dict], seed: int) -> float:
     return score(test, found.records, "NER")["micro"]["f1"]
 
 
+def f1_of_all(rows: Sequence[dict], seeds: Sequence[int], journal: Journal) -> list[float]:
+    """Return F1 after the training of each seed; those in the journal are not trained again."""
+    done = {line["seed"]: line["f1"] for line in journal.lines()}
+    for seed in seeds:
+        if seed not in done:
+            done[seed] = f1_after(rows, seed)
+            journal.append({"seed": seed, "f1": done[seed]})
+    return [done[seed] for seed in seeds]
+
+
 def main(seeds: Sequence[int]) -> None:
     """Print what came back of the names, and F1 of both trainings, seed by seed."""
     started, lines = time.process_time(), []
@@ -99,16 +110,18 @@ def main(seeds: Sequence[int]) -> None:
         print(span_table(Translated([], [], Counter(), spans)), "\n")
         arms = {"without": ["embedded-ner"], "with": ["embedded-ner", *map(str, files)]}
         for arm, names in arms.items():
-            instruction_set(folder / arm, names, slice_size=None)
+            made = instruction_set(folder / arm, names, slice_size=None)
             rows = read_jsonl(folder / arm / "train.jsonl")
             sources = Counter(re.sub("-zh$", "", row["source"]) for row in rows)
-            found = [f1_after(rows, seed) for seed in seeds]
+            facts = {"steps": STEPS, "rows": made["sha256"]}
+            found = f1_of_all(rows, seeds, Journal(runs_root() / FOLDER / f"{arm}.jsonl", facts))
             mean, each = sum(found) / len(found), ", ".join(f"{f1:.3f}" for f1 in found)
             told = json.dumps(sources, ensure_ascii=False).strip("{}").replace('"', "")
             lines.append([arm, told, f"{mean:.3f}", each])
     print(markdown(["译文 translations", "行 rows", "F1", "每个种子 each seed"], lines))
     minutes = (time.process_time() - started) / 60
-    print(f"\n{STEPS} steps of 8 rows, {minutes:.1f} core-minutes, {commit()}, {hardware()}")
+    told = f"{minutes:.1f} core-minutes in this call"
+    print(f"\n{STEPS} steps of 8 rows, {told}, {commit()}, {hardware()}")
 
 
 if __name__ == "__main__":
