@@ -20,6 +20,7 @@ from typing import Any, Literal, NoReturn, get_args, get_origin
 from miniluotuo_utils.choices import choices, nearest
 from miniluotuo_utils.data.cleaning import NEAR
 from miniluotuo_utils.data.writers import WRITERS
+from miniluotuo_utils.extras import EXTRA_OF
 from miniluotuo_utils.files import json_file
 from miniluotuo_utils.jobs.instructions import Options, instruction_set
 from miniluotuo_utils.jobs.respond import grow_file, respond_file
@@ -1381,6 +1382,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return command.run() or 0
     except (ValueError, OSError, MemoryError, FloatingPointError) as error:
         print(f"error: {in_shell(chosen, error)}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        if error.name not in EXTRA_OF:
+            raise
+        print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(

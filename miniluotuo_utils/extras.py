@@ -20,7 +20,7 @@ EXTRAS = {
     "ie": ("llguidance", "sacrebleu"),
     "data": ("requests", "opencc", "huggingface_hub", "pandas", "sklearn", "scipy"),
     "show": ("matplotlib", "IPython", "ipywidgets", "anywidget"),
-    "export": ("onnx", "gguf"),
+    "export": ("onnx", "gguf", "xllamacpp"),
     "serve": ("gradio", "fastapi", "uvicorn"),
     "shards": ("datatrove",),
 }

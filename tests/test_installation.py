@@ -15,6 +15,7 @@ import pytest
 from install import NETWORK
 from readme_blocks import blocks
 
+from miniluotuo_utils import __main__ as commands
 from miniluotuo_utils.extras import EXTRAS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -179,3 +180,14 @@ def test_the_wheel_runs_the_readmes(readme, installed, tmp_path):
         assert done.stdout == block.output, done.stderr
     place = run(installed, "import miniluotuo_utils as m; print(m.__file__)", tmp_path, True)
     assert str(installed.parent.parent) in place.stdout
+
+
+def test_a_command_without_its_extra_is_told_in_one_line(monkeypatch, capsys):
+    """`shards` without datatrove ended in a traceback, the way out in its last line."""
+
+    def missing():
+        raise ModuleNotFoundError("没有装 datatrove，装上它：pip install …", name="datatrove")
+
+    monkeypatch.setattr(commands, "zoo_table", missing)
+    assert commands.main(["zoo"]) == 2
+    assert capsys.readouterr().err == "error: 没有装 datatrove，装上它：pip install …\n"
