@@ -114,7 +114,9 @@ def sharded(
         total, count = begin(work, shards)
         say(f"{work.source.name}: {total:,} 行 rows, {count} 份 shards, {workers} 个进程 processes")
         run_all(work, count, workers, say)
-        statuses = [json.loads((place(work, n) / STATUS).read_text()) for n in range(count)]
+        statuses = [
+            json.loads((place(work, n) / STATUS).read_text(encoding="utf-8")) for n in range(count)
+        ]
         put_together(work, count, overwrite)
         say(f"{work.outs[0].name}: {total:,} 行做完了 rows done")
     return max(statuses)
@@ -205,7 +207,7 @@ def one_shard(
     for path in made:
         path.unlink(missing_ok=True)
     status = run(shard / ROWS, made)
-    (shard / STATUS).write_text(json.dumps(status))
+    (shard / STATUS).write_text(json.dumps(status), encoding="utf-8")
 
 
 def run_all(work: Work, count: int, workers: int, say: Callable[[str], object]) -> None:
