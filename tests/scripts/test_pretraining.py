@@ -336,6 +336,27 @@ def test_a_processor_that_imitates_bfloat16_is_not_asked_to(monkeypatch, own):
     assert product.dtype == (torch.bfloat16 if own else torch.float32)
 
 
+def test_muon_multiplies_in_float32_where_it_is_told_to():
+    """Muon asks for bfloat16, which some processors imitate at a twentieth of the speed."""
+    gradient = torch.randn(24, 16, generator=torch.Generator().manual_seed(1))
+    wanted = gradient.double().T / gradient.double().norm()
+    for _ in range(5):
+        gram = wanted @ wanted.T
+        wanted = 3.4445 * wanted + (-4.7750 * gram + 2.0315 * gram @ gram) @ wanted
+
+    def distance():
+        weight = torch.nn.Parameter(torch.zeros(24, 16))
+        muon = torch.optim.Muon([weight], lr=1.0, momentum=0.0, weight_decay=0.0, nesterov=False)
+        weight.grad = gradient.clone()
+        muon.step()
+        rate = (24 / 16) ** 0.5  # torch's factor for a matrix higher than wide
+        return (weight.detach() / rate + wanted.T).abs().max().item()
+
+    with pretrain.InFloat32():
+        assert distance() < 1e-4
+    assert distance() > 1e-3
+
+
 def test_a_log_goes_on_from_the_saved_state(tmp_path):
     """Steps after the last saved state are taken again: the log of a killed run had them twice."""
     lines = [f'{{"step": {step}}}\n' for step in (50, 100, 150)]
