@@ -1,6 +1,6 @@
 """Send a made-up mixture of the real size through clean, mix, encode, pack and two training steps.
 
-    python benchmarks/whole_mixture.py FOLDER [--rows N ...]
+    python benchmarks/whole_mixture.py FOLDER [--rows N ...] [--results FILE]
 
 Five files stand in for the five sources of the recipe `mini-luotuo-683k`: in their native formats,
 in their proportions, with texts of about their lengths. Those of Alpaca's kind have the lengths
@@ -11,9 +11,11 @@ one asks the same in other words, one in two hundred has no answer.
 
 Each stage runs in a process of its own and leaves its figures in FOLDER; what has some is not run
 again. Prints a Markdown table for each number of rows: rows, seconds of all cores, which hardly
-depend on what else the machine does, rows per such second, peak memory (resident set); and by how
-many bytes the peak grows with a row from the first number to the last. FOLDER takes about 4 GB for
-the whole number.
+depend on what else the machine does, rows per such second, peak memory (resident set) and how much
+of it files were mapped to, where that was watched; and by how many bytes the peak without these
+grows with a row from the first number to the last; and the bytes that each row takes in FOLDER.
+That is about 4 GB for the whole number. `--results` keeps the same figures as JSON: `on_paper.py`
+goes on from them.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache, partial
 from pathlib import Path
+from threading import Thread
 from typing import NamedTuple
 
 from full_size import status
@@ -42,6 +45,7 @@ from miniluotuo_utils.runtime import EMBEDDED, commit
 WHOLE = 683_235
 LENGTH = 512  # tokens of a row, at most; a packed sequence has twice as many
 MIB = 1 << 20
+WATCHED = 0.05  # seconds between two looks at the memory
 
 
 class Texts(NamedTuple):
@@ -234,20 +238,41 @@ def measured(stage: str, folder: Path, rows: int) -> dict[str, float]:
         command = [sys.executable, __file__, str(folder), "--stage", stage, "--rows", str(rows)]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         with written_whole(path) as partial:
-            partial.write_text(done.stdout.splitlines()[-1])
-    return json.loads(path.read_text())
+            partial.write_text(done.stdout.splitlines()[-1], encoding="utf-8")
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def run(stage: str, folder: Path, rows: int) -> dict[str, float]:
     """Run a stage in this process; return its rows in and out, core-seconds and peak memory."""
-    began = time.process_time()
+    began, mapped = time.process_time(), [0]
+    Thread(target=watch_mapped, args=(mapped,), daemon=True).start()
     before, after = STAGES[stage](folder, rows)
     seconds = time.process_time() - began
-    return {"in": before, "out": after, "seconds": seconds, "peak": status("VmHWM")}
+    memory = {"peak": status("VmHWM"), "mapped": mapped[0]}
+    return {"in": before, "out": after, "seconds": seconds} | memory
 
 
-def main(folder: Path, sizes: list[int]) -> None:
-    """Print the table."""
+def watch_mapped(most: list[int]) -> None:
+    """Keep the largest part of the memory that files are mapped to, as long as the process lives.
+
+    The system takes such pages back when it needs them.
+    """
+    while True:
+        most[0] = max(most[0], status("RssFile"))
+        time.sleep(WATCHED)
+
+
+def own_memory(one: dict[str, float]) -> float:
+    """Return the peak of a stage without the pages of mapped files.
+
+    >>> own_memory({"peak": 900, "mapped": 400}), own_memory({"peak": 900})
+    (500, 900)
+    """
+    return one["peak"] - one.get("mapped", 0)
+
+
+def main(folder: Path, sizes: list[int], results: Path | None = None) -> None:
+    """Print the table; keep the figures where a file is named."""
     head = [
         "stage 阶段",
         "rows in 读入行",
@@ -255,9 +280,9 @@ def main(folder: Path, sizes: list[int]) -> None:
         "core-seconds 核秒",
         "rows per core-second 行/核秒",
     ]
-    head += ["peak MiB 内存峰值"]
+    head += ["peak MiB 内存峰值", "mapped from files 其中映射自文件"]
     print(f"| {' | '.join(head)} |\n{'|---' * len(head)}|")
-    found = {}
+    found, on_disk = {}, {}
     for size in sizes:
         place = folder / str(size)
         place.mkdir(parents=True, exist_ok=True)
@@ -266,21 +291,32 @@ def main(folder: Path, sizes: list[int]) -> None:
             rate = max(one["in"], one["out"]) / one["seconds"]
             cells = [stage, f"{one['in']:,}", f"{one['out']:,}", f"{one['seconds']:.0f}"]
             cells += [f"{rate:,.0f}", f"{one['peak'] / MIB:,.0f}"]
+            cells += [f"{one['mapped'] / MIB:,.0f}" if "mapped" in one else "–"]
             print(f"| {' | '.join(cells)} |", flush=True)
     first, last = sizes[0], sizes[-1]
     for stage in STAGES if first < last else ():
-        more = found[last, stage]["peak"] - found[first, stage]["peak"]
+        more = own_memory(found[last, stage]) - own_memory(found[first, stage])
         print(f"\n{stage}: {more / (last - first):,.0f} bytes a row", end="")
-    print(f"\n\n{datetime.now(UTC):%Y-%m-%d}, commit {commit()}, {hardware()}")
+    for size in sizes:
+        on_disk[size] = sum(file.stat().st_size for file in (folder / str(size)).rglob("*"))
+        print(f"\n{size:,} rows on disk: {on_disk[size] / size:,.0f} bytes a row", end="")
+    said = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "commit": commit(), "hardware": hardware()}
+    print(f"\n\n{said['date']}, commit {said['commit']}, {said['hardware']}")
+    if results:
+        figures = [{"rows": size, "stage": stage} | one for (size, stage), one in found.items()]
+        with written_whole(results) as path:
+            text = json.dumps(said | {"disk": on_disk, "stages": figures}, indent=1)
+            path.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--rows", type=int, nargs="+", default=[WHOLE // 10, WHOLE])
+    parser.add_argument("--results", type=Path)
     parser.add_argument("--stage", choices=STAGES)
     asked = parser.parse_args()
     if asked.stage:
         print(json.dumps(run(asked.stage, asked.folder, asked.rows[0])))
     else:
-        main(asked.folder, asked.rows)
+        main(asked.folder, asked.rows, asked.results)
