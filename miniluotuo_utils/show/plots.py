@@ -370,9 +370,11 @@ def lines(
     (low, high) whiskers; `ticks` names places on the x axis.
     """
     axes = new(title, x, y)
-    for name, (xs, ys) in series.items():
+    for at, (name, (xs, ys)) in enumerate(series.items()):
+        # Who cannot tell the colours apart goes by dashes and marks.
+        [line] = axes.plot(xs, ys, STYLES[at % len(STYLES)], label=name)
         # Of few points each was measured: a line alone would hide which.
-        [line] = axes.plot(xs, ys, label=name, marker="o" if len(xs) <= MARKED else None)
+        line.set_marker(MARKS[at % len(MARKS)] if len(xs) <= MARKED else "")
         ends = (intervals or {}).get(name, ())
         if ends:
             axes.vlines(xs, *zip(*ends, strict=True), color=line.get_color(), alpha=0.4)
