@@ -373,8 +373,9 @@ def lines(
     for at, (name, (xs, ys)) in enumerate(series.items()):
         # Who cannot tell the colours apart goes by dashes and marks.
         [line] = axes.plot(xs, ys, STYLES[at % len(STYLES)], label=name)
-        # Of few points each was measured: a line alone would hide which.
-        line.set_marker(MARKS[at % len(MARKS)] if len(xs) <= MARKED else "")
+        # Of few points each was measured: a line alone would hide which. A level has none.
+        few = len(xs) <= MARKED and len(set(ys)) > 1
+        line.set_marker(MARKS[at % len(MARKS)] if few else "")
         ends = (intervals or {}).get(name, ())
         if ends:
             axes.vlines(xs, *zip(*ends, strict=True), color=line.get_color(), alpha=0.4)

@@ -53,6 +53,11 @@ def numbered(text):
     ### END SOLUTION
 
 
+def all_digits_gone(text):
+    listed = [line for line in text.splitlines() if line[:1].isdigit()]
+    return ["".join(c for c in line if c not in "0123456789.、 ") for line in listed]
+
+
 cases = [
     ("1. 写一首诗\n2. 讲个笑话", ["写一首诗", "讲个笑话"]),
     ("好的：\n1、写3个比喻句\n2、算12加5\n", ["写3个比喻句", "算12加5"]),
@@ -60,4 +65,5 @@ cases = [
 ]
 check(numbered, cases, [
     (str.splitlines, "编号还在，客套话也在 · numbers and small talk are still there"),
+    (all_digits_gone, "题目里的数字要留着 · digits inside an item stay"),
 ])

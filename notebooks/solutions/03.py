@@ -1,21 +1,21 @@
 # %% [markdown]
-# **练习 1** 把第 2 节那一行的回答换成 `骆驼`：要学的词元有几个？
+# **练习 1** 把第 2 节那一行的回答换成 `骆驼`，用随包学生的词表：要学的词元有几个？先数，再用 `encode` 验一验。
 #
-# *Change the answer of section 2's row to 骆驼: how many tokens are learned?*
+# *Change the answer of section 2's row to 骆驼, in the shipped student's vocabulary: how many tokens are learned? Count first, then verify with `encode`.*
 
 # %%
 from miniluotuo_utils.show import check
 
-swapped = {**row, "output": "骆驼"}
-labels = encode([swapped], tokenizer, LENGTH).rows[0]["labels"]
-right = len(labels) - labels.count(IGNORED)
 ### BEGIN SOLUTION
-my_answer = len(tokenizer.encode("骆驼", add_special_tokens=False)) + 1
+swapped = encode([{**row, "output": "骆驼"}], probe.tokenizer).rows[0]["labels"]
+my_answer = len(swapped) - swapped.count(IGNORED)  # 骆、驼、结束词元
 ### END SOLUTION
-check(my_answer, right, [
-    (right - 1, "结束词元也要学 · the end token is learned, too"),
-    (len(labels), "提示不算 · the prompt does not count"),
-])
+check(my_answer, 3, {
+    2: "结束词元也要学 · the end token is learned, too",
+    4: "那是 camel 的：c、am、el 和结束词元 · that is camel's",
+    17: "提示和结束词元怎么算？ · what of the prompt, and of the end token?",
+    18: "提示不算 · the prompt does not count",
+})
 
 # %% [markdown]
 # **练习 2** 写出 `row_loss`，算一行的损失。`chances[t][v]` 是第 t 个位置猜下一个词元是 v 的概率；`labels` 和 `chances` 一样长，还没有错位，−100 的不算。对数用 `math.log`。

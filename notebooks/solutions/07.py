@@ -38,15 +38,22 @@ def only_equal(train, test):
     return [sentence for sentence in test if sentence in train]
 
 
+def more_than_half(train, test):
+    near = [[jaccard(triples(a), triples(b)) for b in train] for a in test]
+    return [a for a, row in zip(test, near, strict=True) if max(row) > 0.5]
+
+
 like = "樱花摄影课周日上午集合。"
 cases = [
     ((["梅园周六上午开放。"], ["梅园周日上午开放。"]), []),
     ((["樱花摄影课周六上午集合。"], [like, "雨停。"]), [like]),
     ((["甲乙丙丁戊。", "今天闭园。"], ["明天开放。", "今天闭园。"]), ["今天闭园。"]),
     ((["好。"], ["是。"]), []),
+    ((["今天闭园。"], ["今天闭园！"]), ["今天闭园！"]),
 ]
 check(leaked, cases, [
     (only_equal, "那只找到一字不差的 · that finds equal ones only"),
+    (more_than_half, "正好 0.5 的也算 · exactly 0.5 counts, too"),
 ])
 
 # %% [markdown]

@@ -124,6 +124,17 @@ def test_a_licence_has_the_colour_of_what_it_allows():
     assert len({licence.marker for licence in LICENCES.values()}) == len(LICENCES)
 
 
+def test_curves_differ_by_more_than_their_colour():
+    """Red, teal and orange curves alike but for the colour: no key for who cannot tell them apart.
+    A level drawn with marks looked measured at its ends."""
+    xs = [1, 2, 3]
+    curves = {"甲": (xs, [1, 2, 4]), "乙": (xs, [1, 3, 9]), "平": ([1, 3], [2, 2])}
+    first, second, level = plots.lines(curves, "题", "横", "纵").lines
+    assert first.get_linestyle() != second.get_linestyle()
+    assert first.get_marker() != second.get_marker()
+    assert level.get_marker() == ""
+
+
 def test_a_series_keeps_its_colour_from_picture_to_picture():
     """The student before training was red, orange and teal in three pictures of one notebook."""
     order = ["甲", "乙", "丙"]
