@@ -21,7 +21,7 @@ from miniluotuo_utils.export.trying import ALONE, chromium, hosted
 from miniluotuo_utils.runtime import repository
 from miniluotuo_utils.students import load_student
 
-PHONE = {"width": 390, "height": 780}
+PHONE = {"width": 390, "height": 772}
 
 
 def drawn(page: Path, target: Path) -> None:
