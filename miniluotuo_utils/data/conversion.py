@@ -20,7 +20,7 @@ from miniluotuo_utils.choices import choices
 from miniluotuo_utils.data.anyfile import Say, read_any
 from miniluotuo_utils.data.offsets import Unit
 from miniluotuo_utils.data.readers import Fault
-from miniluotuo_utils.data.writers import WRITERS, Writer
+from miniluotuo_utils.data.writers import WHOLE, WRITERS, Writer
 from miniluotuo_utils.files import DataError, json_line, written_whole
 from miniluotuo_utils.progress import progress_bar
 from miniluotuo_utils.records import TASKS, map_mentions
@@ -65,7 +65,7 @@ def convert(
     if to not in WRITERS:
         raise ValueError(f"cannot write {to!r}; {choices(to, WRITERS)}")
     writer, faults = WRITERS[to], [] if skip else None
-    role = "folder" if writer.form == "folder" else "file"
+    role = "folder" if writer.form == "folder" else "whole"
     guard([Touched("IN", source, "reads"), Touched("OUT", out, role)], overwrite)
     reading = read_any(
         source, from_, task=task, offsets=read_offsets, labels=labels, faults=faults, say=say
@@ -120,6 +120,11 @@ def written_items(
             if key in texts:
                 counts["notes"]["a text that stands twice: UIE's rows of both are one text's"] += 1
             texts.add(key)
+
+        # Where nothing says that a model wrote it, it would come back as gold.
+        mark = held.get("annotation") or WHOLE
+        if mark != WHOLE and not writer.marks:
+            counts["notes"][f"the mark that it is {mark}, which {to} cannot hold, left out"] += 1
 
         # A document may hold more than the format; a row or a record of ours is written as it is.
         if writer.kind != "rows" and to != "records":

@@ -17,6 +17,7 @@ from miniluotuo_utils.files import DataError
 
 UNTYPED = "实体"
 UNPLACED = "a name without a place in the text, left out"
+WHOLE = "exhaustive"  # the mark of a record where nothing else is said
 Notes = Counter[str]
 
 
@@ -27,7 +28,8 @@ class Writer:
     kind: what it holds, rows or records. write: one document or row → one or more items.
     form: how items stand in the file: list (a JSON list), one list (whatever the file is called),
     lines (JSON Lines), text, or folder.
-    holds: the fields of a document that it can hold. offsets: how its tool counts places.
+    holds: the fields of a document that it can hold. offsets: how its tool counts places. marks:
+    whether it says that an annotation is silver, or of one pair alone.
     """
 
     kind: str
@@ -35,6 +37,7 @@ class Writer:
     form: str
     holds: tuple[str, ...] = ()
     offsets: str = "characters"
+    marks: bool = False
 
 
 # ---- annotated text
@@ -73,8 +76,13 @@ def linkable(document: Mapping, notes: Notes) -> list[Mapping]:
 
 
 def kept(document: Mapping) -> dict:
-    """Return the id and the source of a document, for formats that keep further fields."""
-    return {name: document[name] for name in ("id", "source") if document.get(name) is not None}
+    """Return the id, the source and the mark of a document, for formats that keep further fields.
+
+    Who wrote what is gold unless it is marked.
+    """
+    told = {name: document[name] for name in ("id", "source") if document.get(name) is not None}
+    mark = document.get("annotation", WHOLE)
+    return told if mark == WHOLE else told | {"annotation": mark}
 
 
 def doccano(document: Mapping, notes: Notes) -> Iterator[dict]:
@@ -136,9 +144,14 @@ def label_studio(document: Mapping, notes: Notes) -> Iterator[dict]:
         ends = {"from_id": number[key_of(one["head"])], "to_id": number[key_of(one["tail"])]}
         link = {"type": "relation", "direction": "right", "labels": [one["type"]]}
         result.append(ends | link)
+    # What a model found is a prediction there: a person accepts it or mends it.
+    carry = kept(document)
+    if silver := carry.get("annotation") == "silver":
+        del carry["annotation"]
     done = {"id": document["number"], "was_cancelled": False, "result": result}
-    data = {"text": text, **kept(document)}
-    yield {"id": document["number"], "data": data, "annotations": [done]}
+    guessed = {"predictions": [{"result": result}], "annotations": []}
+    told = guessed if silver else {"annotations": [done]}
+    yield {"id": document["number"], "data": {"text": text, **carry}, **told}
 
 
 def uie(document: Mapping, notes: Notes) -> Iterator[dict]:
@@ -343,9 +356,9 @@ def ours(one: Mapping, notes: Notes) -> Iterator[dict]:
 
 ALL = ("entities", "relations", "events")
 WRITERS: dict[str, Writer] = {
-    "records": Writer("both", ours, "lines", ALL),
-    "doccano": Writer("records", doccano, "lines", ALL[:2], "utf16"),
-    "label-studio": Writer("records", label_studio, "list", ALL[:2]),
+    "records": Writer("both", ours, "lines", ALL, marks=True),
+    "doccano": Writer("records", doccano, "lines", ALL[:2], "utf16", marks=True),
+    "label-studio": Writer("records", label_studio, "list", ALL[:2], marks=True),
     "brat": Writer("records", brat, "folder", ALL),
     "uie": Writer("records", uie, "lines", ALL),
     **{s: Writer("records", columns(s), "text", ALL[:1]) for s in SCHEMES},

@@ -165,6 +165,7 @@ def check_target(one: Touched, overwrite: bool = False) -> None:
         case "folder":
             check_folder(real, name, overwrite)
         case "file" | "again":
+            check_ending(name, one.role == "whole")
             check_file(real, name, overwrite or role == "again", one.ours)
         case "store":
             # A store that is there is read from a disk that cannot be written, too.
@@ -174,6 +175,42 @@ def check_target(one: Touched, overwrite: bool = False) -> None:
             if real.exists() and not real.is_dir():
                 raise Taken(f"{name} is a file, expected a folder; choose another {one.name}")
     check_writable(real, name)
+
+
+# Endings of what we do not write: whoever opens such a file by its name is told that it is damaged.
+PACKED = (".gz", ".xz")
+TABLES = (
+    ".csv",
+    ".tsv",
+    ".xls",
+    ".xlsx",
+    ".parquet",
+    ".arrow",
+    ".zip",
+    ".bz2",
+    ".zst",
+    ".7z",
+    ".tgz",
+)
+
+
+def check_ending(name: str, packs: bool = False) -> None:
+    """Raise `Taken` for the name of a table or an archive; of a packed text too, unless `packs`.
+
+    >>> check_ending("a.jsonl.gz", packs=True)
+    >>> check_ending("a.csv")
+    Traceback (most recent call last):
+    miniluotuo_utils.writing.guard.Taken: a.csv ends in .csv, which this command does not write: \
+it writes lines of text. Name it a.jsonl（结尾和内容对不上：换一个名字）
+    """
+    path = Path(name)
+    path = path.with_suffix("") if packs and path.suffix.lower() in PACKED else path
+    if path.suffix.lower() in (*PACKED, *TABLES):
+        better = path.with_suffix("").stem + ".jsonl"
+        raise Taken(
+            f"{name} ends in {path.suffix}, which this command does not write: it writes lines of "
+            f"text. Name it {better}（结尾和内容对不上：换一个名字）"
+        )
 
 
 def check_folder(real: Path, name: str, overwrite: bool) -> None:

@@ -318,3 +318,47 @@ def test_nothing_is_written_over(tmp_path):
 def test_every_target_is_offered():
     """A writer that the shell does not know is for nobody."""
     assert set(WRITERS) == {"records", *TOOLS, *COLUMNS, "alpaca", "sharegpt", "messages"}
+
+
+MARKED = [("silver", "doccano"), ("silver", "label-studio"), ("one-pair", "doccano")]
+
+
+@pytest.mark.parametrize(("mark", "to"), [*MARKED, ("one-pair", "label-studio")])
+def test_what_a_model_found_does_not_come_back_as_gold(mark, to):
+    """Predictions that went through a tool were exhaustive gold afterwards, without a word."""
+    text, found = "茅以升在杭州", {"name": "杭州", "type": "地点", "pos": [4, 6]}
+    records = [
+        {"sentence": text, "source": "s", "annotation": mark, "entities": [found]},
+        {"sentence": text + "。", "source": "s", "annotation": "exhaustive", "entities": []},
+    ]
+    back, _ = there_and_back(records, to, "NER")
+    assert [one["annotation"] for one in back] == [mark, "exhaustive"]
+
+
+@pytest.mark.parametrize("to", ["bio", "brat", "uie"])
+def test_a_mark_that_cannot_be_held_is_counted(to):
+    record = {"sentence": "茅以升", "source": "s", "annotation": "silver", "entities": []}
+    _, counts = there_and_back([record], to, "NER")
+    assert counts["notes"] == {f"the mark that it is silver, which {to} cannot hold, left out": 1}
+
+
+def test_predictions_are_for_a_person_to_accept(tmp_path):
+    """They were a person's annotations; what a person then mended was silver all the same."""
+    record = {"sentence": "茅以升", "source": "s", "annotation": "silver", "entities": []}
+    write_jsonl(tmp_path / "in.jsonl", [record])
+    convert(tmp_path / "in.jsonl", tmp_path / "out.json", to="label-studio", say=None)
+    [task] = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    assert (task["annotations"], task["data"]) == ([], {"text": "茅以升", "source": "s"})
+    task["annotations"] = [{"result": []}]
+    (tmp_path / "back.json").write_text(json.dumps([task]), encoding="utf-8")
+    assert next(iter(read_any(tmp_path / "back.json", say=None)))["annotation"] == "exhaustive"
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.parquet", "x.XLSX", "x.csv.gz", "x.jsonl.bz2"])
+def test_no_file_is_written_under_a_name_that_lies(name, tmp_path, capsys):
+    """JSON Lines stood in x.parquet; whoever opened it was told that it is damaged."""
+    write_jsonl(tmp_path / "in.jsonl", [{"sentence": "茅以升", "source": "s", "entities": []}])
+    assert main(["convert", str(tmp_path / "in.jsonl"), str(tmp_path / name), "--to", "records"])
+    assert "Name it x.jsonl" in capsys.readouterr().err
+    assert main(["clean", str(tmp_path / "in.jsonl"), str(tmp_path / "x.jsonl.gz")]) == 2
+    assert [one.name for one in tmp_path.iterdir()] == ["in.jsonl"]

@@ -16,6 +16,7 @@ from miniluotuo_utils.data.readers.native import Unit, attempt, json_objects, li
 from miniluotuo_utils.data.readers.relations import relation
 from miniluotuo_utils.data.readers.spans import named, record
 from miniluotuo_utils.files import DataError, parsed
+from miniluotuo_utils.records import ANNOTATIONS
 
 TEXT = ("text", "content", "sentence", "originalText", "raw_text", "文本", "data")
 START = ("start", "start_offset", "start_pos", "start_idx", "start_index", "begin", "开始")
@@ -46,9 +47,11 @@ def first(native: Mapping, names: Sequence[str]) -> Any:
 
 
 def carried(native: Mapping) -> dict:
-    """Return the id and source that a native record has."""
+    """Return the id, the source and the mark of silver or one pair that a native record has."""
     kept = {name: native[name] for name in ("id", "source") if name in native}
-    return {name: value for name, value in kept.items() if isinstance(value, str | int)}
+    found = {name: value for name, value in kept.items() if isinstance(value, str | int)}
+    mark = native.get("annotation")
+    return found | ({"annotation": mark} if mark in ANNOTATIONS else {})
 
 
 def document(text: str, notes: Sequence[str] = (), **found: Any) -> dict:
@@ -108,6 +111,9 @@ def label_studio(native: Mapping) -> Iterator[dict]:
         return
     results, *others = [one["result"] for one in done + guessed]
     notes = ["a further annotation of the same task, left out"] * len(others)
+
+    if guessed:
+        notes.append("a task with predictions alone, read as silver")
 
     # Relations name their ends by the ids of regions, and a region with two labels is two entities.
     found = regions(results, notes)
