@@ -22,7 +22,7 @@ from miniluotuo_utils.data import (
     read_any,
 )
 from miniluotuo_utils.data.offsets import count_of
-from miniluotuo_utils.data.readers import OWN, READERS, examples, native, read_file
+from miniluotuo_utils.data.readers import OWN, READERS, dialogues, examples, native, read_file
 from miniluotuo_utils.files import DataError
 from miniluotuo_utils.records import TASKS, check_row
 
@@ -242,6 +242,91 @@ def test_dialogues_keep_their_turns(written):
             list(read_any(written([{"messages": bad}]), say=None))
 
 
+def said(*turns):
+    """Messages of user and assistant in turns."""
+    return [{"role": ("user", "assistant")[n % 2], "content": text} for n, text in enumerate(turns)]
+
+
+def test_a_system_message_stands_in_front_of_what_it_was_said_before(written):
+    """An order from the middle of a talk stood before an answer that does not follow it."""
+    late = {"role": "system", "content": "从现在起说英语。"}
+    empty = {"role": "system", "content": ""}
+    talk = [empty, *said("问好", "你好。"), late, *said("问好", "Hello."), late]
+    reading = read_any(written([{"messages": talk}]), say=None)
+    [row] = reading
+    assert row["history"] == [["问好", "你好。"]]
+    assert (row["instruction"], row["output"]) == ("从现在起说英语。\n\n问好", "Hello.")
+    assert [note.partition(" × ")[2] for note in reading.noted] == [
+        dialogues.SYSTEM,
+        dialogues.UNHEARD,
+    ]
+
+
+TALK = [["你好", "您好"]]
+HISTORIES = {
+    "pairs": TALK,
+    "objects": [{"question": "你好", "answer": "您好"}],
+    "messages": said("你好", "您好"),
+    "texts": ["你好", "您好"],
+    "JSON in a cell": '[["你好", "您好"]]',
+}
+
+
+@pytest.mark.parametrize("name", HISTORIES)
+def test_a_history_is_the_same_in_every_shape(name, written):
+    """`the field None is missing` was said of messages."""
+    row = {"instruction": "再见", "output": "慢走。", "history": HISTORIES[name]}
+    assert [one["history"] for one in read_any(written([row]), say=None)] == [TALK]
+    empty = {**row, "history": "[]"}
+    assert [one.get("history") for one in read_any(written([empty]), say=None)] == [None]
+
+
+@pytest.mark.parametrize(
+    ("given", "output", "notes"),
+    [
+        (2, "2", 0),
+        (0.5, "0.5", 0),
+        ({"人物": []}, '{"人物": []}', 1),
+        ([{"a": 1}], '[{"a": 1}]', 1),
+    ],
+)
+def test_answers_that_are_no_texts(given, output, notes, written):
+    """`"output": 2` was refused, and so was the object that an extraction is to answer."""
+    reading = read_any(written([{"instruction": 1, "output": given, "source": 3}]), say=None)
+    assert [(r["instruction"], r["output"], r["source"]) for r in reading] == [("1", output, "3")]
+    assert len(reading.noted) == notes
+
+
+UNREAD = {
+    "a call": ({**said("问")[0], "role": "assistant", "tool_calls": [{"id": 1}]}, "tool_calls"),
+    "a picture": ({"role": "user", "content": [{"type": "image_url"}]}, "'image_url'"),
+}
+
+
+@pytest.mark.parametrize("name", UNREAD)
+def test_what_is_no_text_is_named(name, written):
+    """`found the content None`: nobody knew that it was a call of a tool."""
+    turn, words = UNREAD[name]
+    with pytest.raises(DataError, match=words):
+        list(read_any(written([{"messages": [turn, *said("问", "答")]}]), say=None))
+    for row in ({"messages": said("<image>问", "答")}, {"prompt": "<image>问", "response": "答"}):
+        with pytest.raises(DataError, match="found images: a row is text alone"):
+            list(read_any(written([{**row, "images": ["a.png"]}]), say=None))
+
+
+def test_what_nobody_should_learn_is_left_out_and_counted(written):
+    """An answer of weight 0 was taught, and thoughts went without a word."""
+    good, bad = said("问", "答"), said("又问", "坏")
+    good[1]["reasoning_content"], bad[1]["weight"] = "想一想", 0
+    reading = read_any(written([{"messages": [*good, *bad]}]), say=None)
+    assert [(row["instruction"], row["output"]) for row in reading] == [("问", "答")]
+    assert [note.partition(" × ")[2] for note in reading.noted] == [
+        dialogues.UNWEIGHTED,
+        dialogues.THOUGHT,
+        dialogues.UNANSWERED,
+    ]
+
+
 ROW = {"instruction": "问好", "output": "你好。"}
 LINE = json.dumps(ROW, ensure_ascii=False)
 SHAPES = {
@@ -278,6 +363,22 @@ SHAPES = {
     ),
     "texts in turns.jsonl": '{"conversation": ["问好", "你好。"]}',
     "preferences.jsonl": '{"prompt": "问好", "chosen": "你好。", "rejected": "滚。"}',
+    "chosen messages.jsonl": json.dumps(
+        {"chosen": said("问好", "你好。"), "rejected": said("问好", "滚。")}
+    ),
+    "chosen messages with their question.jsonl": json.dumps(
+        {"prompt": "问好", "chosen": said("问好", "你好。"), "rejected": said("问好", "滚。")}
+    ),
+    "a chosen message.jsonl": json.dumps(
+        {"prompt": "问好", "chosen": said("问好", "你好。")[1:], "rejected": []}
+    ),
+    "a chosen turn.jsonl": json.dumps(
+        {
+            "conversations": [{"from": "human", "value": "问好"}],
+            "chosen": {"from": "gpt", "value": "你好。"},
+            "rejected": {"from": "gpt", "value": "滚。"},
+        }
+    ),
     "TRL.jsonl": json.dumps(
         {
             "prompt": [{"role": "user", "content": "问好"}],
