@@ -540,7 +540,9 @@ class Annotate:
     out: Path = place(
         "记录 JSON Lines, one IE record per sentence, in order", metavar="OUT", **writes
     )
-    column: str = option("字段 the field of .jsonl that holds the sentence", "sentence")
+    column: str = option(
+        "字段 the field or column of the sentence; else text, content, …", "sentence"
+    )
     types: list[str] | None = option(
         "类型 some of 人物 地点 机构 时间 作品 专名 数量; left out: all", nargs="+"
     )
@@ -875,7 +877,9 @@ class Extract(Answering):
         **reads,
     )
     task: Literal["NER", "RE", "EE"] = option("任务 entities, relations or events", "NER")
-    column: str = option("字段 the field of .jsonl that holds the sentence", "sentence")
+    column: str = option(
+        "字段 the field or column of the sentence; else text, content, …", "sentence"
+    )
     batch_size: int = option("批量 prompts at a time", 32)
     constrained: bool = option("只许写对的 let the student write only what can be right")
     confidence: bool = option("把握 give every item its confidence, from 0 to 1")

@@ -76,9 +76,13 @@ def put(text: str, utf16: bool, thing: dict) -> dict:
         raise DataError(f"found the place {pos!r:.60}, expected two whole numbers")
     now = in_characters(text, pos) if utf16 else list(pos)
     if now is None or not 0 <= now[0] < now[1] <= len(text):
+        one = pos[0] == pos[1]
+        hint = (
+            "; an end is the place behind the last character: is it one too small?" if one else ""
+        )
         raise DataError(
             f"found the place [{pos[0]}, {pos[1]}) of {name or thing.get('type')!r}, expected one "
-            f"inside the text, which has {len(text)} characters"
+            f"inside the text, which has {len(text)} characters{hint}"
         )
     cut = text[now[0] : now[1]]
     return thing | {"name": cut if same(cut, name) else name, "pos": now}

@@ -170,6 +170,8 @@ def opened(path: Path | str) -> AnyFile:
         raise FileNotFoundError(
             f"no file {path}: is the name right, and the folder?（没有这个文件）"
         )
+    if path.is_dir():
+        raise DataError(f"{path.name}: a folder, expected a file: name one in it（这是文件夹）")
     file, said = AnyFile(path), []
     with file.open() as raw:
         head = raw.read(HEAD)

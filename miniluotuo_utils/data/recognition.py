@@ -4,7 +4,9 @@ In: a file. Out: the format that fits best, or a DataError that shows the shape 
 out. Used by `read_any`; data/README.md lists the formats.
 """
 
+import json
 import re
+from ast import literal_eval
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -23,7 +25,7 @@ from miniluotuo_utils.data.readers import (
     tokens,
 )
 from miniluotuo_utils.data.readers.native import Unit
-from miniluotuo_utils.files import DataError
+from miniluotuo_utils.files import DataError, json_line, parsed
 from miniluotuo_utils.records import TASKS
 
 SAMPLE = 200  # units that are looked at
@@ -84,7 +86,14 @@ def triples(unit: Mapping) -> bool:
     text = next((unit[name] for name in annotated.TEXT if name in unit), None)
     if not isinstance(told, list) or not isinstance(text, str):
         return False
-    return all(isinstance(one, list) and [*map(type, one)] == [int, int, str] for one in told)
+    return all(isinstance(one, list) and is_triple_of_places(one) for one in told)
+
+
+def is_triple_of_places(one: Sequence) -> bool:
+    """Return whether start, end and type stand in a row, however a table wrote the numbers."""
+    if len(one) != 3 or not isinstance(one[2], str | int):
+        return False
+    return [type(annotated.number(place)) for place in one[:2]] == [int, int]
 
 
 def offsets(unit: Mapping) -> bool:
@@ -164,9 +173,11 @@ def spacy_like(unit: Any) -> bool:
 
 def tagged(unit: Mapping) -> bool:
     """Return whether tokens and as many tags are there."""
-    words = unit.get(tokens.list_field(unit, tokens.TOKENS))
-    tags = unit.get(tokens.list_field(unit, tokens.TAGS))
+    words, tags, field = tokens.tokens_and_tags(unit)
     if not isinstance(words, list) or not isinstance(tags, list) or len(words) != len(tags):
+        return False
+    # What stands as a text might be anything: its tags must be tags.
+    if (words not in unit.values() or tags != unit[field]) and not tokens.are_tags(tags):
         return False
     texts = all(isinstance(word, str) for word in words)
     return texts and all(isinstance(tag, str | int) for tag in tags)
@@ -268,7 +279,11 @@ OBJECTS: dict[str, Shape] = {
     "spans": Shape("a text and a list of places", mapping(span_list), "characters"),
     "triples": Shape("a text and its relations by name (CasRel)", mapping(named_relations)),
     "names": Shape("a text and the names in it", mapping(named_entities)),
-    "deepke_csv": Shape("DeepKE", has(sentence=str, relation=str, head=str, tail=str)),
+    "deepke_csv": Shape("DeepKE", has(sentence=str, head=str, head_offset=str, tail_offset=str)),
+    "pair_rows": Shape(
+        "a text, two names and their relation",
+        mapping(lambda u: holds_text(u, annotated.TEXT) and is_triple(u)),
+    ),
     "alpaca_parallel": Shape("alpaca-chinese v3", has(zh_instruction=str, zh_output=str)),
     "seeds": Shape("seed tasks", both(has(instruction=str), listing("instances", "output"))),
     "coig": Shape("COIG", mapping(any_of("textbox_question", "trans_instruction", "round_1"))),
@@ -418,6 +433,7 @@ def fit(looks: Callable[[Any], bool], unit: Any) -> bool:
 
 def objects(file: AnyFile) -> tuple[Units | None, tuple[str, ...]]:
     """Return what gives the objects of a file, and what was done; None for a file of lines."""
+    # Tables of their own tell by their first bytes, JSON by its first character.
     if file.table:
         cut = {"parquet": native.parquet_rows, "arrow": native.arrow_rows}[file.table]
         return partial(cut, file), (file.table,)
@@ -425,11 +441,60 @@ def objects(file: AnyFile) -> tuple[Units | None, tuple[str, ...]]:
         head = raw.read(1 << 16).decode("utf-8-sig", "replace").lstrip()
     if head[:1] in ("{", "["):
         return inner(file)
-    delimiter = delimiter_of(file, head)
+
+    # A table tells by the names of its columns.
+    head = re.sub(r'^"?sep=.?"?\r?\n', "", head)
+    delimiter = delimiter_of(head)
     if delimiter is None:
         return None, ()
     name = {"\t": "TSV", ",": "CSV"}.get(delimiter, f"a table cut at {delimiter!r}")
-    return partial(native.csv_rows, file, delimiter), (name,)
+    if is_token_table(names_in(head, delimiter)):
+        return partial(token_sentences, file, delimiter), (name,)
+    return partial(table_rows, file, delimiter), (name,)
+
+
+def table_rows(file: AnyFile, delimiter: str) -> Iterator[Unit]:
+    """Yield the rows of a table, with what its cells hold as lists."""
+    for place, row in native.csv_rows(file, delimiter):
+        if isinstance(row, DataError):
+            yield place, row
+        else:
+            yield place, {name: cell_of(name, cell) for name, cell in row.items()}
+
+
+def token_sentences(file: AnyFile, delimiter: str) -> Iterator[Unit]:
+    """Yield the sentences of a table with a row a token."""
+    return tokens.sentences_of(native.csv_rows(file, delimiter))
+
+
+def cell_of(name: str, cell: str) -> Any:
+    """Return the list or object that a cell of annotations holds, in JSON or as Python prints it.
+
+    >>> cell_of("entities", "[(0, 2, '人物')]"), cell_of("output", "[1]"), cell_of("tags", "[O")
+    ([[0, 2, '人物']], '[1]', '[O')
+    """
+    if name.strip().lower() not in LISTED or cell.strip()[:1] not in ("[", "{", "("):
+        return cell
+    for way in (parsed, literal_eval):
+        found = native.attempt(way, cell.strip())
+        if not isinstance(found, DataError):
+            return native.attempt(json.loads, json_line(found))
+    return cell
+
+
+LISTED = {*annotated.LISTS, *annotated.PAIRS, *annotated.NAMES, *tokens.TAGS, *tokens.TOKENS[:3]}
+LISTED |= {"event_list", "relation_list", "result_list", "events"}
+
+
+def names_in(head: str, delimiter: str) -> list[str]:
+    """Return the names of the columns of a table, in small letters."""
+    first = head.partition("\n")[0].strip("\r\n")
+    return [name.strip().strip('"').lower() for name in first.split(delimiter)]
+
+
+def is_token_table(names: Sequence[str]) -> bool:
+    """Return whether a table has a row a token: token, tag, and the sentence's number."""
+    return all(not {*names}.isdisjoint(wanted) for wanted in tokens.TABLE)
 
 
 def inner(file: AnyFile) -> tuple[Units, tuple[str, ...]]:
@@ -447,6 +512,7 @@ def inner(file: AnyFile) -> tuple[Units, tuple[str, ...]]:
 
     # One object that is no row itself: its rows stand under one of its names.
     lists = {key: value for key, value in first[0][1].items() if rows_like(value)}
+    lists = {key: rows for key, rows in lists.items() if any(map(fit_any, rows))}
     if len(lists) > 1 and not fit_any(first[0][1]):
         raise DataError(
             f"{file.name}: one object with the lists {', '.join(map(repr, lists))}; save the one "
@@ -500,19 +566,18 @@ def columns_of(value: Mapping) -> list[dict] | None:
     return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
 
 
-def delimiter_of(file: AnyFile, head: str) -> str | None:
+def delimiter_of(head: str) -> str | None:
     """Return what parts the cells of a table with a header; None for a file that is no table.
 
     The names in its first line tell: a table of people's data says what is asked or annotated.
     """
-    first = head.partition("\n")[0].strip("\r\n")
+    known = {*dialogues.INSTRUCTION[:9], *dialogues.INPUT, *dialogues.OUTPUT[:9]}
+    known |= {"desc", "title", "source", *annotated.TEXT, *LISTED}
+    known |= {*annotated.HEAD, *annotated.RELATION, *annotated.TAIL}
     for delimiter in ("\t", ",", ";", "|"):
-        names = {name.strip().strip('"').lower() for name in first.split(delimiter)}
-        known = {*dialogues.INSTRUCTION[:9], *dialogues.INPUT, *dialogues.OUTPUT[:9]}
-        known |= {"text", "sentence", "label", "labels", "relation", "head", "tail", "title"}
-        known |= {"desc", "content", "tokens", "ner_tags", "source"}
-        talks = names & {*dialogues.TURNS}
-        if (len(names) > 1 and len(names & known) > 1) or talks:
+        names = names_in(head, delimiter)
+        several = len(names) > 1 and len({*names} & known) > 1
+        if several or is_token_table(names) or {*names} & {*dialogues.TURNS}:
             return delimiter
     return None
 

@@ -1,31 +1,42 @@
 """Name what stands in a file of sentences, in order; a killed run goes on where it stopped.
 
-In: lines of text, or JSON Lines. Out: silver IE records. Used by `annotate` of the command line.
+In: lines of text, JSON, or a table. Out: silver IE records. Used by `annotate` of the command line.
 """
 
 from __future__ import annotations
 
+import codecs
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
+from miniluotuo_utils.data.opening import AnyFile, opened
+from miniluotuo_utils.data.readers.annotated import TEXT
+from miniluotuo_utils.data.readers.native import (
+    Unit,
+    arrow_rows,
+    csv_rows,
+    json_objects,
+    parquet_rows,
+)
+from miniluotuo_utils.data.readers.native import text_lines as numbered_lines
 from miniluotuo_utils.files import (
     DataError,
     Journal,
     batches,
-    byte_lines,
     expect,
     file_sha256,
     iter_jsonl,
-    reason,
     written_whole,
 )
 from miniluotuo_utils.progress import progress_bar
 from miniluotuo_utils.teacher.annotator import FILES, Annotator
 from miniluotuo_utils.writing import Touched, claimed
 
+SENTENCE = "sentence"  # the column where nobody names one
+PACKS = (".gz", ".xz", ".bz2")
 SAVED = 1000  # records that are written together: what a kill costs at most
 
 
@@ -120,33 +131,77 @@ def finish(part: Path, out: Path, overwrite: bool) -> None:
 
 
 def sentences(data: Path, column: str) -> Iterator[dict[str, str]]:
-    """Yield `sentence`, `source` and, where it has one, `id` of every line with text."""
-    kind = next((s for s in reversed(data.suffixes) if s not in (".gz", ".xz")), "")
-    source = data.name.partition(".")[0]
-    if kind == ".txt":
-        yield from ({"sentence": text, "source": source} for text in text_lines(data))
-    elif kind == ".jsonl":
-        for number, row in enumerate(iter_jsonl(data), 1):
-            try:
-                yield sentence_of(row, column, source)
-            except DataError as error:
-                raise DataError(f"{data.name}, line {number}, {error}") from None
-    else:
-        raise DataError(
-            f"{data.name}: expected sentences in .txt, one a line, or in .jsonl, "
-            "or either as .gz or .xz; rename it to what it is"
-        )
+    """Yield `sentence`, `source` and, where it has one, `id` of every line, object or row of a file
+    with text.
 
-
-def text_lines(path: Path) -> Iterator[str]:
-    """Yield the lines of a text that are not empty, without their ends."""
-    for number, line in enumerate(byte_lines(path), 1):
+    The file may be packed, or in GBK or UTF-16. Raises DataError that names the place.
+    """
+    file = opened(data)
+    units = objects_in(file, column)
+    if units is None:
+        yield from ({"sentence": text, "source": file.stem} for text in texts_in(file))
+        return
+    for place, row in units:
         try:
-            text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip("\r\n")
-        except UnicodeDecodeError as error:
-            raise DataError(f"{path.name}, line {number}: {reason(error)}") from None
-        if text.strip():
-            yield text
+            if isinstance(row, DataError):
+                raise row
+            yield sentence_of(row, column, file.stem)
+        except DataError as error:
+            raise DataError(f"{data.name}, {place}, {error}") from None
+
+
+def objects_in(file: AnyFile, column: str) -> Iterator[Unit] | None:
+    """Return the objects or the rows of a table that a file holds; None for lines of text.
+
+    Its ending tells, and of one without a known ending its beginning. DataError for a table that
+    lacks the column.
+    """
+    endings = [s.lower() for s in file.path.suffixes if s.lower() not in PACKS]
+    ending = endings[-1] if endings else ""
+    if file.table:
+        return {"parquet": parquet_rows, "arrow": arrow_rows}[file.table](file)
+    if ending in (".csv", ".tsv"):
+        return csv_rows(file, parting(file, column))
+    if ending == ".txt":
+        return None
+    with file.open() as raw:
+        head = raw.read(64).removeprefix(codecs.BOM_UTF8).split()
+    begins = b"".join(head)[:2]
+    asked = ending in (".json", ".jsonl", ".ndjson")
+    return json_objects(file) if asked or begins[:1] == b"{" or begins == b"[{" else None
+
+
+def parting(file: AnyFile, column: str) -> str:
+    """Return what parts the cells of a table whose first line names the column of sentences."""
+    first = next((line for _, line in numbered_lines(file) if isinstance(line, str)), "")
+    for delimiter in (",", "\t", ";", "|"):
+        names = [name.strip().strip('"') for name in first.split(delimiter)]
+        if named_column(names, column) in names:
+            return delimiter
+    raise DataError(
+        f"{file.name}, line 1: found {first[:60]!r}, expected names of columns, and {column} or "
+        f"{' or '.join(TEXT[:3])} among them (--column NAME)"
+    )
+
+
+def texts_in(file: AnyFile) -> Iterator[str]:
+    """Yield the lines of a text that are not empty, without their ends."""
+    for number, line in numbered_lines(file):
+        if isinstance(line, DataError):
+            raise DataError(f"{file.name}, line {number}: {line}")
+        if line.strip():
+            yield line
+
+
+def named_column(names: Iterable[str], column: str) -> str:
+    """Return the column of sentences; the usual names of one where nobody named it.
+
+    >>> named_column(["text", "id"], "sentence"), named_column(["text", "id"], "title")
+    ('text', 'title')
+    """
+    if column != SENTENCE or column in names:
+        return column
+    return next((name for name in TEXT if name in names), column)
 
 
 def sentence_of(row: object, column: str, source: str) -> dict:
@@ -156,10 +211,11 @@ def sentence_of(row: object, column: str, source: str) -> dict:
     {'sentence': '雨停了。', 'source': '日记', 'id': 3}
     """
     expect(isinstance(row, dict), "row", row, "a JSON object")
+    column = named_column(row, column)
     text = row.get(column)
     wanted = f"a sentence; the row has {', '.join(row) or 'no fields'} (--column NAME)"
     expect(isinstance(text, str) and text.strip(), column, text, wanted)
     if not isinstance(row.get("source", ""), str):
         raise DataError(f"field source: found {json.dumps(row['source'])[:90]}, expected a string")
-    kept = {"id": row["id"]} if "id" in row else {}
+    kept = {"id": row["id"]} if row.get("id") not in (None, "") else {}
     return {"sentence": text, "source": row.get("source") or source, **kept}

@@ -104,6 +104,7 @@ RELATIONS = {
     "casrel.json": "triples",
     "relations_by_name.jsonl": "triples",
     "tplinker.json": "tplinker",
+    "pairs.csv": "pair_rows",
 }
 
 
@@ -149,6 +150,141 @@ def test_what_a_record_cannot_hold_is_counted():
     reading = read_any(FOLDER / "w2ner.json", say=None)
     list(reading)
     assert reading.notes == {"an entity in several pieces, left out": 1}
+
+
+TAGS = "B-人物 I-人物 I-人物 O B-地点 I-地点"
+TAGGED = {
+    "characters and tags.jsonl": [{"text": "茅以升在杭州", "labels": TAGS.split()}],
+    "tags in one text.jsonl": [{"text": "茅以升在杭州", "label": TAGS}],
+    "both in one text.jsonl": [{"text": "茅 以 升 在 杭 州", "labels": TAGS}],
+    "JSON in a cell.csv": "text,entities\n茅以升在杭州,"
+    '"[{""start"":0,""end"":3,""label"":""人物""},{""start"":4,""end"":6,""label"":""地点""}]"\n',
+    "Python in a cell.csv": "text,label\n茅以升在杭州,\"[(0, 3, '人物'), (4, 6, '地点')]\"\n",
+    "names of columns.csv": "token,tag\n"
+    + "".join(map("{},{}\n".format, "茅以升在杭州", TAGS.split())),
+    "comments.txt": "# text = 茅以升在杭州\n# id = 1\n"
+    + "".join(map("{}\t{}\n".format, "茅以升在杭州", TAGS.split())),
+    "a row a token.csv": "Sentence #,Word,Tag\n"
+    + "Sentence: 1"
+    + "".join(map(",{},{}\n".format, "茅以升在杭州", TAGS.split()))
+    + "Sentence: 2,雨,O\n",
+}
+
+
+@pytest.mark.parametrize("name", TAGGED)
+def test_tags_and_places_in_tables_and_texts(name, written):
+    """Each was refused, the first two with the advice to make a classification of them."""
+    reading = read_any(written(TAGGED[name], name), say=None)
+    records = list(reading)
+    assert entities(records[0]) == [("茅以升", "人物", [0, 3]), ("杭州", "地点", [4, 6])]
+    assert [one["sentence"] for one in records[1:]] == ["雨"] * name.startswith("a row")
+    assert not reading.noted
+
+
+def test_classes_are_no_tags(written):
+    """A label that a text has as a whole, and as many numbers as it has characters."""
+    for label in ("好", ["好", "坏"], [0, 1]):
+        with pytest.raises(DataError, match="no format that we know"):
+            read_any(written([{"text": "茅以", "labels": label}]), say=None)
+
+
+def test_relations_in_a_table_without_places(written):
+    """They were taken for DeepKE's, whose places are missing then."""
+    for header in ("sentence,head,relation,tail", "text,subject,predicate,object"):
+        table = f"{header}\n钱塘江大桥由茅以升设计,钱塘江大桥,修建者,茅以升\n"
+        [record] = read_any(written(table, "x.csv"), say=None)
+        assert (sides(record), record["annotation"]) == ([BUILT], "one-pair")
+
+
+def test_what_spreadsheets_leave_in_a_table(written):
+    """Formulas that failed were taught, of two columns of one name one vanished."""
+    table = "sep=;\r\ninstruction;output;;\r\n问好;你好。;;\r\n;;;\r\n"
+    [row] = read_any(written(table, "x.csv"), say=None)
+    assert (row["instruction"], row["output"]) == ("问好", "你好。")
+    table = "instruction,output\n问好,你好。\n问好,#REF!\n"
+    with pytest.raises(DataError, match="x.csv, line 3: field output: found '#REF!'"):
+        list(read_any(written(table, "x.csv"), say=None))
+    with pytest.raises(DataError, match="the column 'output' stands twice"):
+        read_any(written("instruction,output,output\n问,答,好\n", "x.csv"), say=None)
+
+
+BRIDGES = "茅以升在杭州"
+PLACE = {"start_offset": 4, "end_offset": 6, "label": "地点"}
+WRITTEN = {
+    "numbers as texts": {"label": [["4", "6", "地点"]]},
+    "numbers as pandas writes them": {"label": [[4.0, 6.0, "地点"]]},
+    "a number as type": {"label": [[4, 6, 3]]},
+    "a type with its id": {
+        "entities": [{"start": 4, "end": 6, "label": {"id": 1, "name": "地点"}}]
+    },
+    "ids as texts and as numbers": {
+        "entities": [PLACE | {"id": "7"}],
+        "relations": [{"from_id": 7, "to_id": 7, "type": "在"}],
+    },
+}
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_numbers_ids_and_types_however_they_are_written(name, written):
+    """Parquet makes all three of a triple texts, and then no format fitted; an object with the name
+    of a type was a type as Python prints it."""
+    reading = read_any(written([{"text": BRIDGES, **WRITTEN[name]}]), task="NER", say=None)
+    [record] = reading
+    kind = "3" if name == "a number as type" else "地点"
+    assert entities(record) == [("杭州", kind, [4, 6])]
+
+
+UNCLEAR = {
+    "null": ({"label": None}, "found None in label, expected a list"),
+    "nothing": ({}, "found none of entities, label,"),
+    "no type": ({"label": [[0, 3, None]]}, "the type None"),
+    "an inclusive end": ({"label": [[4, 4, "地点"]]}, "is it one too small"),
+}
+
+
+@pytest.mark.parametrize("name", UNCLEAR)
+def test_a_fault_says_what_was_found(name, written):
+    """`'NoneType' object is not iterable`, `the field 'entities' is missing` where it is label."""
+    bad, words = UNCLEAR[name]
+    good = {"text": BRIDGES, "label": [[4, 6, "地点"]]}
+    with pytest.raises(DataError, match=f"line 3: .*{words}"):
+        list(read_any(written([good, good, {"text": BRIDGES, **bad}]), say=None))
+
+
+def test_a_type_that_is_none_is_no_type(written):
+    """It was the type `None`."""
+    bad = {"text": BRIDGES, "spans": [{"start": 4, "end": 6, "label": None}]}
+    with pytest.raises(DataError, match="found the type None"):
+        list(read_any(written([bad]), say=None))
+
+
+def test_one_object_is_shown_as_it_is(written):
+    """Of a file of one line the list inside was shown, and nobody knew what was meant."""
+    one = {"text": BRIDGES, "ner": [["Nh", 0, 3, 1]], "pos": [["n", "v"]]}
+    with pytest.raises(DataError, match=r"it holds objects with text \(text\), ner"):
+        read_any(written([one]), say=None)
+
+
+def test_null_in_the_columns_of_other_tasks(written):
+    """A table of records of two tasks has both columns in every row."""
+    record = {"sentence": BRIDGES, "entities": None, "relations": []}
+    assert [one["relations"] for one in read_any(written([record]), say=None)] == [[]]
+    with pytest.raises(DataError, match="field entities: found None"):
+        list(read_any(written([{"sentence": BRIDGES, "entities": None}]), say=None))
+
+
+def test_a_folder_of_brat_in_gbk_with_texts_that_nobody_annotated(tmp_path):
+    """GBK was refused, a text without annotations vanished, a line without tabs had Python's
+    words."""
+    (tmp_path / "a.txt").write_text(BRIDGES, encoding="gbk")
+    (tmp_path / "a.ann").write_text("T1\t地点 4 6\t杭州\r\n", encoding="gbk")
+    (tmp_path / "b.txt").write_text("雨停了。", encoding="gbk")
+    reading = read_any(tmp_path, say=None)
+    assert [entities(record) for record in reading] == [[("杭州", "地点", [4, 6])]]
+    assert "a .txt without an .ann beside it, left out" in reading.noted[0]
+    (tmp_path / "a.ann").write_text("T1 地点 4 6 杭州\n", encoding="utf-8")
+    with pytest.raises(DataError, match="expected T1<TAB>type start end<TAB>text"):
+        list(read_any(tmp_path, say=None))
 
 
 def test_persons_and_events_in_xml():

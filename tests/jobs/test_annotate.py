@@ -1,6 +1,7 @@
 """The annotator over a file: one record a sentence in order, and a killed run that goes on."""
 
 import gzip
+import json
 import lzma
 import os
 import subprocess
@@ -75,16 +76,17 @@ def test_files_of_each_kind(tmp_path, unpacked):
     ("name", "held", "said"),
     [
         ("a.txt", "好\n".encode() + "坏\n".encode("gbk"), "a.txt, line 2: not UTF-8 at byte 0"),
-        ("a.txt", b"\n\n", "found no sentence"),
-        ("a.csv", b"a,b\n", "expected sentences in .txt"),
-        ("a.jsonl", b'{"sentence": "a"}\n{"text": "b"}\n', "line 2, field sentence: found None"),
+        ("a.txt", b"\n\n", "the file is empty"),
+        ("a.csv", b"a,b\n", "a.csv, line 1: found 'a,b', expected names of columns, and sentence"),
+        ("a.csv", b'text\nx\n"\n', "a.csv, line 3"),
+        ("a.xlsx", b"PK\x03\x04", "an Excel table"),
+        ("a.jsonl", b'{"sentence": "a"}\n{"title": "b"}\n', "line 2, field sentence: found None"),
         ("a.jsonl", b'{"sentence": " "}\n', "line 1, field sentence"),
         ("a.jsonl", b'{"sentence": "a", "source": 3}\n', "field source: found 3"),
-        ("a.jsonl", b"[1]\n", "line 1, field row"),
+        ("a.jsonl", b"[1]\n", "item 1, field row"),
         ("a.jsonl", b'{"sentence": "\\ud800"}\n', "surrogate"),
         # mtime: two processes that collect the tests must see one parameter.
-        ("a.txt.gz", gzip.compress(b"one\n" * 9999, mtime=0)[:-9], "not a whole .gz file"),
-        ("a.txt.xz", b"one\n", "not a whole .xz file"),
+        ("a.txt.gz", gzip.compress(b"one\n" * 9999, mtime=0)[:-9], "not a whole packed file"),
     ],
 )
 def test_a_fault_is_named_before_the_work_begins(tmp_path, name, held, said, monkeypatch):
@@ -94,6 +96,32 @@ def test_a_fault_is_named_before_the_work_begins(tmp_path, name, held, said, mon
     with pytest.raises(DataError, match=said):
         annotate_file(tmp_path / name, tmp_path / "out.jsonl")
     assert files(tmp_path) == [name]
+
+
+SAID = "鲁迅生于绍兴。"
+ROW = json.dumps({"text": SAID, "id": 7}, ensure_ascii=False)
+HELD = {
+    "a.txt": SAID.encode("gbk"),
+    "A.TXT": SAID.encode(),
+    "a": SAID.encode("utf-16"),
+    "a.md": f"\n{SAID}\n".encode(),
+    "a.jsonl": f"{ROW}\n\n".encode("gbk"),
+    "a.json": f"[{ROW}]".encode(),
+    "b": f"\n [ {ROW}]".encode(),
+    "a.csv": f"id,text\r\n7,{SAID}\r\n".encode("gbk"),
+    "b.csv": f'"text";"id"\r\n"{SAID}";7\r\n'.encode("utf-8-sig"),
+    "a.tsv": f"content\tid\n{SAID}\t\n".encode(),
+    "packed.json.gz": gzip.compress(ROW.encode(), mtime=0),
+}
+
+
+@pytest.mark.parametrize("name", HELD)
+def test_sentences_come_in_whatever_people_hold(name, tmp_path):
+    """All but .txt and .jsonl in UTF-8, with a field `sentence`, were refused: "rename it"."""
+    (tmp_path / name).write_bytes(HELD[name])
+    [row] = annotate.sentences(tmp_path / name, "sentence")
+    assert row["sentence"] == SAID
+    assert row["source"] == name.partition(".")[0]
 
 
 def test_no_file_is_replaced(text, tmp_path, monkeypatch):

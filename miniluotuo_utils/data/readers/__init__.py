@@ -106,6 +106,7 @@ READERS: dict[str, Reader] = {
     "brat": records(standoff.brat, standoff.brat_texts),
     "names": records(annotated.by_name),
     "triples": records(annotated.by_name),
+    "pair_rows": records(annotated.pair_row),
     "uie_structure": records(annotated.uie_structure),
     "tplinker": records(annotated.tplinker),
     "persons": records(annotated.persons, native.lines),

@@ -23,6 +23,7 @@ START = ("start", "start_offset", "start_pos", "start_idx", "start_index", "begi
 END = ("end", "end_offset", "end_pos", "end_idx", "end_index", "stop", "结束")
 KIND = ("label", "type", "label_type", "entity_type", "labels", "tag", "category", "类型")
 NAME = ("text", "name", "entity", "word", "mention", "span")
+DOCCANO = ("entities", "label", "labels", "annotations", "spans", "ents")
 LISTS = (
     "entities",
     "spans",
@@ -44,6 +45,29 @@ def thing(start: int, end: int, kind: str = "", name: str | None = None) -> dict
 def first(native: Mapping, names: Sequence[str]) -> Any:
     """Return the value of the first of these fields that a record has; KeyError without one."""
     return native[next((name for name in names if name in native), names[0])]
+
+
+def listed(native: Mapping, names: Sequence[str]) -> list:
+    """Return the list under the first of these names; DataError without one, or for null."""
+    name = next((name for name in names if name in native), None)
+    found = native.get(name)
+    if not isinstance(found, list):
+        what = f"found {found!r:.40} in {name}" if name else f"found none of {', '.join(names)}"
+        raise DataError(f"{what}, expected a list, [] for a text in which there is nothing")
+    return found
+
+
+def kind_of(kind: Any) -> str:
+    """Return a type that stands as a text, a number, or an object with its name.
+
+    >>> kind_of("人物"), kind_of(3), kind_of({"id": 3, "name": "人物"})
+    ('人物', '3', '人物')
+    """
+    if isinstance(kind, Mapping):
+        kind = next((kind[name] for name in ("name", "text", "label") if name in kind), None)
+    if not isinstance(kind, str | int) or isinstance(kind, bool):
+        raise DataError(f"found the type {kind!r:.40}, expected a text")
+    return str(kind)
 
 
 def carried(native: Mapping) -> dict:
@@ -69,16 +93,16 @@ def doccano(native: Mapping) -> Iterator[dict]:
     `text, label[[start, end, type]]`, or with relations
     `text, entities[{id, start_offset, end_offset, label}], relations[{from_id, to_id, type}]`.
     """
-    text = first(native, TEXT)
-    told = first(native, ("entities", "label", "labels", "annotations", "spans", "ents"))
+    text, told = first(native, TEXT), listed(native, DOCCANO)
     found = {}
-    for number, one in enumerate(told):
+    # Ids may be numbers in one list and texts in the other.
+    for count, one in enumerate(told):
         if isinstance(one, Mapping):
-            place = one["start_offset"], one["end_offset"]
-            found[one.get("id", f"number {number}")] = thing(*place, str(one["label"]))
+            start, end, kind = one["start_offset"], one["end_offset"], one["label"]
+            id_ = str(one.get("id", f"number {count}"))
         else:
-            start, end, kind = one
-            found[f"number {number}"] = thing(start, end, kind)
+            (start, end, kind), id_ = one, f"number {count}"
+        found[id_] = thing(number(start), number(end), kind_of(kind))
     relations = None
     if "relations" in native:
         relations = [
@@ -91,9 +115,9 @@ def doccano(native: Mapping) -> Iterator[dict]:
 def linked(things: Mapping, head: Any, kind: str, tail: Any) -> dict:
     """Return a relation between two things by their ids."""
     for id_ in (head, tail):
-        if id_ not in things:
+        if str(id_) not in things:
             raise DataError(f"relation {kind}: found no entity with the id {id_!r}")
-    return {"head": things[head], "type": kind, "tail": things[tail]}
+    return {"head": things[str(head)], "type": kind, "tail": things[str(tail)]}
 
 
 def label_studio(native: Mapping) -> Iterator[dict]:
@@ -117,7 +141,7 @@ def label_studio(native: Mapping) -> Iterator[dict]:
 
     # Relations name their ends by the ids of regions, and a region with two labels is two entities.
     found = regions(results, notes)
-    ends = {id_: things[0] for id_, things in found.items()}
+    ends = {str(id_): things[0] for id_, things in found.items()}
     links = [one for one in results if one["type"] == "relation"]
     relations = [
         linked(ends, head, kind, tail)
@@ -211,12 +235,12 @@ def spans(native: Mapping) -> Iterator[dict]:
     """
     text, found = first(native, TEXT), []
     linked_up = [one for name in PAIRS for one in native.get(name) or []]
-    for one in first(native, LISTS):
+    for one in listed(native, LISTS):
         start, end, kind = number(first(one, START)), number(first(one, END)), first(one, KIND)
         name = next((one[key] for key in NAME if isinstance(one.get(key), str)), None)
         inclusive = name is not None and name == text[start : end + 1] != text[start:end]
         kinds = kind if isinstance(kind, list) else [kind]
-        found += [thing(start, end + inclusive, str(one), name) for one in kinds]
+        found += [thing(start, end + inclusive, kind_of(one), name) for one in kinds]
     if native.get("answer", "accept") != "accept":
         yield {"notes": ["a text that Prodigy's user did not accept, left out"]}
     else:
@@ -225,8 +249,14 @@ def spans(native: Mapping) -> Iterator[dict]:
 
 
 def number(place: Any) -> Any:
-    """Return a place that stands as text as a number, others as they are."""
-    return int(place) if isinstance(place, str) and place.isdecimal() else place
+    """Return a place that stands as text, or as pandas writes whole numbers, as one; others stay.
+
+    >>> number("12"), number(12.0), number("12.0"), number(1.5), number("甲")
+    (12, 12, 12, 1.5, '甲')
+    """
+    if isinstance(place, str) and re.fullmatch(r"\s*[0-9]+(\.0+)?\s*", place):
+        return int(float(place))
+    return int(place) if isinstance(place, float) and place.is_integer() else place
 
 
 def spacy_pair(native: Sequence) -> Iterator[dict]:
@@ -275,6 +305,12 @@ def triple(text: str, one: Any) -> dict:
     found["head"]["type"] = one.get("head_type", one.get("subject_type", ""))
     found["tail"]["type"] = one.get("tail_type", one.get("object_type", ""))
     return found
+
+
+def pair_row(native: Mapping) -> Iterator[dict]:
+    """Read a row of a table with a text, two names in it and their relation."""
+    text = first(native, TEXT)
+    yield record(text, "one-pair", relations=[triple(text, native)]) | carried(native)
 
 
 def uie_structure(native: Mapping) -> Iterator[dict]:

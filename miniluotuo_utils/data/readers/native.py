@@ -66,12 +66,6 @@ def text_lines(path: Path) -> Iterator[tuple[int, str | DataError]]:
             yield number, attempt(partial(str, encoding=encoding), line.rstrip(b"\r\n"))
 
 
-def whole_text(path: Path) -> str:
-    """Return the text of a file with its line ends as they are, without a byte order mark."""
-    with path.open("rb") as file:
-        return file.read().decode("utf-8-sig")
-
-
 def json_objects(path: Path) -> Iterator[Unit]:
     """Yield the items of one JSON list, JSON Lines, or objects that stand over several lines.
 
@@ -297,26 +291,53 @@ def blocks(path: Path) -> Iterator[Unit]:
         yield f"line {number}", value
 
 
+SEP = re.compile(rb'(\xef\xbb\xbf)?"?sep=.?"?\r?\n')  # Excel's note to itself in front of a table
+FAILED = {"#REF!", "#N/A", "#NAME?", "#VALUE!", "#DIV/0!", "#NUM!", "#NULL!"}
+
+
 def csv_rows(path: Path, delimiter: str = ",") -> Iterator[Unit]:
-    """Yield the rows of a table with a header, comma-separated or otherwise, as dicts."""
+    """Yield the rows of a table with a header, comma-separated or otherwise, as dicts.
+
+    Rows of empty cells, which spreadsheets leave behind their last one, are none.
+    """
     csv.field_size_limit(LONGEST_LINE)  # the answers of a large model are longer than 128 KiB
     with path.open("rb") as binary, io.TextIOWrapper(binary, "utf-8-sig", newline="") as text:
+        # What Excel says to itself is no header.
+        skipped = SEP.match(binary.peek(16)) is not None
         reader = csv.reader(text, delimiter=delimiter, strict=True)
         try:
             header = [name.strip() for name in next(reader, [])]
-            for row in filter(None, reader):
-                fault = DataError(
-                    f"found {len(row)} fields, expected {len(header)} as in the header; "
-                    "is a comma or a quote astray?"
-                )
-                good = len(row) == len(header)
-                one = dict(zip(header, row, strict=True)) if good else fault
-                yield f"line {reader.line_num}", one
+            header = [name.strip() for name in next(reader, [])] if skipped else header
+            # Of two columns of one name one would vanish.
+            twice = next((name for name in header if name and header.count(name) > 1), None)
+            if twice:
+                fault = DataError(f"the column {twice!r} stands twice: keep one, or rename it")
+                yield f"line {reader.line_num}", fault
+                return
+            for row in filter(any, reader):
+                yield f"line {reader.line_num}", row_of(header, row)
         except csv.Error as error:
             fault = DataError(f"{error}: the file cannot be read from here on")
             yield f"line {reader.line_num}", fault
         except UnicodeDecodeError as error:
             yield "file", DataError(reason(error))
+
+
+def row_of(header: Sequence[str], row: Sequence[str]) -> dict | DataError:
+    """Return a row of a table by the names of its columns, or the DataError that it is."""
+    if len(row) != len(header):
+        return DataError(
+            f"found {len(row)} fields, expected {len(header)} as in the header; "
+            "is a comma or a quote astray?"
+        )
+    one = dict(zip(header, row, strict=True))
+    broken = next((name for name, cell in one.items() if cell.strip() in FAILED), None)
+    if broken is not None:
+        return DataError(
+            f"field {broken}: found {one[broken]!r}, which is a formula that failed; mend it in "
+            "the spreadsheet, or leave the row out"
+        )
+    return one
 
 
 def parquet_rows(path: Path) -> Iterator[Unit]:

@@ -9,6 +9,7 @@ from operator import itemgetter
 
 from miniluotuo_utils.data.readers.spans import columns, entity, joined, record, tagged
 from miniluotuo_utils.files import DataError
+from miniluotuo_utils.records import TASKS
 
 
 def unified_records(native: dict) -> Iterator[dict]:
@@ -17,8 +18,13 @@ def unified_records(native: dict) -> Iterator[dict]:
 
 
 def own_records(native: dict) -> Iterator[dict]:
-    """Read a person's records in our shape, with the sources that they name."""
-    yield dict(native)
+    """Read a person's records in our shape, with the sources that they name.
+
+    A table of several tasks has all their columns, and null in those that are not of a record.
+    """
+    empty = {field for field in TASKS.values() if native.get(field, 0) is None}
+    whole = any(field in native for field in {*TASKS.values()} - empty)
+    yield {key: value for key, value in native.items() if not (whole and key in empty)}
 
 
 def cluener(native: dict) -> Iterator[dict]:

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 from miniluotuo_utils.data.opening import HEAD, encoding_of
 from miniluotuo_utils.data.readers.annotated import document, linked, thing
-from miniluotuo_utils.data.readers.native import Unit, attempt, whole_text
+from miniluotuo_utils.data.readers.native import Unit, attempt
 from miniluotuo_utils.files import DataError
 
 # ---- brat
@@ -24,6 +24,8 @@ def brat_texts(path: Path) -> Iterator[Unit]:
     """
     folder = path.is_dir()
     notes = sorted(path.rglob("*.ann")) if folder else [path.with_suffix(".ann")]
+    lone = [one for one in path.rglob("*.txt") if not one.with_suffix(".ann").exists()]
+    yield from ((one.relative_to(path).as_posix(), None) for one in sorted(lone) if folder)
     for note in notes:
         name = note.relative_to(path).as_posix() if folder else note.name
         text = note.with_suffix(".txt")
@@ -31,16 +33,19 @@ def brat_texts(path: Path) -> Iterator[Unit]:
             lost = note if text.is_file() else text
             yield name, DataError(f"found no {lost.name} beside it, expected text and annotations")
             continue
-        told = attempt(whole_text, text), attempt(whole_text, note)
+        told = attempt(in_its_encoding, text), attempt(in_its_encoding, note)
         faults = [one for one in told if isinstance(one, DataError)]
         yield name, faults[0] if faults else (*told, name.removesuffix(".ann"))
 
 
-def brat(native: tuple[str, str, str]) -> Iterator[dict]:
+def brat(native: tuple[str, str, str] | None) -> Iterator[dict]:
     """Read brat's standoff format: T (text-bound), R (relations), E (events); ends exclusive.
 
     Attributes, normalisations, notes and equivalences are left out, entities in pieces too.
     """
+    if native is None:
+        yield {"notes": ["a .txt without an .ann beside it, left out"]}
+        return
     text, notes, id_ = native
     # The first letter of a line says what it is.
     told: dict[str, list[tuple[str, str]]] = defaultdict(list)
@@ -52,14 +57,12 @@ def brat(native: tuple[str, str, str]) -> Iterator[dict]:
     ]
     found, pieces = {}, set()
     for mark, body in told["T"]:
-        head, _, name = body.partition("\t")
-        kind, _, place = head.partition(" ")
-        if ";" in place:
+        one = text_bound(mark, body)
+        if one is None:
             pieces.add(mark)
             left_out.append("an entity in several pieces, left out")
         else:
-            start, end = map(int, place.split())
-            found[mark] = thing(start, end, kind, name)
+            found[mark] = one
 
     # brat counts the text as it stands; files that went through Windows count a line end as one.
     if "\r\n" in text and not all(fits(text, one) for one in found.values()):
@@ -76,6 +79,16 @@ def brat(native: tuple[str, str, str]) -> Iterator[dict]:
     entities = [one for mark, one in found.items() if mark not in triggers]
     more = {"relations": relations or None, "events": events or None}
     yield document(text, left_out, entities=entities, **more) | {"id": id_}
+
+
+def text_bound(mark: str, body: str) -> dict | None:
+    """Return the entity of a line `T1<TAB>type start end<TAB>text`; None for one in pieces."""
+    line = re.fullmatch(r"(\S+) (\d+) (\d+)(?P<more>;[\d ;]+)?(\t(?P<name>.*))?", body.strip("\r"))
+    if not line:
+        shown = f"{mark} {body}".replace("\t", "<TAB>")
+        raise DataError(f"found the line {shown!r:.60}, expected T1<TAB>type start end<TAB>text")
+    kind, start, end = line.groups()[:3]
+    return None if line["more"] else thing(int(start), int(end), kind, line["name"] or "")
 
 
 def fits(text: str, one: Mapping) -> bool:
@@ -149,7 +162,7 @@ def xml_texts(path: Path) -> Iterator[Unit]:
 
 
 def in_its_encoding(path: Path) -> str:
-    """Return the text of an XML file, which may be written in another encoding than UTF-8."""
+    """Return the text of a file, which may be written in another encoding than UTF-8."""
     raw = path.read_bytes()
     return raw.decode(encoding_of(path.name, raw[:HEAD])).removeprefix("\ufeff")
 

@@ -17,6 +17,10 @@ from miniluotuo_utils.files import DataError
 TAG = re.compile(r"[OBIMESLUW]|o|[BIMESLUWbimesluw][-_].+|.+[-_][BIMESLUW]")
 TOKENS = ("tokens", "words", "chars", "sentence", "text")
 TAGS = ("ner_tags", "tags", "labels", "ner", "bio", "label")
+# Names of the columns of tables of tokens.
+FIRST = ("token", "word", "char", "character", "tokens", "words", "字", "词", "字符")
+LAST = ("tag", "label", "ner", "ner_tag", "ner_tags", "bio", "tags", "labels", "标签", "标注")
+SENTENCES = ("sentence #", "sentence_id", "sent_id", "sentence", "句子", "句子编号", "sentence_idx")
 SAME = {"L": "E", "U": "S", "W": "S"}  # BILOU and BMEWO call the last and the only token so
 IDEOGRAPH = re.compile("[\u3400-\u9fff\U00020000-\U0003ffff]")
 SAMPLE = 400  # lines that decide what the columns are
@@ -71,8 +75,7 @@ def token_tags(tokens: Sequence[str], tags: Sequence[str]) -> dict:
 
 def tag_lists(native: Mapping, names: Sequence[str] | None = None) -> Iterator[dict]:
     """Read Hugging Face's `tokens, ner_tags`: tags by name, or by number with their `names`."""
-    tokens, field = native[list_field(native, TOKENS)], list_field(native, TAGS)
-    tags = native[field]
+    tokens, tags, field = tokens_and_tags(native)
     if any(isinstance(tag, int) for tag in tags):
         if not names:
             raise DataError(
@@ -85,9 +88,28 @@ def tag_lists(native: Mapping, names: Sequence[str] | None = None) -> Iterator[d
     yield token_tags(tokens, tags) | id_
 
 
+def tokens_and_tags(native: Mapping) -> tuple[list, list, str]:
+    """Return the tokens, the tags and the field of the tags; KeyError without them.
+
+    Both may be one text: the tags with blanks between, the tokens so too, or each a character.
+
+    >>> tokens_and_tags({"text": "李白", "labels": "B-PER I-PER"})
+    (['李', '白'], ['B-PER', 'I-PER'], 'labels')
+    """
+    field = list_field(native, TAGS)
+    given = list_field({name: native[name] for name in native if name != field}, TOKENS)
+    tokens, tags = native[given], native[field]
+    tags = tags.split() if isinstance(tags, str) else tags
+    if isinstance(tokens, str):
+        tokens = list(tokens) if len(tokens) == len(tags) else tokens.split()
+    return tokens, tags, field
+
+
 def list_field(native: Mapping, names: Sequence[str]) -> str:
-    """Return the first of the fields that holds a list; KeyError without one."""
-    return next((name for name in names if isinstance(native.get(name), list)), names[0])
+    """Return the first of the fields that holds a list, else the first with a text."""
+    kinds = (list, str)
+    found = (name for kind in kinds for name in names if isinstance(native.get(name), kind))
+    return next(found, names[0])
 
 
 def inline_tags(native: str) -> Iterator[dict]:
@@ -118,6 +140,41 @@ def w2ner(native: Mapping) -> Iterator[dict]:
     yield record(sentence, entities=found) | ({"notes": notes} if notes else {})
 
 
+def sentences_of(units: Iterator[Unit]) -> Iterator[Unit]:
+    """Yield the tokens and tags of each sentence of a table with a row a token.
+
+    A column numbers the sentences, of which some tables fill the first row alone.
+    """
+    place, before, run = "", None, []
+    for here, row in units:
+        if isinstance(row, DataError):
+            yield here, row
+            continue
+        token, tag, number = (row[column_named(row, wanted)] for wanted in TABLE)
+        # Another number ends the sentence before; an empty cell goes on with it.
+        if number and number != before and run:
+            yield place, as_lists(run)
+            run = []
+        place, before = place if run else here, number or before
+        run.append((token, tag))
+    if run:
+        yield place, as_lists(run)
+
+
+def as_lists(run: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
+    """Return tokens with their tags as Hugging Face has them."""
+    return {"tokens": [token for token, _ in run], "ner_tags": [tag for _, tag in run]}
+
+
+def column_named(row: Mapping, wanted: Sequence[str]) -> str:
+    """Return the column of a row that has one of the wanted names; KeyError without one."""
+    names = {name.lower(): name for name in row}
+    return names[next((name for name in wanted if name in names), wanted[0])]
+
+
+TABLE = (FIRST, LAST, SENTENCES)
+
+
 # ---- columns
 
 
@@ -128,7 +185,7 @@ def columns_of(path: Path) -> tuple[str | None, int, int] | None:
     tokens is the first that holds neither tags nor running numbers.
     """
     lines = (line for _, line in text_lines(path) if isinstance(line, str))
-    sample = [line for line in islice(lines, SAMPLE) if line.strip() and not HEADING.match(line)]
+    sample = [line for line in islice(lines, SAMPLE) if line.strip() and not heading(line)]
     for separator in SEPARATORS:
         cut = [cells(line, separator) for line in sample]
         count, often = Counter(map(len, cut)).most_common(1)[0] if cut else (0, 0)
@@ -145,6 +202,20 @@ def columns_of(path: Path) -> tuple[str | None, int, int] | None:
         if tags and others:
             return separator, others[0], tags[-1]
     return None
+
+
+def heading(line: str) -> bool:
+    """Return whether a line of columns holds no token: a document's, a comment, names of columns.
+
+    >>> [*map(heading, ["-DOCSTART- -X- O", "# text = 李白", "#\\tO", "word,tag", "# O"])]
+    [True, True, False, True, False]
+    """
+    if HEADING.match(line):
+        return True
+    parts = [part.strip().lower() for part in re.split(r"[\t ,|]+", line.strip())]
+    if line.startswith("#"):
+        return len(parts) != 2 or not TAG.fullmatch(parts[-1].upper())
+    return len(parts) > 1 and parts[-1] in LAST and not {*parts}.isdisjoint(FIRST)
 
 
 def cells(line: str, separator: str | None) -> list[str]:
@@ -177,7 +248,7 @@ def column_blocks(path: Path, separator: str | None, token: int, tag: int) -> It
 
     def parts(pair: tuple[int, str | DataError]) -> bool:
         line = pair[1]
-        return isinstance(line, str) and (not line.strip() or HEADING.match(line) is not None)
+        return isinstance(line, str) and (not line.strip() or heading(line))
 
     for empty, group in groupby(text_lines(path), parts):
         if empty:
