@@ -143,6 +143,7 @@ def reason(error: BaseException) -> str:
         case json.JSONDecodeError():
             return (
                 f"{error.msg.removesuffix(' at')} at column {error.colno}, expected one JSON object"
+                f"{way_out(error)}"
                 "（这一行应当是一个完整的 JSON 对象）"
             )
         case UnicodeDecodeError():
@@ -152,6 +153,20 @@ def reason(error: BaseException) -> str:
         case RecursionError():
             return "JSON nested too deep to be data; is the file hostile or damaged?"
     return f"not in this format ({str(error).split(';')[0][:120]})"
+
+
+def way_out(error: json.JSONDecodeError) -> str:
+    """Return what to do about JSON that people and programs commonly get wrong, "" for others.
+
+    >>> way_out(json.JSONDecodeError("", "[{'a': 1}]", 2))
+    " (Python's own notation: write it with json.dumps)"
+    """
+    rest, before = error.doc[error.pos : error.pos + 8].strip(), error.doc[: error.pos].rstrip()
+    if rest.startswith(("'", "None", "True", "False")):
+        return " (Python's own notation: write it with json.dumps)"
+    # A comma with nothing behind it, or with nothing in front.
+    comma = rest[:1] == "," or (rest[:1] in ("]", "}") and before[-1:] in (",", ""))
+    return " (a comma too many: take it out)" if comma else ""
 
 
 def json_file(path: Path | None, *kinds: type) -> Any:

@@ -10,6 +10,7 @@ import gzip
 import io
 import lzma
 import re
+import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,7 +20,33 @@ from typing import BinaryIO
 from miniluotuo_utils.files import DataError
 
 HEAD = 1 << 16  # bytes that are looked at
+# What systems put into archives beside the data.
+BESIDE = re.compile(r"__MACOSX/.*|(.*/)?\.[^/]*|(.*/)?(Thumbs\.db|desktop\.ini)|.*/")
+
+
+def only_member(path: Path, mode: str = "rb") -> BinaryIO:
+    """Open the one file of a zip archive, as doccano exports them; DataError for others."""
+    try:
+        archive = zipfile.ZipFile(path)
+        names = [name for name in archive.namelist() if not BESIDE.fullmatch(name)]
+        office = "[Content_Types].xml" in names
+        if len(names) != 1 or office:
+            inside = ", ".join(names[:5]) + (", …" if names[5:] else "")
+            what = "an Excel table or a Word file" if office else f"a zip archive with {inside}"
+            raise DataError(
+                f"{path.name}: {what}: unpack it and name a file in it, or save the table as CSV "
+                "(UTF-8)（先解压；表格另存为 CSV）"
+            )
+        return archive.open(names[0])
+    except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+        raise DataError(
+            f"{path.name}: a zip archive or an Excel table that cannot be opened ({error}): get it "
+            "again, unpack it, or save the table as CSV (UTF-8)"
+        ) from None
+
+
 PACKED: dict[bytes, tuple[str, Callable]] = {
+    b"PK\x03\x04": ("zip", only_member),
     b"\x1f\x8b": ("gzip", gzip.open),
     b"\xfd7zXZ\x00": ("xz", lzma.open),
     b"BZh": ("bzip2", bz2.open),
@@ -31,7 +58,6 @@ REFUSED = {
         "a Git LFS pointer, not the data itself: run `git lfs pull` in its clone, or download the "
         "file from its page"
     ),
-    b"PK\x03\x04": "a zip archive or an Excel table: unpack it, or save the table as CSV (UTF-8)",
     b"\xd0\xcf\x11\xe0": "an old Excel or Word file: save it as CSV (UTF-8)",
     b"%PDF": "a PDF: copy its text into JSON Lines",
     b"SQLite format 3": "an SQLite database: export the table as CSV or JSON Lines",
@@ -115,7 +141,7 @@ class Guarded(io.RawIOBase):
     def readinto(self, buffer: memoryview) -> int:
         try:
             piece = self.inner.read(len(buffer))
-        except (EOFError, OSError, lzma.LZMAError, zlib.error) as error:
+        except (EOFError, OSError, lzma.LZMAError, zlib.error, zipfile.BadZipFile) as error:
             raise DataError(
                 f"{self.file_name}: not a whole packed file ({error}); get or pack it again"
             ) from None
@@ -161,8 +187,9 @@ class Recoded(io.RawIOBase):
 def opened(path: Path | str) -> AnyFile:
     """Return a file for the readers; DataError with the way out for what is no data.
 
-    Packed files (.gz, .xz, .bz2) are known by their bytes, whatever their name, and so are Parquet,
-    Arrow, UTF-16 and UTF-32. Chinese text in GBK (GB 18030) or Big5 is read too, and that is said.
+    Packed files (.gz, .xz, .bz2, a .zip of one file) are known by their bytes, whatever their name,
+    and so are Parquet, Arrow, UTF-16 and UTF-32. Chinese text in GBK (GB 18030) or Big5 is read
+    too, and that is said.
     """
     # First what it is packed in, by its bytes: names lie.
     path = Path(path)

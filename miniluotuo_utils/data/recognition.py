@@ -507,6 +507,11 @@ def inner(file: AnyFile) -> tuple[Units, tuple[str, ...]]:
     # A file that is one conversation: its items are the turns.
     if all(talks("role", "content")([unit]) for _, unit in first) and first:
         return partial(items_of, [[unit for _, unit in units()]]), ("JSON",)
+    # Several lists that were put together, one a line.
+    if first and all(
+        isinstance(rows, list) and rows and all(map(fit_any, rows)) for _, rows in first
+    ):
+        return partial(flattened, units), ("JSON",)
     if len(first) != 1 or not isinstance(first[0][1], Mapping):
         return units, ("JSON",)
 
@@ -521,6 +526,10 @@ def inner(file: AnyFile) -> tuple[Units, tuple[str, ...]]:
     if len(lists) == 1 and not fit_any(first[0][1]):
         [(key, rows)] = lists.items()
         return partial(items_of, rows), (f"the list under {key!r}",)
+    # Or it names each of them.
+    named = first[0][1].values()
+    if not fit_any(first[0][1]) and named and all(fit_any(row) for row in named):
+        return partial(named_rows, first[0][1]), ("rows by their names",)
     columns = columns_of(first[0][1])
     if columns:
         return partial(items_of, columns), ("columns of a table as JSON",)
@@ -542,6 +551,20 @@ def fit_any(unit: Any) -> bool:
 def items_of(rows: Sequence) -> Iterator[Unit]:
     """Yield the items of a list with their numbers."""
     yield from ((f"item {number}", row) for number, row in enumerate(rows, 1))
+
+
+def flattened(units: Units) -> Iterator[Unit]:
+    """Yield the items of lists that stand one a line."""
+    for place, rows in units():
+        if isinstance(rows, list):
+            yield from ((f"{place}, {inside}", row) for inside, row in items_of(rows))
+        else:
+            yield place, rows
+
+
+def named_rows(rows: Mapping[str, Mapping]) -> Iterator[Unit]:
+    """Yield the rows of an object by their names, which are their ids."""
+    yield from ((f"key {name!r:.40}", {"id": name, **row}) for name, row in rows.items())
 
 
 def columns_of(value: Mapping) -> list[dict] | None:

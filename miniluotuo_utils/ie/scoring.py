@@ -5,6 +5,7 @@ unrounded figures in 0-1, its table, and for NER what kind of error each entity 
 nothing but Python.
 """
 
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -398,14 +399,30 @@ def block(title: str, part: Mapping, mode: str) -> str:
 
 
 def hints(part: Mapping, mode: str) -> list[str]:
-    """Return what to do about a part that can hardly be right: gold without places, by span."""
-    unplaced, gold = part.get("gold_no_position", 0), part["micro"]["gold"]
-    if not unplaced or not MODES[mode].places:
-        return []
-    return [
-        f"gold 有 {unplaced} / {gold} 项没有位置，按位置永远不对：用 --mode string 按名字评。 "
-        "Gold without places is never right by span: compare names with --mode string."
-    ]
+    """Return what to do about a part that can hardly be right: no places, types that look alike."""
+    found, counts = [], part["micro"]
+    gold, pred = part.get("gold_no_position", 0), part.get("no_position", 0)
+    if MODES[mode].places and gold:
+        found.append(UNPLACED.format("gold", gold, counts["gold"]))
+    # A few predictions without a place are the student's fault, all of them the file's.
+    elif MODES[mode].places and pred and pred == counts["pred"]:
+        found.append(UNPLACED.format("pred", pred, pred))
+    # Types that a reader of this table cannot tell apart.
+    alike: dict[str, list[str]] = {}
+    for name in part["per_type"]:
+        seen = "".join(unicodedata.normalize("NFKC", name).casefold().split())
+        alike.setdefault(seen, []).append(repr(name))
+    return found + [ALIKE_TYPES.format("、".join(names)) for names in alike.values() if names[1:]]
+
+
+UNPLACED = (
+    "{0} 有 {1} / {2} 项没有位置，按位置永远不对：用 --mode string 按名字评。 "
+    "{0} without places is never right by span: compare names with --mode string."
+)
+ALIKE_TYPES = (
+    "类型 {0} 只差空格、大小写或全半角，按不同的算：改成一样的再评。 "
+    "These types differ in blanks, case or width alone and count as different: make them one."
+)
 
 
 def shown(count: float) -> str:

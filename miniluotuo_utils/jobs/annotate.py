@@ -139,7 +139,7 @@ def sentences(data: Path, column: str) -> Iterator[dict[str, str]]:
     file = opened(data)
     units = objects_in(file, column)
     if units is None:
-        yield from ({"sentence": text, "source": file.stem} for text in texts_in(file))
+        yield from ({"sentence": text, "source": file.stem} for text in text_lines(file))
         return
     for place, row in units:
         try:
@@ -184,7 +184,7 @@ def parting(file: AnyFile, column: str) -> str:
     )
 
 
-def texts_in(file: AnyFile) -> Iterator[str]:
+def text_lines(file: AnyFile) -> Iterator[str]:
     """Yield the lines of a text that are not empty, without their ends."""
     for number, line in numbered_lines(file):
         if isinstance(line, DataError):

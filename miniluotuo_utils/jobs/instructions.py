@@ -82,7 +82,8 @@ class Options:
         for name in self.names or ():
             if not set(tasks := source_card(name).tasks) & set(TASKS):
                 raise ValueError(
-                    f"{name} has the tasks {', '.join(tasks)}; expected one of {', '.join(TASKS)}"
+                    f"{name} has the tasks {', '.join(tasks)}; expected one of {', '.join(TASKS)}: "
+                    "records of what a text holds, of which rows are made"
                 )
         if self.split.split("_")[-1] in ("dev", "test"):
             raise ValueError(
@@ -181,7 +182,7 @@ def written_set(
 def source_card(name: str) -> Card:
     """Return the card of a name of the catalog, or one that stands for a file of IE records."""
     path = Path(name)
-    if name in CATALOG or not path.is_file():
+    if name in CATALOG or not path.exists():
         return card(name)
     reading = open_data(path, say=None)
     chinese = any(HAN.search(record.get("sentence", "")) for record in islice(reading, 20))

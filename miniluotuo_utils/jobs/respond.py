@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from miniluotuo_utils.data.opening import opened
 from miniluotuo_utils.files import (
     DataError,
     expect,
@@ -259,7 +260,7 @@ def topics_of_file(path: Path, language: str = "zh") -> list[str]:
                 f"{language!r}: is it the dump of that language's Wikipedia?"
             )
         return topics
-    lines = [line.strip() for line in text_lines(path)]
+    lines = [line.strip() for line in text_lines(opened(path))]
     if not lines or not lines[0].startswith("{"):
         return lines
     topics = [row.get("topic", row.get("word")) for row in iter_jsonl(path)]

@@ -183,7 +183,7 @@ def check_rows(reading: Reading) -> None:
         raise ValueError(
             f"{reading.name}: found IE records ({reading.task}), expected instruction rows. "
             "`build_instructions(read_any(FILE), …)` of miniluotuo_utils.ie makes them "
-            "(notebook 05); `instructions` does so for sources of the catalog"
+            "(notebook 05); `instructions FILE --out DIR` does so from a shell"
         )
 
 

@@ -2,9 +2,11 @@
 places are counted, names of the catalog."""
 
 import gzip
+import io
 import json
 import lzma
 import tempfile
+import zipfile
 from itertools import islice
 from pathlib import Path
 
@@ -463,6 +465,16 @@ def test_what_nobody_should_learn_is_left_out_and_counted(written):
     ]
 
 
+def zipped(files):
+    """The bytes of a zip archive."""
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            # One date, so that two processes that collect the tests see one parameter.
+            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content)
+    return whole.getvalue()
+
+
 ROW = {"instruction": "问好", "output": "你好。"}
 LINE = json.dumps(ROW, ensure_ascii=False)
 SHAPES = {
@@ -497,6 +509,10 @@ SHAPES = {
         'messages\n"[{""role"": ""user"", ""content"": ""问好""}, '
         '{""role"": ""assistant"", ""content"": ""你好。""}]"\n'
     ),
+    "two arrays.json": f"[\n{LINE}\n]\n[\n{LINE}\n]\n",
+    "two arrays, one a line.json": f"[{LINE}]\n[{LINE}]\n",
+    "rows by their names.json": f'{{"1": {LINE}, "2": {LINE}}}',
+    "a zip.zip": zipped({"__MACOSX/._x": b"", "a/x.jsonl": f"{LINE}\n".encode("gbk")}),
     "texts in turns.jsonl": '{"conversation": ["问好", "你好。"]}',
     "preferences.jsonl": '{"prompt": "问好", "chosen": "你好。", "rejected": "滚。"}',
     "chosen messages.jsonl": json.dumps(
@@ -539,7 +555,14 @@ REFUSED = {
         "git lfs pull",
     ),
     "a web page": (b"<!DOCTYPE html>\n<html><body>404</body></html>", "a web page"),
-    "a zip": (b"PK\x03\x04....", "unpack it, or save the table as CSV"),
+    "half a zip": (b"PK\x03\x04....", "unpack it, or save the table as CSV"),
+    "a zip of two": (zipped({"a.txt": b"", "a.ann": b""}), "with a.txt, a.ann: unpack it"),
+    "an Excel table": (zipped({"[Content_Types].xml": b"", "xl/a": b""}), "save the table as CSV"),
+    "Python's notation": (
+        b"[{'a': 1}]",
+        "column 3 .Python's own notation: write it with json.dumps",
+    ),
+    "a comma behind a row": (f"{LINE},\n{LINE}\n".encode(), "a comma too many: take it out"),
     "a pickle": (b"\x80\x04\x95....", "can run code"),
     "zstd": (b"(\xb5/\xfd....", "zstd -d"),
     "a tar": (b"a.jsonl".ljust(257, b"\0") + b"ustar  \0", "tar -xf"),
@@ -989,3 +1012,10 @@ def test_whatever_stands_in_a_field_only_the_stated_errors(data):
             convert(copy, Path(folder) / "out", to="brat", skip=True, say=None)
         except DataError as error:
             assert path.name in str(error) or "cannot hold" in str(error)
+
+
+def test_a_fault_in_a_list_has_its_own_column(written):
+    """The column was counted from where the reader had let go of the text: 1."""
+    path = written(f"[{LINE},]", "x.json")
+    with pytest.raises(DataError, match=rf"line 1: .* column {len(LINE) + 3} .a comma too many"):
+        list(read_any(path, say=None))

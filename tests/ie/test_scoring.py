@@ -667,6 +667,17 @@ def test_gold_without_places_names_the_mode_that_can_be_right():
     assert "--mode string" not in table(score(gold, gold, "NER", "string"))
 
 
+def test_what_can_hardly_be_right_is_said():
+    """A type with a blank behind it looks the same in the table, and everything is 0.0000."""
+    name = {"name": "茅以升", "type": "人物", "pos": [0, 3]}
+    gold = [{"sentence": "茅以升在杭州", "entities": [name]}]
+    blank = [{"sentence": "茅以升在杭州", "entities": [name | {"type": "人物 "}]}]
+    assert "'人物'、'人物 '" in table(score(gold, blank, "NER"))
+    assert "differ in blanks" not in table(score(gold, gold, "NER"))
+    unplaced = [{"sentence": "茅以升在杭州", "entities": [name | {"pos": None}]}]
+    assert "pred without places" in table(score(gold, unplaced, "NER"))
+
+
 def test_an_alias_that_is_no_list_is_refused(tmp_path):
     """Read letter by letter, the alias 太白 would pay for a prediction of 白."""
     gold = event(GAMES, ("夺冠", "夺冠", {"夺冠赛事": "雅典奥运会"}))

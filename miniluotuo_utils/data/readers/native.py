@@ -16,7 +16,15 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from miniluotuo_utils.files import ESCAPE, STRICT, DataError, parsed, reason, whole_characters
+from miniluotuo_utils.files import (
+    ESCAPE,
+    STRICT,
+    DataError,
+    parsed,
+    reason,
+    way_out,
+    whole_characters,
+)
 
 Unit = tuple[str, Any]
 LONGEST_LINE = 64 << 20  # bytes; a longer line is a damaged or hostile file
@@ -103,6 +111,7 @@ class Window:
     def __init__(self, file: io.BufferedIOBase) -> None:
         self.file, self.text, self.at, self.line = file, "", 0, 1
         self.read, self.ended = 0, False
+        self.gone = 0  # characters of the line in front of `text` that were let go
         self.decoder = codecs.getincrementaldecoder("utf-8-sig")()
 
     def more(self) -> bool:
@@ -120,6 +129,8 @@ class Window:
         except UnicodeDecodeError as error:
             place = f"not UTF-8 at byte {begun + error.start:,} ({error.reason})"
             raise DataError(f"{place}; save the file as UTF-8") from None
+        line_end = self.text.rfind("\n", 0, self.at)
+        self.gone = self.at - line_end - 1 if line_end >= 0 else self.gone + self.at
         self.text, self.at = self.text[self.at :] + new, 0
         return True
 
@@ -138,6 +149,11 @@ class Window:
         """Let go of the text up to `end`."""
         self.line += self.text.count("\n", self.at, end)
         self.at = end
+
+    def column_of(self, place: int) -> int:
+        """Return the column of a place in `text`, from 1."""
+        line_end = self.text.rfind("\n", 0, place)
+        return place - line_end if line_end >= 0 else self.gone + place + 1
 
     def line_of(self, place: int) -> int:
         """Return the number of the line of a place in `text` that is still ahead."""
@@ -195,13 +211,10 @@ def json_values(path: Path, word: str, cut: Callable[[Window], Iterator]) -> Ite
         except DataError as error:
             yield "file" if word == "item" and not number else f"line {window.line}", error
         except json.JSONDecodeError as error:
-            yield (
-                f"line {window.line_of(error.pos)}",
-                DataError(
-                    f"{error.msg.removesuffix(' at')} at column {error.colno}: "
-                    f"the {'list' if word == 'item' else 'file'} cannot be read from here on"
-                ),
-            )
+            whole = "list" if word == "item" else "file"
+            told = f"{error.msg.removesuffix(' at')} at column {window.column_of(error.pos)}"
+            fault = DataError(f"{told}{way_out(error)}: the {whole} cannot be read from here on")
+            yield f"line {window.line_of(error.pos)}", fault
         except (ValueError, RecursionError) as error:
             yield f"{word} {number + 1}", DataError(reason(error))
 
@@ -212,23 +225,25 @@ def list_items(window: Window) -> Iterator[Any]:
     >>> list(list_items(Window(io.BytesIO(b'[{"a": 1}, 2]'))))
     [{'a': 1}, 2]
     """
-    # The bracket was seen before; what stands behind it is an item or the other bracket.
+    # The bracket was seen before; what stands behind it is an item or the other bracket. Two files
+    # that were put together are two lists, one behind the other.
     window.skip(BLANK)
-    window.go(window.at + 1)
-    window.skip(BLANK)
-    more = window.next() != "]"
-    while more:
-        yield window.value()
+    while window.next() == "[":
+        window.go(window.at + 1)
         window.skip(BLANK)
-        more = window.next() == ","
-        window.go(window.at + more)
+        more = window.next() != "]"
+        while more:
+            yield window.value()
+            window.skip(BLANK)
+            more = window.next() == ","
+            window.go(window.at + more)
+            window.skip(BLANK)
+        if window.next() != "]":
+            raise json.JSONDecodeError("Expecting ',' delimiter", window.text, window.at)
+        window.go(window.at + 1)
         window.skip(BLANK)
 
-    # What comes behind the list is no part of it, and would be lost in silence.
-    if window.next() != "]":
-        raise json.JSONDecodeError("Expecting ',' delimiter", window.text, window.at)
-    window.go(window.at + 1)
-    window.skip(BLANK)
+    # What else comes behind a list is no part of it, and would be lost in silence.
     if window.next():
         raise json.JSONDecodeError("Extra data", window.text, window.at)
 
