@@ -535,7 +535,7 @@ class Annotate:
     """
 
     data: Path = place(
-        "句子 sentences: .txt, one a line, or .jsonl; also .gz and .xz", metavar="IN", **reads
+        "句子 sentences: text, one a line, JSON, CSV, Parquet; packed, too", metavar="IN", **reads
     )
     out: Path = place(
         "记录 JSON Lines, one IE record per sentence, in order", metavar="OUT", **writes
@@ -862,7 +862,7 @@ class Extract(Answering):
     """
 
     source: Path = place(
-        "句子 sentences: .txt, one a line, or .jsonl; also .gz and .xz", metavar="IN", **reads
+        "句子 sentences: text, one a line, JSON, CSV, Parquet; packed, too", metavar="IN", **reads
     )
     target: Path = place(
         "记录 JSON Lines, one IE record per sentence, in order", metavar="OUT", **writes
