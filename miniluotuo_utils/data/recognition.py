@@ -150,7 +150,8 @@ def named_entities(unit: Mapping) -> bool:
     text = next((unit[name] for name in annotated.TEXT if name in unit), None)
     told = next((unit[name] for name in annotated.NAMES if name in unit), None)
     if isinstance(told, Mapping):
-        return isinstance(text, str) and all(isinstance(names, list) for names in told.values())
+        kinds = (list, str, type(None))
+        return isinstance(text, str) and all(isinstance(names, kinds) for names in told.values())
     return isinstance(text, str) and isinstance(told, list) and all(map(is_named, told))
 
 
@@ -412,7 +413,11 @@ def fitting(file: AnyFile, units: Units, shapes: Mapping[str, Shape], said: tupl
     reads = units if own in (native.json_objects, native.parquet_rows, native.csv_rows) else None
     if shapes is LINES:
         reads = None
-    return Found(best, reads or partial(own, file), fits[best], len(sample), said)
+    reads = reads or partial(own, file)
+    if best == "label_studio_min":
+        cut = reads
+        reads = lambda: annotated.once_each_task(cut())  # noqa: E731
+    return Found(best, reads, fits[best], len(sample), said)
 
 
 def fitted(shape: Shape, units: Sequence[Any]) -> int:

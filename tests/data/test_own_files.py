@@ -1019,3 +1019,50 @@ def test_a_fault_in_a_list_has_its_own_column(written):
     path = written(f"[{LINE},]", "x.json")
     with pytest.raises(DataError, match=rf"line 1: .* column {len(LINE) + 3} .a comma too many"):
         list(read_any(path, say=None))
+
+
+def region(start, end, *labels, **more):
+    """A region of Label Studio."""
+    return {"start": start, "end": end, "text": BRIDGES[start:end], "labels": [*labels], **more}
+
+
+def test_label_studios_short_form_with_several_controls_and_annotators(written):
+    """The labels of the second control vanished, and two annotators gave two records that
+    contradict each other."""
+    first_one = {"id": 1, "text": BRIDGES, "annotation_id": 3, "who": [region(0, 3, "人物")]}
+    first_one["where"] = [region(4, 6, "地点")]
+    other = {"id": 1, "text": BRIDGES, "annotation_id": 4, "who": [region(0, 2, "人物")]}
+    bare = {"id": 2, "text": BRIDGES, "annotation_id": 5}
+    unlabelled = {name: value for name, value in region(0, 3).items() if name != "labels"}
+    reading = read_any(written([first_one, other, bare | {"who": [unlabelled]}]), say=None)
+    one, two = reading
+    assert entities(one) == [("茅以升", "人物", [0, 3]), ("杭州", "地点", [4, 6])]
+    assert entities(two) == [("茅以升", "", [0, 3])]
+    assert [note.partition(" × ")[2] for note in reading.noted] == [
+        "a further annotation of the same task, left out",
+        "a region without a label: its type is empty",
+    ]
+
+
+def test_the_annotation_that_was_chosen_as_the_truth(written):
+    """The first counted, though the annotators had settled on the second."""
+    done = [
+        {"result": [{"id": kind, "type": "labels", "value": region(0, 3, kind)}]}
+        for kind in ("地点", "人物")
+    ]
+    done[1]["ground_truth"] = True
+    [record] = read_any(written([{"data": {"text": BRIDGES}, "annotations": done}]), say=None)
+    assert entities(record) == [("茅以升", "人物", [0, 3])]
+
+
+def test_names_by_type_without_lists(written):
+    """A single name is a text in many files, and none is null."""
+    named = {"人物": "茅以升", "地点": ["杭州"], "作品": None, "时间": ""}
+    [record] = read_any(written([{"text": BRIDGES, "entities": named}]), say=None)
+    assert entities(record) == [("茅以升", "人物", [0, 3]), ("杭州", "地点", [4, 6])]
+
+
+def test_a_file_that_was_put_behind_another_brings_its_mark(written):
+    """`cat a.jsonl b.jsonl` of two files from Notepad: the first line of the second was lost."""
+    rows = read_any(written(f"\ufeff{LINE}\n\ufeff{LINE}\n"), say=None)
+    assert [row["output"] for row in rows] == ["你好。"] * 2

@@ -133,7 +133,9 @@ def label_studio(native: Mapping) -> Iterator[dict]:
     if not done + guessed:
         yield {"notes": ["a task without an annotation, left out"]}
         return
-    results, *others = [one["result"] for one in done + guessed]
+    # Of several the one that was chosen as the truth, else the first.
+    both = sorted(done + guessed, key=lambda one: not one.get("ground_truth"))
+    results, *others = [one["result"] for one in both]
     notes = ["a further annotation of the same task, left out"] * len(others)
 
     if guessed:
@@ -156,6 +158,8 @@ def label_studio(native: Mapping) -> Iterator[dict]:
     yield document(text, notes, entities=entities, relations=relations or None) | carry | silver
 
 
+UNLABELLED = "a region without a label: its type is empty"
+AGAIN = "again"  # marks a row whose task stands in an earlier one
 REGIONS = ("labels", "hypertextlabels", "paragraphlabels")
 
 
@@ -166,6 +170,7 @@ def regions(results: Sequence[Mapping], notes: list[str]) -> dict[Any, list[dict
         if one["type"] in REGIONS:
             value = one["value"]
             place = value.get("globalOffsets", value)
+            notes += [UNLABELLED] * (not value.get(one["type"]))
             for kind in value.get(one["type"]) or [""]:
                 span = thing(place["start"], place["end"], kind, value.get("text"))
                 found[one.get("id")].append(span)
@@ -195,16 +200,32 @@ def text_of(data: Mapping, entities: Sequence[Mapping]) -> str:
 
 def label_studio_min(native: Mapping) -> Iterator[dict]:
     """Read Label Studio's JSON_MIN and CSV: `text, label[{start, end, text, labels[]}]`."""
+    if AGAIN in native:
+        yield {"notes": ["a further annotation of the same task, left out"]}
+        return
+    # Each control of the page has a field of its own.
     opened = {key: opened_list(value) for key, value in native.items()}
-    field = next((key for key, value in opened.items() if is_regions(value)), None)
-    texts = {key: value for key, value in native.items() if isinstance(value, str)}
-    texts.pop(field, None)
+    loose = "annotation_id" in native
+    marked = [one for value in opened.values() if is_regions(value, loose) for one in value]
+    texts = {key: native[key] for key in native if isinstance(opened[key], str)}
+    notes = [UNLABELLED for one in marked if not one.get("labels")]
     found = [
         thing(one["start"], one["end"], kind, one.get("text"))
-        for one in (opened[field] if field else [])
-        for kind in one["labels"]
+        for one in marked
+        for kind in one.get("labels") or [""]
     ]
-    yield document(text_of(texts, found), entities=found) | carried(native)
+    yield document(text_of(texts, found), notes, entities=found) | carried(native)
+
+
+def once_each_task(units: Iterator[Unit]) -> Iterator[Unit]:
+    """Yield rows of Label Studio's short form, which has one for each annotation; those behind the
+    first of a task are marked."""
+    seen: dict[Any, Any] = {}
+    for place, row in units:
+        if isinstance(row, Mapping) and row.get("id") is not None and "annotation_id" in row:
+            first_one = seen.setdefault(str(row["id"]), row["annotation_id"])
+            row = row if first_one == row["annotation_id"] else {**row, AGAIN: True}
+        yield place, row
 
 
 def opened_list(value: Any) -> Any:
@@ -212,14 +233,16 @@ def opened_list(value: Any) -> Any:
     return attempt(parsed, value) if isinstance(value, str) and value[:2] == "[{" else value
 
 
-def is_regions(value: Any) -> bool:
-    """Return whether a value is a list of regions with start, end and labels."""
+def is_regions(value: Any, loose: bool = False) -> bool:
+    """Return whether a value is a list of regions with start, end and labels; `loose` ones may have
+    their text alone."""
+    needed = {"start", "end"} if loose else {"start", "end", "labels"}
+    known = {"labels", "text"}
     return (
         isinstance(value, list)
         and bool(value)
-        and all(
-            isinstance(one, Mapping) and {"start", "end", "labels"} <= set(one) for one in value
-        )
+        and all(isinstance(one, Mapping) and needed <= set(one) for one in value)
+        and all(not known.isdisjoint(one) for one in value)
     )
 
 
@@ -292,7 +315,8 @@ def by_name(native: Mapping) -> Iterator[dict]:
 def named_pairs(told: Any) -> list[tuple[str, str]]:
     """Return (name, type) of names by type, or of objects with both."""
     if isinstance(told, Mapping):
-        return [(name, kind) for kind, found in told.items() for name in found]
+        lists = {kind: [found] if isinstance(found, str) else found for kind, found in told.items()}
+        return [(name, kind) for kind, found in lists.items() for name in found or [] if name]
     return [(first(one, NAME), first(one, KIND)) for one in told]
 
 
@@ -367,7 +391,7 @@ def uie_row(row: Mapping) -> tuple[str, tuple[str, list]]:
     texts = row["content"], row["prompt"]
     if not all(isinstance(text, str) for text in texts):
         raise DataError(f"found content and prompt {texts!r:.60}, expected texts")
-    return row["content"], (row["prompt"], row["result_list"])
+    return row["content"], (row["prompt"], listed(row, ("result_list",)))
 
 
 def uie(native: tuple[str, Sequence[tuple[str, Sequence[Mapping]]]]) -> Iterator[dict]:

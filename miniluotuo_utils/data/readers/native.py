@@ -86,7 +86,12 @@ def json_objects(path: Path) -> Iterator[Unit]:
     elif start.partition(b"\n")[0].strip() == b"{":
         yield from json_values(path, "object", values)
     else:
-        yield from ((place, attempt(parsed, line)) for place, line in lines(path))
+        yield from ((place, attempt(of_line, line)) for place, line in lines(path))
+
+
+def of_line(line: str) -> Any:
+    """Return the JSON value of a line; a mark in front is left of a file that was put behind."""
+    return parsed(line.removeprefix("\ufeff"))
 
 
 def is_line_of_json(start: bytes) -> bool:
