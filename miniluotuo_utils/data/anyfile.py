@@ -22,6 +22,7 @@ from miniluotuo_utils.data.mixture import RECIPES, mixed, recipe
 from miniluotuo_utils.data.offsets import ASTRAL_BYTES, Counted, Unit, count_of, placed
 from miniluotuo_utils.data.opening import AnyFile, opened
 from miniluotuo_utils.data.readers import Fault, Reader, dialogues, native, read_units
+from miniluotuo_utils.data.readers.native import attempt
 from miniluotuo_utils.data.recognition import SAMPLE, Found, reader_of, recognised
 from miniluotuo_utils.files import DataError, file_sha256
 from miniluotuo_utils.records import TASKS, check_record, check_row, mentions
@@ -41,6 +42,10 @@ USED |= {"history", "system", "source", "annotation", "rejected"}
 
 # Formats in which a text without relations or events was looked at and has none.
 SIDE_BY_SIDE = ("doccano", "label_studio", "brat", "uie", "uie_structure", "tplinker", "triples")
+
+
+# Formats with places and no names beside them: what stands there is all that shows a wrong count.
+UNNAMED = ("doccano", "spans", "spacy_pair")
 
 
 @dataclass
@@ -142,6 +147,7 @@ def read_any(
     if kind == "records":
         task = documents.task_of(task)
     said = [taken_for(file, found, kind, task), *documents.said, *documents.unused(kind)]
+    said += documents.cut_out if found.reader in UNNAMED else []
     if say:
         for line in said:
             say(line)
@@ -267,6 +273,18 @@ class Documents:
             f"{name}：{chinese}{hint}。 {english}; "
             f"`convert --read-offsets {other}` reads it otherwise."
         ]
+
+    @property
+    def cut_out(self) -> list[str]:
+        """Return a line with the first names that the places cut out, for a person to look at."""
+        for one in islice(self.raw([]), SAMPLE):
+            bare = [thing for thing in one.get("entities") or [] if not thing["name"]]
+            known = {"sentence": one.get("sentence"), "entities": bare[:3]}
+            whole = attempt(partial(placed, unit=self.counted.unit), known) if bare else known
+            if bare and not isinstance(whole, DataError):
+                names = "、".join(f"{e['name']}（{e['type']}）" for e in whole["entities"])
+                return [f"{self.file.name}：位置上是 at its first places: {names}"]
+        return []
 
     def unused(self, kind: str) -> list[str]:
         """Return a line about the fields of the first unit that a row has no place for."""

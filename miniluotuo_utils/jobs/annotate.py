@@ -180,7 +180,7 @@ def parting(file: AnyFile, column: str) -> str:
             return delimiter
     raise DataError(
         f"{file.name}, line 1: found {first[:60]!r}, expected names of columns, and {column} or "
-        f"{' or '.join(TEXT[:3])} among them (--column NAME)"
+        f"{' or '.join(TEXT[:2])} among them (--column NAME)"
     )
 
 
