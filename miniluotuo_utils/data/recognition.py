@@ -177,8 +177,9 @@ def tagged(unit: Mapping) -> bool:
     words, tags, field = tokens.tokens_and_tags(unit)
     if not isinstance(words, list) or not isinstance(tags, list) or len(words) != len(tags):
         return False
-    # What stands as a text might be anything: its tags must be tags.
-    if (words not in unit.values() or tags != unit[field]) and not tokens.are_tags(tags):
+    # What stands as a text might be anything: its tags must be tags, and a row no lone token.
+    split = words not in unit.values() or tags != unit[field]
+    if split and (len(words) < 2 or not tokens.are_tags(tags)):
         return False
     texts = all(isinstance(word, str) for word in words)
     return texts and all(isinstance(tag, str | int) for tag in tags)
@@ -497,6 +498,14 @@ def names_in(head: str, delimiter: str) -> list[str]:
     return [name.strip().strip('"').lower() for name in first.split(delimiter)]
 
 
+def are_columns(names: Sequence[str], head: str, delimiter: str) -> bool:
+    """Return whether a token and its tag stand below the names, and nothing numbers sentences."""
+    first, second, _ = ({*names}.isdisjoint(wanted) for wanted in tokens.TABLE)
+    tag = head.partition("\n")[2].partition("\n")[0].strip().split(delimiter)[-1].strip()
+    alone = re.fullmatch(r"\S+", tag) is not None and tokens.TAG.fullmatch(tag) is not None
+    return not (first or second or is_token_table(names)) and alone
+
+
 def is_token_table(names: Sequence[str]) -> bool:
     """Return whether a table has a row a token: token, tag, and the sentence's number."""
     return all(not {*names}.isdisjoint(wanted) for wanted in tokens.TABLE)
@@ -604,6 +613,9 @@ def delimiter_of(head: str) -> str | None:
     known |= {*annotated.HEAD, *annotated.RELATION, *annotated.TAIL}
     for delimiter in ("\t", ",", ";", "|"):
         names = names_in(head, delimiter)
+        # Columns of tokens and tags may have names above them, too.
+        if are_columns(names, head, delimiter):
+            return None
         several = len(names) > 1 and len({*names} & known) > 1
         if several or is_token_table(names) or {*names} & {*dialogues.TURNS}:
             return delimiter

@@ -164,6 +164,8 @@ TAGGED = {
     "Python in a cell.csv": "text,label\n茅以升在杭州,\"[(0, 3, '人物'), (4, 6, '地点')]\"\n",
     "names of columns.csv": "token,tag\n"
     + "".join(map("{},{}\n".format, "茅以升在杭州", TAGS.split())),
+    "names that lists have, too.tsv": "words\tlabels\n"
+    + "".join(map("{}\t{}\n".format, "茅以升在杭州", TAGS.split())),
     "comments.txt": "# text = 茅以升在杭州\n# id = 1\n"
     + "".join(map("{}\t{}\n".format, "茅以升在杭州", TAGS.split())),
     "a row a token.csv": "Sentence #,Word,Tag\n"
