@@ -22,12 +22,23 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from miniluotuo_utils.prompts import joined
+from miniluotuo_utils.teacher import address
 from miniluotuo_utils.teacher.limits import Budget, Concurrency, Ledger, RateLimit, commonest
 from miniluotuo_utils.teacher.store import BEAT, Reply, Store, new_owner, request_key
-from miniluotuo_utils.teacher.wire import HINTS, Failure, masked, refusal, retry_after, to_reply
+from miniluotuo_utils.teacher.wire import (
+    HINTS,
+    MOVED,
+    Failure,
+    broken,
+    masked,
+    moved,
+    recoded,
+    refusal,
+    to_reply,
+)
 
 if TYPE_CHECKING:  # openai takes half a second to import: loaded with the first question
     from openai import DefaultAioHttpClient
@@ -36,7 +47,7 @@ Messages = list[dict[str, str]]
 
 # the variables that a teacher is set by, with what each may look like
 EXAMPLES = {
-    "TEACHER_BASE_URL": "https://api.deepseek.com/v1",
+    "TEACHER_BASE_URL": address.EXAMPLE,
     "TEACHER_MODEL": "deepseek-chat",
     "TEACHER_API_KEY": "sk-...",
 }
@@ -50,6 +61,7 @@ FIRST_FEW, IN_A_ROW = 5, 20
 REFUSED = ("key", "address")  # here three of the first are enough
 OF_A_ROW = ("filtered", "too long")
 OF_A_REQUEST = ("request", "odd answer")
+MOVES = 3  # redirects of one request that are followed
 # How often is tried again, at most, until something was answered: nobody may be there.
 TRIED_FIRST = {"connection": 3, "no completion": 3, "key": 0}
 
@@ -63,9 +75,10 @@ class Teacher:
     `requests_per_minute` counts retries too, `tokens_per_minute` the usage that the server reports.
     `budget` stops the run before it is passed, judged by what this object spent, or all that share
     a `ledger`: every try counts, at its worst until the server says what it cost. `timeout` is in
-    seconds of silence per try. `max_retries` apply to 408, 409, 429, 5xx, lost connections and what
-    is no chat completion; they wait as long as the server's Retry-After says. After a time-out, and
-    after an answer that cannot be read, there is one retry at most: both may have been billed.
+    seconds of silence per try. `max_retries` apply to 408, 409, 425, 429, 5xx, lost connections
+    and what is no chat completion; they wait as long as the server says. After a time-out, ours or
+    a gateway's, and after an answer that cannot be read, there is one retry at most: these may have
+    been billed. A redirect is followed on the same server only.
     Replies whose mark (`cut`, `empty`, `refused`, `filtered`) is in `retry` are asked for once
     more; the new one takes their place. Raises ValueError for a missing variable or an odd address.
     """
@@ -85,16 +98,20 @@ class Teacher:
         retry: Collection[str] = (),
         ledger: Ledger | None = None,
     ) -> None:
-        self.base_url = checked_address(given("TEACHER_BASE_URL", base_url))
+        # Who is asked, with what key.
+        self.base_url = address.checked_address(given("TEACHER_BASE_URL", base_url))
         self.model = given("TEACHER_MODEL", model)
         self.local = urlsplit(self.base_url).hostname in ("127.0.0.1", "localhost", "::1")
         self._key = given("TEACHER_API_KEY", api_key, NO_KEY if self.local else None)
         # The key goes into an HTTP header; this error must not show it.
-        if not (self._key.isascii() and self._key.isprintable() and " " not in self._key):
+        if not (self._key.isascii() and self._key.isprintable() and not set(" '\"") & {*self._key}):
             raise ValueError(
-                "TEACHER_API_KEY: found a character that no key has (a space or not ASCII), "
-                "expected the key alone. Copy it again"
+                "TEACHER_API_KEY: found a character that no key has (a space, a quote or not "
+                "ASCII), expected the key alone. Copy it again"
             )
+        self._secrets = [self._key, *address.secrets_in(self.base_url)]
+
+        # Where replies are kept, and what may be asked for.
         self.store = store if isinstance(store, Store) else Store(store)
         if concurrency < 1:
             raise ValueError(
@@ -121,11 +138,7 @@ class Teacher:
 
         Two servers may give one name to two models; the stand-in's name tells what it knows.
         """
-        if self.model.startswith(STAND_IN):
-            return ""
-        place = urlsplit(self.base_url)
-        host = place.netloc.rpartition("@")[2].lower()
-        return urlunsplit((place.scheme.lower(), host, place.path.rstrip("/"), "", ""))
+        return "" if self.model.startswith(STAND_IN) else address.server_of(self.base_url)
 
     def ask(
         self, requests: Iterable[Messages], progress: bool = True, **sampling: Any
@@ -372,7 +385,7 @@ class Run:
 
     def failed(self, pending: Pending, failure: Failure) -> Reply:
         """Count a request that has no reply, keep the reason, and see whether all fail alike."""
-        said = masked(str(failure), self.teacher._key)
+        said = masked(str(failure), self.teacher._secrets)
         self.ledger.spent["failed"] += 1
         self.ledger.reasons[pending.key] = said
         # It was answered twice, in a form that nobody can read: no later run pays for that again
@@ -400,7 +413,7 @@ class Run:
     def stopped(self) -> ValueError:
         """Return the error that ends a run which cannot succeed, with the server's own words."""
         last, where = self.alike[-1], self.teacher.where
-        said = masked(str(last), self.teacher._key)
+        said = masked(str(last), self.teacher._secrets)
         if last.kind in REFUSED:
             return ValueError(f"{where} refuses every request: {said}. {HINTS[last.kind]}")
         count = f"the first {len(self.alike)} requests" if self.nothing_yet() else "the last "
@@ -460,46 +473,52 @@ class Run:
 
     async def sent(self, request: dict) -> Reply:
         """Post a request and read what comes back; raises `Failure` for all but a reply."""
-        # What cannot be sent, and what is lost on the way, is a failure of this request alone.
-        url = f"{self.teacher.base_url.rstrip('/')}/chat/completions"
-        key = self.teacher._key
+        # What cannot be sent is a failure of this request alone.
         try:
             body = json.dumps(request, ensure_ascii=False).encode()
         except UnicodeEncodeError:
             raise Failure("request", "half of a surrogate pair stands in the request", 0) from None
-        try:
-            response = await self.client.post(url, content=body)
-        except Exception as error:
-            raise self.broken(error, url) from None
+        url, response = await self.posted(address.endpoint(self.teacher.base_url), body)
 
         # The status tells how many requests the server bears.
+        secrets = self.teacher._secrets
+        told = recoded(response.content, response.charset_encoding)
         if response.status_code >= 400:
-            wait = retry_after(response.headers.get("retry-after"))
+            failure = refusal(response.status_code, told, url, response.headers, secrets)
             if response.status_code in (429, 503):
-                self.concurrency.refused(wait)
-            raise refusal(response.status_code, response.content, url, wait, key)
+                self.concurrency.refused(failure.wait)
+            raise failure
         self.concurrency.succeeded()
-        return to_reply(response.content, url, key)
+        return to_reply(told, url, secrets)
 
-    def broken(self, error: Exception, url: str) -> Failure:
-        """Return the failure that an exception of the HTTP client is.
+    async def posted(self, url: str, body: bytes) -> tuple[str, Any]:
+        """Return the response to a post, and the URL that it came from in the end.
 
-        Its own classes mislead (a lost connection is its ConnectTimeout): the cause below tells.
+        The client itself would follow a redirect by GET, and to any other host.
         """
-        names = {kind.__name__ for kind in type(error.__cause__ or error).__mro__}
-        said = f"{type(error.__cause__ or error).__name__}: {error} ({url})"
-        if {"ClientConnectorError", "ConnectionTimeoutError", "UnsupportedProtocol"} & names:
-            return Failure("connection", said)
-        if {"ServerTimeoutError", "TimeoutException", "TimeoutError"} & names:
+        for _ in range(1 + MOVES):
+            begun = time.monotonic()
+            try:
+                response = await self.client.post(url, content=body, follow_redirects=False)
+            except Exception as error:
+                waited = time.monotonic() - begun
+                raise self.lost(broken(error, url, waited, self.teacher.timeout)) from None
+            if response.status_code not in MOVED:
+                return url, response
+            url = moved(url, response.status_code, response.headers.get("location"))
+        raise Failure("address", f"{MOVES} redirects lead to {address.shown(url)} and on", 0)
+
+    def lost(self, failure: Failure) -> Failure:
+        """Count a try that took too long, say so once, and return its failure."""
+        if failure.kind == "timeout":
             self.ledger.note("timed_out")
-            limit = f"answers take longer than {self.teacher.timeout:g} seconds"
             self.tell(
                 f"超过 {self.teacher.timeout:g} 秒没有回答：把 timeout 调大"
                 "（命令行里是 --timeout）；这一次可能已经收了钱。 "
-                f"{limit}: raise timeout=… (in the shell --timeout). Such a try may be billed"
+                f"answers take longer than {self.teacher.timeout:g} seconds: raise timeout=… (in "
+                "the shell --timeout). Such a try may be billed"
             )
-            return Failure("timeout", f"ReadTimeout: {limit} ({url})", 1, billed=True)
-        return Failure("connection", said, billed=True)
+        return failure
 
     def tell(self, line: str) -> None:
         """Say something once, beside the progress bar."""
@@ -550,17 +569,6 @@ def checked_sampling(sampling: Mapping[str, Any]) -> dict[str, Any]:
             "temperature or max_tokens"
         )
     return {name: value for name, value in sampling.items() if value is not None}
-
-
-def checked_address(url: str) -> str:
-    """Return a base URL; ValueError for one without scheme or host."""
-    place = urlsplit(url)
-    if place.scheme not in ("http", "https") or not place.hostname:
-        raise ValueError(
-            f"TEACHER_BASE_URL: found {url!r}, expected http:// or https://, a host and a path, "
-            f"for example {EXAMPLES['TEACHER_BASE_URL']}"
-        )
-    return url
 
 
 RETRIED = ("cut", "empty", "refused", "filtered")

@@ -520,8 +520,9 @@ def test_another_server_with_the_same_model_name_is_another_teacher(tmp_path):
 def test_no_secret_of_an_address_is_stored(tmp_path):
     """Some put the key into the address."""
     with Server(lambda request, times: completion()) as server:
-        address = server.base_url.replace("http://", "http://user:hidden-word@")
+        address = f"{server.base_url}?key=hidden-word"
         ask(Teacher(address, "m", KEY, tmp_path / "s.sqlite"), 1)
+        assert len(server.paid) == 1
     assert b"hidden-word" not in b"".join(p.read_bytes() for p in tmp_path.glob("s.sqlite*"))
 
 
