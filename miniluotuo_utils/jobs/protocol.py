@@ -9,18 +9,22 @@ one student under one name, asked by `prompt_of`, with checks that say what is w
 
 from __future__ import annotations
 
+import asyncio
 import copy
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
 from functools import partial
+from threading import Event
 from types import SimpleNamespace
 from typing import Any
 
 import torch
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, StreamingResponse
 from jinja2 import TemplateError
 from starlette.exceptions import HTTPException
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
@@ -32,10 +36,11 @@ from miniluotuo_utils.generation.batching import end_ids, room_of
 from miniluotuo_utils.generation.engine import configuration
 from miniluotuo_utils.generation.presets import preset_of
 from miniluotuo_utils.generation.streaming import BROKEN
+from miniluotuo_utils.jobs.endings import ended, streamed
 from miniluotuo_utils.students import Student
 from miniluotuo_utils.students.folder import LONGEST
 from miniluotuo_utils.students.internals import serving
-from miniluotuo_utils.tokens import prompt_ids
+from miniluotuo_utils.tokens import prompt_ids, text_of
 from miniluotuo_utils.tokens.template import in_our_template, prompt_of_messages
 
 parts = serving()
@@ -52,10 +57,21 @@ NOTHING = {
     "presence_penalty": 0,
     "response_format": {"type": "text"},
 }
+UNREAD = (
+    "要发一个 JSON 对象，Content-Type 写 application/json。 Expected a JSON object in UTF-8, sent "
+    "with Content-Type: application/json."
+)
 LARGEST = 4 << 20  # bytes of a request: a longer one is refused before it is read to its end
+GREEDY = 0.001  # a temperature below this draws nothing but the likeliest, or divides by 0
+SEEDS = 2**63  # from -SEEDS on and below SEEDS: what a generator takes
+STOPS, STOP_LENGTH = 16, 100  # stop texts of a request, characters of one: more stop everybody
+LOOK = 0.5  # seconds between two looks whether a client is still there
 WORDY = 20  # characters of a token: a text with more of them a token fits into no context
 # Others load any model, transcribe, or show what a visitor has no use for.
-ROUTES = ("/v1/chat/completions", "/v1/models", "/health")
+ROUTES = ("/v1/models", "/health")
+# Each request runs in a context of its own: set where its client has gone; what ends its answer.
+GONE: ContextVar[Event | None] = ContextVar("gone", default=None)
+STOPPED_BY: ContextVar[Sequence[str]] = ContextVar("stopped by", default=())
 
 
 @dataclass
@@ -81,7 +97,12 @@ class OneStudent(parts.ModelManager):
 
     def load_model_and_processor(self, *_: Any, **__: Any) -> tuple[Served, Any]:
         """Return the student; nothing else is ever loaded."""
-        return self.served, self.tokenizer
+        wanted = partial(while_wanted, self.served.generate, GONE.get(), STOPPED_BY.get())
+        return replace(self.served, generate=wanted), self.tokenizer
+
+    def process_model_name(self, name: str) -> str:
+        """Return the name as it is; the hub's revision is no part of it."""
+        return name
 
     def get_gen_models(self, *_: Any) -> list[dict]:
         """Return what `GET /v1/models` lists: the student."""
@@ -104,6 +125,32 @@ def served(student: Student) -> Served:
     return Served(model.generate, model.device, config, settings)
 
 
+def while_wanted(
+    generate: Callable[..., torch.Tensor],
+    gone: Event | None,
+    stops: Sequence[str],
+    **settings: Any,
+) -> torch.Tensor:
+    """Generate up to a stop text, and neither begin nor go on where the client has gone.
+
+    transformers' own stop texts take a pass over the vocabulary each, and must be spelt by it.
+    """
+    ids, tail = settings["input_ids"], 4 * max(map(len, stops), default=0)
+
+    def listen(ids: torch.Tensor, scores: Any = None, **_: Any) -> torch.Tensor:
+        if gone is not None and gone.is_set():
+            raise InterruptedError("nobody waits for this answer any more")
+        # A character may be of several tokens, never of more than four.
+        new = ids[0, max(start, ids.shape[1] - tail) :]
+        said = text_of(settings["tokenizer"], new.tolist()) if stops else ""
+        found = any(stop in said for stop in stops)
+        return torch.full((len(ids),), found, dtype=torch.bool, device=ids.device)
+
+    start = ids.shape[1]
+    listen(ids)
+    return generate(**settings, stopping_criteria=[listen])
+
+
 def asked(student: Student, messages: Sequence[Mapping], **_: Any) -> BatchEncoding:
     """Return the ids of a conversation, int64 [1, tokens], asked as `generate` asks."""
     ids = prompt_ids(student.tokenizer, [prompt_of_messages(student, messages)])
@@ -117,15 +164,27 @@ class Checked(parts.ChatCompletionHandler):
     async def handle_request(self, body: dict, request_id: str) -> Any:
         """Answer one request; HTTP 400 says in Chinese and in English what is wrong with it."""
         manager = self.model_manager
+        # What cannot be answered is said before it waits in the queue.
         try:
             room = checked(manager.student, manager.force_model, body)
             told = body.get("max_completion_tokens") or body.get("max_tokens") or LONGEST
-            meant = {field: body[field] for field in TAKEN if field in body}
+            meant = {field: body[field] for field in TAKEN if field in body and field != "stop"}
+            # Clients write whole numbers, and transformers takes none.
+            if meant.get("logit_bias"):
+                meant["logit_bias"] = {k: float(v) for k, v in meant["logit_bias"].items()}
             meant["max_completion_tokens"] = min(told, room)
-            return await super().handle_request(meant, request_id)
+            stops = stops_of(body)
+            STOPPED_BY.set(stops)
+            answer = await super().handle_request(meant, request_id)
         except (ValueError, TypeError, TemplateError) as error:
             said = f"这个请求答不了。 This request cannot be answered: {error}"
             raise HTTPException(400, said) from None
+
+        # And ended as clients expect it.
+        if isinstance(answer, StreamingResponse):
+            answer.body_iterator = streamed(answer.body_iterator, stops)
+            return answer
+        return JSONResponse(ended(json.loads(answer.body), stops)) if stops else answer
 
     @staticmethod
     def get_processor_inputs_from_messages(messages: list[dict], _: Any) -> list[dict]:
@@ -137,7 +196,9 @@ class Checked(parts.ChatCompletionHandler):
     ) -> GenerationConfig:
         made = super()._build_generation_config(body, settings, use_cb=use_cb)
         # A client that gives a temperature wants to draw; alone it changes nothing.
-        made.do_sample = bool(body.get("temperature")) or (body.get("top_p") or 1) < 1
+        drawn = made.temperature is not None and made.temperature >= GREEDY
+        unsaid = body.get("temperature") is None
+        made.do_sample = (body.get("top_p") or 1) < 1 if unsaid else drawn
         if made.do_sample:
             made.top_k = 0
         return made
@@ -162,6 +223,7 @@ def checked(student: Student, name: str, body: Mapping) -> int:
             "whole characters"
         ) from None
 
+    # What would be ignored in silence.
     said = {field for field, value in body.items() if value not in (None, NOTHING.get(field))}
     if strange := sorted(said - set(TAKEN)):
         raise ValueError(
@@ -180,10 +242,73 @@ def checked(student: Student, name: str, body: Mapping) -> int:
             f"max_tokens 要是正整数。 max_tokens: found {limit!r}, expected a whole number above 0"
         )
 
-    # How it is drawn has the checks of a preset; a temperature of 0 means the likeliest.
+    check_drawing(student, body)
+    stops_of(body)
+    return room_for(student, body.get("messages"))
+
+
+def check_drawing(student: Student, body: Mapping) -> None:
+    """Raise ValueError for numbers by which no answer can be drawn."""
+    # A preset has the checks; a temperature of 0 means the likeliest.
     named = {field: body.get(field) for field in ("temperature", "top_p")}
     preset_of("creative", **{field: value for field, value in named.items() if value})
-    return room_for(student, body.get("messages"))
+
+    # What would end the answer in the middle, with nothing but Python's words.
+    numbers = {"temperature": 0.0, "frequency_penalty": -0.99, "seed": -SEEDS}
+    for field, least in numbers.items():
+        value = body.get(field)
+        if value is not None and not (is_number(value) and value >= least):
+            raise ValueError(
+                f"{field} 的值不对。 {field}: found {str(value)[:60]!r}, expected a number of at "
+                f"least {least}"
+            )
+    if not isinstance(body.get("seed"), int | None) or not isinstance(
+        body.get("stream"), bool | None
+    ):
+        raise ValueError(
+            "seed 要是整数，stream 要是 true 或 false。 Expected seed as a whole number, stream as "
+            "true or false"
+        )
+    biases, size = body.get("logit_bias"), len(student.tokenizer)
+    if biases and not (
+        isinstance(biases, dict) and all(is_bias(*one, size) for one in biases.items())
+    ):
+        raise ValueError(
+            f"logit_bias 要是 {{词元编号: 数}}。 logit_bias: expected numbers from -100 to 100 by "
+            f"the ids of tokens, 0 to {size - 1}"
+        )
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a number that all libraries below take."""
+    return type(value) in (int, float) and -SEEDS <= value < SEEDS
+
+
+def is_bias(token: str, value: Any, size: int) -> bool:
+    """Whether a bias is a number from -100 to 100, for a token of a vocabulary of this size.
+
+    >>> is_bias("5", 2.5, 10), is_bias("10", 2.5, 10), is_bias("5", "x", 10)
+    (True, False, False)
+    """
+    known = token.isascii() and token.isdigit() and len(token) < 9 and int(token) < size
+    return known and is_number(value) and abs(value) <= 100
+
+
+def stops_of(body: Mapping) -> list[str]:
+    """Return the texts that end an answer; ValueError for what is none.
+
+    >>> stops_of({"stop": "。"}), stops_of({})
+    (['。'], [])
+    """
+    found = body.get("stop")
+    stops = [found] if isinstance(found, str) else found or []
+    good = isinstance(stops, list) and len(stops) <= STOPS
+    if not good or not all(isinstance(one, str) and 0 < len(one) <= STOP_LENGTH for one in stops):
+        raise ValueError(
+            f"stop 要是一段文字，或者最多 {STOPS} 段。 stop: expected a text or at most {STOPS} "
+            f"texts, each of 1 to {STOP_LENGTH} characters"
+        )
+    return stops
 
 
 def room_for(student: Student, messages: Any) -> int:
@@ -222,7 +347,8 @@ def is_message(value: Any) -> bool:
 
 async def as_openai(_: Any, error: HTTPException | RequestValidationError) -> JSONResponse:
     """Return an error in OpenAI's form: in FastAPI's own its client shows no more than a number."""
-    said = getattr(error, "detail", "要发一个 JSON 对象。 Expected a JSON object.")
+    said = getattr(error, "detail", UNREAD)
+    said = UNREAD if said == "There was an error parsing the body" else said
     told = {"message": said, "type": "invalid_request_error", "param": None, "code": None}
     return JSONResponse({"error": told}, getattr(error, "status_code", 400))
 
@@ -241,4 +367,32 @@ def app_of(student: Student, name: str, hosts: Sequence[str] = ("*",)) -> FastAP
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=LARGEST)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts)
     app.router.routes = [route for route in app.router.routes if route.path in ROUTES]
+
+    @app.post("/v1/chat/completions")
+    async def chat_completions(request: Request, body: dict) -> Response:
+        return await unless_gone(handler, request, body)
+
     return app
+
+
+async def unless_gone(handler: Checked, request: Request, body: dict) -> Response:
+    """Return the answer to a request; where its client goes away, nothing more is computed for it.
+
+    A client that waited too long asks again: without this the server would first make all the
+    answers that nobody waits for.
+    """
+    gone = Event()
+    GONE.set(gone)
+    answer = asyncio.ensure_future(handler.handle_request(body, request.state.request_id))
+    try:
+        while not answer.done():
+            await asyncio.wait([answer], timeout=LOOK)
+            if not answer.done() and await request.is_disconnected():
+                gone.set()
+                await asyncio.wait([answer])
+        return answer.result()
+    except InterruptedError:
+        return Response(status_code=499)  # read by nobody
+    except asyncio.CancelledError:  # the server is stopped
+        gone.set()
+        raise

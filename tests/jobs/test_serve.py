@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 
@@ -22,7 +24,7 @@ pytest.importorskip("fastapi", reason="no FastAPI here: install the extra serve"
 openai = pytest.importorskip("openai")
 from openai import OpenAI  # noqa: E402
 
-from miniluotuo_utils.jobs import protocol  # noqa: E402
+from miniluotuo_utils.jobs import endings, protocol  # noqa: E402
 
 QUESTIONS = [
     "你好",
@@ -131,12 +133,115 @@ def test_what_cannot_be_answered_is_said_in_both_languages(client, messages, sai
         {"logit_bias": {"山": 1}},
         {"stop": 7},
         {"seed": "x"},
+        {"seed": 2**64},
+        {"seed": 1.5},
+        {"temperature": 1e308},
+        {"temperature": 10**400},
+        {"frequency_penalty": -2},
+        {"frequency_penalty": "x"},
+        {"logit_bias": {"999999": 1}},
+        {"logit_bias": {"5": 1e9}},
+        {"logit_bias": [5]},
+        {"stop": [""]},
+        {"stop": ["。", 1]},
+        {"stop": ["。"] * 100},
+        {"stop": "长" * 1000},
+        {"stream": "yes"},
     ],
 )
 def test_how_it_is_drawn_is_checked(client, drawn):
     """Status 500, or a number that did nothing."""
     with pytest.raises(openai.BadRequestError, match="这个请求答不了.*cannot be answered"):
         ask(client, "你好", **drawn)
+
+
+@pytest.mark.parametrize("stop", ["{last}", "{last_two}", ["不会有的", "{last_two}"]])
+def test_the_stop_text_is_no_part_of_the_answer(client, stop):
+    """It stood at the end of every answer; a stream has it in pieces."""
+    whole = ask(client, "你好", max_tokens=12)
+    words = {"last": whole[3], "last_two": whole[2:4]}
+    stops = [text.format(**words) for text in ([stop] if isinstance(stop, str) else stop)]
+    wanted = whole[: min(place for text in stops if (place := whole.find(text)) >= 0)]
+    asked = {"model": "tiny", "messages": [{"role": "user", "content": "你好"}], "max_tokens": 12}
+    found = client.chat.completions.create(**asked, stop=stops)
+    assert found.choices[0].message.content == wanted
+    assert (found.choices[0].finish_reason, found.model) == ("stop", "tiny")
+    pieces = list(client.chat.completions.create(**asked, stop=stops, stream=True))
+    assert "".join(piece.choices[0].delta.content or "" for piece in pieces) == wanted
+    assert pieces[-1].choices[0].finish_reason == "stop"
+
+
+def test_a_stream_ends_with_its_last_event(server):
+    """Clients that wait for it waited to their time-out."""
+    import httpx
+
+    asked = {"messages": [{"role": "user", "content": "你好"}], "max_tokens": 3, "stream": True}
+    found = httpx.post(f"{server.address}/chat/completions", json=asked, timeout=300)
+    assert found.text.endswith("}\n\ndata: [DONE]\n\n")
+    assert found.text.count("[DONE]") == 1
+
+
+def test_a_bias_may_be_a_whole_number(client, tiny):
+    """As all clients write it: transformers takes none."""
+    [token] = tiny.tokenizer("山", add_special_tokens=False)["input_ids"]
+    assert set(ask(client, "你好", max_tokens=4, logit_bias={str(token): 100})) == {"山"}
+
+
+def test_a_request_without_its_type_is_told_so(server):
+    """`curl -d` sends a form unless told otherwise."""
+    import httpx
+
+    found = httpx.post(f"{server.address}/chat/completions", content=b"{}")
+    assert (found.status_code, "Content-Type" in found.text) == (400, True)
+
+
+@pytest.mark.parametrize("told", [{"temperature": 1e-300}, {"temperature": 0, "top_p": 0.5}])
+def test_no_temperature_is_the_likeliest(client, told):
+    """A division by almost 0, or drawn all the same."""
+    assert ask(client, "你好", **told) == ask(client, "你好")
+
+
+def test_nothing_is_computed_for_a_client_that_has_gone():
+    """A client that waited too long asks again, and the server first made all the answers that
+    nobody waited for any more."""
+    import torch
+
+    begun, made = [], []
+
+    # A request that is at work, and a client that has gone.
+    class Handler:
+        async def handle_request(self, body, request_id):
+            gone = protocol.GONE.get()
+            begun.append(gone)
+            found = await asyncio.to_thread(gone.wait, 60)
+            made.append(found)
+            raise InterruptedError
+
+    class Gone:
+        state = SimpleNamespace(request_id="1")
+
+        async def is_disconnected(self):
+            return True
+
+    # What is at work ends, what waits never begins.
+    answer = asyncio.run(protocol.unless_gone(Handler(), Gone(), {}))
+    assert (answer.status_code, made) == (499, [True])
+    with pytest.raises(InterruptedError):
+        protocol.while_wanted(pytest.fail, begun[0], (), input_ids=torch.zeros(1, 1))
+
+
+def test_an_error_in_a_stream_is_json():
+    """Its words stood between quotes as they were, and no client could read the line."""
+
+    async def parts():
+        yield 'data: {"error": "no "x" here"}\n\n'
+
+    async def whole():
+        return [event async for event in endings.streamed(parts())]
+
+    error, last = asyncio.run(whole())
+    assert json.loads(error[6:])["error"]["message"] == 'no "x" here'
+    assert last == endings.LAST
 
 
 def test_what_means_nothing_is_taken(client):
