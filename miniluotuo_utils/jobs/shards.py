@@ -44,6 +44,7 @@ from miniluotuo_utils.jobs.predict import check_asked
 from miniluotuo_utils.jobs.respond import REPLACE, check_question
 from miniluotuo_utils.records import TASKS
 from miniluotuo_utils.students.loading import folders_read
+from miniluotuo_utils.teacher.address import checked_address, server_of
 from miniluotuo_utils.writing import Taken, Touched, claimed, remove
 
 ROWS, STATUS, LOG = "rows.jsonl", "status.json", "log.txt"
@@ -393,7 +394,12 @@ def facts_of(name: str, command: Any) -> dict[str, Any]:
         if field.name not in (*PACE, *WORKS[name])
     }
     asked = ("TEACHER_BASE_URL", "TEACHER_MODEL") if name == "respond" else ()
-    return told | {key: os.environ.get(key) for key in asked}
+    facts = told | {key: os.environ.get(key) for key in asked}
+    # They are written down, and some servers want their key in the address.
+    for place in ("base_url", "TEACHER_BASE_URL"):
+        if facts.get(place):
+            facts[place] = server_of(checked_address(facts[place].strip()))
+    return facts
 
 
 def fact_of(value: Any, role: str | None) -> Any:

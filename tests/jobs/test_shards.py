@@ -16,10 +16,10 @@ pytest.importorskip("datatrove")
 
 from loopback import Server, completion, question
 
-from miniluotuo_utils.__main__ import main
+from miniluotuo_utils.__main__ import Respond, main
 from miniluotuo_utils.files import DataError, iter_jsonl, read_jsonl, write_jsonl
 from miniluotuo_utils.jobs.clean import clean_file
-from miniluotuo_utils.jobs.shards import Work, sharded, slower
+from miniluotuo_utils.jobs.shards import Work, facts_of, sharded, slower
 from miniluotuo_utils.runtime import EMBEDDED
 from miniluotuo_utils.writing import Taken
 
@@ -156,6 +156,15 @@ def test_cleaning_over_shards_is_cleaning_in_one_piece(tmp_path, capsys):
     said = capsys.readouterr().err
     assert f"重复 duplicate {report.removed['duplicate']}" in said
     assert main(["shards", "clean", str(source), str(tmp_path / "q.jsonl"), "--quality"]) == 2
+
+
+def test_no_secret_of_an_address_is_written(monkeypatch):
+    """Some servers want their key in the address, and the address went into shards.jsonl."""
+    monkeypatch.setenv("TEACHER_BASE_URL", "https://env/v1?key=hidden-word")
+    places = {name: Path(name) for name in ("rows", "out", "store")}
+    facts = facts_of("respond", Respond(**places, base_url="https://h/v1/?key=hidden-word"))
+    assert "hidden-word" not in repr(facts)
+    assert (facts["base_url"], facts["TEACHER_BASE_URL"]) == ("https://h/v1", "https://env/v1")
 
 
 def test_a_paid_teacher_is_asked_once_a_row(tmp_path, capfd):
