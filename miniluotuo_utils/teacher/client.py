@@ -61,6 +61,7 @@ FIRST_FEW, IN_A_ROW = 5, 20
 REFUSED = ("key", "address")  # here three of the first are enough
 OF_A_ROW = ("filtered", "too long")
 OF_A_REQUEST = ("request", "odd answer")
+WHOLE = 6  # times the longest silence: signs of life of a dead server must not go on for ever
 MOVES = 3  # redirects of one request that are followed
 # How often is tried again, at most, until something was answered: nobody may be there.
 TRIED_FIRST = {"connection": 3, "no completion": 3, "key": 0}
@@ -75,12 +76,13 @@ class Teacher:
     `requests_per_minute` counts retries too, `tokens_per_minute` the usage that the server reports.
     `budget` stops the run before it is passed, judged by what this object spent, or all that share
     a `ledger`: every try counts, at its worst until the server says what it cost. `timeout` is in
-    seconds of silence per try. `max_retries` apply to 408, 409, 425, 429, 5xx, lost connections
-    and what is no chat completion; they wait as long as the server says. After a time-out, ours or
-    a gateway's, and after an answer that cannot be read, there is one retry at most: these may have
-    been billed. A redirect is followed on the same server only.
-    Replies whose mark (`cut`, `empty`, `refused`, `filtered`) is in `retry` are asked for once
-    more; the new one takes their place. Raises ValueError for a missing variable or an odd address.
+    seconds of silence per try, a sixth of what a whole answer may take. `max_retries` apply to 408,
+    409, 425, 429, 5xx, lost connections and what is no chat completion; they wait as long as the
+    server says. After a time-out, ours or a gateway's, and after an answer that cannot be read,
+    there is one retry at most: these may have been billed. A redirect is followed on the same
+    server only. Replies whose mark (`cut`, `empty`, `refused`, `filtered`) is in `retry` are asked
+    for once more; the new one takes their place. Raises ValueError for a missing variable or an odd
+    address.
     """
 
     def __init__(
@@ -499,7 +501,8 @@ class Run:
         for _ in range(1 + MOVES):
             begun = time.monotonic()
             try:
-                response = await self.client.post(url, content=body, follow_redirects=False)
+                post = self.client.post(url, content=body, follow_redirects=False)
+                response = await asyncio.wait_for(post, WHOLE * self.teacher.timeout)
             except Exception as error:
                 waited = time.monotonic() - begun
                 raise self.lost(broken(error, url, waited, self.teacher.timeout)) from None

@@ -7,6 +7,10 @@ stands in a message, nothing is paid for over and over, half an answer is no ans
 from __future__ import annotations
 
 import json
+import socket
+import threading
+import time
+from contextlib import suppress
 
 import pytest
 from loopback import Sent, Server, completion
@@ -211,6 +215,25 @@ def test_a_connection_that_is_cut_after_a_silence_was_a_gateways():
     early, late = (broken(ConnectionResetError("x"), "http://h", t, 600) for t in (1, 61))
     assert (early.kind, early.most) == ("connection", None)
     assert (late.kind, late.most, late.billed) == ("gateway", 1, True)
+
+
+def test_signs_of_life_without_an_answer_end():
+    """Gateways send a space or a remark every few seconds while they wait: one dead server behind
+    them held the run for ever."""
+
+    def drip(listener):
+        while True:
+            connection, _ = listener.accept()
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+            with suppress(OSError):
+                while True:
+                    connection.sendall(b" ")
+                    time.sleep(0.02)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=drip, args=(listener,), daemon=True).start()
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+        assert "answers take longer than" in ask_at(address, timeout=0.2, max_retries=0).error
 
 
 @pytest.mark.parametrize("choices", [{}, {"choices": []}, {"choices": None}])
