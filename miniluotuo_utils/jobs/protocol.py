@@ -34,7 +34,6 @@ from transformers import BatchEncoding, GenerationConfig
 from miniluotuo_utils.files import whole_characters
 from miniluotuo_utils.generation.batching import end_ids, room_of
 from miniluotuo_utils.generation.engine import configuration
-from miniluotuo_utils.generation.presets import preset_of
 from miniluotuo_utils.generation.streaming import BROKEN
 from miniluotuo_utils.jobs.endings import ended, streamed
 from miniluotuo_utils.students import Student
@@ -63,9 +62,13 @@ UNREAD = (
 )
 LARGEST = 4 << 20  # bytes of a request: a longer one is refused before it is read to its end
 GREEDY = 0.001  # a temperature below this draws nothing but the likeliest, or divides by 0
-SEEDS = 2**63  # from -SEEDS on and below SEEDS: what a generator takes
+RANGES = {
+    "temperature": (0, 100),
+    "top_p": (0, 1),
+    "frequency_penalty": (-0.9, 10),
+    "seed": (-(2**63), 2**63 - 1),
+}
 STOPS, STOP_LENGTH = 16, 100  # stop texts of a request, characters of one: more stop everybody
-LOOK = 0.5  # seconds between two looks whether a client is still there
 WORDY = 20  # characters of a token: a text with more of them a token fits into no context
 # Others load any model, transcribe, or show what a visitor has no use for.
 ROUTES = ("/v1/models", "/health")
@@ -249,30 +252,21 @@ def checked(student: Student, name: str, body: Mapping) -> int:
 
 def check_drawing(student: Student, body: Mapping) -> None:
     """Raise ValueError for numbers by which no answer can be drawn."""
-    # A preset has the checks; a temperature of 0 means the likeliest.
-    named = {field: body.get(field) for field in ("temperature", "top_p")}
-    preset_of("creative", **{field: value for field, value in named.items() if value})
-
-    # What would end the answer in the middle, with nothing but Python's words.
-    numbers = {"temperature": 0.0, "frequency_penalty": -0.99, "seed": -SEEDS}
-    for field, least in numbers.items():
+    for field, (least, most) in RANGES.items():
         value = body.get(field)
-        if value is not None and not (is_number(value) and value >= least):
+        if value is not None and not (is_number(value) and least <= value <= most):
             raise ValueError(
-                f"{field} 的值不对。 {field}: found {str(value)[:60]!r}, expected a number of at "
-                f"least {least}"
+                f"{field} 要是 {least} 到 {most} 的数。 {field}: found {str(value)[:60]!r}, "
+                f"expected a number from {least} to {most}"
             )
-    if not isinstance(body.get("seed"), int | None) or not isinstance(
-        body.get("stream"), bool | None
-    ):
+    kinds = {"seed": int | None, "stream": bool | None}
+    if not all(isinstance(body.get(field), kind) for field, kind in kinds.items()):
         raise ValueError(
             "seed 要是整数，stream 要是 true 或 false。 Expected seed as a whole number, stream as "
             "true or false"
         )
-    biases, size = body.get("logit_bias"), len(student.tokenizer)
-    if biases and not (
-        isinstance(biases, dict) and all(is_bias(*one, size) for one in biases.items())
-    ):
+    biases, size = body.get("logit_bias") or {}, len(student.tokenizer)
+    if type(biases) is not dict or not all(is_bias(*one, size) for one in biases.items()):
         raise ValueError(
             f"logit_bias 要是 {{词元编号: 数}}。 logit_bias: expected numbers from -100 to 100 by "
             f"the ids of tokens, 0 to {size - 1}"
@@ -280,8 +274,8 @@ def check_drawing(student: Student, body: Mapping) -> None:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value is a number that all libraries below take."""
-    return type(value) in (int, float) and -SEEDS <= value < SEEDS
+    """Whether a value is a number, and no truth value, which Python counts as one."""
+    return type(value) in (int, float)
 
 
 def is_bias(token: str, value: Any, size: int) -> bool:
@@ -384,15 +378,20 @@ async def unless_gone(handler: Checked, request: Request, body: dict) -> Respons
     gone = Event()
     GONE.set(gone)
     answer = asyncio.ensure_future(handler.handle_request(body, request.state.request_id))
+    # Behind its body a request has nothing more to say than that its client has gone. (Asked
+    # whether it has, it says no: there is a middleware before it.)
+    left = asyncio.ensure_future(request.receive())
     try:
-        while not answer.done():
-            await asyncio.wait([answer], timeout=LOOK)
-            if not answer.done() and await request.is_disconnected():
-                gone.set()
-                await asyncio.wait([answer])
+        await asyncio.wait([answer, left], return_when=asyncio.FIRST_COMPLETED)
+        if not answer.done():
+            gone.set()
+            await asyncio.wait([answer])
         return answer.result()
     except InterruptedError:
         return Response(status_code=499)  # read by nobody
     except asyncio.CancelledError:  # the server is stopped
         gone.set()
         raise
+    finally:
+        left.cancel()
+        await asyncio.wait([left])

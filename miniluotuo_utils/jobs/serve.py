@@ -47,6 +47,18 @@ def served_name(student: str | Path) -> str:
     return folder.resolve().name if folder.is_dir() else str(student)
 
 
+def held(student: Student) -> Student:
+    """Copy a student's weights out of its file into memory, and return it.
+
+    What is loaded in the type of the file is read from there page by page: written over in place
+    (`cp new old`), it would change the answers of a running server without a word, or end it.
+    """
+    for weights in (*student.model.parameters(), *student.model.buffers()):
+        if weights.device.type == "cpu":
+            weights.data = weights.data.clone()
+    return student
+
+
 def serve_api(
     student: Student, name: str, host: str, port: int, say: Callable[[str], None] = print
 ) -> None:
@@ -68,7 +80,7 @@ def serve_api(
     # The port first: else a typing error shows itself after minutes of loading.
     with listening(host, port) as found, quiet():
         config = uvicorn.Config(
-            app_of(student, name, hosts_of(host)),
+            app_of(held(student), name, hosts_of(host)),
             log_level="warning",
             timeout_graceful_shutdown=GRACE,
         )
@@ -292,7 +304,7 @@ def serve_page(
 
     with listening(host, port) as found:
         port = found.getsockname()[1]
-    made = page(students)
+    made = page({name: held(student) for name, student in students.items()})
     say(f"{opened(made, host, port, hosts_of(host))}（Ctrl+C 结束 Ctrl+C to end）")
     if warning(host):
         say(warning(host))

@@ -10,14 +10,17 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
 
 import pytest
+import torch
 
 from miniluotuo_utils import __main__ as cli
 from miniluotuo_utils.generation import generate
 from miniluotuo_utils.jobs import serve
+from miniluotuo_utils.students import load_student, save
 from miniluotuo_utils.tokens import prompt_of
 
 pytest.importorskip("fastapi", reason="no FastAPI here: install the extra serve")
@@ -46,6 +49,9 @@ def server():
 def client(server):
     """The official client of that server."""
     return OpenAI(base_url=server.address, api_key="-", max_retries=0, timeout=300)
+
+
+ASKED = {"role": "user", "content": "你好"}
 
 
 def ask(client, text, **more):
@@ -201,33 +207,47 @@ def test_no_temperature_is_the_likeliest(client, told):
     assert ask(client, "你好", **told) == ask(client, "你好")
 
 
-def test_nothing_is_computed_for_a_client_that_has_gone():
+def test_nothing_is_computed_for_a_client_that_has_gone(tiny, monkeypatch):
     """A client that waited too long asks again, and the server first made all the answers that
     nobody waited for any more."""
-    import torch
+    ended, asked = [], {"messages": [ASKED], "max_tokens": 300}
 
-    begun, made = [], []
+    # As long as an answer takes, at every token of which somebody may have gone.
+    def generate(**settings):
+        try:
+            for _ in range(6000):
+                settings["stopping_criteria"][0](settings["input_ids"])
+                time.sleep(0.01)
+        except InterruptedError:
+            ended.append(True)
+            raise
 
-    # A request that is at work, and a client that has gone.
-    class Handler:
-        async def handle_request(self, body, request_id):
-            gone = protocol.GONE.get()
-            begun.append(gone)
-            found = await asyncio.to_thread(gone.wait, 60)
-            made.append(found)
-            raise InterruptedError
+    monkeypatch.setattr(tiny.model, "generate", generate)
+    app = protocol.app_of(tiny, "tiny")
+    events = [{"type": "http.request", "body": json.dumps(asked).encode(), "more_body": False}]
 
-    class Gone:
-        state = SimpleNamespace(request_id="1")
+    # A client that asks, and goes.
+    async def receive():
+        if events:
+            return events.pop()
+        await asyncio.sleep(0.1)
+        return {"type": "http.disconnect"}
 
-        async def is_disconnected(self):
-            return True
+    async def send(message):
+        pass
 
-    # What is at work ends, what waits never begins.
-    answer = asyncio.run(protocol.unless_gone(Handler(), Gone(), {}))
-    assert (answer.status_code, made) == (499, [True])
+    headers = [(b"content-type", b"application/json"), (b"host", b"localhost")]
+    scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "headers": headers}
+    asyncio.run(app({**scope, "query_string": b"", "http_version": "1.1"}, receive, send))
+    assert ended == [True]
+
+
+def test_what_waits_is_never_begun_for_a_client_that_has_gone():
+    """Twenty that had gone were twenty whole answers."""
+    gone = threading.Event()
+    gone.set()
     with pytest.raises(InterruptedError):
-        protocol.while_wanted(pytest.fail, begun[0], (), input_ids=torch.zeros(1, 1))
+        protocol.while_wanted(pytest.fail, gone, (), input_ids=torch.zeros(1, 1))
 
 
 def test_an_error_in_a_stream_is_json():
@@ -256,9 +276,6 @@ def test_a_temperature_draws_and_a_seed_repeats(client):
     drawn = [ask(client, "你好", temperature=1.5, seed=seed) for seed in (1, 1, 2)]
     assert drawn[0] == drawn[1] != drawn[2]
     assert drawn[0] != greedy
-
-
-ASKED = {"role": "user", "content": "你好"}
 
 
 @pytest.mark.parametrize(
@@ -347,6 +364,20 @@ def test_a_served_student_is_a_teacher(server, tmp_path):
     # A small student babbles on: what was cut off is known as such, and kept beside its reason.
     [row] = answered or rejected
     assert row.get("output") or (row["reason"] and row["answer"])
+
+
+def test_a_file_written_over_changes_no_running_student(tiny, tmp_path):
+    """`cp new/model.safetensors served/`: the weights in use were those of the file, also half of
+    the new ones."""
+    save(tiny, tmp_path / "s")
+    student = serve.held(load_student(tmp_path / "s"))
+    before = [weights.detach().clone() for weights in student.model.parameters()]
+    [file] = (tmp_path / "s").glob("*.safetensors")
+    with open(file, "r+b") as weights:
+        weights.seek(file.stat().st_size // 2)
+        weights.write(bytes(file.stat().st_size // 4))
+    after = student.model.parameters()
+    assert all(map(torch.equal, before, after))
 
 
 def test_an_error_in_the_block_ends_the_server():
