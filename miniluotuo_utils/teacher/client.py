@@ -571,6 +571,10 @@ def checked_sampling(sampling: Mapping[str, Any]) -> dict[str, Any]:
             f"sampling: found {', '.join(wrong)}, expected parameters of one plain reply, such as "
             "temperature or max_tokens"
         )
+    try:
+        json.dumps(sampling, allow_nan=False)
+    except (TypeError, ValueError) as error:  # a NaN would be sent, and is no JSON
+        raise ValueError(f"sampling: {error}; expected what JSON can hold") from None
     return {name: value for name, value in sampling.items() if value is not None}
 
 

@@ -105,7 +105,7 @@ def broken(error: Exception, url: str, waited: float, limit: float) -> Failure:
 
     Its own classes mislead (a lost connection is its ConnectTimeout): the cause below tells.
     """
-    cause = error.__cause__ or error
+    cause = error if type(error) is TimeoutError else error.__cause__ or error
     names = {kind.__name__ for kind in type(cause).__mro__}
     where = shown(url)
     said = shown(" ".join(f"{type(cause).__name__}: {error}".split())[:LONGEST])

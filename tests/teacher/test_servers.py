@@ -120,6 +120,13 @@ def test_a_key_is_masked_however_a_page_writes_it(page):
     assert "secret" not in str(failure)
 
 
+@pytest.mark.parametrize("value", [float("nan"), {1, 2}])
+def test_what_is_no_json_is_refused_before_it_is_sent(value):
+    """`--param temperature=NaN` went out as it was, and came back as status 400 for every row."""
+    with pytest.raises(ValueError, match="sampling: .*expected what JSON can hold"):
+        Teacher("http://127.0.0.1:9/v1", "m", KEY).ask_one("问", temperature=value)
+
+
 # ---- redirects
 
 
