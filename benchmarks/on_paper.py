@@ -13,10 +13,11 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
-from transformers import LlamaConfig, PreTrainedConfig
+from transformers import LlamaConfig
 from whole_mixture import MIB, SOURCES, WHOLE, own_memory
 
 from miniluotuo_utils.students.planner import plan
@@ -38,15 +39,6 @@ SEVEN = {
 }
 
 
-def stage_of(name: str) -> str:
-    """Return the stage of one that is run for each source.
-
-    >>> stage_of("clean coig")
-    'clean'
-    """
-    return name.split()[0]
-
-
 def reckoned(found: Sequence[Mapping[str, Any]], stage: str, rows: int) -> tuple[float, float]:
     """Return the core-hours and the peak memory in bytes of a stage on so many rows.
 
@@ -58,8 +50,8 @@ def reckoned(found: Sequence[Mapping[str, Any]], stage: str, rows: int) -> tuple
     >>> reckoned([small, large], "mix", 20_000)
     (1.0, 399900.0)
     """
-    first, last = (size for size in sorted({one["rows"] for one in found}))
-    own = [one for one in found if stage_of(one["stage"]) == stage]
+    first, last = sorted({one["rows"] for one in found})
+    own = [one for one in found if one["stage"].split()[0] == stage]  # "clean coig" is of clean
     seconds = sum(one["seconds"] for one in own if one["rows"] == last)
     peaks = [max(own_memory(one) for one in own if one["rows"] == size) for size in (first, last)]
     a_row = max(0.0, (peaks[1] - peaks[0]) / (last - first))
@@ -84,14 +76,6 @@ def data_lines(measured: Mapping[str, Any]) -> Iterator[str]:
     yield "| disk 硬盘 | " + " | ".join(cells) + " |"
 
 
-def students() -> Iterator[tuple[str, str | PreTrainedConfig, str]]:
-    """Yield names, students and methods of the table of trainings."""
-    for method in ("full", "lora", "qlora"):
-        yield "wenzhong-3.5b", "wenzhong-3.5b", method
-    for method in ("full", "lora", "qlora"):
-        yield "7 B (Llama)", LlamaConfig(**SEVEN), method
-
-
 def training_lines(options: argparse.Namespace) -> Iterator[str]:
     """Yield the table of trainings: what one GPU holds, and hours at each number of rows."""
     yield (
@@ -100,7 +84,8 @@ def training_lines(options: argparse.Namespace) -> Iterator[str]:
         + " |"
     )
     yield "|---" * (len(ROWS) + 3) + "|"
-    for name, student, method in students():
+    students = {"wenzhong-3.5b": "wenzhong-3.5b", "7 B (Llama)": LlamaConfig(**SEVEN)}
+    for (name, student), method in product(students.items(), ("full", "lora", "qlora")):
         made = [
             plan(student, method, gpu=options.gpu, gpus=options.gpus, rows=rows) for rows in ROWS
         ]
