@@ -392,13 +392,16 @@ def spent(teacher: Any) -> str:
 
 @dataclass
 class Respond(Asking):
-    """Fill the output of every row of a JSON Lines file with a teacher's answers; exit status 0
-    only when every row has one.
+    """Fill the output of every row of a file with a teacher's answers; exit status 0 only when
+    every row has one.
 
     让教师回答每一行；每一行都有了回答，退出码才是 0。密钥只从 TEACHER_API_KEY 读。
     """
 
-    rows: Path = place("要回答的行 instruction rows, JSON Lines", **reads)
+    rows: Path = place(
+        "要回答的行 instruction rows: JSON Lines, JSON, CSV, Parquet, or .txt, a question a line",
+        **reads,
+    )
     out: Path = place("输出 the same rows with their answers", role="again")
     rejected: Path | None = option(
         "没答好的行 rows without a usable answer go here, with the reason; left out: nowhere",
@@ -490,9 +493,9 @@ class Instruct(Asking):
     """
 
     out: Path = place("输出 the instructions, JSON Lines", role="again")
-    seeds: Path = needed("种子 JSON Lines with a field instruction", **reads)
+    seeds: Path = needed("种子 rows with a field instruction, or .txt with one a line", **reads)
     topics: Path | None = option(
-        "主题 one a line, JSON Lines with a field topic, or Wikipedia's category dump "
+        "主题 one a line, rows with a field topic, or Wikipedia's category dump "
         "(…-category.sql.gz); left out: none",
         **reads,
     )
@@ -807,15 +810,17 @@ class Sampling(Answering):
 
 @dataclass
 class Predict(Sampling):
-    """Answer every row of a JSON Lines file with a student, in order; killed, it goes on where it
-    stopped.
+    """Answer every row of a file with a student, in order; killed, it goes on where it stopped.
 
     让学生按顺序回答每一行；被杀掉后接着做。
     """
 
     shapes = (ROW,)
     source: Path | None = place(
-        'IN 问题 instruction rows, or {"prompt": "..."} lines', nargs="?", metavar="IN", **reads
+        'IN 问题 instruction rows, or {"prompt": "..."}: JSON Lines, JSON, CSV, Parquet, or .txt',
+        nargs="?",
+        metavar="IN",
+        **reads,
     )
     target: Path | None = place(
         "OUT 输出 the same rows, output filled by the student", nargs="?", metavar="OUT", **writes

@@ -437,8 +437,11 @@ def fit(looks: Callable[[Any], bool], unit: Any) -> bool:
 # ---- what a file is cut into
 
 
-def objects(file: AnyFile) -> tuple[Units | None, tuple[str, ...]]:
-    """Return what gives the objects of a file, and what was done; None for a file of lines."""
+def objects(file: AnyFile, columns: Sequence[str] = ()) -> tuple[Units | None, tuple[str, ...]]:
+    """Return what gives the objects of a file, and what was done; None for a file of lines.
+
+    A table is also known by any one of `columns`, where a person has named what it must have.
+    """
     # Tables of their own tell by their first bytes, JSON by its first character.
     if file.table:
         cut = {"parquet": native.parquet_rows, "arrow": native.arrow_rows}[file.table]
@@ -446,11 +449,11 @@ def objects(file: AnyFile) -> tuple[Units | None, tuple[str, ...]]:
     with file.open() as raw:
         head = raw.read(1 << 16).decode("utf-8-sig", "replace").lstrip()
     if head[:1] in ("{", "["):
-        return inner(file)
+        return inner(file, columns)
 
     # A table tells by the names of its columns.
     head = re.sub(r'^"?sep=.?"?\r?\n', "", head)
-    delimiter = delimiter_of(head)
+    delimiter = delimiter_of(head, columns)
     if delimiter is None:
         return None, ()
     name = {"\t": "TSV", ",": "CSV"}.get(delimiter, f"a table cut at {delimiter!r}")
@@ -511,19 +514,19 @@ def is_token_table(names: Sequence[str]) -> bool:
     return all(not {*names}.isdisjoint(wanted) for wanted in tokens.TABLE)
 
 
-def inner(file: AnyFile) -> tuple[Units, tuple[str, ...]]:
+def inner(file: AnyFile, columns: Sequence[str] = ()) -> tuple[Units, tuple[str, ...]]:
     """Return what gives the objects of a JSON file: its own, or those in a list that it holds.
 
     {"data": [{…}, …]}, {"instruction": ["…", …], "output": ["…", …]}, and pandas' columns.
     """
-    units = partial(native.json_objects, file)
+    units, is_row = partial(native.json_objects, file), partial(fit_any, columns=columns)
     first = list(islice(units(), 2))
     # A file that is one conversation: its items are the turns.
     if all(talks("role", "content")([unit]) for _, unit in first) and first:
         return partial(items_of, [[unit for _, unit in units()]]), ("JSON",)
     # Several lists that were put together, one a line.
     if first and all(
-        isinstance(rows, list) and rows and all(map(fit_any, rows)) for _, rows in first
+        isinstance(rows, list) and rows and all(map(is_row, rows)) for _, rows in first
     ):
         return partial(flattened, units), ("JSON",)
     if len(first) != 1 or not isinstance(first[0][1], Mapping):
@@ -531,18 +534,18 @@ def inner(file: AnyFile) -> tuple[Units, tuple[str, ...]]:
 
     # One object that is no row itself: its rows stand under one of its names.
     lists = {key: value for key, value in first[0][1].items() if rows_like(value)}
-    lists = {key: rows for key, rows in lists.items() if any(map(fit_any, rows))}
-    if len(lists) > 1 and not fit_any(first[0][1]):
+    lists = {key: rows for key, rows in lists.items() if any(map(is_row, rows))}
+    if len(lists) > 1 and not is_row(first[0][1]):
         raise DataError(
             f"{file.name}: one object with the lists {', '.join(map(repr, lists))}; save the one "
             "that you mean as a file of its own"
         )
-    if len(lists) == 1 and not fit_any(first[0][1]):
+    if len(lists) == 1 and not is_row(first[0][1]):
         [(key, rows)] = lists.items()
         return partial(items_of, rows), (f"the list under {key!r}",)
     # Or it names each of them.
     named = first[0][1].values()
-    if not fit_any(first[0][1]) and named and all(fit_any(row) for row in named):
+    if not is_row(first[0][1]) and named and all(map(is_row, named)):
         return partial(named_rows, first[0][1]), ("rows by their names",)
     columns = columns_of(first[0][1])
     if columns:
@@ -557,8 +560,14 @@ def rows_like(value: Any) -> bool:
     )
 
 
-def fit_any(unit: Any) -> bool:
-    """Return whether an object is a row or a record itself."""
+def fit_any(unit: Any, columns: Sequence[str] = ()) -> bool:
+    """Return whether an object is a row or a record itself, or has a text under one of `columns`.
+
+    >>> fit_any({"评论": "好吃"}), fit_any({"评论": "好吃"}, ["评论"])
+    (False, True)
+    """
+    if isinstance(unit, Mapping) and any(isinstance(unit.get(name), str) for name in columns):
+        return True
     return any(fit(shape.looks, unit) for shape in OBJECTS.values())
 
 
@@ -603,16 +612,20 @@ def columns_of(value: Mapping) -> list[dict] | None:
     return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
 
 
-def delimiter_of(head: str) -> str | None:
+def delimiter_of(head: str, columns: Sequence[str] = ()) -> str | None:
     """Return what parts the cells of a table with a header; None for a file that is no table.
 
-    The names in its first line tell: a table of people's data says what is asked or annotated.
+    The names in its first line tell: a table of people's data says what is asked or annotated, or
+    has one of `columns`.
     """
+    wanted = {name.strip().lower() for name in columns}
     known = {*dialogues.INSTRUCTION[:9], *dialogues.INPUT, *dialogues.OUTPUT[:9]}
     known |= {"desc", "title", "source", *annotated.TEXT, *LISTED}
     known |= {*annotated.HEAD, *annotated.RELATION, *annotated.TAIL}
     for delimiter in ("\t", ",", ";", "|"):
         names = names_in(head, delimiter)
+        if {*names} & wanted:
+            return delimiter
         # Columns of tokens and tags may have names above them, too.
         if are_columns(names, head, delimiter):
             return None

@@ -5,23 +5,15 @@ In: lines of text, JSON, or a table. Out: silver IE records. Used by `annotate` 
 
 from __future__ import annotations
 
-import codecs
 import json
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
-from miniluotuo_utils.data.opening import AnyFile, opened
+from miniluotuo_utils.data.opening import opened
+from miniluotuo_utils.data.plain import units_of
 from miniluotuo_utils.data.readers.annotated import TEXT
-from miniluotuo_utils.data.readers.native import (
-    Unit,
-    arrow_rows,
-    csv_rows,
-    json_objects,
-    parquet_rows,
-)
-from miniluotuo_utils.data.readers.native import text_lines as numbered_lines
 from miniluotuo_utils.files import (
     DataError,
     Journal,
@@ -36,7 +28,6 @@ from miniluotuo_utils.teacher.annotator import FILES, Annotator
 from miniluotuo_utils.writing import Touched, claimed
 
 SENTENCE = "sentence"  # the column where nobody names one
-PACKS = (".gz", ".xz", ".bz2")
 SAVED = 1000  # records that are written together: what a kill costs at most
 
 
@@ -136,61 +127,14 @@ def sentences(data: Path, column: str) -> Iterator[dict[str, str]]:
 
     The file may be packed, or in GBK or UTF-16. Raises DataError that names the place.
     """
-    file = opened(data)
-    units = objects_in(file, column)
-    if units is None:
-        yield from ({"sentence": text, "source": file.stem} for text in text_lines(file))
-        return
-    for place, row in units:
+    stem = opened(data).stem
+    for place, row in units_of(data, (SENTENCE, *TEXT) if column == SENTENCE else (column,)):
         try:
             if isinstance(row, DataError):
                 raise row
-            yield sentence_of(row, column, file.stem)
+            yield sentence_of(row, column, stem)
         except DataError as error:
             raise DataError(f"{data.name}, {place}, {error}") from None
-
-
-def objects_in(file: AnyFile, column: str) -> Iterator[Unit] | None:
-    """Return the objects or the rows of a table that a file holds; None for lines of text.
-
-    Its ending tells, and of one without a known ending its beginning. DataError for a table that
-    lacks the column.
-    """
-    endings = [s.lower() for s in file.path.suffixes if s.lower() not in PACKS]
-    ending = endings[-1] if endings else ""
-    if file.table:
-        return {"parquet": parquet_rows, "arrow": arrow_rows}[file.table](file)
-    if ending in (".csv", ".tsv"):
-        return csv_rows(file, parting(file, column))
-    if ending == ".txt":
-        return None
-    with file.open() as raw:
-        head = raw.read(64).removeprefix(codecs.BOM_UTF8).split()
-    begins = b"".join(head)[:2]
-    asked = ending in (".json", ".jsonl", ".ndjson")
-    return json_objects(file) if asked or begins[:1] == b"{" or begins == b"[{" else None
-
-
-def parting(file: AnyFile, column: str) -> str:
-    """Return what parts the cells of a table whose first line names the column of sentences."""
-    first = next((line for _, line in numbered_lines(file) if isinstance(line, str)), "")
-    for delimiter in (",", "\t", ";", "|"):
-        names = [name.strip().strip('"') for name in first.split(delimiter)]
-        if named_column(names, column) in names:
-            return delimiter
-    raise DataError(
-        f"{file.name}, line 1: found {first[:60]!r}, expected names of columns, and {column} or "
-        f"{' or '.join(TEXT[:2])} among them (--column NAME)"
-    )
-
-
-def text_lines(file: AnyFile) -> Iterator[str]:
-    """Yield the lines of a text that are not empty, without their ends."""
-    for number, line in numbered_lines(file):
-        if isinstance(line, DataError):
-            raise DataError(f"{file.name}, line {number}: {line}")
-        if line.strip():
-            yield line
 
 
 def named_column(names: Iterable[str], column: str) -> str:

@@ -10,6 +10,7 @@ from itertools import chain, count, islice, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from miniluotuo_utils.data.plain import asked_rows
 from miniluotuo_utils.files import (
     DataError,
     Journal,
@@ -130,7 +131,7 @@ def answers_in(part: Path) -> Iterator[tuple[int, str]]:
 def filled(data: Path, part: Path) -> Iterator[dict]:
     """Yield the rows with their answers, in order."""
     found = answers_in(part)
-    for rows in batches(iter_jsonl(data, check_asked), WINDOW):
+    for rows in batches(asked_rows(data, check_asked), WINDOW):
         # A window is answered by length, and whole before the next one begins.
         answers = sorted(islice(found, len(rows)))
         for row, (_, text) in zip(rows, answers, strict=True):
@@ -151,7 +152,7 @@ def missing_answers(
     preset, max_new_tokens, batch_size, seed = how
     whole = kept // WINDOW * WINDOW
     begun = {number - whole for number, _ in islice(answers_in(part), whole, None)}
-    rows_left = islice(iter_jsonl(data, check_asked), whole, None)
+    rows_left = islice(asked_rows(data, check_asked), whole, None)
 
     # A window has a seed of its own, so drawn answers do not depend on where a killed run stopped.
     windows = zip(count(whole, WINDOW), batches(rows_left, WINDOW), strict=False)
@@ -169,8 +170,10 @@ def check_asked(row: Mapping) -> dict:
     """
     expect(isinstance(row, Mapping), "row", row, "a JSON object")
     if "prompt" not in row:
-        texts = {name: row.get(name, "") for name in ("input", "output", "source")}
-        return check_row({**row, **texts})
+        # An empty cell of a table is None.
+        texts = {name: row.get(name) for name in ("input", "output", "source")}
+        empty = {name: "" for name, text in texts.items() if text is None}
+        return check_row({**row, **empty})
     text = row["prompt"]
     expect(isinstance(text, str) and text, "prompt", text, "a text that is not empty")
     return dict(row)
@@ -188,7 +191,7 @@ def check_rows(student: Student, data: Path) -> int:
     Raises `DataError` for a malformed line, a prompt that fills the context, and for no rows.
     """
     seen = 0
-    for rows in batches(iter_jsonl(data, check_asked), WINDOW):
+    for rows in batches(asked_rows(data, check_asked), WINDOW):
         ids = prompts_of(student, rows)
         if long := too_long(student, ids):
             length, line = len(ids[long[0]]), seen + long[0] + 1

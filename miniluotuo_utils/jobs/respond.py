@@ -10,16 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from miniluotuo_utils.data.opening import opened
+from miniluotuo_utils.data.plain import asked_rows, units_of
+from miniluotuo_utils.data.readers.dialogues import INSTRUCTION
 from miniluotuo_utils.files import (
     DataError,
     expect,
     iter_jsonl,
-    read_jsonl,
     write_jsonl,
     written_whole,
 )
-from miniluotuo_utils.jobs.annotate import text_lines
 from miniluotuo_utils.teacher.client import Teacher, chat_of, text_of
 from miniluotuo_utils.teacher.guided import (
     RESPOND_SYSTEM,
@@ -53,6 +52,11 @@ def check_question(row: Mapping) -> dict:
     return row
 
 
+def questions(path: Path) -> Iterator[dict]:
+    """Yield the checked rows of a file of any kind; DataError names the place of a fault."""
+    return asked_rows(path, check_question, INSTRUCTION)
+
+
 def is_turn(value: object) -> bool:
     """Whether a value is two texts, of the user and of the assistant."""
     return isinstance(value, list) and [type(text) for text in value] == [str, str]
@@ -73,7 +77,7 @@ class Answering:
 
     def rows(self) -> Iterator[tuple[dict, bool]]:
         """Yield the rows, each with whether the teacher is to answer it."""
-        for row in iter_jsonl(self.source, check_question):
+        for row in questions(self.source):
             yield row, self.overwrite or not has_output(row)
 
     def judged(self) -> Iterator[tuple[dict, bool]]:
@@ -192,7 +196,7 @@ def made_of(source: Path, made: Path, by: Callable[[Mapping, Mapping], bool]) ->
     if not made.is_file():
         return False
     try:
-        rows = iter_jsonl(source)
+        rows = questions(source)
         for old in iter_jsonl(made):
             # Both are in order, so each search goes on behind the row that was found last.
             if not any(by(old, row) for row in rows):
@@ -246,7 +250,7 @@ def responded(
 
 
 def topics_of_file(path: Path, language: str = "zh") -> list[str]:
-    """Read topics: one per line, or JSON Lines with a field `topic` or `word`.
+    """Read topics: one per line, or JSON or a table with a field `topic` or `word`.
 
     Of a dump of Wikipedia's category table (`.sql`, `.sql.gz`) the titles that make topics in a
     language (`topics_of`). DataError names the line that is no UTF-8, or has no such field, and a
@@ -260,14 +264,17 @@ def topics_of_file(path: Path, language: str = "zh") -> list[str]:
                 f"{language!r}: is it the dump of that language's Wikipedia?"
             )
         return topics
-    lines = [line.strip() for line in text_lines(opened(path))]
-    if not lines or not lines[0].startswith("{"):
-        return lines
-    topics = [row.get("topic", row.get("word")) for row in iter_jsonl(path)]
-    for number, topic in enumerate(topics, 1):
-        if not isinstance(topic, str):
-            raise DataError(f"{path.name}, line {number}: found no field topic or word")
-    return topics
+    return [topic_of(path.name, place, row) for place, row in units_of(path, ("topic", "word"))]
+
+
+def topic_of(name: str, place: str, row: object) -> str:
+    """Return the topic of a row; DataError with its place where it has none."""
+    if isinstance(row, DataError):
+        raise DataError(f"{name}, {place}: {row}")
+    topic = row.get("topic", row.get("word")) if isinstance(row, Mapping) else None
+    if not isinstance(topic, str):
+        raise DataError(f"{name}, {place}: found no field topic or word")
+    return topic.strip()
 
 
 def grow_file(
@@ -292,7 +299,7 @@ def grow_file(
     if teacher.store.path:
         touched.append(Touched("store", teacher.store.path, "store"))
     with claimed(touched, replace):
-        known = read_jsonl(seeds, check_question)
+        known = list(questions(seeds))
         language = str(options.get("language", "zh"))
         chosen = topics_of_file(topics, language) if topics else None
         grown = grow(teacher, known, count, chosen, **options)

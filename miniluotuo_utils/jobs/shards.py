@@ -29,11 +29,11 @@ from threading import Thread
 from typing import Any
 
 from miniluotuo_utils.data import read_any
+from miniluotuo_utils.data.plain import asked_rows
 from miniluotuo_utils.files import (
     DataError,
     Journal,
     file_sha256,
-    iter_jsonl,
     read_jsonl,
     write_jsonl,
     written_whole,
@@ -41,7 +41,7 @@ from miniluotuo_utils.files import (
 from miniluotuo_utils.jobs.annotate import sentences
 from miniluotuo_utils.jobs.clean import clean_part, clean_together
 from miniluotuo_utils.jobs.predict import check_asked
-from miniluotuo_utils.jobs.respond import REPLACE, check_question
+from miniluotuo_utils.jobs.respond import REPLACE, questions
 from miniluotuo_utils.records import TASKS
 from miniluotuo_utils.students.loading import folders_read
 from miniluotuo_utils.teacher.address import checked_address, server_of
@@ -352,11 +352,11 @@ def work_of(
         case "clean":
             return cleaning(work, command, say)
         case "predict":
-            rows = partial(iter_jsonl, file, check_asked)
+            rows = partial(asked_rows, file, check_asked)
             return replace(work, rows=rows, ours=partial(has, "output"))
         case "respond":
             keeps = "" if command.replace else REPLACE
-            return replace(work, rows=partial(iter_jsonl, file, check_question), keeps=keeps)
+            return replace(work, rows=partial(questions, file), keeps=keeps)
     # Of sentences only these are kept, under one name.
     kind = TASKS[getattr(command, "task", "NER")]
     rows, run = partial(sentences, file, command.column), partial(run, column="sentence")

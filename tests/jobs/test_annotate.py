@@ -75,7 +75,7 @@ def test_files_of_each_kind(tmp_path, unpacked):
 @pytest.mark.parametrize(
     ("name", "held", "said"),
     [
-        ("a.txt", "好\n".encode() + "坏\n".encode("gbk"), "a.txt, line 2: not UTF-8 at byte 0"),
+        ("a.txt", "好\n".encode() + "坏\n".encode("gbk"), "a.txt, line 2, not UTF-8 at byte 0"),
         ("a.txt", b"\n\n", "the file is empty"),
         ("a.csv", b"a,b\n", "a.csv, line 1: found 'a,b', expected names of columns, and sentence"),
         ("a.csv", b'text\nx\n"\n', "a.csv, line 3"),

@@ -157,7 +157,7 @@ def test_bad_lines_are_named_before_anything_is_generated(gpt2, tmp_path, monkey
         data = written(tmp_path / "rows.jsonl", [{"prompt": "好"}, row])
         with pytest.raises(ValueError, match=message):
             predict_file(gpt2, data, tmp_path / "out.jsonl")
-    with pytest.raises(ValueError, match="found no rows"):
+    with pytest.raises(ValueError, match="the file is empty"):
         predict_file(gpt2, written(tmp_path / "empty.jsonl", []), tmp_path / "out.jsonl")
     assert not list(tmp_path.glob("out*"))
 

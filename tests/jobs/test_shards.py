@@ -107,8 +107,8 @@ def test_there_are_no_more_shards_than_rows(work):
     ("held", "told", "said"),
     [
         (None, (), "是文件夹"),
-        ("", (), "found no row"),
-        ('{"instruction": "甲"}\n{"instruction":\n', (), "in.jsonl, line 2: "),
+        ("", (), "the file is empty"),
+        ('{"instruction": "甲"}\n{"instruction":\n', (), "in.jsonl, line 2, "),
         ('{"instruction": "甲"}\n{"input": "乙"}\n', (), "in.jsonl, line 2, field instruction"),
         ('{"instruction": "甲"}\n', ("--shards", "0"), "shards: found 0"),
         ('{"instruction": "甲"}\n', ("--workers", "-1"), "workers: found -1"),

@@ -612,7 +612,7 @@ def test_respond_fills_a_file_in_order_or_writes_nothing(tmp_path):
         assert len(read_jsonl(target)) == 60
         assert "no answer" in read_jsonl(tmp_path / "deep" / "no.jsonl")[0]["reason"]
         with open(source, "a") as file:
-            file.write('{"question": "?"}\n')
+            file.write('{"word": "?"}\n')
         asked = sum(server.answered.values())
         new = tmp_path / "new.jsonl"
         done = shell(server, "respond", source, new, "--store", tmp_path / "new.sqlite")
