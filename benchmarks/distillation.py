@@ -2,16 +2,16 @@
 
     [MINILUOTUO_MIRROR=…] python benchmarks/distillation.py OUT BASE TEXTS [--sets cluener resume]
         [--minutes 5] [--seeds 3] [--only curve table scratch] [--counts 0 50 100 250 500 all]
-        [--bases text shipped] [--methods gold labels …] [--limit 0] [--steps 1200]
+        [--bases text shipped] [--methods gold labels …] [--limit 0] [--steps 1200] [--picture PNG]
 
 OUT: a folder that the runs grow in; killed, the same command goes on where it was. BASE: a folder
 of the base that never saw the annotator (`scripts/pretrain.py --branch text`). TEXTS: sentences
 without an evaluation sentence: `scripts/corpus.py sentences` makes such a file. Prints Markdown: F1
 against the number of gold sentences with and without the annotator's labels, then a table of
 methods, with paired tests against gold alone. The shipped base, whose pre-training holds the
-annotator's labels, is an arm of its own and named so. `scratch`: the tagger of notebook 06 from
-random weights, which no annotator has ever taught, in as many steps with the labels as without; of
-BASE it takes the tokenizer alone.
+annotator's labels, is an arm of its own and named so. `scratch`: F1 against the number of gold
+sentences for the tagger of notebook 06 from random weights, which no annotator has ever taught, in
+as many steps with the labels as without; of BASE it takes the tokenizer alone. PNG is its picture.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from math import ceil
 from pathlib import Path
 from statistics import mean, stdev
@@ -39,6 +40,7 @@ from miniluotuo_utils.ie import (
     compare,
     extract,
     micro,
+    only_types,
     schema_of,
     score,
     train_tagger,
@@ -47,8 +49,8 @@ from miniluotuo_utils.ie import (
 from miniluotuo_utils.runtime import commit
 from miniluotuo_utils.students import ZOO, Student, distill, finetune, load_student, save
 
-ALL = "all"
-COUNTS = ("0", "50", "100", "250", "500", ALL)  # gold sentences
+NONE, ALL = "0", "all"
+COUNTS = (NONE, "50", "100", "250", "500", ALL)  # gold sentences
 BASES = ("text", "shipped")
 RANDOM = "random"  # the base of `scratch`
 # What the annotator's types are called in a set, where they are about the same. Others keep their
@@ -68,9 +70,10 @@ SILVER = 20_000  # sentences that the annotator labels
 ANSWER = 220  # tokens: Resume's answers are long
 
 SILVER_SHARE = 2 / 3  # of the minutes or steps, where silver comes first
-# Of `scratch`: sentences of a step, and the highest rate.
+# Of `scratch`: sentences of a step, the highest rate, and the curves of the picture.
 BATCH = 8
 RATE = 2e-3
+ARMS = {"只学人标的 gold alone": "o-", "先学标注器 silver, then gold": "s--"}
 
 
 class Run(NamedTuple):
@@ -101,9 +104,12 @@ def runs(options: argparse.Namespace) -> Iterator[Run]:
                 for method in ("gold", "labels+gold"):
                     for seed in range(options.seeds):
                         yield Run(name, base, method, gold, seed)
-        for method in ("gold", "labels+gold") if "scratch" in options.only else ():
-            for seed in range(options.seeds):
-                yield Run(name, RANDOM, method, str(TABLE_COUNT), seed)
+    # Round by round over the seeds, so that a run that was cut short has whole curves.
+    for seed in range(options.seeds) if "scratch" in options.only else ():
+        for name, gold in product(options.sets, options.counts):
+            yield Run(name, RANDOM, "labels+gold", gold, seed)
+            if gold != NONE:
+                yield Run(name, RANDOM, "gold", gold, seed)
 
 
 def needed(methods: Sequence[str]) -> list[str]:
@@ -189,7 +195,7 @@ def trained(run: Run, data: Data, options: argparse.Namespace) -> Any:
     # A base in a folder is of the student's shape; the zoo knows the rate by the name alone.
     how |= {"learning_rate": ZOO["tiny"].learning_rate}
     how |= {"folder": options.out / f"{run.key}.training"}
-    rows = data.gold_rows(run) if run.gold != "0" else []
+    rows = data.gold_rows(run) if run.gold != NONE else []
     if run.method == "gold":
         return finetune(student, rows, **how) if rows else None
     if run.method in ("labels", "labels+gold"):
@@ -256,11 +262,14 @@ def one(run: Run, options: argparse.Namespace) -> dict[str, Any]:
 def from_scratch(run: Run, data: Data, options: argparse.Namespace) -> dict[str, Any]:
     """Train and test a tagger from random weights: on gold, or first on silver and then on gold."""
     student, steps, started = blank(run, options), options.steps, time.time()
-    if run.method == "labels+gold":
+    # Without gold the annotator's types are the answers, those that the set has, too.
+    silver = only_types(data.silver[: steps * BATCH], data.schema)
+    taught = silver if run.gold == NONE else data.gold(run)
+    if run.method == "labels+gold" and run.gold != NONE:
         first = round(steps * SILVER_SHARE)
         student = lesson(student, data.silver[: first * BATCH], first, run.seed, silver=True)
         steps -= first
-    tagger = lesson(student, data.gold(run), steps, run.seed)
+    tagger = lesson(student, taught, steps, run.seed)
     found = tagger.predict([record["sentence"] for record in data.test])
     write_jsonl(options.out / f"{run.key}.answers.jsonl", found, overwrite=True)
     f1 = micro(score(data.test, found, "NER"))[0][1]["f1"]
@@ -328,6 +337,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
     parser.add_argument("--limit", type=int, default=0, help="sentences of the test, 0 for all")
     parser.add_argument("--steps", type=int, default=1200, help="of a tagger from random weights")
+    parser.add_argument("--picture", type=Path, help="of scratch")
     parser.add_argument("--one", type=json.loads, help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -354,6 +364,8 @@ def main() -> None:
         print_table(results, options)
     if "scratch" in options.only:
         print_scratch(results, options)
+        if options.picture:
+            draw_scratch(results, options)
     print(
         f"\n{options.minutes:g} minutes a run, or {options.steps:,} steps from random weights; "
         f"commit {commit()}, {hardware()}."
@@ -430,19 +442,53 @@ def p_values(mine: Sequence[Run], exam: Sequence[dict], options: argparse.Namesp
 
 def print_scratch(results: dict[Run, dict], options: argparse.Namespace) -> None:
     """Print F1 of the tagger from random weights on gold alone, and taught by silver first."""
-    print("\n| set | sentences | gold alone | silver, then gold | p, each seed | seconds |")
-    print("| --- | --- | --- | --- | --- | --- |")
+    print("\n| set | gold sentences | gold alone | silver, then gold | p, each seed |")
+    print("| --- | --- | --- | --- | --- |")
     for name in options.sets:
         exam = exam_of(name, options)
-        alone, helped = (
-            chosen(results, name=name, base=RANDOM, method=method)
-            for method in ("gold", "labels+gold")
-        )
-        taken = [round(mean(values_of(results, each, "seconds"))) for each in (alone, helped)]
-        cells = [name, f"{len(exam):,}"]
-        cells += [told(values_of(results, each, "f1")) for each in (alone, helped)]
-        cells += [p_values(helped, exam, options), f"{taken[0]}, {taken[1]}"]
-        print(f"| {' | '.join(cells)} |")
+        for gold in options.counts:
+            alone, helped = scratch_runs(results, name, gold)
+            if not helped:
+                continue
+            # Without gold there is nothing to compare with.
+            tested = [run for run in helped if run._replace(method="gold") in results]
+            cells = [
+                told(values_of(results, each, "f1")) if each else "—" for each in (alone, helped)
+            ]
+            cells += [p_values(tested, exam, options) or "—"]
+            print(f"| {name} | {gold} | {' | '.join(cells)} |")
+
+
+def scratch_runs(results: dict[Run, dict], name: str, gold: str) -> tuple[list[Run], list[Run]]:
+    """Return the taggers of a set and of so many gold sentences: gold alone, and silver first."""
+    fields = {"name": name, "base": RANDOM, "gold": gold}
+    return tuple(chosen(results, method=method, **fields) for method in ("gold", "labels+gold"))
+
+
+def draw_scratch(results: dict[Run, dict], options: argparse.Namespace) -> None:
+    """Draw the table of `print_scratch`: a panel a set, bands from lowest to highest seed."""
+    import matplotlib.pyplot as plt
+
+    from miniluotuo_utils.runtime import chinese_font
+
+    chinese_font()
+    figure, axes = plt.subplots(1, len(options.sets), figsize=(9, 3.6), squeeze=False, sharey=True)
+    for panel, name in zip(axes[0], options.sets, strict=True):
+        for at, (label, style) in enumerate(ARMS.items()):
+            # No gold at all teaches nobody anything.
+            runs_of = [scratch_runs(results, name, gold)[at] for gold in options.counts]
+            f1 = [values_of(results, each, "f1") or [0.0] for each in runs_of]
+            places = range(len(f1))
+            panel.plot(places, [mean(values) for values in f1], style, label=label)
+            ends = [min(values) for values in f1], [max(values) for values in f1]
+            panel.fill_between(places, *ends, alpha=0.2)
+        panel.set_xticks(range(len(options.counts)), options.counts)
+        panel.set(title=name, xlabel="人标的句子 gold sentences", ylim=(0, 1))
+        panel.spines[["top", "right"]].set_visible(False)
+    axes[0, 0].set_ylabel("F1（span，micro）")
+    axes[0, 0].legend(frameon=False)
+    figure.tight_layout()
+    figure.savefig(options.picture)
 
 
 def values_of(results: dict[Run, dict], chosen: Sequence[Run], field: str) -> list[float]:
