@@ -1,4 +1,4 @@
-"""Measure answers per second and waits: `generate` alone, in batches, and `transformers serve`.
+"""Measure answers per second and waits: `generate` alone, in batches, and the package's `serve`.
 
     python benchmarks/serving.py [STUDENT] [SENTENCES]
 
