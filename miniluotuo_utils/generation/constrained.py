@@ -163,7 +163,8 @@ class Grammar(Constraint):
         """Return what the grammar lets follow: after its end, or in a loop, end tokens alone."""
         import numpy as np
 
-        if self.ends and loops(answer):
+        # The grammar does not know of an end that a loop was given, and must not be asked about it.
+        if (len(answer) and answer[-1] in self.ends) or (self.ends and loops(answer)):
             return np.isin(np.arange(len(self.bytes_of)), self.ends)
         if not self.matcher.is_stopped():
             self.matcher.consume_tokens(list(answer[self.seen :]))

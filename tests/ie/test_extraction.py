@@ -277,6 +277,18 @@ def test_a_random_student_in_a_grammar_says_nothing_that_cannot_be_right(kind, t
     )
 
 
+def test_a_loop_that_was_ended_is_not_read_on(tiny, capfd):
+    """`byte 'ÿ' fails parse`, said the grammar in the middle of a notebook: the end that a loop was
+    given stands in no grammar."""
+    words = tiny.tokenizer
+    rules = 'start: names "}"\nnames: "李" names | "李"'  # no end is allowed before the bracket
+    [held] = grammars(words, [words.eos_token_id], len(words), [rules])
+    [said] = words("李", add_special_tokens=False)["input_ids"]
+    for ended in ([said] * 24, [said] * 24 + [words.eos_token_id]):
+        assert held.allowed(ended).nonzero()[0].tolist() == [words.eos_token_id]
+    assert "fails parse" not in capfd.readouterr().err
+
+
 def test_a_constrained_answer_is_the_same_alone_and_in_a_batch():
     """A guide keeps its place in its own answer while other rows of the batch end;
     one step off and it forbids the right token.
