@@ -61,10 +61,12 @@ def objects_in(file: AnyFile, ending: str, columns: Sequence[str]) -> Iterator[U
         units, _ = objects(file, columns)
         return units() if units else native.json_objects(file)
     # A line of text may begin with a bracket, and hold words that could name columns: the columns
-    # that are asked for are looked for in a table alone.
-    if ending in TEXTS or head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
+    # that are asked for are looked for in a table alone, as Excel's "Unicode text" is one, too.
+    table = ending in TABLES or b"\t" in head.partition(b"\n")[0]
+    brackets = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[")
+    if brackets or (ending in TEXTS and not table):
         return None
-    units, _ = objects(file, columns if ending in TABLES else ())
+    units, _ = objects(file, columns if table else ())
     return units and units()
 
 

@@ -56,6 +56,7 @@ FILES = {
     "rows.tsv": as_csv(CHINESE, "\t").encode("utf-16"),
     "rows.csv.gz": gzip.compress(as_csv(CHINESE).encode()),
     "rows.parquet": as_parquet(ENGLISH),
+    "unicode.txt": as_csv(CHINESE, "\t").encode("utf-16"),
     "rows.txt": "\r\n".join([*ASKED, ""]).encode("gbk"),
     "lines.txt": as_lines(ENGLISH).encode(),
 }
@@ -135,7 +136,9 @@ def test_a_fault_is_named_with_its_place(name, text, said, tmp_path):
 
 
 @pytest.mark.parametrize("ending", [".txt", ".md", "", ".log"])
-@pytest.mark.parametrize("first", ["[附] 雨停了。", "{草稿} 雨停了。", "Text, he said, is cheap."])
+@pytest.mark.parametrize(
+    "first", ["[附] 雨停了。", "{草稿} 雨停了。", "Text, he said, is cheap.", "春\t秋"]
+)
 def test_lines_of_text_stay_lines(ending, first, tmp_path):
     """A note that begins with a bracket is no JSON, and a sentence with a comma no table."""
     path = tmp_path / f"notes{ending}"
