@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from miniluotuo_utils.files import read_jsonl
-from miniluotuo_utils.ie import interval, micro
+from miniluotuo_utils.ie import compare, interval, micro
 from miniluotuo_utils.runtime import runs_root
 
 
@@ -38,8 +38,8 @@ def main(scale: str) -> None:
     student = json.loads((folder / "students" / "student" / "run.json").read_text(encoding="utf-8"))
     when = datetime.fromtimestamp((folder / "evaluation" / "run.json").stat().st_mtime, UTC)
     print(
-        "| data 数据 | item 项目 | system 选手 | P | R | F1 `span` | 95 % | F1 `string` |\n"
-        "|---|---|---|---|---|---|---|---|"
+        "| data 数据 | item 项目 | system 选手 | P | R | F1 `span` | 95 % | F1 `string` "
+        f"| p, against after 和微调后比 |\n{'|---' * 9}|"
     )
     for key in (k for k in metrics if k.endswith(" span")):
         name, system, _ = key.split()
@@ -49,12 +49,16 @@ def main(scale: str) -> None:
             for which in ("gold", system)
         )
         bounds = dict(micro(interval(gold, pred, metrics[key]["task"])))
+        # Each contestant is compared with the student without a grammar, on the same sentences.
+        plain = read_jsonl(folder / "evaluation" / f"{name}_after.jsonl")
+        apart = dict(micro(compare(gold, plain, pred, metrics[key]["task"])))
         for part, figures in micro(metrics[key]):
             low, high = bounds[part]["f1"]
             print(
                 f"| {name} | {part} | {system} | {figures['precision']:.3f} "
                 f"| {figures['recall']:.3f} | {figures['f1']:.3f} | {low:.3f} to {high:.3f} "
-                f"| {strings[part]['f1']:.3f} |"
+                f"| {strings[part]['f1']:.3f} "
+                f"| {'–' if system == 'after' else format(apart[part]['p'], '.3f')} |"
             )
     print(
         f"\n`{scale}`, {when:%Y-%m-%d}, commit {student['commit']}, {hardware()}; "
