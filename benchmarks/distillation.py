@@ -2,7 +2,7 @@
 
     [MINILUOTUO_MIRROR=…] python benchmarks/distillation.py OUT BASE TEXTS [--sets cluener resume]
         [--minutes 5] [--seeds 3] [--only curve table scratch] [--counts 0 50 100 250 500 all]
-        [--bases text shipped] [--methods gold labels …] [--limit 0] [--steps 1200] [--picture PNG]
+        [--bases text shipped] [--methods gold labels …] [--limit 0] [--steps 1200] [--keep JSON]
 
 OUT: a folder that the runs grow in; killed, the same command goes on where it was. BASE: a folder
 of the base that never saw the annotator (`scripts/pretrain.py --branch text`). TEXTS: sentences
@@ -11,7 +11,7 @@ against the number of gold sentences with and without the annotator's labels, th
 methods, with paired tests against gold alone. The shipped base, whose pre-training holds the
 annotator's labels, is an arm of its own and named so. `scratch`: F1 against the number of gold
 sentences for the tagger of notebook 06 from random weights, which no annotator has ever taught, in
-as many steps with the labels as without; of BASE it takes the tokenizer alone. PNG is its picture.
+as many steps with the labels as without; of BASE it takes the tokenizer alone. JSON keeps its rows.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from itertools import product
 from math import ceil
 from pathlib import Path
@@ -34,7 +35,7 @@ from results import hardware
 
 from miniluotuo_utils.data.decontamination import Leaks
 from miniluotuo_utils.data.loading import read_named
-from miniluotuo_utils.files import Journal, read_jsonl, write_jsonl
+from miniluotuo_utils.files import Journal, read_jsonl, write_jsonl, written_whole
 from miniluotuo_utils.ie import (
     build_instructions,
     compare,
@@ -70,10 +71,9 @@ SILVER = 20_000  # sentences that the annotator labels
 ANSWER = 220  # tokens: Resume's answers are long
 
 SILVER_SHARE = 2 / 3  # of the minutes or steps, where silver comes first
-# Of `scratch`: sentences of a step, the highest rate, and the curves of the picture.
+# Of `scratch`: sentences of a step, and the highest rate.
 BATCH = 8
 RATE = 2e-3
-ARMS = {"只学人标的 gold alone": "o-", "先学标注器 silver, then gold": "s--"}
 
 
 class Run(NamedTuple):
@@ -337,7 +337,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
     parser.add_argument("--limit", type=int, default=0, help="sentences of the test, 0 for all")
     parser.add_argument("--steps", type=int, default=1200, help="of a tagger from random weights")
-    parser.add_argument("--picture", type=Path, help="of scratch")
+    parser.add_argument("--keep", type=Path, help="a file for the rows of scratch")
     parser.add_argument("--one", type=json.loads, help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -363,9 +363,14 @@ def main() -> None:
         print_curves({run: line for run, line in results.items() if run.base != RANDOM})
         print_table(results, options)
     if "scratch" in options.only:
-        print_scratch(results, options)
-        if options.picture:
-            draw_scratch(results, options)
+        rows = scratch_rows(results, options)
+        print_scratch(rows)
+        if options.keep:
+            about = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "commit": commit()}
+            about |= {"hardware": hardware(), "steps": options.steps}
+            with written_whole(options.keep, overwrite=True) as partial:
+                kept = json.dumps({**about, "rows": rows}, ensure_ascii=False, indent=1)
+                partial.write_text(kept + "\n", encoding="utf-8")
     print(
         f"\n{options.minutes:g} minutes a run, or {options.steps:,} steps from random weights; "
         f"commit {commit()}, {hardware()}."
@@ -424,71 +429,63 @@ def table_row(
     values = [told(values_of(results, mine, field)) for field in fields]
     return [
         values[0],
-        p_values(mine, exam, options),
+        listed(p_values(mine, exam, options)),
         *values[1:],
         f"{slower:.1f}×",
         f"{more:+.0f} MiB",
     ]
 
 
-def p_values(mine: Sequence[Run], exam: Sequence[dict], options: argparse.Namespace) -> str:
+def p_values(mine: Sequence[Run], exam: Sequence[dict], options: argparse.Namespace) -> list[float]:
     """Return p of a paired test against gold alone for each run, with its seed."""
     found = []
     for run in mine:
         plain = answers(run._replace(method="gold"), options)
         found.append(micro(compare(exam, plain, answers(run, options), "NER"))[0][1]["p"])
-    return ", ".join(f"{p:.3f}" for p in found)
+    return found
 
 
-def print_scratch(results: dict[Run, dict], options: argparse.Namespace) -> None:
-    """Print F1 of the tagger from random weights on gold alone, and taught by silver first."""
-    print("\n| set | gold sentences | gold alone | silver, then gold | p, each seed |")
-    print("| --- | --- | --- | --- | --- |")
+def listed(values: Sequence[float]) -> str:
+    """Return numbers in a cell.
+
+    >>> listed([0.0511, 1]), listed([])
+    ('0.051, 1.000', '—')
+    """
+    return ", ".join(f"{value:.3f}" for value in values) or "—"
+
+
+def scratch_rows(results: dict[Run, dict], options: argparse.Namespace) -> list[dict]:
+    """Return what the tagger from random weights reached: a row for each set and count of gold.
+
+    `alone`, `helped`: F1 of each seed, on gold, and taught by silver first. `p`: of a paired test
+    between the two of a seed.
+    """
+    rows = []
     for name in options.sets:
         exam = exam_of(name, options)
         for gold in options.counts:
-            alone, helped = scratch_runs(results, name, gold)
-            if not helped:
-                continue
-            # Without gold there is nothing to compare with.
-            tested = [run for run in helped if run._replace(method="gold") in results]
-            cells = [
-                told(values_of(results, each, "f1")) if each else "—" for each in (alone, helped)
-            ]
-            cells += [p_values(tested, exam, options) or "—"]
-            print(f"| {name} | {gold} | {' | '.join(cells)} |")
+            fields = {"name": name, "base": RANDOM, "gold": gold}
+            alone, helped = (
+                chosen(results, method=method, **fields) for method in ("gold", "labels+gold")
+            )
+            # A seed of which one half is missing is not compared; without gold nothing is.
+            both = [run for run in helped if run._replace(method="gold") in alone]
+            f1 = {
+                "alone": values_of(results, alone, "f1"),
+                "helped": values_of(results, helped, "f1"),
+            }
+            rows.append({"set": name, "gold": gold, **f1, "p": p_values(both, exam, options)})
+    return rows
 
 
-def scratch_runs(results: dict[Run, dict], name: str, gold: str) -> tuple[list[Run], list[Run]]:
-    """Return the taggers of a set and of so many gold sentences: gold alone, and silver first."""
-    fields = {"name": name, "base": RANDOM, "gold": gold}
-    return tuple(chosen(results, method=method, **fields) for method in ("gold", "labels+gold"))
-
-
-def draw_scratch(results: dict[Run, dict], options: argparse.Namespace) -> None:
-    """Draw the table of `print_scratch`: a panel a set, bands from lowest to highest seed."""
-    import matplotlib.pyplot as plt
-
-    from miniluotuo_utils.runtime import chinese_font
-
-    chinese_font()
-    figure, axes = plt.subplots(1, len(options.sets), figsize=(9, 3.6), squeeze=False, sharey=True)
-    for panel, name in zip(axes[0], options.sets, strict=True):
-        for at, (label, style) in enumerate(ARMS.items()):
-            # No gold at all teaches nobody anything.
-            runs_of = [scratch_runs(results, name, gold)[at] for gold in options.counts]
-            f1 = [values_of(results, each, "f1") or [0.0] for each in runs_of]
-            places = range(len(f1))
-            panel.plot(places, [mean(values) for values in f1], style, label=label)
-            ends = [min(values) for values in f1], [max(values) for values in f1]
-            panel.fill_between(places, *ends, alpha=0.2)
-        panel.set_xticks(range(len(options.counts)), options.counts)
-        panel.set(title=name, xlabel="人标的句子 gold sentences", ylim=(0, 1))
-        panel.spines[["top", "right"]].set_visible(False)
-    axes[0, 0].set_ylabel("F1（span，micro）")
-    axes[0, 0].legend(frameon=False)
-    figure.tight_layout()
-    figure.savefig(options.picture)
+def print_scratch(rows: Sequence[dict]) -> None:
+    """Print F1 of the tagger from random weights on gold alone, and taught by silver first."""
+    print("\n| set | gold sentences | gold alone | silver, then gold | p, each seed |")
+    print("| --- | --- | --- | --- | --- |")
+    for row in rows:
+        cells = [row["set"], row["gold"]]
+        cells += [told(row[arm]) if row[arm] else "—" for arm in ("alone", "helped")]
+        print(f"| {' | '.join([*cells, listed(row['p'])])} |")
 
 
 def values_of(results: dict[Run, dict], chosen: Sequence[Run], field: str) -> list[float]:
