@@ -26,6 +26,15 @@ BESIDE = re.compile(r"__MACOSX/.*|(.*/)?\.[^/]*|(.*/)?(Thumbs\.db|desktop\.ini)|
 
 def only_member(path: Path, mode: str = "rb") -> BinaryIO:
     """Open the one file of a zip archive, as doccano exports them; DataError for others."""
+    name = member_name(path)
+    try:
+        return zipfile.ZipFile(path).open(name)
+    except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+        raise no_archive(path, error) from None
+
+
+def member_name(path: Path) -> str:
+    """Return the name of the one file of a zip archive; DataError for another archive."""
     try:
         archive = zipfile.ZipFile(path)
         names = [name for name in archive.namelist() if not BESIDE.fullmatch(name)]
@@ -37,12 +46,17 @@ def only_member(path: Path, mode: str = "rb") -> BinaryIO:
                 f"{path.name}: {what}: unpack it and name a file in it, or save the table as CSV "
                 "(UTF-8)（先解压；表格另存为 CSV）"
             )
-        return archive.open(names[0])
+        return names[0]
     except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
-        raise DataError(
-            f"{path.name}: a zip archive or an Excel table that cannot be opened ({error}): get it "
-            "again, unpack it, or save the table as CSV (UTF-8)"
-        ) from None
+        raise no_archive(path, error) from None
+
+
+def no_archive(path: Path, error: Exception) -> DataError:
+    """Return what is said of an archive that cannot be opened."""
+    return DataError(
+        f"{path.name}: a zip archive or an Excel table that cannot be opened ({error}): get it "
+        "again, unpack it, or save the table as CSV (UTF-8)"
+    )
 
 
 PACKED: dict[bytes, tuple[str, Callable]] = {
@@ -69,7 +83,7 @@ REFUSED = {
     b"\x80\x04": "a Python pickle, which can run code and is not opened: save it as JSON Lines",
     b"\x80\x05": "a Python pickle, which can run code and is not opened: save it as JSON Lines",
 }
-HTML = re.compile(rb"\s*(<!doctype html|<html|<head)", re.IGNORECASE)
+HTML = re.compile(rb"\s*(<!doctype html|<html|<head)\b", re.IGNORECASE)
 MARKS = {
     b"\xff\xfe\x00\x00": "utf-32",
     b"\x00\x00\xfe\xff": "utf-32",

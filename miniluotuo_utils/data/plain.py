@@ -14,40 +14,52 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from miniluotuo_utils.data.opening import AnyFile, opened
+from miniluotuo_utils.data.opening import AnyFile, member_name, only_member, opened
 from miniluotuo_utils.data.readers import dialogues, native
 from miniluotuo_utils.data.readers.native import Unit
-from miniluotuo_utils.data.recognition import objects
+from miniluotuo_utils.data.recognition import delimiter_of, names_in, objects
 from miniluotuo_utils.files import DataError
 
 PACKS = (".gz", ".xz", ".bz2", ".zip")
 JSON, TABLES, TEXTS = (".json", ".jsonl", ".ndjson"), (".csv", ".tsv"), (".txt", ".md", ".text")
-BEGINS = re.compile(rb'(\xef\xbb\xbf)?\s*\[?\s*\{\s*["}]')  # of JSON objects, whatever the ending
-# What a question is called where nobody named it for us. `prompt` of `predict` is another thing.
-QUESTIONS = tuple(name for name in dialogues.INSTRUCTION if name != "prompt")
+# Of JSON objects, whatever the ending.
+BEGINS = re.compile(rb'(\xef\xbb\xbf)?\s*\[?\s*\{\s*("(?:[^"\\]|\\.)*"\s*:|\})')
+# What a question is called where nobody named it for us. `prompt` of `predict` is another thing,
+# and `user` is often a number.
+QUESTIONS = tuple(n for n in dialogues.INSTRUCTION if n not in ("prompt", "user", "human"))
 
 
-def units_of(path: Path, columns: Sequence[str]) -> Iterator[Unit]:
+def units_of(path: Path, columns: Sequence[str], way: str = "rename one") -> Iterator[Unit]:
     """Yield the place and the value of all objects, rows or lines of a file.
 
-    columns: what a table must have one of; a line of text is an object with the first of them. A
-    value is a DataError where the file is damaged. Raises DataError for a table without any of the
-    columns, and for what is no data at all.
+    columns: what a table must have one of; a line of text, or a text in a list of JSON, is an
+      object with the first of them. way: what a person may do about a table that has none.
+
+    A value is a DataError where the file is damaged. Raises DataError for a table without any of
+    the columns, and for what is no data at all.
     """
     file = opened(path)
-    ending = next((e.lower() for e in reversed(path.suffixes) if e.lower() not in PACKS), "")
+    ending = next((e for e in reversed(suffixes(file)) if e not in PACKS), "")
     found = objects_in(file, ending, columns)
-    if found is not None:
-        yield from found
-        return
-    if ending in TABLES:
+    if found is None and ending in TABLES:
         first = next((line for _, line in native.lines(file)), "")
         raise DataError(
             f"{path.name}, line 1: found {str(first)[:60]!r}, expected names of columns, and "
-            f"{' or '.join(columns[:3])} among them"
+            f"{' or '.join(columns[:3])} among them ({way})"
         )
-    for place, line in native.lines(file):
-        yield place, {columns[0]: line} if isinstance(line, str) else line
+    for place, value in native.lines(file) if found is None else found:
+        yield place, {columns[0]: value} if isinstance(value, str) else value
+
+
+def suffixes(file: AnyFile) -> list[str]:
+    """Return the endings of a file, in small letters; a link's and an archive's are those within.
+
+    >>> suffixes(AnyFile(Path("rows.CSV.gz")))
+    ['.csv', '.gz']
+    """
+    path = file.path.resolve()
+    inside = Path(member_name(path)).suffixes if file.pack is only_member else []
+    return [ending.lower() for ending in (*path.suffixes, *inside)]
 
 
 def objects_in(file: AnyFile, ending: str, columns: Sequence[str]) -> Iterator[Unit] | None:
@@ -56,18 +68,29 @@ def objects_in(file: AnyFile, ending: str, columns: Sequence[str]) -> Iterator[U
         units, _ = objects(file)
         return ((place, native.attempt(in_json, row)) for place, row in units())
     with file.open() as raw:
-        head = raw.read(256)
+        head = raw.read(1 << 16)
     if BEGINS.match(head) or ending in JSON:
         units, _ = objects(file, columns)
         return units() if units else native.json_objects(file)
-    # A line of text may begin with a bracket, and hold words that could name columns: the columns
-    # that are asked for are looked for in a table alone, as Excel's "Unicode text" is one, too.
-    table = ending in TABLES or b"\t" in head.partition(b"\n")[0]
-    brackets = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[")
-    if brackets or (ending in TEXTS and not table):
+    delimiter = delimiter_in(head.decode("utf-8-sig", "replace"), file, ending, columns)
+    return native.csv_rows(file, delimiter) if delimiter else None
+
+
+def delimiter_in(head: str, file: AnyFile, ending: str, columns: Sequence[str]) -> str | None:
+    """Return what parts the cells of a table that begins so; None for lines of text.
+
+    A line of text may begin with a bracket, or with a word that is the name of a column, too: only
+    of a table, and of what Excel calls Unicode text, is one known name enough.
+    """
+    head = re.sub(r'^"?sep=.?"?\r?\n', "", head).lstrip("\r\n")
+    excel = file.encoding.startswith("utf-16") and "\t" in head.partition("\n")[0]
+    table = ending in TABLES or excel
+    if head.lstrip()[:1] in ("{", "["):
         return None
-    units, _ = objects(file, columns if table else ())
-    return units and units()
+    delimiter = delimiter_of(head, columns if table else ())
+    if delimiter is None or table or len(names_in(head, delimiter)) > 1:
+        return delimiter
+    return None
 
 
 def asked_rows(
@@ -75,32 +98,56 @@ def asked_rows(
 ) -> Iterator[dict]:
     """Yield the rows of a file that ask something, each put through `check`.
 
-    A field with another usual name has ours, too: `问题` is an `instruction`, `上下文` an `input`;
-    a line of text is an instruction. All fields stay. Raises DataError that names the place.
+    A field with another usual name has ours, too: `问题` is an `instruction`, `上下文` an `input`,
+    `答案` an `output`; a line of text is an instruction. All fields stay. Raises DataError that
+    names the place, and for a file without rows.
     """
-    for place, row in units_of(path, questions):
+    place = None
+    for place, row in units_of(path, (*questions, "prompt")):
         try:
             if isinstance(row, DataError):
                 raise row
             yield check(named(row, questions) if isinstance(row, Mapping) else row)
         except DataError as error:
-            raise DataError(f"{path.name}, {place}, {error}") from None
+            raise DataError(f"{path.name}, {place}, {error}{way_out(row)}") from None
+    if place is None:
+        raise DataError(f"{path.name}: found no rows, expected at least one")
+
+
+def way_out(row: object) -> str:
+    """Return what to do about a row of another kind; "" where the fault says it.
+
+    >>> way_out({"messages": []})
+    '; these are conversations: `convert IN OUT --to alpaca` makes rows of them'
+    """
+    turns = isinstance(row, Mapping) and not {*dialogues.TURNS}.isdisjoint(row)
+    if not turns and not isinstance(row, list):
+        return ""
+    return "; these are conversations: `convert IN OUT --to alpaca` makes rows of them"
 
 
 def named(row: Mapping, questions: Sequence[str] = QUESTIONS) -> dict:
-    """Return a row whose question, and the text it is about, have our names as well.
+    """Return a row whose question, the text it is about and the answer have our names as well.
+
+    A question beside an instruction is what the instruction is about, as in the rows that are
+    trained on (`asked_and_answered`).
 
     >>> named({"问题": "几点了？", "id": 3})
     {'问题': '几点了？', 'id': 3, 'instruction': '几点了？'}
+    >>> named({"instruction": "答题。", "question": "几点了？"})["input"]
+    '几点了？'
     >>> named({"prompt": "几点了？", "context": "现在三点。"})
     {'prompt': '几点了？', 'context': '现在三点。'}
     """
     question = dialogues.named_field(row, questions)
-    if question is None:
+    if question is None or "prompt" in row and "prompt" not in questions:
         return dict(row)
-    text = dialogues.named_field(row, dialogues.INPUT)
+    told = {key: value for key, value in row.items() if isinstance(value, str) and value.strip()}
+    told.pop(question, None)
+    text = dialogues.named_field(told, (*dialogues.INPUT, *dialogues.INSTRUCTION[5:9]))
+    answer = dialogues.named_field(told, dialogues.OUTPUT)
     ours = {"instruction": row[question]} | ({"input": row[text]} if text else {})
-    return {**row, **ours}
+    return {**row, **ours, **({"output": row[answer]} if answer else {})}
 
 
 def in_json(row: Mapping) -> dict:

@@ -4,6 +4,7 @@ In: a file. Out: the format that fits best, or a DataError that shows the shape 
 out. Used by `read_any`; data/README.md lists the formats.
 """
 
+import csv
 import json
 import re
 from ast import literal_eval
@@ -486,8 +487,9 @@ def cell_of(name: str, cell: str) -> Any:
         return cell
     for way in (parsed, literal_eval):
         found = native.attempt(way, cell.strip())
-        if not isinstance(found, DataError):
-            return native.attempt(json.loads, json_line(found))
+        if isinstance(found, list | tuple | dict):
+            made = native.attempt(lambda value: json.loads(json_line(value)), found)
+            return cell if isinstance(made, DataError) else made
     return cell
 
 
@@ -498,7 +500,11 @@ LISTED |= {"event_list", "relation_list", "result_list", "events"}
 def names_in(head: str, delimiter: str) -> list[str]:
     """Return the names of the columns of a table, in small letters."""
     first = head.partition("\n")[0].strip("\r\n")
-    return [name.strip().strip('"').lower() for name in first.split(delimiter)]
+    try:
+        [names] = csv.reader([first], delimiter=delimiter)
+    except (csv.Error, ValueError):  # a quote that is none
+        names = first.split(delimiter)
+    return [name.strip().strip('"').lower() for name in names]
 
 
 def are_columns(names: Sequence[str], head: str, delimiter: str) -> bool:
@@ -522,7 +528,8 @@ def inner(file: AnyFile, columns: Sequence[str] = ()) -> tuple[Units, tuple[str,
     units, is_row = partial(native.json_objects, file), partial(fit_any, columns=columns)
     first = list(islice(units(), 2))
     # A file that is one conversation: its items are the turns.
-    if all(talks("role", "content")([unit]) for _, unit in first) and first:
+    turns = all(talks("role", "content")([unit]) for _, unit in first) and first
+    if turns and not any(holds(unit, columns) for _, unit in first):
         return partial(items_of, [[unit for _, unit in units()]]), ("JSON",)
     # Several lists that were put together, one a line.
     if first and all(
@@ -547,9 +554,9 @@ def inner(file: AnyFile, columns: Sequence[str] = ()) -> tuple[Units, tuple[str,
     named = first[0][1].values()
     if not is_row(first[0][1]) and named and all(map(is_row, named)):
         return partial(named_rows, first[0][1]), ("rows by their names",)
-    columns = columns_of(first[0][1])
-    if columns:
-        return partial(items_of, columns), ("columns of a table as JSON",)
+    table = columns_of(first[0][1], columns)
+    if table:
+        return partial(items_of, table), ("columns of a table as JSON",)
     return units, ("JSON",)
 
 
@@ -566,9 +573,13 @@ def fit_any(unit: Any, columns: Sequence[str] = ()) -> bool:
     >>> fit_any({"评论": "好吃"}), fit_any({"评论": "好吃"}, ["评论"])
     (False, True)
     """
-    if isinstance(unit, Mapping) and any(isinstance(unit.get(name), str) for name in columns):
-        return True
-    return any(fit(shape.looks, unit) for shape in OBJECTS.values())
+    return holds(unit, columns) or any(fit(shape.looks, unit) for shape in OBJECTS.values())
+
+
+def holds(unit: Any, columns: Sequence[str]) -> bool:
+    """Return whether an object has a text under one of these names, however it is written."""
+    name = dialogues.named_field(unit, columns) if isinstance(unit, Mapping) else None
+    return name is not None and isinstance(unit[name], str)
 
 
 def items_of(rows: Sequence) -> Iterator[Unit]:
@@ -590,8 +601,10 @@ def named_rows(rows: Mapping[str, Mapping]) -> Iterator[Unit]:
     yield from ((f"key {name!r:.40}", {"id": name, **row}) for name, row in rows.items())
 
 
-def columns_of(value: Mapping) -> list[dict] | None:
+def columns_of(value: Mapping, wanted: Sequence[str] = ()) -> list[dict] | None:
     """Return the rows of a table that stands as one object of columns; None for another object.
+
+    It must have a column of questions, or one of those `wanted`.
 
     >>> columns_of({"question": {"0": "1+1=?"}, "answer": {"0": "2"}})
     [{'question': '1+1=?', 'answer': '2'}]
@@ -600,9 +613,9 @@ def columns_of(value: Mapping) -> list[dict] | None:
         key: list(cells.values()) if isinstance(cells, Mapping) else cells
         for key, cells in value.items()
     }
-    if not all(isinstance(cells, list) for cells in columns.values()) or not asks(
-        (*dialogues.INSTRUCTION, *dialogues.INPUT)
-    )(columns):
+    asked = (*dialogues.INSTRUCTION, *dialogues.INPUT)
+    known = asks(asked)(columns) or dialogues.named_field(columns, wanted) is not None
+    if not known or not all(isinstance(cells, list) for cells in columns.values()):
         return None
     cells = [cell for cells in columns.values() for cell in cells]
     if len({len(cells) for cells in columns.values()}) != 1 or any(

@@ -14,6 +14,7 @@ from pathlib import Path
 from miniluotuo_utils.data.opening import opened
 from miniluotuo_utils.data.plain import units_of
 from miniluotuo_utils.data.readers.annotated import TEXT
+from miniluotuo_utils.data.readers.dialogues import named_field
 from miniluotuo_utils.files import (
     DataError,
     Journal,
@@ -128,7 +129,8 @@ def sentences(data: Path, column: str) -> Iterator[dict[str, str]]:
     The file may be packed, or in GBK or UTF-16. Raises DataError that names the place.
     """
     stem = opened(data).stem
-    for place, row in units_of(data, (SENTENCE, *TEXT) if column == SENTENCE else (column,)):
+    columns = (SENTENCE, *TEXT) if column == SENTENCE else (column,)
+    for place, row in units_of(data, columns, "--column NAME"):
         try:
             if isinstance(row, DataError):
                 raise row
@@ -138,14 +140,13 @@ def sentences(data: Path, column: str) -> Iterator[dict[str, str]]:
 
 
 def named_column(names: Iterable[str], column: str) -> str:
-    """Return the column of sentences; the usual names of one where nobody named it.
+    """Return the column of sentences, however it is written; the usual names where nobody named it.
 
     >>> named_column(["text", "id"], "sentence"), named_column(["text", "id"], "title")
     ('text', 'title')
     """
-    if column != SENTENCE or column in names:
-        return column
-    return next((name for name in TEXT if name in names), column)
+    wanted = (SENTENCE, *TEXT) if column == SENTENCE else (column,)
+    return named_field(dict.fromkeys(names), wanted) or column
 
 
 def sentence_of(row: object, column: str, source: str) -> dict:

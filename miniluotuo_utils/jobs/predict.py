@@ -194,12 +194,10 @@ def check_rows(student: Student, data: Path) -> int:
     for rows in batches(asked_rows(data, check_asked), WINDOW):
         ids = prompts_of(student, rows)
         if long := too_long(student, ids):
-            length, line = len(ids[long[0]]), seen + long[0] + 1
+            length, number = len(ids[long[0]]), seen + long[0] + 1
             raise DataError(
-                f"{data.name}, line {line}: found a prompt of {length} tokens, the student's "
+                f"{data.name}, row {number}: found a prompt of {length} tokens, the student's "
                 f"context holds {student.context}; shorten it or leave the row out"
             )
         seen += len(rows)
-    if not seen:
-        raise DataError(f"{data.name}: found no rows, expected one JSON object per line")
     return seen

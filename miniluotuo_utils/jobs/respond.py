@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from miniluotuo_utils.data.plain import asked_rows, units_of
-from miniluotuo_utils.data.readers.dialogues import INSTRUCTION
+from miniluotuo_utils.data.plain import QUESTIONS, asked_rows, units_of
+from miniluotuo_utils.data.readers.dialogues import named_field
 from miniluotuo_utils.files import (
     DataError,
     expect,
@@ -54,7 +54,7 @@ def check_question(row: Mapping) -> dict:
 
 def questions(path: Path) -> Iterator[dict]:
     """Yield the checked rows of a file of any kind; DataError names the place of a fault."""
-    return asked_rows(path, check_question, INSTRUCTION)
+    return asked_rows(path, check_question, (*QUESTIONS, "prompt"))
 
 
 def is_turn(value: object) -> bool:
@@ -271,10 +271,11 @@ def topic_of(name: str, place: str, row: object) -> str:
     """Return the topic of a row; DataError with its place where it has none."""
     if isinstance(row, DataError):
         raise DataError(f"{name}, {place}: {row}")
-    topic = row.get("topic", row.get("word")) if isinstance(row, Mapping) else None
-    if not isinstance(topic, str):
-        raise DataError(f"{name}, {place}: found no field topic or word")
-    return topic.strip()
+    texts = {key: text for key, text in row.items() if text} if isinstance(row, Mapping) else {}
+    field = named_field(texts, ("topic", "word"))
+    if field is None or not isinstance(texts[field], str):
+        raise DataError(f"{name}, {place}: found no text in a field topic or word")
+    return texts[field].strip()
 
 
 def grow_file(

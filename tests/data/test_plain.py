@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import zipfile
 from datetime import date
 
 import pytest
@@ -43,6 +44,14 @@ def as_lines(rows):
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
+def as_zip(name, held):
+    """The bytes of an archive of one file."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr(zipfile.ZipInfo(name), held)
+    return made.getvalue()
+
+
 ENGLISH = [{"id": str(n), "instruction": text} for n, text in enumerate(ASKED)]
 CHINESE = [{"编号": str(n), "问题": text} for n, text in enumerate(ASKED)]
 FILES = {
@@ -59,6 +68,13 @@ FILES = {
     "unicode.txt": as_csv(CHINESE, "\t").encode("utf-16"),
     "rows.txt": "\r\n".join([*ASKED, ""]).encode("gbk"),
     "lines.txt": as_lines(ENGLISH).encode(),
+    "table.txt": as_csv([{"问题": text, "答案": ""} for text in ASKED]).encode("gbk"),
+    "capitals.json": json.dumps({"data": [{"Question": text} for text in ASKED]}).encode(),
+    "pandas.json": json.dumps({"question": dict(enumerate(ASKED))}).encode(),
+    "texts.json": json.dumps(ASKED).encode(),
+    "quoted.csv": as_csv([{"编,号": n, "问题": text} for n, text in enumerate(ASKED)]).encode(),
+    "blank.csv": b"\r\n" + as_csv(ENGLISH).encode(),
+    "rows.zip": as_zip("rows.csv", as_csv(CHINESE).encode("gbk")),
 }
 
 
@@ -81,6 +97,49 @@ def test_questions_are_read_in_every_file(questions):
     ]
 
 
+@pytest.mark.parametrize("name", ["rows.csv", "rows.parquet", "rows.json"])
+def test_a_link_is_what_it_leads_to(name, tmp_path):
+    """A link without an ending to a table was read as lines of text."""
+    (tmp_path / name).write_bytes(FILES[name])
+    (tmp_path / "link").symlink_to(tmp_path / name)
+    assert [row["instruction"] for row in asked_rows(tmp_path / "link", check_asked)] == ASKED
+
+
+@pytest.mark.parametrize(
+    ("row", "asked", "about"),
+    [
+        ({"instruction": "答题。", "question": "几点了？"}, "答题。", "几点了？"),
+        ({"instruction": "谁？", "input": "", "context": "李白来了。"}, "谁？", "李白来了。"),
+        ({"instruction": "谁？", "context": ["甲", "乙"]}, "谁？", ""),
+        ({"user": "user_123", "question": "几点了？"}, "几点了？", ""),
+    ],
+)
+def test_what_is_asked_is_taken_whole(row, asked, about, tmp_path):
+    """The question beside an instruction was left out, and the number of a user was asked."""
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row), encoding="utf-8")
+    [found] = asked_rows(tmp_path / "rows.jsonl", check_asked)
+    assert (found["instruction"], found["input"]) == (asked, about)
+
+
+def test_a_prompt_alone_is_handed_on_in_every_file(tmp_path):
+    """`predict prompts.csv` wanted an instruction."""
+    (tmp_path / "rows.csv").write_text("id,prompt\n1,问好\n", encoding="utf-8")
+    (tmp_path / "rows.json").write_text('{"data": [{"id": "1", "prompt": "问好"}]}')
+    for path in tmp_path.iterdir():
+        assert list(asked_rows(path, check_asked)) == [{"id": "1", "prompt": "问好"}]
+
+
+def test_who_has_an_answer_is_not_asked_again(tmp_path):
+    """A table of questions and answers was paid for a second time, because ours is `output`."""
+    (tmp_path / "rows.csv").write_text("question,answer\n谁？,李白\n", encoding="utf-8")
+    with RecordedTeacher([]) as server:
+        teacher = Teacher(server.base_url, server.model, "sk-a-long-key", max_retries=0)
+        counts = respond_file(teacher, tmp_path / "rows.csv", tmp_path / "out", progress=False)
+        assert server.answered.total() == 0
+    assert counts["kept"] == 1
+    assert read_jsonl(tmp_path / "out")[0]["output"] == "李白"
+
+
 def test_a_student_answers_every_file(questions, tmp_path, tiny):
     """All that a row holds comes back, with the answer beside it."""
     counts = predict_file(tiny, questions, tmp_path / "out.jsonl", max_new_tokens=2)
@@ -98,8 +157,7 @@ def test_a_teacher_answers_every_file(questions, tmp_path):
         teacher = Teacher(server.base_url, server.model, "sk-a-long-key", store, max_retries=0)
         for _ in range(2):
             counts = respond_file(teacher, questions, tmp_path / "out.jsonl", progress=False)
-            assert counts["answered"] == 3
-        assert server.answered.total() == 3
+        assert server.answered.total() == counts["answered"] == 3
     outputs = [row["output"] for row in read_jsonl(tmp_path / "out.jsonl")]
     assert outputs == ["第0答。", "第1答。", "第2答。"]
 
@@ -124,6 +182,9 @@ def test_days_and_empty_cells_of_a_table_are_written(tmp_path):
         ("rows.jsonl", '{"instruction": "问好"}\n{"instruction": \n', "line 2"),
         ("rows.jsonl", '{"instruction": ""}\n', "line 1, field instruction: found ''"),
         ("rows.json", "[1, 2]", "item 1, field row: found 1, expected a JSON object"),
+        ("rows.csv", "instruction,id\n", "found no rows"),
+        ("rows.jsonl", '{"messages": [{"role": "user", "content": "好"}]}', "`convert IN OUT"),
+        ("rows.jsonl", '{"role": "user", "content": "好"}', "`convert IN OUT"),
     ],
 )
 def test_a_fault_is_named_with_its_place(name, text, said, tmp_path):
@@ -149,7 +210,8 @@ def test_lines_of_text_stay_lines(ending, first, tmp_path):
 
 def test_topics_may_stand_in_a_table(tmp_path):
     """Topics out of a spreadsheet."""
-    (tmp_path / "topics.csv").write_text("编号,topic\n1,黄河\n2, 面条\n", encoding="utf-8-sig")
+    (tmp_path / "topics.csv").write_text("编号,Topic\n1,黄河\n2, 面条\n", encoding="utf-8-sig")
+    (tmp_path / "words.csv").write_text("topic,word\n,黄河\n面条,\n", encoding="utf-8-sig")
     (tmp_path / "topics.txt").write_text("黄河\n\n面条\n", encoding="utf-8")
     for path in tmp_path.iterdir():
         assert topics_of_file(path) == ["黄河", "面条"]
@@ -161,3 +223,14 @@ def test_a_column_of_a_persons_own_is_found(tmp_path):
     assert [row for _, row in units_of(tmp_path / "comments.csv", ("评论",))] == [
         {"星": "5", "评论": "面很好吃。"}
     ]
+
+
+def test_sentences_with_a_speaker_and_with_odd_cells(tmp_path):
+    """Lines of a talk became one list, and a set in a cell a TypeError without a file's name."""
+    (tmp_path / "talk.jsonl").write_text('{"role": "user", "content": "兰州很美。"}\n')
+    (tmp_path / "cells.csv").write_text(
+        "text,labels\n兰州很美。,\"{'a', 'b'}\"\n", encoding="utf-8"
+    )
+    (tmp_path / "capitals.csv").write_text("ID,Text\n1,兰州很美。\n", encoding="utf-8")
+    for path in tmp_path.iterdir():
+        assert [row["sentence"] for row in sentences(path, "sentence")] == ["兰州很美。"]

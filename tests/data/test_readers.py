@@ -531,7 +531,7 @@ MALFORMED = {  # reader, content, how many rows still come, place, reason
         "not UTF-8 at byte 17 ",
     ),
     "a GBK list": ("alpaca", f"[{ROW}]".encode("gbk"), 0, "file", "not UTF-8 at byte 18 "),
-    "a GBK table": ("deepke_csv", (HEAD + PAIR).encode("gbk"), 0, "file", "not UTF-8"),
+    "a GBK table": ("deepke_csv", (HEAD + PAIR).encode("gbk"), 0, "behind line 0", "not UTF-8"),
     "a GBK line in a block": (
         "bio_columns",
         b"a\tO\n" + "你\tO\n\n".encode("gbk") + b"b\tO\n",

@@ -151,7 +151,7 @@ def test_bad_lines_are_named_before_anything_is_generated(gpt2, tmp_path, monkey
         ([], "rows.jsonl, line 2, field row"),
         (
             {"prompt": "骆驼 " * 90},
-            r"line 2: found a prompt of \d+ tokens, the student's context holds 64; shorten",
+            r"row 2: found a prompt of \d+ tokens, the student's context holds 64; shorten",
         ),
     ):
         data = written(tmp_path / "rows.jsonl", [{"prompt": "好"}, row])

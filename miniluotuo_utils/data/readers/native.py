@@ -325,22 +325,25 @@ def csv_rows(path: Path, delimiter: str = ",") -> Iterator[Unit]:
         # What Excel says to itself is no header.
         skipped = SEP.match(binary.peek(16)) is not None
         reader = csv.reader(text, delimiter=delimiter, strict=True)
+        rows = filter(any, reader)
         try:
-            header = [name.strip() for name in next(reader, [])]
-            header = [name.strip() for name in next(reader, [])] if skipped else header
+            header = [name.strip() for name in next(rows, [])]
+            header = [name.strip() for name in next(rows, [])] if skipped else header
             # Of two columns of one name one would vanish.
             twice = next((name for name in header if name and header.count(name) > 1), None)
             if twice:
                 fault = DataError(f"the column {twice!r} stands twice: keep one, or rename it")
                 yield f"line {reader.line_num}", fault
                 return
-            for row in filter(any, reader):
+            for row in rows:
                 yield f"line {reader.line_num}", row_of(header, row)
         except csv.Error as error:
             fault = DataError(f"{error}: the file cannot be read from here on")
             yield f"line {reader.line_num}", fault
-        except UnicodeDecodeError as error:
-            yield "file", DataError(reason(error))
+        except UnicodeDecodeError:
+            # The text is decoded ahead of its rows, so where the byte stands is not known.
+            fault = DataError("a character that is not UTF-8; save the file as UTF-8")
+            yield f"behind line {reader.line_num}", fault
 
 
 def row_of(header: Sequence[str], row: Sequence[str]) -> dict | DataError:
