@@ -442,7 +442,7 @@ def bought(found: Sequence[Mapping]) -> str:
         )
         slower = tag["sentences_per_second"] / own["sentences_per_second"]
         chinese.append(
-            f"{name}：生成的 F1 比同样主干的标注器{more(own['f1'] - tag['f1'])}，"
+            f"{name}：生成的 F1 比同样主干、贴标签的{more(own['f1'] - tag['f1'])}，"
             f"比 BiLSTM-CRF {more(own['f1'] - lstm['f1'])}，回答慢到 {slower:.0f} 分之一；"
             f"加语法后{more(held['f1'] - own['f1'])}；没有训练过就有 {first['f1']:.3f}"
         )
@@ -456,7 +456,7 @@ def bought(found: Sequence[Mapping]) -> str:
     apart = sum(rows[name, "tagger"]["core_minutes"] for name in SPLITS)
     return (
         f"{'；'.join(chinese)}。一个学生、一次训练（{minutes:.0f} 核分钟）做两份数据；"
-        f"标注器要各训练一个（共 {apart:.0f} 核分钟），也不认没有见过的类型。\n"
+        f"贴标签的要各训练一个（共 {apart:.0f} 核分钟），也不认没有见过的类型。\n"
         f"*{'; '.join(english)}. One student, trained once ({minutes:.0f} core-minutes), does both "
         f"sets; taggers are one a set ({apart:.0f} core-minutes together) and know no other type.*"
     )
