@@ -27,6 +27,7 @@ BEGINS = re.compile(rb'(\xef\xbb\xbf)?\s*\[?\s*\{\s*("(?:[^"\\]|\\.)*"\s*:|\})')
 # What a question is called where nobody named it for us. `prompt` of `predict` is another thing,
 # and `user` is often a number.
 QUESTIONS = tuple(n for n in dialogues.INSTRUCTION if n not in ("prompt", "user", "human"))
+ANSWERS = dialogues.OUTPUT[:8]  # without those that may say something else: a target, a bot
 
 
 def units_of(path: Path, columns: Sequence[str], way: str = "rename one") -> Iterator[Unit]:
@@ -145,7 +146,7 @@ def named(row: Mapping, questions: Sequence[str] = QUESTIONS) -> dict:
     told = {key: value for key, value in row.items() if isinstance(value, str) and value.strip()}
     told.pop(question, None)
     text = dialogues.named_field(told, (*dialogues.INPUT, *dialogues.INSTRUCTION[5:9]))
-    answer = dialogues.named_field(told, dialogues.OUTPUT)
+    answer = dialogues.named_field(told, ANSWERS)
     ours = {"instruction": row[question]} | ({"input": row[text]} if text else {})
     return {**row, **ours, **({"output": row[answer]} if answer else {})}
 

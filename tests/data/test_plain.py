@@ -9,7 +9,7 @@ from datetime import date
 
 import pytest
 
-from miniluotuo_utils.data.plain import asked_rows, units_of
+from miniluotuo_utils.data.plain import asked_rows, named, units_of
 from miniluotuo_utils.files import DataError, read_jsonl
 from miniluotuo_utils.jobs.annotate import sentences
 from miniluotuo_utils.jobs.predict import check_asked, predict_file
@@ -138,6 +138,7 @@ def test_who_has_an_answer_is_not_asked_again(tmp_path):
         assert server.answered.total() == 0
     assert counts["kept"] == 1
     assert read_jsonl(tmp_path / "out")[0]["output"] == "李白"
+    assert "output" not in named({"instruction": "写一句广告", "target": "年轻人"})
 
 
 def test_a_student_answers_every_file(questions, tmp_path, tiny):
