@@ -17,7 +17,7 @@ from typing import Any
 from miniluotuo_utils.data.opening import AnyFile, member_name, only_member, opened
 from miniluotuo_utils.data.readers import dialogues, native
 from miniluotuo_utils.data.readers.native import Unit
-from miniluotuo_utils.data.recognition import delimiter_of, names_in, objects
+from miniluotuo_utils.data.recognition import delimiter_of, header_on, names_in, objects
 from miniluotuo_utils.files import DataError
 
 PACKS = (".gz", ".xz", ".bz2", ".zip")
@@ -83,7 +83,7 @@ def delimiter_in(head: str, file: AnyFile, ending: str, columns: Sequence[str]) 
     A line of text may begin with a bracket, or with a word that is the name of a column, too: only
     of a table, and of what Excel calls Unicode text, is one known name enough.
     """
-    head = re.sub(r'^"?sep=.?"?\r?\n', "", head).lstrip("\r\n")
+    head = header_on(head)
     excel = file.encoding.startswith("utf-16") and "\t" in head.partition("\n")[0]
     table = ending in TABLES or excel
     if head.lstrip()[:1] in ("{", "["):

@@ -453,7 +453,7 @@ def objects(file: AnyFile, columns: Sequence[str] = ()) -> tuple[Units | None, t
         return inner(file, columns)
 
     # A table tells by the names of its columns.
-    head = re.sub(r'^"?sep=.?"?\r?\n', "", head)
+    head = header_on(head)
     delimiter = delimiter_of(head, columns)
     if delimiter is None:
         return None, ()
@@ -495,6 +495,15 @@ def cell_of(name: str, cell: str) -> Any:
 
 LISTED = {*annotated.LISTS, *annotated.PAIRS, *annotated.NAMES, *tokens.TAGS, *tokens.TOKENS[:3]}
 LISTED |= {"event_list", "relation_list", "result_list", "events"}
+
+
+def header_on(head: str) -> str:
+    """Return the beginning of a table from its header on: Excel's note and empty lines are none.
+
+    >>> header_on("sep=;\\nid;text\\n")
+    'id;text\\n'
+    """
+    return re.sub(r'^"?sep=.?"?\r?\n', "", head).lstrip("\r\n")
 
 
 def names_in(head: str, delimiter: str) -> list[str]:

@@ -103,5 +103,7 @@ def test_topics_come_one_a_line_or_as_rows(tmp_path):
     write_jsonl(tmp_path / "rows.jsonl", [{"topic": "茶"}, {"word": "高铁"}])
     assert topics_of_file(tmp_path / "rows.jsonl") == ["茶", "高铁"]
     write_jsonl(tmp_path / "bad.jsonl", [{"topic": "茶"}, {"name": "高铁"}])
-    with pytest.raises(DataError, match=r"bad.jsonl, line 2: found no text in a field topic or word"):
+    with pytest.raises(
+        DataError, match=r"bad.jsonl, line 2: found no text in a field topic or word"
+    ):
         topics_of_file(tmp_path / "bad.jsonl")
