@@ -212,7 +212,7 @@ def trained(run: Run, data: Data, options: argparse.Namespace) -> Any:
     teachers = teacher_of(run, options, seeds)
     if run.method in ("logits", "best"):
         if run.method == "best":
-            rows = mixed(rows, data.silver_rows(run)[: 8 * len(rows)])
+            rows = mixed(rows, data.silver_rows(run)[: 4 * len(rows)])
         kept = {"top_k": 32, "kept": options.out / f"{run.key}.kept"}
         return distill(student, rows, teacher=teachers, method="logits", **kept, **how)
     if run.method == "on_policy":
