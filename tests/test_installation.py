@@ -8,11 +8,12 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterable
-from importlib.metadata import packages_distributions, requires
+from importlib.metadata import metadata, packages_distributions, requires
 from pathlib import Path
 
 import pytest
-from install import NETWORK
+from install import LEAST, NETWORK
+from packaging.specifiers import SpecifierSet
 from readme_blocks import blocks
 
 from miniluotuo_utils import __main__ as commands
@@ -191,3 +192,19 @@ def test_a_command_without_its_extra_is_told_in_one_line(monkeypatch, capsys):
     monkeypatch.setattr(commands, "zoo_table", missing)
     assert commands.main(["zoo"]) == 2
     assert capsys.readouterr().err == "error: 没有装 datatrove，装上它：pip install …\n"
+
+
+@pytest.mark.parametrize("python", [LEAST, (3, 12), (3, 13)])
+def test_every_pinned_release_takes_the_first_of_each_python(python):
+    # One that wants 3.11.5 sends the pip of Debian 12, whose Python is 3.11.2, round for ever.
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    names = [distribution(line) for line in lines if "==" in line]
+    taken = {name: metadata(name)["Requires-Python"] for name in names if is_installed(name)}
+    first = "{}.{}.0".format(*python)
+    refused = {
+        name: asked
+        for name, asked in taken.items()
+        if asked and not SpecifierSet(asked).contains(first)
+    }
+    assert len(taken) > 100
+    assert refused == {}
