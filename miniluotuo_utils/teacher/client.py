@@ -272,7 +272,8 @@ class Run:
         self.error: Exception | None = None  # the first one that ends the whole run
         self.answered = False  # whether the teacher, in this run, has answered anything
         self.alike: list[Failure] = []  # the last failures in a row, all of one kind
-        self.open = 0  # requests on their way
+        self.open = 0  # requests that wait for a reply or for another try
+        self.sent_off: set[asyncio.Task] = set()  # those that the server has now
         self.said: set[str] = set()
 
     async def answer_all(
@@ -292,6 +293,9 @@ class Run:
                     # as they are answered, and a million of them are not a million tasks.
                     workers = (self.work(numbered, take, bar) for _ in range(self.concurrency.most))
                     await asyncio.gather(*workers)
+                except asyncio.CancelledError:
+                    await self.last_replies()
+                    raise
                 finally:
                     beating.cancel()
                     self.store.release(self.owner)
@@ -323,6 +327,18 @@ class Run:
             # The caller's iterator, the store or the budget: the other workers still finish what is
             # paid for.
             self.error = self.error or error
+
+    async def last_replies(self) -> None:
+        """Wait, after an interrupt, for what the server has: it is paid for, and is stored."""
+        from anyio import CancelScope  # it comes with openai
+
+        if count := len(self.sent_off):
+            self.tell(
+                f"已经发出去的 {count} 条会收钱，等它们回来，存好再停；再按一次马上停。 "
+                f"waiting for {count} replies that are paid for; a second interrupt stops at once"
+            )
+            with CancelScope(shield=True):
+                await asyncio.wait(self.sent_off)
 
     async def keep_claims(self) -> None:
         """Give signs of life to others on the same store; after one that fails comes the next."""
@@ -456,10 +472,7 @@ class Run:
         try:
             await teacher.requests.wait(1)
             billed = True  # until proven otherwise, what is sent is billed
-            reply = await self.sent(pending.request)
-            teacher.store.put(
-                pending.key, pending.request, reply, teacher.server, pending.bad is not None
-            )
+            reply = await self.delivered(pending)
             billed = None in (reply.prompt_tokens, reply.completion_tokens)
         except Failure as failure:
             billed = failure.billed
@@ -472,6 +485,20 @@ class Run:
         self.ledger.spent["prompt_tokens"] += reply.prompt_tokens or 0
         self.ledger.spent["completion_tokens"] += reply.completion_tokens or 0
         return reply
+
+    async def delivered(self, pending: Pending) -> Reply:
+        """Send a request and store its reply, which an interrupt of the run does not stop."""
+
+        async def stored() -> Reply:
+            reply = await self.sent(pending.request)
+            instead = pending.bad is not None
+            self.store.put(pending.key, pending.request, reply, self.teacher.server, instead)
+            return reply
+
+        task = asyncio.create_task(stored())
+        self.sent_off.add(task)
+        task.add_done_callback(self.sent_off.discard)
+        return await asyncio.shield(task)
 
     async def sent(self, request: dict) -> Reply:
         """Post a request and read what comes back; raises `Failure` for all but a reply."""
@@ -676,7 +703,7 @@ def text_of(value: Any) -> str:
 def run_to_end(function: Callable[..., Awaitable[None]], *arguments: Any) -> None:
     """Run an async function from synchronous code, also in Jupyter, whose own loop is running.
 
-    An interrupt (the stop button, Ctrl-C) cancels it.
+    An interrupt (the stop button, Ctrl-C) cancels it, and waits until it has tidied up.
     """
     try:
         asyncio.get_running_loop()

@@ -364,37 +364,73 @@ def test_ask_works_where_a_loop_is_running(httpserver):
     assert asyncio.run(cell())[0].usable
 
 
-def test_the_stop_button_stops_paying(httpserver):
-    """In Jupyter the requests run in a thread, which an
-    interrupt does not reach by itself: it went on asking.
+def in_jupyter(function):
+    """Call something where a loop runs already, which leaves an interrupt as it is."""
+
+    async def cell():
+        function()
+
+    loop = asyncio.new_event_loop()
+    try:
+        loop.run_until_complete(cell())
+    finally:
+        loop.close()
+
+
+def in_a_shell(function):
+    """Call something as a command does."""
+    function()
+
+
+@pytest.fixture
+def interrupts():
+    """Interrupts reach Python, also where the tests run in the background of a shell."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    main = threading.main_thread().ident
+    yield lambda: signal.pthread_kill(main, signal.SIGINT)
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("called", [in_jupyter, in_a_shell])
+def test_the_stop_button_stops_paying(httpserver, interrupts, called, tmp_path):
+    """In Jupyter the requests run in a thread, which an interrupt does not reach by itself: it
+    went on asking. And what was on its way was paid for twice, as nobody waited for the reply.
     """
-    reader = threading.main_thread().ident
 
     def stop_at_the_tenth(question, often):
         if question == "9":
-            signal.pthread_kill(reader, signal.SIGINT)
-        time.sleep(0.05)
+            interrupts()
+        time.sleep(0.3)
         return answer()
 
     asked = serve(httpserver, stop_at_the_tenth)
-
-    async def cell():
-        ask(teacher_at(httpserver, concurrency=2), map(str, range(1000)))
-
-    # Not asyncio.run, which handles an interrupt itself: Jupyter's loop does not. Where the tests
-    # run in the background of a shell, interrupts are ignored unless one asks for them.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    loop = asyncio.new_event_loop()
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            loop.run_until_complete(cell())
-    finally:
-        signal.signal(signal.SIGINT, before)
-    loop.close()
-    assert 10 <= len(asked) < 1000
+    teacher = teacher_at(httpserver, tmp_path / "s.sqlite", concurrency=4)
+    with pytest.raises(KeyboardInterrupt):
+        called(lambda: ask(teacher, map(str, range(1000))))
+    assert 10 <= len(asked) < 20
+    assert all(teacher.stored(chat(question)) for question in asked)
     at_the_stop = len(asked)
     time.sleep(0.5)
-    assert len(asked) <= at_the_stop + 2, "nothing is asked after it but what was on its way"
+    assert len(asked) == at_the_stop, "nothing is asked after it"
+
+
+@pytest.mark.parametrize("called", [in_jupyter, in_a_shell])
+def test_a_second_interrupt_waits_for_nothing(httpserver, interrupts, called, capsys):
+    held = threading.Event()
+
+    def slow(question, often):
+        for wait in (0.3, 0.6):
+            threading.Timer(wait, interrupts).start()
+        held.wait(30)
+        return answer()
+
+    serve(httpserver, slow)
+    begun = time.perf_counter()
+    with pytest.raises(KeyboardInterrupt):
+        called(lambda: ask(teacher_at(httpserver), ["问"]))
+    assert 0.5 < time.perf_counter() - begun < 10
+    held.set()
+    assert "waiting for 1 replies" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("missing", ["TEACHER_BASE_URL", "TEACHER_MODEL", "TEACHER_API_KEY"])
