@@ -430,6 +430,20 @@ def test_archives_are_unpacked_inside_their_folder_or_not_at_all(ending, tmp_pat
         )
 
 
+def test_archives_are_unpacked_by_the_first_python_of_3_11(tmp_path, monkeypatch):
+    """Debian 12 has Python 3.11.2, which knows no filters: no .tar.gz could be read there."""
+    plain = tarfile.TarFile.extractall
+
+    def extractall(self, path=".", members=None, *, numeric_owner=False):
+        return plain(self, path, members, numeric_owner=numeric_owner)
+
+    monkeypatch.setattr(tarfile.TarFile, "extractall", extractall)
+    monkeypatch.delattr(tarfile, "data_filter", raising=False)
+    monkeypatch.setenv("MINILUOTUO_HOME", str(tmp_path / "cache"))
+    archive(tmp_path / "good.tar.gz", {"b/2.json": "{}", "a/1.json": "{}"})
+    assert [p.name for p in members(tmp_path / "good.tar.gz")] == ["1.json", "2.json"]
+
+
 def test_a_damaged_archive_is_never_half_unpacked(tmp_path):
     """tarfile takes a damaged header for the end: 10 of 50 members came out, and no error; a bad
     zlib stream was a raw traceback."""
