@@ -1,7 +1,8 @@
 """Measure which kind of distillation is worth what, against gold, on real data.
 
     [MINILUOTUO_MIRROR=…] python benchmarks/distillation.py OUT BASE TEXTS [--sets cluener resume]
-        [--minutes 5] [--seeds 3] [--only curve table scratch] [--counts 0 50 100 250 500 all]
+        [--minutes 5] [--seeds 3] [--only curve table whole scratch]
+        [--counts 0 50 100 250 500 all]
         [--bases text shipped] [--methods gold labels …] [--limit 0] [--steps 1200] [--keep JSON]
 
 OUT: a folder that the runs grow in; killed, the same command goes on where it was. BASE: a folder
@@ -9,7 +10,8 @@ of the base that never saw the annotator (`scripts/pretrain.py --branch text`). 
 without an evaluation sentence: `scripts/corpus.py sentences` makes such a file. Prints Markdown: F1
 against the number of gold sentences with and without the annotator's labels, then a table of
 methods, with paired tests against gold alone. The shipped base, whose pre-training holds the
-annotator's labels, is an arm of its own and named so. `scratch`: F1 against the number of gold
+annotator's labels, is an arm of its own and named so. `whole`: where `--limit` saved time, gold
+alone and labels + gold of the table answer the whole test. `scratch`: F1 against the number of gold
 sentences for the tagger of notebook 06 from random weights, which no annotator has ever taught, in
 as many steps with the labels as without; of BASE it takes the tokenizer alone. JSON keeps its rows.
 """
@@ -127,9 +129,10 @@ class Data:
 
     def __init__(self, name: str, options: argparse.Namespace) -> None:
         self.train = list(read_named(name, "train", progress=False))
-        self.test = exam_of(name, options)
+        self.test = exam_of(name, options.limit)
         self.schema = schema_of(self.train, "NER")
-        self.silver = silver(name, options, [record["sentence"] for record in self.test])
+        # The whole test stays out of it, however few of its sentences are asked.
+        self.silver = silver(name, options, [record["sentence"] for record in exam_of(name)])
 
     def gold(self, run: Run) -> list[dict]:
         """Return the gold sentences of a run: the same first ones for every method of a seed."""
@@ -147,10 +150,10 @@ class Data:
         return build_instructions(self.silver, "NER", types, seed=run.seed, slice_size=None)
 
 
-def exam_of(name: str, options: argparse.Namespace) -> list[dict]:
-    """Return the gold that nobody is trained on."""
+def exam_of(name: str, limit: int = 0) -> list[dict]:
+    """Return the gold that nobody is trained on: all, or the first `limit` sentences."""
     part = "test" if name == "resume" else "dev"
-    return list(read_named(name, part, progress=False))[: options.limit or None]
+    return list(read_named(name, part, progress=False))[: limit or None]
 
 
 def silver(name: str, options: argparse.Namespace, exam: Sequence[str]) -> list[dict]:
@@ -244,9 +247,7 @@ def one(run: Run, options: argparse.Namespace) -> dict[str, Any]:
     if run.method in ("gold", "labels+gold") and run.gold == str(TABLE_COUNT):
         save(student, options.out / run.key)
 
-    sentences = [record["sentence"] for record in data.test]
-    ask = {"slice_size": None, "max_new_tokens": ANSWER}
-    found = extract(student, sentences, data.schema, "NER", **ask).records
+    found = asked(student, data.test, data.schema)
     write_jsonl(options.out / f"{run.key}.answers.jsonl", found, overwrite=True)
     rows = build_instructions(data.test[:200], "NER", data.schema, seed=0, slice_size=None)
     return {
@@ -257,6 +258,13 @@ def one(run: Run, options: argparse.Namespace) -> dict[str, Any]:
         "peak_memory_bytes": metrics.get("peak_memory_bytes"),
         "steps": metrics.get("steps"),
     }
+
+
+def asked(student: Student, exam: Sequence[dict], schema: Any) -> list[dict]:
+    """Return what a student finds in the sentences of a test."""
+    sentences = [record["sentence"] for record in exam]
+    ask = {"slice_size": None, "max_new_tokens": ANSWER}
+    return extract(student, sentences, schema, "NER", **ask).records
 
 
 def from_scratch(run: Run, data: Data, options: argparse.Namespace) -> dict[str, Any]:
@@ -330,7 +338,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--sets", nargs="+", default=list(RENAMED), choices=list(RENAMED))
     parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--seeds", type=int, default=3)
-    tables = ["curve", "table", "scratch"]
+    tables = ["curve", "table", "whole", "scratch"]
     parser.add_argument("--only", nargs="+", default=tables, choices=tables)
     parser.add_argument("--counts", nargs="+", default=COUNTS, choices=COUNTS)
     parser.add_argument("--bases", nargs="+", default=BASES, choices=BASES)
@@ -362,6 +370,8 @@ def main() -> None:
     if {"curve", "table"} & set(options.only):
         print_curves({run: line for run, line in results.items() if run.base != RANDOM})
         print_table(results, options)
+    if "whole" in options.only:
+        print_whole(results, options)
     if "scratch" in options.only:
         rows = scratch_rows(results, options)
         print_scratch(rows)
@@ -408,7 +418,7 @@ def print_table(results: dict[Run, dict], options: argparse.Namespace) -> None:
     print("\n| set | method | F1 `span` | p, each seed | wholly right | bits | time | memory |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for name in options.sets:
-        exam = exam_of(name, options)
+        exam = exam_of(name, options.limit)
         for method in METHODS:
             mine = chosen(results, name=name, base="text", method=method, gold=str(TABLE_COUNT))
             if mine:
@@ -454,6 +464,31 @@ def listed(values: Sequence[float]) -> str:
     return ", ".join(f"{value:.3f}" for value in values) or "—"
 
 
+def print_whole(results: dict[Run, dict], options: argparse.Namespace) -> None:
+    """Print F1 on the whole test, of gold alone and of labels + gold, with p of each seed."""
+    print("\n| set | sentences | gold alone | labels + gold | p, each seed |")
+    print("| --- | --- | --- | --- | --- |")
+    for name in options.sets:
+        exam, f1, p = exam_of(name), [], []
+        fields = {"name": name, "base": "text", "gold": str(TABLE_COUNT)}
+        for helped in chosen(results, method="labels+gold", **fields):
+            both = [whole(run, exam, options) for run in (helped._replace(method="gold"), helped)]
+            f1.append([micro(score(exam, found, "NER"))[0][1]["f1"] for found in both])
+            p.append(micro(compare(exam, *both, "NER"))[0][1]["p"])
+        if f1:
+            cells = [told(column) for column in zip(*f1, strict=True)]
+            print(f"| {name} | {len(exam):,} | {' | '.join([*cells, listed(p)])} |")
+
+
+def whole(run: Run, exam: Sequence[dict], options: argparse.Namespace) -> list[dict]:
+    """Return what the kept student of a run finds in the whole test; it is asked once."""
+    path = options.out / f"{run.key}.whole.jsonl"
+    if not path.is_file():
+        schema = schema_of(list(read_named(run.name, "train", progress=False)), "NER")
+        write_jsonl(path, asked(load_student(options.out / run.key), exam, schema))
+    return read_jsonl(path)
+
+
 def scratch_rows(results: dict[Run, dict], options: argparse.Namespace) -> list[dict]:
     """Return what the tagger from random weights reached: a row for each set and count of gold.
 
@@ -462,7 +497,7 @@ def scratch_rows(results: dict[Run, dict], options: argparse.Namespace) -> list[
     """
     rows = []
     for name in options.sets:
-        exam = exam_of(name, options)
+        exam = exam_of(name, options.limit)
         for gold in options.counts:
             fields = {"name": name, "base": RANDOM, "gold": gold}
             alone, helped = (
