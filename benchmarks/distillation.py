@@ -415,8 +415,10 @@ def print_curves(results: dict[Run, dict]) -> None:
 
 def print_table(results: dict[Run, dict], options: argparse.Namespace) -> None:
     """Print the table of methods: mean over seeds, and p of a paired test for each seed."""
-    print("\n| set | method | F1 `span` | p, each seed | wholly right | bits | time | memory |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    print(
+        "\n| set | method | F1 `span` | p, each seed | wholly right | bits | time | memory | steps |"
+    )
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for name in options.sets:
         exam = exam_of(name, options.limit)
         for method in METHODS:
@@ -437,12 +439,14 @@ def table_row(
     more = mean(b["peak_memory_bytes"] - a["peak_memory_bytes"] for a, b in pairs) / (1 << 20)
     fields = ("f1", "wholly_right", "bits")
     values = [told(values_of(results, mine, field)) for field in fields]
+    steps = sorted(set(values_of(results, mine, "steps")))
     return [
         values[0],
         listed(p_values(mine, exam, options)),
         *values[1:],
         f"{slower:.1f}×",
         f"{more:+.0f} MiB",
+        "–".join(map(str, steps[:1] + steps[1:][-1:])),
     ]
 
 
