@@ -415,10 +415,9 @@ def print_curves(results: dict[Run, dict]) -> None:
 
 def print_table(results: dict[Run, dict], options: argparse.Namespace) -> None:
     """Print the table of methods: mean over seeds, and p of a paired test for each seed."""
-    print(
-        "\n| set | method | F1 `span` | p, each seed | wholly right | bits | time | memory | steps |"
-    )
-    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    columns = ("set", "method", "F1 `span`", "p, each seed", "wholly right", "bits")
+    columns += ("time", "memory", "steps")
+    print(f"\n| {' | '.join(columns)} |\n|{' --- |' * len(columns)}")
     for name in options.sets:
         exam = exam_of(name, options.limit)
         for method in METHODS:
