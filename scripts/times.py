@@ -142,7 +142,7 @@ def by_scale(times: Mapping[str, dict], name: str, shown: str) -> list[tuple[str
         figures = times.get(scale, {}).get("notebooks", {}).get(name)
         if figures and shown == "seconds":
             found.append((scale, *duration(figures["seconds"])))
-        elif figures:
+        elif figures and figures.get("peak_gib"):
             found.append((scale, *[f"{figures['peak_gib']:.1f} GiB"] * 2))
     return found
 
@@ -160,7 +160,7 @@ def sentence(times: Mapping[str, dict], name: str, shown: str) -> str:
     measured = by_scale(times, name, shown)
     chinese, english = [], []
     for scale, words, in_english in measured:
-        run = times[scale]
+        run = times[scale] | times[scale]["notebooks"][name]  # its own cores, where others
         where = (f"{run['processor']}", run["date"], run["commit"])
         machine = f"（{run['cores']} 核 {'，'.join(where)}）" if shown == "seconds" else ""
         chinese.append(f"`{scale}` {words}{machine}")

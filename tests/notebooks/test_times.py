@@ -138,3 +138,11 @@ def test_the_memory_of_a_notebook_is_that_of_its_processes():
     kernel, nothing = map(float, done.stdout.split())
     assert 0.14 < kernel < 0.6
     assert 0 < nothing < 0.14
+
+
+def test_a_run_by_hand_may_lack_memory_and_have_cores_of_its_own():
+    """Four notebooks were timed at cpu, one of them on one core; the headers said not measured."""
+    by_hand = {**RUN, "notebooks": {"00_a": {"seconds": 33}, "00_b": {"seconds": 730, "cores": 1}}}
+    told = [times.sentence({"cpu": by_hand}, name, "seconds") for name in ("00_a", "00_b")]
+    assert "`cpu` 33 秒（4 核 " in told[0] and "`cpu` 12 分钟（1 核 " in told[1]
+    assert times.sentence({"cpu": by_hand}, "00_a", "peak_gib").startswith("`smoke`、`cpu`")
