@@ -22,6 +22,7 @@ from miniluotuo_utils.data import read_any
 from miniluotuo_utils.generation import generate
 from miniluotuo_utils.students import ZOO, Student, distill, load_student, save
 from miniluotuo_utils.students.devices import GIB, half, own_device
+from miniluotuo_utils.students.loading import fingerprint
 from miniluotuo_utils.students.planner import GPUS, plan, room_and_peak
 from miniluotuo_utils.text import markdown
 from miniluotuo_utils.tokens import prompt_of
@@ -120,7 +121,7 @@ class Answers:
     """A teacher that writes: rows in, the same rows with its answers out."""
 
     def __init__(self, teacher: Student) -> None:
-        self.teacher = teacher
+        self.teacher, self.fingerprint = teacher, fingerprint(teacher)
 
     def __call__(self, rows: Sequence[Mapping]) -> list[dict]:
         """Return rows with the teacher's greedy answers."""

@@ -8,20 +8,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from functools import partial
 from hashlib import sha256
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 from miniluotuo_utils.choices import BETWEEN, MORE, WHOLE, Sense, check_amounts, check_choice
 from miniluotuo_utils.files import DataError, Journal, batches
+from miniluotuo_utils.students.checkpoints import check_progress
 from miniluotuo_utils.students.devices import world_size
-from miniluotuo_utils.students.finetune import check_options, finetune
-from miniluotuo_utils.students.given import given_rows
+from miniluotuo_utils.students.finetune import finetune, refuse
+from miniluotuo_utils.students.given import given_rows, one_by_one
 from miniluotuo_utils.students.loading import Student
+from miniluotuo_utils.students.loop import has_virtual_tokens
 from miniluotuo_utils.students.methods import VIRTUAL
 from miniluotuo_utils.students.objectives import Features, Labels, Logits, Objective, OnPolicy
 from miniluotuo_utils.students.teachers import Kept, Teachers
-from miniluotuo_utils.students.training import Training
+from miniluotuo_utils.students.training import Options, Training
 
 DISTILLATIONS = ("labels", "logits", "features", "on_policy")
 FEATURES = ("hidden", "relations")
@@ -63,7 +68,8 @@ def distill(
     method:
       "labels": the teacher's answers are the rows. `rows` hold them already, or `teacher` is a
         function of rows that returns rows with answers, as many and in order. It is given 32 at a
-        time; with `folder` they are kept, and after a kill at most those 32 are asked again.
+        time; with `folder` they are kept, and after a kill at most those 32 are asked again. A
+        callable object is told from others of its class by an attribute `fingerprint`.
       "logits": at every label, `T² · divergence(teacher, student)` of distributions softened by
         `temperature` (2). `teacher` is a student of the same vocabulary, or several (the mean of
         their probabilities). With `top_k` and `kept` it looks at the rows once, and its k best
@@ -72,15 +78,17 @@ def distill(
         relations ("relations"); widths and depths may differ.
       "on_policy": the student answers and the teacher judges, by TRL's `DistillationTrainer`. `own`
         is the share of prompts that the student answers itself, in up to `answer` tokens sampled at
-        `temperature` (1); the others keep the answers of the rows.
+        `temperature` (1); the others keep the answers of the rows. Rows that fill no whole batch
+        at the end of an epoch are not asked about.
     share: the teacher's part of the loss for logits and features; the labels' is the rest.
     beta: which divergence, from 0, forward KL (logits, where None), to 1, reverse KL (on_policy).
     update: what is trained, one of `finetune`'s methods.
 
-    `folder` and all other options are `finetune`'s. A student with a teacher beside it is trained
-    without dropout, but for an adapter's own. Every line of the log also holds "distillation", the
-    teacher's part of the loss before it is weighed. For on_policy a teacher's rows of padding are
-    cut for good. Where several processes train, a function cannot teach, and nothing can be kept.
+    `folder` and all other options are `finetune`'s. A student with a teacher beside it, on the same
+    device, is trained without dropout, but for an adapter's own. Every line of the log also holds
+    "distillation", the teacher's part of the loss before it is weighed. For on_policy a teacher's
+    rows of padding are cut for good. Where several processes train, a function cannot teach,
+    nothing can be kept, and on_policy is refused.
 
     Raises ValueError for a student that is its own teacher, for unlike vocabularies and for options
     that do not go together; DataError for a teacher's folder that belongs to other rows or another
@@ -92,16 +100,11 @@ def distill(
         f"{student.name} is an encoder–decoder, which TRL's on-policy trainer does not take: use "
         "logits",
     )
-    check_options(update, folder=folder, **options)
+    check_early(student, rows, update, folder, options)
     check_distillation(method, update, features, top_k, kept, options)
     given = {"share": share, "temperature": temperature, "beta": beta, "top_k": top_k}
     check_given(method, {**given, "own": own, "answer": answer, "features": features})
-    refuse_unless(
-        world_size() == 1 or (kept is None and not callable(teacher)),
-        f"{world_size()} processes train: each would ask the teacher, and write into one folder. "
-        "Let one process keep what the teacher says (max_steps=1), and give that folder or those "
-        "rows to all",
-    )
+    check_processes(method, kept is not None or callable(teacher))
 
     # Each method is an objective of `finetune`'s own loop, so all are resumed and logged alike.
     if method == "labels":
@@ -114,13 +117,19 @@ def distill(
         objective = Logits(there, share, heat, beta or 0.0, None, None)
     else:
         teachers = Teachers(student, listed(teacher, method))
+        refuse_unless(
+            method == "logits" or not has_virtual_tokens(teachers.students[0].model),
+            f"{teachers.students[0].name} learned virtual tokens, which stand before its states: "
+            f"it teaches by logits, not by {method}",
+        )
         heat = temperature or {"logits": 2.0}.get(method, 1.0)
         if method == "logits":
             objective = Logits(teachers, share, heat, beta or 0.0, top_k, kept)
         elif method == "features":
             objective = Features(teachers, share, features)
         else:
-            objective = OnPolicy(teachers, heat, 1.0 if beta is None else beta, own, answer)
+            judged = 1.0 if beta is None else beta
+            objective = OnPolicy(student, teachers, heat, judged, own, answer)
     how = {"folder": folder, "objective": objective, **options}
     return with_teachers(finetune(student, rows, update, **how), teacher)
 
@@ -147,6 +156,32 @@ def taught_by(teacher: Teacher) -> list[dict]:
     if isinstance(teacher, str | Path):
         return [{"name": Path(teacher).name, "lessons": []}]
     return [{"name": name_of(teacher), "lessons": []}] if teacher is not None else []
+
+
+def check_early(
+    student: Student, rows: Any, update: str, folder: Path | None, options: Mapping[str, Any]
+) -> None:
+    """Raise what `finetune` would, of options and folder, before a teacher is asked."""
+    given = signature(finetune).bind(student, rows, update, folder=folder, **options)
+    given.apply_defaults()
+    asked = Options(**{name: given.arguments[name] for name in Options._fields})
+    refuse(student, asked, given.arguments["report_to"], folder)
+    if folder:
+        check_progress(folder)
+
+
+def check_processes(method: str, asks: bool) -> None:
+    """Raise ValueError for what several processes cannot do together."""
+    refuse_unless(
+        world_size() == 1 or not asks,
+        f"{world_size()} processes train: each would ask the teacher, and write into one folder. "
+        "Let one process keep what the teacher says (max_steps=1), and give that folder or those "
+        "rows to all",
+    )
+    refuse_unless(
+        world_size() == 1 or method != "on_policy",
+        f"{world_size()} processes train, and on_policy is for one: use logits or features",
+    )
 
 
 def check_distillation(
@@ -248,18 +283,32 @@ def labelled(rows: Sequence[Mapping], teacher: Teacher, folder: Path | None) -> 
     )
 
     # The folder may hold what an earlier process, since killed, was answered.
-    asked = [dict(row) for row in rows]
+    asked = [dict(row) for row in one_by_one(rows)]
     made_by = {"rows": digest(asked), "teacher": name_of(teacher)}
     journal = Journal(Path(folder) / LABELLED, made_by) if folder else None
     if folder:
         Path(folder).mkdir(parents=True, exist_ok=True)
-    found = journal.lines() if journal else []
-    for part in batches(asked[len(found) :], ASKED):
-        # What cannot be learned is told before it is kept.
-        answers = answered(part, teacher(part), len(found))
-        if journal:
-            journal.append(*answers)
-        found += answers
+    # One process at a time: two would pay twice, and mix their rows.
+    with journal.alone() if journal else nullcontext():
+        found = earlier(journal, asked) if journal else []
+        for part in batches(asked[len(found) :], ASKED):
+            # It gets copies: what it writes into its rows does not change what it was asked.
+            answers = answered(part, teacher([dict(row) for row in part]), len(found))
+            if journal:
+                journal.append(*answers)
+            found += answers
+    return found
+
+
+def earlier(journal: Journal, asked: Sequence[Mapping]) -> list[dict]:
+    """Return what an earlier process, since killed, was answered, and say so."""
+    found = journal.lines()
+    if found:
+        print(
+            f"{LABELLED} 里已有 {len(found)} 行回答，不再问。 {len(found)} of {len(asked)} rows "
+            f"were answered by {journal.made_by['teacher']} before: they are not asked again."
+        )
+        answered(asked[: len(found)], found, 0)
     return found
 
 
@@ -292,12 +341,16 @@ def answered(asked: Sequence[Mapping], answers: Any, first: int) -> Sequence[Map
 
 
 def name_of(teacher: Any) -> str:
-    """Return what a function is called; of another callable, its class.
+    """Return what a function is called; of another callable its class, and its `fingerprint`.
 
-    >>> name_of(len), name_of(Path)
-    ('len', 'Path')
+    >>> from functools import partial
+    >>> name_of(len), name_of(partial(len)), name_of(Path)
+    ('len', 'len', 'Path')
     """
-    return getattr(teacher, "__qualname__", type(teacher).__name__)
+    if isinstance(teacher, partial):
+        return name_of(teacher.func)
+    name = getattr(teacher, "__qualname__", type(teacher).__name__)
+    return f"{name} {getattr(teacher, 'fingerprint', '')}".strip()
 
 
 def digest(rows: Sequence[Mapping]) -> str:

@@ -51,6 +51,7 @@ from miniluotuo_utils.students.methods import (
     attach,
     bits_of,
     check_targets,
+    check_trainable,
     not_cut_up,
     peak_rate,
 )
@@ -265,6 +266,7 @@ def refuse(student: Student, options: Options, report_to: str, folder: Path | No
             f"{student.name} has an adapter already, whose own {', '.join(given)} stay: leave them "
             "out to train it further, or merge(student) first"
         )
+    check_trainable(student, method)
     check_targets(student, options.targets)
 
 

@@ -46,10 +46,7 @@ def given_rows(rows: Any) -> Sequence[Mapping] | Dataset:
 
 def listed(rows: Iterable) -> list[Mapping]:
     """Return rows as a list, each proven to have its fields."""
-    # A DataFrame iterates over its columns, and writes nothing as NaN.
-    if hasattr(rows, "to_dict") and hasattr(rows, "columns"):
-        rows = rows.astype(object).where(rows.notna(), "").to_dict("records")
-    rows = list(rows)
+    rows = one_by_one(rows)
     first = rows[0] if rows else {}
     if not isinstance(first, Mapping):
         kind = type(first).__name__
@@ -63,6 +60,13 @@ def listed(rows: Iterable) -> list[Mapping]:
     for number, row in enumerate(filled):
         check_texts(row, number)
     return filled
+
+
+def one_by_one(rows: Iterable) -> list:
+    """Return rows as a list; a DataFrame iterates over its columns, and writes nothing as NaN."""
+    if hasattr(rows, "to_dict") and hasattr(rows, "columns"):
+        rows = rows.astype(object).where(rows.notna(), "").to_dict("records")
+    return list(rows)
 
 
 def check_texts(row: Mapping, number: int) -> None:

@@ -20,7 +20,7 @@ from miniluotuo_utils.students.checkpoints import note_divergence
 from miniluotuo_utils.students.devices import cut_up, half
 from miniluotuo_utils.students.internals import cpu_computes_bf16, cut_up_on_cpu, use_one_gpu
 from miniluotuo_utils.students.loading import Student
-from miniluotuo_utils.students.methods import VIRTUAL, bits_of, train_in_float32
+from miniluotuo_utils.students.methods import bits_of, train_in_float32
 from miniluotuo_utils.students.training import Options, Schedule, Training
 from miniluotuo_utils.tokens import IGNORED, collate
 from miniluotuo_utils.tokens.columns import sizes_of
@@ -138,12 +138,13 @@ def at_labels(model: Any, inputs: Mapping, plain: bool = False, **more: Any) -> 
 def has_plain_head(student: Student) -> bool:
     """Return whether logits are just the output embedding of the last hidden state.
 
-    Tried on a few tokens, since some architectures scale, cap or transform them.
+    Tried on a few tokens, since some architectures scale, cap or transform them. Never so with
+    learned virtual tokens, which the model inside PEFT's does not see.
     """
     import torch
 
     model, whole = student.model, base_of(student.model)
-    if student.encoder_decoder or four_bits_on_cpu(model):
+    if student.encoder_decoder or four_bits_on_cpu(model) or has_virtual_tokens(model):
         return False
     ids = torch.arange(5, 13, device=model.device)[None]
     model.eval()  # without dropout
@@ -151,6 +152,12 @@ def has_plain_head(student: Student) -> bool:
         direct = whole.get_output_embeddings()(whole.base_model(ids, use_cache=False)[0])
         logits = whole(ids, use_cache=False).logits
     return bool((direct - logits).abs().max() <= 1e-2 * logits.abs().max())
+
+
+def has_virtual_tokens(model: Any) -> bool:
+    """Return whether learned tokens or states stand before whatever a model reads."""
+    adapters = getattr(model, "peft_config", {}).values()
+    return any(adapter.is_prompt_learning for adapter in adapters)
 
 
 def four_bits_on_cpu(model: Any) -> bool:
@@ -297,7 +304,7 @@ class Step(Bookkeeping):
 
     def __init__(self, training: Training, **arguments: Any) -> None:
         super().__init__(training=training, **arguments)
-        self.plain = training.method not in VIRTUAL and has_plain_head(training.student)
+        self.plain = has_plain_head(training.student)
         # The loss is a sum over all items of the step, never a mean to be divided once more.
         self.model_accepts_loss_kwargs = True
 

@@ -7,7 +7,7 @@ lines, and the same by hand in notebook 06.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -15,6 +15,17 @@ if TYPE_CHECKING:
 TINY = 1e-8  # a state that is all 0 is not divided by
 EMPTY = -20.0  # log-probability that stands for "nothing is left": 2e-9
 HIDDEN = -1e4  # a score that softmax turns into 0, and whose gradient is a number
+
+
+def whole_precision(tensor: Tensor) -> Any:
+    """Return a context in which products are computed in the type of their tensors.
+
+    Within autocast they would be rounded to half precision, whatever the tensors are.
+    """
+    import torch
+
+    return torch.autocast(tensor.device.type, enabled=False)
+
 
 # ---- distributions
 
@@ -118,7 +129,8 @@ def hidden_error(student: Tensor, teacher: Tensor, projection: Tensor) -> Tensor
     tensor(0.0500)
     """
     wanted = teacher.float()
-    error = (student.float() @ projection.T - wanted).square().sum(-1)
+    with whole_precision(student):
+        error = (student.float() @ projection.float().T - wanted).square().sum(-1)
     return error / wanted.square().sum(-1).clamp(min=TINY)
 
 
@@ -132,7 +144,8 @@ def relations(states: Tensor, heads: int, visible: Tensor) -> Tensor:
     """
     rows, length, width = states.shape
     cut = states.float().view(rows, length, heads, width // heads).transpose(1, 2)
-    scores = cut @ cut.transpose(-1, -2) * (width // heads) ** -0.5  # [B, heads, T, T]
+    with whole_precision(states):
+        scores = cut @ cut.transpose(-1, -2) * (width // heads) ** -0.5  # [B, heads, T, T]
     return scores.masked_fill(~visible[:, None], HIDDEN).log_softmax(-1)
 
 

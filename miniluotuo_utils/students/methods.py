@@ -90,21 +90,11 @@ def peak_rate(student: Student, method: str) -> float:
     return RATES.get(method) or (full if method == "full" else min(10 * full, 3e-3))
 
 
-def attach(student: Student, method: str, seed: int, steps: int, adapter: Adapter = USUAL) -> None:
-    """Put the method's adapter on the student; every trained weight is kept in float32.
-
-    `steps` is the length of the training, which AdaLoRA's schedule needs. Raises ValueError for a
-    method that cannot train the student's bits, and for a student whose adapter is of another
-    method: its own is trained further.
-    """
-    from transformers import set_seed
-
-    # An adapter is drawn at random: the same seed must give the same training.
-    set_seed(seed)
-    model = student.model
+def check_trainable(student: Student, method: str) -> None:
+    """Raise ValueError for a method that cannot train the student's bits or its adapter."""
+    model, bits = student.model, bits_of(student.model)
     if hasattr(model, "peft_config"):
         check_adapter(student, method)
-    bits = bits_of(model)
     check_bits(method, bits)
 
     # bitsandbytes repacks 4-bit weights at the first forward pass on a CPU, and then has no
@@ -116,6 +106,20 @@ def attach(student: Student, method: str, seed: int, steps: int, adapter: Adapte
             "after which bitsandbytes cannot train it: load it again"
         )
 
+
+def attach(student: Student, method: str, seed: int, steps: int, adapter: Adapter = USUAL) -> None:
+    """Put the method's adapter on the student; every trained weight is kept in float32.
+
+    `steps` is the length of the training, which AdaLoRA's schedule needs. Raises ValueError for a
+    method that cannot train the student's bits, and for a student whose adapter is of another
+    method: its own is trained further.
+    """
+    from transformers import set_seed
+
+    check_trainable(student, method)
+    # An adapter is drawn at random: the same seed must give the same training.
+    set_seed(seed)
+    model, bits = student.model, bits_of(student.model)
     if method == "full":
         # No folder holds what these weights will be.
         student.weights = ""

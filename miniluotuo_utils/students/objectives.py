@@ -33,7 +33,7 @@ from miniluotuo_utils.students.losses import (
     softened,
     visible_from,
 )
-from miniluotuo_utils.students.teachers import Kept, Teachers, keep
+from miniluotuo_utils.students.teachers import Kept, Teachers, has_room, keep
 from miniluotuo_utils.students.training import Options
 from miniluotuo_utils.tokens import IGNORED
 
@@ -107,12 +107,14 @@ class Objective:
 def dropouts(model: Module) -> Iterator[tuple[Module, str, float]]:
     """Yield module, attribute and value of each share of dropout in a model.
 
-    Some have a layer for it, others a number: T5 and Llama's attention.
+    Some have a layer for it, others a number: T5, BART, BLOOM and Llama's attention. An adapter's
+    own is left out.
     """
-    for part in model.modules():
-        for name in ("p", "dropout", "attention_dropout"):
-            value = getattr(part, name, None)
-            if isinstance(value, float) and (name != "p" or "Dropout" in type(part).__name__):
+    for path, part in model.named_modules():
+        layer = "Dropout" in type(part).__name__ and "lora_dropout" not in path
+        for name, value in list(vars(part).items()):
+            drops = name.endswith("dropout") or name == "layerdrop" or (name == "p" and layer)
+            if isinstance(value, float) and drops:
                 yield part, name, value
 
 
@@ -154,7 +156,9 @@ class Logits(Objective):
         top_k: int | None,
         kept: Path | None,
     ) -> None:
-        who = teachers.note["teachers"] if isinstance(teachers, Kept) else teachers.fingerprints
+        # A folder says who taught, and how many tokens of each label it holds.
+        said = teachers.note if isinstance(teachers, Kept) else {}
+        who, top_k = said.get("teachers") or teachers.fingerprints, said.get("k", top_k)
         settings = {"temperature": temperature, "beta": beta, "top_k": top_k, "teachers": who}
         super().__init__(share, settings)
         self.teachers, self.temperature, self.beta = teachers, temperature, beta
@@ -170,7 +174,7 @@ class Logits(Objective):
         if not self.folder:
             return rows
         asked = self.teachers, student, rows
-        self.teachers = keep(self.folder, *asked, self.top_k, self.temperature)
+        self.teachers = keep(self.folder, *asked, self.top_k, self.temperature, options.batch_size)
         return numbered(rows)
 
     def collated(self, collate: Callable, batch: Sequence[Mapping]) -> dict[str, Tensor]:
@@ -188,7 +192,8 @@ class Logits(Objective):
         logits, labels, _ = at_labels(model, body, plain)
         if isinstance(self.teachers, Kept):
             ids, theirs = (part.to(logits.device) for part in self.kept(inputs))
-            ours = buckets(softened(logits, self.temperature), ids)
+            size = self.teachers.note.get("size")  # what an earlier version kept has none
+            ours = buckets(softened(logits[:, :size], self.temperature), ids)
         else:
             theirs = self.teachers.log_probs(body, self.temperature)
             ours = softened(logits[:, : theirs.shape[1]], self.temperature)
@@ -230,7 +235,7 @@ class Features(Objective):
         self.teachers.check_room(rows)
         self.pad_id = student.tokenizer.pad_token_id
         ours, theirs = student.model.config, self.teacher.model.config
-        self.pairs = layer_map(ours.num_hidden_layers, theirs.num_hidden_layers)
+        self.pairs = layer_map(*map(depth_of, (ours, theirs)))
         if self.kind == "hidden":
             widths = ours.hidden_size, theirs.hidden_size
             student.model.distillation = projections(*widths, len(self.pairs), options.seed)
@@ -266,7 +271,9 @@ class Features(Objective):
             with torch.no_grad(), caught(self.teacher.model) as theirs:
                 at_labels(self.teacher.model, inputs, self.plain_teacher)
             far = self.of_relations(ours, theirs, inputs, real)
-        return logits, labels, far[real].mean() * len(labels)
+        # Rows that only fill up have no token to compare; their mean would be no number.
+        far = far[real].sum() / real.sum().clamp(min=1)
+        return logits, labels, far * len(labels)
 
     def real(self, inputs: Mapping) -> Tensor:
         """Return which tokens are compared, bool [B, T]: all but padding."""
@@ -300,6 +307,18 @@ class Features(Objective):
         heads = relation_heads([states.shape[-1] for states in (*ours, *theirs)])
         found = [relation_kl(a, b, heads, visible) for a, b in zip(ours, theirs, strict=True)]
         return torch.stack(found).mean(0)
+
+
+def depth_of(config: Any) -> int:
+    """Return how many layers the states of `states_of` come from: a decoder's, where there are two.
+
+    >>> from transformers import GPT2Config, T5Config
+    >>> depth_of(GPT2Config(n_layer=3)), depth_of(T5Config(num_layers=4, num_decoder_layers=2))
+    (3, 2)
+    """
+    names = ("num_decoder_layers", "decoder_layers", "num_hidden_layers")
+    found = (getattr(config, name, None) for name in names)
+    return next(number for number in found if number is not None)
 
 
 def states_of(outputs: Any) -> Sequence[Tensor]:
@@ -389,8 +408,16 @@ class OnPolicy(Objective):
     alone = True
 
     def __init__(
-        self, teachers: Teachers, temperature: float, beta: float, own: float, answer: int
+        self,
+        student: Student,
+        teachers: Teachers,
+        temperature: float,
+        beta: float,
+        own: float,
+        answer: int,
     ) -> None:
+        # Cut first: what tells a teacher from others must not change while it teaches.
+        cut_padding(student, teachers.students[0], teachers.size)
         settings = {"temperature": temperature, "beta": beta, "own": own, "answer": answer}
         super().__init__(1.0, settings | {"teachers": teachers.fingerprints})
         self.teachers = teachers
@@ -405,8 +432,28 @@ class OnPolicy(Objective):
         rows = super().begin(student, rows, options)
         self.teachers.check_room(rows)
         self.encoded = [prompt_and_answer(row) for row in rows]
-        cut_padding(student, self.teacher, self.size)
+        self.check_answers(student)
+        needed = options.batch_size * options.accumulate
+        if len(rows) < needed:
+            raise ValueError(
+                f"on_policy 每一步要满满一批，行数不够。 on_policy takes whole steps of "
+                f"{needed:,} rows (batch_size × accumulate), found {len(rows):,}: give more rows, "
+                "or smaller numbers"
+            )
         return Dataset.from_dict({"prompt": [str(number) for number in range(len(rows))]})
+
+    def check_answers(self, student: Student) -> None:
+        """Raise ValueError where a prompt leaves too little room for an answer."""
+        written, given = self.answer * (self.own > 0), self.own < 1
+        longest = max(len(asked) + max(written, len(gold) * given) for asked, gold in self.encoded)
+        for one in (student, self.teacher):
+            if not has_room(one, longest):
+                raise ValueError(
+                    f"{one.name} 装不下最长的问题加上回答：把 answer 改小，或删掉太长的行。 "
+                    f"{one.name} has room for {one.context:,} tokens, found {longest:,} for the "
+                    f"longest prompt and an answer of {self.answer:,}: give a smaller answer=…, "
+                    "or leave the longest rows out"
+                )
 
     def configuration(self) -> Callable:
         """Return what makes TRL's configuration."""

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from torch import Tensor
 
-CHUNK = 32  # rows that are asked about together, and written together
 NOTE, STARTS, IDS, VALUES = "kept.json", "starts.npy", "ids.bin", "values.bin"
 WAY = (
     "Use method='labels' (the teacher writes answers, the student learns those), or TRL's "
@@ -107,13 +106,17 @@ class Teachers:
         packed = "position_ids" in rows.column_names
         longest = int(sizes_of(rows).max()) if not packed else 1 + last_place(rows)
         for teacher in self.students:
-            # Relative positions have no end.
-            if stated_context(teacher.model.config) and longest > teacher.context:
+            if not has_room(teacher, longest):
                 raise ValueError(
                     f"教师 {teacher.name} 装不下最长的一行：把 max_length 改小。 the teacher "
                     f"{teacher.name} has room for {teacher.context:,} tokens, found {longest:,} in "
                     f"the longest row: give max_length={teacher.context}"
                 )
+
+
+def has_room(student: Student, length: int) -> bool:
+    """Return whether a row of so many tokens fits; relative positions have no end."""
+    return not stated_context(student.model.config) or length <= student.context
 
 
 def last_place(rows: Dataset) -> int:
@@ -129,6 +132,12 @@ def check_apart(student: Student, teacher: Student) -> None:
             f"{student.name} is its own teacher: every step would change both, and teach nothing. "
             "Load it once more for a teacher that stays as it is"
             "（学生不能是自己的教师：再加载一份当教师）"
+        )
+    devices = [one.model.device for one in (student, teacher)]
+    if devices[0] != devices[1]:
+        raise ValueError(
+            f"教师和学生不在一块设备上。 {student.name} is on {devices[0]}, its teacher "
+            f"{teacher.name} on {devices[1]}: load both with the same device=…"
         )
     if teacher.encoder_decoder != student.encoder_decoder:
         raise ValueError(
@@ -249,12 +258,13 @@ def keep(
     rows: Dataset,
     k: int,
     temperature: float = 1.0,
+    batch_size: int = 8,
 ) -> Kept:
     """Ask the teachers about every row once, and keep their k best tokens for each label.
 
-    A folder that holds a part of it goes on from there: no row is asked about twice. One that is
-    whole is read. Raises DataError where it holds something else, and `Taken` where another process
-    is writing it.
+    `batch_size` rows are asked about together, and written together. A folder that holds a part
+    goes on from there: no row is asked about twice. One that is whole is read. Raises DataError
+    where it holds something else, and `Taken` where another process is writing it.
     """
     folder = Path(folder)
     guard([Touched("kept", folder, "grows")])
@@ -270,7 +280,7 @@ def keep(
         with Alone(folder):
             # Another one may have finished in between.
             if not is_whole(folder, wanted):
-                ask(folder, teachers, student, rows, wanted)
+                ask(folder, teachers, student, rows, wanted, batch_size)
     return Kept(folder)
 
 
@@ -283,21 +293,30 @@ def is_whole(folder: Path, wanted: Mapping) -> bool:
     return bool(note.get("whole"))
 
 
-def ask(folder: Path, teachers: Teachers, student: Student, rows: Dataset, wanted: Mapping) -> None:
+def ask(
+    folder: Path,
+    teachers: Teachers,
+    student: Student,
+    rows: Dataset,
+    wanted: Mapping,
+    batch_size: int,
+) -> None:
     """Ask the teachers about the rows that a folder does not hold yet."""
     import numpy as np
 
+    # The student's own rows of padding are nobody's tokens, and no part of the rest.
+    note = {**wanted, "size": teachers.size}
     folder.mkdir(parents=True, exist_ok=True)
-    write_note(folder, wanted, whole=False)
+    write_note(folder, note, whole=False)
 
     # How many labels each row has says how far the files should reach.
     counts = [label_count(row["labels"], student.encoder_decoder) for row in rows]
     starts = np.cumsum([0, *counts])
     np.save(folder / STARTS, starts)
     first = whole_rows(folder, starts, wanted["k"])
-    for numbers in batches(range(first, len(rows)), CHUNK):
+    for numbers in batches(range(first, len(rows)), batch_size):
         write_rows(folder, teachers, student, [rows[n] for n in numbers], wanted)
-    write_note(folder, wanted, whole=True)
+    write_note(folder, note, whole=True)
 
 
 def write_note(folder: Path, wanted: Mapping, whole: bool) -> None:

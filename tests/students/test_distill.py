@@ -111,7 +111,6 @@ def test_a_teacher_that_dies_goes_on_where_it_was(tmp_path, monkeypatch):
     """Half of a row's distributions in the files would move all that come after it."""
     from miniluotuo_utils.students import teachers
 
-    monkeypatch.setattr(teachers, "CHUNK", 2)
     asked = []
     real = teachers.write_rows
 
@@ -124,9 +123,10 @@ def test_a_teacher_that_dies_goes_on_where_it_was(tmp_path, monkeypatch):
             raise KeyboardInterrupt
 
     monkeypatch.setattr(teachers, "write_rows", dies)
-    how = {"method": "logits", "top_k": 4, "kept": tmp_path / "kept", **SHORT}
+    how = {"method": "logits", "top_k": 4, "kept": tmp_path / "kept", **SHORT, "batch_size": 2}
     with pytest.raises(KeyboardInterrupt):
         distill(gpt2(0), ROWS, teacher=gpt2(1), **how)
+    assert asked == [2, 2]
     with pytest.raises(DataError, match="did not come to an end"):
         distill(gpt2(0), ROWS, teacher=tmp_path / "kept", method="logits", **SHORT)
     resumed = distill(gpt2(0), ROWS, teacher=gpt2(1), **how)
@@ -187,6 +187,66 @@ def test_features_of_another_depth_and_width(features):
     )
     assert parts(training)[-1] < parts(training)[0]
     assert set(student.model.state_dict()) == names
+
+
+@pytest.mark.parametrize("features", ["hidden", "relations"])
+def test_the_features_of_an_equal_copy_are_at_no_distance(features):
+    """Other layers, or tokens of padding, would show here."""
+    student = gpt2()
+    how = {"method": "features", "features": features, **SHORT, "max_steps": 1}
+    assert parts(distill(student, ROWS, teacher=again(student), **how))[0] < 1e-6
+
+
+def test_the_first_error_of_hidden_states_is_the_one_by_hand():
+    """Squares over the teacher's own, a mean over layers and then over tokens."""
+    import torch
+
+    from miniluotuo_utils.tokens import collate, encode
+
+    student, teacher = gpt2(0), gpt2(1)
+    batch = collate(encode(ROWS[:4], student.tokenizer).rows, student.tokenizer.pad_token_id)
+    with torch.no_grad():
+        ours, theirs = (
+            one.model.eval()(batch["input_ids"], output_hidden_states=True).hidden_states
+            for one in (student, teacher)
+        )
+    far = [(a - b).square().sum(-1) / b.square().sum(-1) for a, b in zip(ours, theirs, strict=True)]
+    real = torch.zeros_like(batch["input_ids"], dtype=torch.bool)
+    for number, row in enumerate(encode(ROWS[:4], student.tokenizer).rows):
+        real[number, : len(row["input_ids"])] = True
+    by_hand = torch.stack(far).mean(0)[real].mean().item()
+    how = {"method": "features", **SHORT, "max_steps": 1}
+    training = distill(student, ROWS[:4], teacher=teacher, **how)
+    assert parts(training)[0] == pytest.approx(by_hand, rel=1e-4)
+
+
+@pytest.mark.parametrize("features", ["hidden", "relations"])
+def test_rows_that_only_fill_up_are_at_no_distance(features):
+    """The mean over none of their tokens was NaN, and with it the training of all processes."""
+    from types import SimpleNamespace
+
+    from miniluotuo_utils.students.objectives import Features
+    from miniluotuo_utils.students.teachers import Teachers
+    from miniluotuo_utils.tokens import collate, encode
+    from miniluotuo_utils.tokens.columns import as_dataset
+
+    student, teacher = gpt2(0), gpt2(1)
+    objective = Features(Teachers(student, [teacher]), 0.5, features)
+    rows = encode(ROWS, student.tokenizer).rows
+    objective.begin(student, as_dataset(rows), SimpleNamespace(seed=0))
+    pad = student.tokenizer.pad_token_id
+    filler = collate([{"input_ids": [pad], "labels": [-100]}] * 2, pad)
+    far = objective.compared(student.model, filler, False)[2]
+    assert far.item() == 0
+
+
+def test_an_encoder_decoders_states_are_as_many_as_its_decoders():
+    """`IndexError`, of a decoder that is not as deep as its encoder."""
+    deeper = {"num_hidden_layers": 3, "num_decoder_layers": 2}
+    student, teacher = tiny_random("t5-61m"), tiny_random("t5-61m", 1, **deeper)
+    rows = [{**row, "output": "one two"} for row in ROWS]
+    training = distill(student, rows, teacher=teacher, method="features", **SHORT)
+    assert training.steps == 3
 
 
 @pytest.mark.parametrize("name", ["wenzhong-110m", "tiny", "t5-61m", "gpt-neo-125m"])
@@ -252,6 +312,35 @@ def test_a_distillation_goes_on_where_it_was_killed(how, step, tmp_path):
         until(tmp_path / "straight", **how, **OTHERWISE[how["method"]])
 
 
+def test_a_cut_teacher_is_still_the_same_teacher(tmp_path):
+    """Interrupted in a notebook and called again: the folder held "another training"."""
+    teacher = padded_teacher()
+    how = {"teacher": teacher, "method": "on_policy", "answer": 4, "folder": tmp_path, **SHORT}
+
+    def stop(training):
+        if training.steps == 2 and not training.seconds:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        distill(gpt2(0), ROWS, show=stop, **how)
+    assert distill(gpt2(0), ROWS, **how).steps == 3
+
+
+def test_an_adapters_own_dropout_stays():
+    """A student that was loaded with an adapter lost it, against what is promised."""
+    from peft import LoraConfig, get_peft_model
+
+    model = gpt2().model
+    wrapped = get_peft_model(model, LoraConfig(target_modules=["c_attn"], lora_dropout=0.05))
+    assert all(value != 0.05 for _, _, value in dropouts(wrapped))
+
+
+@pytest.mark.parametrize(("name", "share"), [("bloom-560m", "hidden_dropout"), ("t5-61m", "p")])
+def test_every_share_of_dropout_is_found(name, share):
+    """BLOOM and BART call theirs otherwise, and a distillation left it on."""
+    assert share in {found for _, found, _ in dropouts(tiny_random(name).model)}
+
+
 def test_dropout_comes_back():
     """A student that was distilled would else be fine-tuned without it ever after."""
     student = gpt2()
@@ -261,7 +350,62 @@ def test_dropout_comes_back():
     assert before
 
 
+def test_padding_rows_of_a_student_are_no_part_of_the_rest(tmp_path):
+    """Kept, the bucket of all other tokens held rows that no token has; live, it did not."""
+    teacher, how = gpt2(1), {"method": "logits", "temperature": 1.0, **SHORT, "max_steps": 1}
+    found = []
+    for kept in ({}, {"top_k": teacher.model.config.vocab_size, "kept": tmp_path / "kept"}):
+        student = gpt2(0)
+        student.model.resize_token_embeddings(student.model.config.vocab_size + 47)
+        found += parts(distill(student, ROWS[:4], teacher=teacher, **kept, **how))
+    assert found[0] == pytest.approx(found[1], abs=5e-3)
+
+
 # ---- what is refused
+
+
+def test_a_teacher_of_virtual_tokens_teaches_with_them():
+    """Its virtual tokens took no part: its base taught, which had learned nothing."""
+    import torch
+
+    from miniluotuo_utils.students.teachers import Teachers
+    from miniluotuo_utils.tokens import collate, encode
+
+    student, teacher = gpt2(0), gpt2(1)
+    finetune(teacher, ROWS, "prompt", max_steps=1, batch_size=4, half=False)
+    [row] = encode(ROWS[:1], student.tokenizer).rows
+    batch = collate([row], student.tokenizer.pad_token_id)
+    with torch.no_grad():
+        whole = teacher.model(batch["input_ids"]).logits[0, -len(row["input_ids"]) :]
+    learned = torch.tensor([label != -100 for label in row["labels"][1:]])
+    by_hand = whole[: len(learned)][learned].log_softmax(-1)
+    torch.testing.assert_close(Teachers(student, [teacher]).log_probs(batch, 1.0), by_hand)
+    for method in ("features", "on_policy"):
+        with pytest.raises(ValueError, match="virtual tokens, .* teaches by logits"):
+            distill(gpt2(0), ROWS, teacher=teacher, method=method, **SHORT)
+
+
+def test_a_teacher_on_another_device_is_told():
+    """`Expected all tensors to be on the same device`, after all rows were encoded."""
+    teacher = gpt2(1)
+    teacher.model.to("meta")
+    with pytest.raises(ValueError, match="is on cpu, its teacher .* on meta: load both"):
+        distill(gpt2(0), ROWS, teacher=teacher, method="logits", **SHORT)
+
+
+@pytest.mark.parametrize(
+    ("rows", "how", "said"),
+    [
+        (ROWS[:3], {}, r"whole steps of 4 rows .*, found 3"),
+        (ROWS, {"accumulate": 3}, "whole steps of 12 rows"),
+        (ROWS, {"answer": 600}, "room for 512 tokens, found 6.. for the longest prompt"),
+    ],
+)
+def test_on_policy_says_what_it_cannot_take(rows, how, said):
+    """It took no step and returned; or `IndexError: index out of range in self`."""
+    how = {"answer": 4, **SHORT, **how}
+    with pytest.raises(ValueError, match=said):
+        distill(gpt2(0), rows, teacher=gpt2(1), method="on_policy", **how)
 
 
 def test_a_student_does_not_teach_itself():
@@ -338,6 +482,71 @@ def test_a_function_gives_each_row_back(teacher, said, tmp_path):
     assert not (folder / "labelled.jsonl").exists()
 
 
+def test_two_processes_do_not_ask_for_one_folder(tmp_path):
+    """Both asked for every row, and the folder held the first ones twice, the last ones never."""
+    folder, asked = tmp_path / "training", []
+    folder.mkdir()
+
+    def teacher(rows):
+        asked.extend(rows)
+        return [{**row, "output": "好"} for row in rows]
+
+    with Alone(folder / "labelled.jsonl"), pytest.raises(DataError, match="another process"):
+        distill(gpt2(), ROWS, teacher=teacher, folder=folder, **SHORT)
+    assert not asked
+
+
+class Says:
+    """A teacher of which there are several."""
+
+    def __init__(self, word: str) -> None:
+        self.word = self.fingerprint = word
+
+    def __call__(self, rows):
+        return [{**row, "output": self.word} for row in rows]
+
+
+def test_another_teacher_of_a_class_does_not_go_on_with_its_answers(tmp_path, capsys):
+    """The second was never asked, and the student's record named it."""
+    how = {"folder": tmp_path / "training", **SHORT}
+    distill(gpt2(), ROWS, teacher=Says("好"), **how)
+    with pytest.raises(DataError, match="another teacher .*Says 好.*Says 坏"):
+        distill(gpt2(), ROWS, teacher=Says("坏"), **how)
+    distill(gpt2(), ROWS, teacher=Says("好"), **how)
+    assert "8 of 8 rows were answered by Says 好" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("how", "error"), [({"epoch": 3}, TypeError), ({"update": "qlora"}, ValueError)]
+)
+def test_what_cannot_be_trained_is_said_before_a_teacher_is_paid(how, error):
+    """A misspelt option was found after all answers were there, and without a folder lost them."""
+    asked = []
+    with pytest.raises(error, match="epoch|qlora"):
+        distill(gpt2(), ROWS, teacher=asked.extend, **SHORT, **how)
+    assert not asked
+
+
+def test_a_table_of_questions_is_labelled():
+    """`dictionary update sequence element #0 has length 11`, for what `finetune` takes."""
+    import pandas
+
+    training = distill(gpt2(), pandas.DataFrame(ROWS), teacher=Says("好"), **SHORT)
+    assert training.steps == 3
+
+
+def test_a_function_that_writes_into_its_rows_is_caught():
+    """It was compared with its own rows, so that any question was the right one."""
+
+    def teacher(rows):
+        for row in rows:
+            row.update(instruction="别的问题", output="好")
+        return rows
+
+    with pytest.raises(DataError, match="row 0, field instruction: found '别的问题'"):
+        distill(gpt2(), ROWS, teacher=teacher, **SHORT)
+
+
 def test_a_function_may_give_a_generator():
     asked = [{**row, "output": ""} for row in ROWS]
     training = distill(
@@ -387,6 +596,8 @@ def test_several_processes_do_not_ask_one_teacher(monkeypatch, tmp_path):
     for how in ({"teacher": list}, {"method": "logits", "top_k": 4, "kept": tmp_path / "kept"}):
         with pytest.raises(ValueError, match="2 processes train"):
             distill(gpt2(), ROWS, **SHORT, **how)
+    with pytest.raises(ValueError, match="on_policy is for one"):
+        distill(gpt2(), ROWS, teacher=gpt2(1), method="on_policy", **SHORT)
 
 
 @pytest.mark.parametrize(

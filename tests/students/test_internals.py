@@ -92,3 +92,18 @@ def test_the_server_of_transformers_has_the_parts_that_are_changed():
     }
     for kind, names in changed.items():
         assert [name for name in names if not hasattr(kind, name)] == []
+
+
+@pytest.mark.parametrize("name", ["wenzhong-110m", "gpt-neo-125m", "bloom-560m", "tiny"])
+def test_a_prompt_padded_in_front_is_judged_at_its_own_places(name):
+    """GPT-2 counted places from the padding: student and teacher were compared where neither had
+    learned anything.
+    """
+    model, ids = tiny_random(name).model.eval(), torch.tensor([[5, 6, 7, 8, 9]])
+    padded = torch.cat([torch.zeros(1, 3, dtype=torch.long), ids], 1)
+    mask = torch.tensor([[0, 0, 0, 1, 1, 1, 1, 1]])
+    kind = internals.on_policy_kind([], 1.0)
+    with torch.no_grad():
+        alone = model.base_model(ids)[0][:, -3:-1]
+        behind = kind._get_last_hidden_state(None, model, padded, mask, 2)
+    torch.testing.assert_close(behind, alone, atol=1e-4, rtol=1e-4)

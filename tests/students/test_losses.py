@@ -137,3 +137,15 @@ def test_a_uniform_teacher_by_hand():
     student = torch.tensor([1 / 2, 1 / 6, 1 / 6, 1 / 6]).log()
     far = kl(torch.full((4,), 1 / 4).log(), student).item()
     assert far == pytest.approx(math.log(2) / 4 * -1 + 3 / 4 * math.log(6 / 4), abs=1e-6)
+
+
+def test_features_are_measured_in_whole_precision():
+    """Half precision rounded a token's score with itself by up to a half, before a softmax."""
+    draw = torch.Generator().manual_seed(5)
+    states, other = (torch.randn(2, 6, 16, generator=draw) * 9 for _ in range(2))
+    weight, visible = torch.randn(16, 16, generator=draw), torch.ones(2, 6, 6, dtype=torch.bool)
+    plain = hidden_error(states, other, weight), relations(states, 2, visible)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        within = hidden_error(states, other, weight), relations(states, 2, visible)
+    for one, same in zip(plain, within, strict=True):
+        assert torch.equal(one, same)
