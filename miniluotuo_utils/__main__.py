@@ -57,7 +57,8 @@ OTHERS = "其他格式也认得 Other formats are read, too: miniluotuo_utils/da
 
 def option(help: str = "", default: Any = None, **how: Any) -> Any:
     """Describe one option of a command; `how` is what else argparse wants to know."""
-    return field(default=default, metadata={"help": help, **how})
+    shown = how.pop("shown", True)  # in the command's repr, which logs hold
+    return field(default=default, repr=shown, metadata={"help": help, **how})
 
 
 needed = partial(option, required=True)
@@ -286,7 +287,7 @@ class Asking:
     The key comes from TEACHER_API_KEY alone, since every user of a machine can read arguments.
     """
 
-    base_url: str | None = option("服务器地址 the server; left out: TEACHER_BASE_URL")
+    base_url: str | None = option("服务器地址 the server; left out: TEACHER_BASE_URL", shown=False)
     model: str | None = option("模型 its model; left out: TEACHER_MODEL")
     store: Path = needed("存储 sqlite file of all replies: nothing is asked twice", role="store")
     concurrency: int = option("并发 requests at a time, at most", 16)

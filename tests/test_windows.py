@@ -137,9 +137,8 @@ def test_the_environment_is_found_where_windows_keeps_it(monkeypatch):
 
 def test_nobody_is_ended_by_being_asked_for(monkeypatch):
     """Signal 0 only asks on Unix; on Windows os.kill ends the other process."""
-    monkeypatch.setattr(store, "os", windows())
-    assert not store.dead(f"{store.socket.gethostname()}:1:x")
-    monkeypatch.setattr(temporary, "os", windows())
+    monkeypatch.setattr(temporary, "os", windows(readlink=temporary.os.readlink))
+    assert not store.dead(f"{temporary.machine()}:1:x")
     assert temporary.runs(1)
 
 
@@ -182,6 +181,24 @@ def test_an_open_file_is_waited_for_and_then_named(monkeypatch, tmp_path):
     monkeypatch.setattr(whole.os, "name", "posix")
     with pytest.raises(PermissionError, match="13"):
         whole.when_free(tmp_path / "partial", tmp_path / "a", waits=(60,))
+
+
+def test_an_open_folder_is_waited_for_and_then_named(monkeypatch, tmp_path):
+    """A folder that took the place of another one was not waited for as a file is."""
+    tries = []
+
+    def rename(*_):
+        tries.append(1)
+        if len(tries) != 3:
+            raise PermissionError(13, "Access is denied")
+
+    monkeypatch.setattr(whole, "os", SimpleNamespace(name="nt", replace=None))
+    monkeypatch.setattr(Path, "rename", rename)
+    places = tmp_path / "a", tmp_path / "a.1.old"
+    whole.when_free(*places, waits=(0, 0), folder=tmp_path / "a")
+    assert len(tries) == 3
+    with pytest.raises(PermissionError, match="a 正被别的程序打开着"):
+        whole.when_free(*places, waits=(0,), folder=tmp_path / "a")
 
 
 def test_a_character_that_the_system_lacks_ends_nothing():

@@ -137,6 +137,26 @@ def test_killed_between_two_renames_the_old_folder_comes_back(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["student"]
 
 
+@pytest.mark.parametrize("error", [PermissionError(13, "open elsewhere"), KeyboardInterrupt()])
+def test_a_folder_that_cannot_take_its_place_leaves_the_old_one(error, tmp_path, monkeypatch):
+    """The second of two renames failed, and both folders were deleted: the old and the new one."""
+    path = tmp_path / "student"
+    write_folder(path)
+    rename = Path.rename
+
+    def failing(one, target):
+        if one.suffix == ".partial":
+            raise error
+        return rename(one, target)
+
+    with monkeypatch.context() as patch, pytest.raises(type(error)):
+        patch.setattr(Path, "rename", failing)
+        write_folder(path)
+    assert (path / "new").read_text() == "new"
+    assert [p.name for p in tmp_path.iterdir()] == ["student"]
+    write_folder(path)
+
+
 def test_a_file_of_a_persons_own_is_no_leftover(tmp_path):
     """`out.partial` and `out.old.partial` were deleted, whoever had written them."""
     for name in ("out.partial", "out.old.partial", "out.1234.partial", "out.training.deleted"):
@@ -179,6 +199,16 @@ def test_the_second_is_told_who_writes(tmp_path):
     with claimed([Touched("out", path, "file")]):
         pass
     assert not list(path.parent.iterdir())
+
+
+def test_no_argument_stands_in_a_lock(tmp_path, monkeypatch):
+    """A key in the address of --base-url was told to whoever waited, and to all who read there."""
+    words = ["respond", "a.jsonl", "--base-url", "https://h/v1?key=hidden-word"]
+    monkeypatch.setattr(sys, "argv", ["miniluotuo_utils/__main__.py", *words])
+    with Alone(tmp_path / "out"):
+        told = Alone(tmp_path / "out").told()
+        assert told.endswith(": miniluotuo_utils respond)")
+        assert "hidden-word" not in (tmp_path / ".out.lock.json").read_text()
 
 
 def test_the_dead_hold_nothing(tmp_path):

@@ -213,6 +213,12 @@ def opened(path: Path | str) -> AnyFile:
         )
     if path.is_dir():
         raise DataError(f"{path.name}: a folder, expected a file: name one in it（这是文件夹）")
+    # It is opened several times, and what a pipe gave is gone then.
+    if not path.is_file():
+        raise DataError(
+            f"{path.name}: a pipe or a device, which can be read only once: write it to a file "
+            "first（管道只能读一遍：先存成文件）"
+        )
     file, said = AnyFile(path), []
     with file.open() as raw:
         head = raw.read(HEAD)

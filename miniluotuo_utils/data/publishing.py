@@ -16,6 +16,7 @@ from miniluotuo_utils.data.mixture import USABLE, Portion, permitted
 from miniluotuo_utils.files import file_sha256, written_whole
 from miniluotuo_utils.text import markdown
 from miniluotuo_utils.writing import Taken
+from miniluotuo_utils.writing.ours import MARK, changed, sign
 
 # The hub's names for the size of a data set: rows below a limit.
 SIZES = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M"}
@@ -31,11 +32,12 @@ def publish(
 ) -> Path:
     """Write `train.parquet` and its card `README.md` into `folder`; other files there stay.
 
-    Both are replaced where an earlier call wrote them; `Taken` keeps a person's own. Raises
-    ValueError for a source whose licence is not among `terms` (the catalog's reading of
-    it), and where rows, recipe and report do not belong together: a card with another data set's
-    numbers is worse than none.
+    Both are replaced where an earlier call wrote them and nobody has changed them since; `Taken`
+    keeps a person's own. Raises ValueError for a source whose licence is not among `terms` (the
+    catalog's reading of it), and where rows, recipe and report do not belong together: a card with
+    another data set's numbers is worse than none.
     """
+    # What must not be published is said before anything is written.
     if closed := [part.source for part in permitted(portions, terms)[1]]:
         said = "; ".join(f"{source}: {CATALOG[source].licence}" for source in closed)
         raise ValueError(
@@ -52,16 +54,21 @@ def publish(
         )
 
     keep_own(folder)
+    # A run that is killed between the two files leaves no list: what it wrote is no edit.
+    (folder / MARK).unlink(missing_ok=True)
     with written_whole(folder / "train.parquet") as partial:
         table_of(rows).to_parquet(partial)
     text = dataset_card(rows, portions, report, name, file_sha256(folder / "train.parquet"))
     with written_whole(folder / "README.md") as partial:
         partial.write_text(text, encoding="utf-8")
+    sign(folder, "train.parquet", "README.md")
     return folder
 
 
 def keep_own(folder: Path) -> None:
-    """Raise `Taken` where a folder has a `README.md` or `train.parquet` that is no set of ours."""
+    """Raise `Taken` where a folder has a `README.md` or `train.parquet` that is no set of ours, or
+    was changed since.
+    """
     card, rows = folder / "README.md", folder / "train.parquet"
     text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
     if card.exists() and MADE_BY not in text:
@@ -70,6 +77,12 @@ def keep_own(folder: Path) -> None:
         raise Taken(
             f"{folder.name}/{rows.name} is there without a card that says it is ours: "
             "delete it or choose another folder"
+        )
+    if name := changed(folder):
+        raise Taken(
+            f"{folder.name}/{name} was changed since we wrote it: choose another folder, or put "
+            "your version elsewhere and delete it here"
+            "（写下以后改过：换一个文件夹，或者先存到别处）"
         )
 
 

@@ -63,6 +63,7 @@ def extract_file(
             )
 
         # Everything that a record depends on: a run with another of these must not go on with it.
+        # One that was killed for memory goes on with smaller batches.
         made_by = {
             "data": file_sha256(data),
             "student": fingerprint(student),
@@ -70,7 +71,7 @@ def extract_file(
             "schema": schema,
             "task": task,
             "column": column,
-            "options": options,
+            "options": {name: options[name] for name in options if name != "batch_size"},
         }
         journal = Journal(out.with_name(out.name + ".part"), made_by)
         with journal.alone():

@@ -31,7 +31,7 @@ from miniluotuo_utils.teacher.guided import (
 from miniluotuo_utils.teacher.limits import commonest
 from miniluotuo_utils.teacher.store import KNOWN
 from miniluotuo_utils.teacher.topics import read_categories, topics_of
-from miniluotuo_utils.writing import Touched, claimed
+from miniluotuo_utils.writing import Touched, claimed, guard
 
 # How a file that has other lines than the new one is replaced all the same.
 REPLACE = "give --replace (in Python the argument replace); what was paid for is stored"
@@ -181,11 +181,16 @@ def touched_by(
         ),
     ]
     if rejected:
-        role = "again" if made_of(source, rejected, is_reject) else "file"
-        touched.append(Touched("rejected", rejected, role, lambda row: "reason" in row))
+        touched.append(rejects(source, rejected))
     if teacher.store.path:
         touched.append(Touched("store", teacher.store.path, "store"))
     return touched
+
+
+def rejects(source: Path, rejected: Path) -> Touched:
+    """Return the path of the rows that are rejected, as it is now."""
+    role = "again" if made_of(source, rejected, is_reject) else "file"
+    return Touched("rejected", rejected, role, lambda row: "reason" in row)
 
 
 def made_of(source: Path, made: Path, by: Callable[[Mapping, Mapping], bool]) -> bool:
@@ -238,6 +243,8 @@ def responded(
     prompts = (chat_of(row, work.system) for row, asked in work.rows() if asked)
     work.teacher.fill(prompts, progress, total, **work.sampling)
     if rejected is not None:
+        # Somebody may have put a file there, or written into it, while the teacher answered.
+        guard([rejects(work.source, rejected)], replace)
         write_jsonl(rejected, (row for row, good in work.judged() if not good), overwrite=True)
     with written_whole(target, keeps="" if replace else REPLACE) as partial:
         write_jsonl(partial, (row for row, good in work.judged() if good))
@@ -254,7 +261,7 @@ def topics_of_file(path: Path, language: str = "zh") -> list[str]:
 
     Of a dump of Wikipedia's category table (`.sql`, `.sql.gz`) the titles that make topics in a
     language (`topics_of`). DataError names the line that is no UTF-8, or has no such field, and a
-    dump without a topic.
+    file or a dump without a topic.
     """
     if path.name.endswith((".sql", ".sql.gz")):
         topics = topics_of(read_categories(path), language)
@@ -264,7 +271,14 @@ def topics_of_file(path: Path, language: str = "zh") -> list[str]:
                 f"{language!r}: is it the dump of that language's Wikipedia?"
             )
         return topics
-    return [topic_of(path.name, place, row) for place, row in units_of(path, ("topic", "word"))]
+    rows = units_of(path, ("topic", "word"))
+    topics = [topic_of(path.name, place, row) for place, row in rows]
+    if not any(topics):
+        raise DataError(
+            f"{path.name}: 里面没有主题 found no topic, expected one a line, or rows with a field "
+            "topic: write some, or leave the topics out"
+        )
+    return topics
 
 
 def topic_of(name: str, place: str, row: object) -> str:

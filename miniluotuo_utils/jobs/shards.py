@@ -323,7 +323,7 @@ def joined(parts: Sequence[Path], out: Path) -> None:
 PACE = (
     *("overwrite", "replace", "concurrency", "requests_per_minute", "tokens_per_minute"),
     *("timeout", "max_retries", "budget", "budget_tokens", "price_in", "price_out", "retry"),
-    *("processes", "store"),
+    *("processes", "store", "batch_size"),
 )
 WHOLE_NUMBERS = ("concurrency", "budget_tokens")
 # Of the processes that run at a time.

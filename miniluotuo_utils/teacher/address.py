@@ -30,12 +30,12 @@ def checked_address(url: str) -> str:
         place, good = None, False
     if not good:
         raise ValueError(
-            f"TEACHER_BASE_URL: found {shown(url)!r}, expected http:// or https://, a host and a "
+            f"TEACHER_BASE_URL: found {bare(url)!r}, expected http:// or https://, a host and a "
             f"path, for example {EXAMPLE}"
         )
     if place.username is not None:
         raise ValueError(
-            f"TEACHER_BASE_URL: {shown(url)} 里写着用户名（和密码），教师用不上；密钥放进 "
+            f"TEACHER_BASE_URL: {bare(url)} 里写着用户名（和密码），教师用不上；密钥放进 "
             "TEACHER_API_KEY。 It holds a user's name, which a teacher cannot use: write the "
             "address without it, and the key into TEACHER_API_KEY"
         )
@@ -70,6 +70,16 @@ def shown(text: str) -> str:
     'no answer from http://h/v1 (http://h/v1)'
     """
     return QUERY.sub(r"\1", re.sub(r"://[^\s/?#]*@", "://", text))
+
+
+def bare(url: str) -> str:
+    """Return one address, however it is written, without user, password and query.
+
+    >>> bare("me:word@h/v1?key=x"), bare("htps://me:wo/rd@h/v1"), bare("h/v1？key=x")
+    ('h/v1', 'htps://h/v1', 'h/v1')
+    """
+    # Better half an address is shown than half a password: whatever stands before an @ goes.
+    return re.sub(r"^([\w.+-]+:/+)?.*@", r"\1", re.split("[?？]", url)[0], flags=re.DOTALL)
 
 
 def secrets_in(base: str) -> list[str]:

@@ -14,6 +14,7 @@ import itertools
 import json
 import os
 import random
+import sqlite3
 import sys
 import time
 from collections import Counter
@@ -344,7 +345,7 @@ class Run:
         """Give signs of life to others on the same store; after one that fails comes the next."""
         while True:
             await asyncio.sleep(BEAT)
-            with suppress(OSError):
+            with suppress(OSError, sqlite3.Error):
                 self.store.beat(self.owner)
 
     async def answer(self, messages: Messages) -> Reply:

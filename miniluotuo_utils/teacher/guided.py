@@ -213,9 +213,9 @@ def grow(
     request brought fewer than `least_per_request` new ones. `say` is called with a line after each
     round. The same seed asks the same questions in the same order, so a second run goes on from the
     store. What stops a run half-way (a budget, a server that is gone) leaves the rows so far; it is
-    raised where there are none.
+    raised where there are none. ValueError for seeds or topics that are fewer than a request shows.
     """
-    prompts = guided_prompts(seeds, topics or None, examples, count, seed, language)
+    prompts = guided_prompts(seeds, topics, examples, count, seed, language)
     source = "topic_guided" if topics else "example_guided"
     grown, kept = Grown(), Kept([question_of(row) for row in seeds], near)
     dry = requests = 0

@@ -7,7 +7,6 @@ number of processes. Shown in notebook 02.
 import errno
 import json
 import os
-import socket
 import sqlite3
 import threading
 import time
@@ -20,6 +19,7 @@ from pathlib import Path
 
 from miniluotuo_utils.files import DataError, batches, write_jsonl, written_whole
 from miniluotuo_utils.text import declines, names_itself, split_thoughts
+from miniluotuo_utils.writing.temporary import machine, runs
 
 TABLES = """CREATE TABLE IF NOT EXISTS replies (
     key TEXT PRIMARY KEY, request TEXT NOT NULL, text TEXT NOT NULL, finish_reason TEXT NOT NULL,
@@ -80,6 +80,13 @@ PROBLEMS = {
         "{name}: {error}; expected a file that can be written. Choose another folder for the store",
     ),
 }
+# whatever else sqlite cannot do to a file, such as SQLITE_IOERR and SQLITE_PROTOCOL
+ELSE = (
+    "{name}: {error}: is a quota used up, does the disk fail, or is it a network folder? What was "
+    "stored before is kept. Put the store on a local disk with room (store=FILE), then run again"
+    "（存储读写不了：把它放到本机的盘上）"
+)
+NO_LOG = ("SQLITE_IOERR", "SQLITE_PROTOCOL")  # of a folder whose files cannot be shared memory
 
 
 @dataclass
@@ -197,25 +204,19 @@ def request_key(request: Mapping, server: str = "") -> str:
 
 def new_owner() -> str:
     """Return a name for one run that asks: machine, process and a number of its own."""
-    return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+    return f"{machine()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
 
 
 def dead(owner: str) -> bool:
     """Whether the owner of a claim was a process of this machine that has ended.
 
-    Of other machines nobody can tell.
+    Of other machines and containers nobody can tell, nor of owners that an earlier version named.
 
-    >>> dead(f"{socket.gethostname()}:{os.getpid()}:x"), dead("elsewhere:1:x")
+    >>> dead(new_owner()), dead("elsewhere:1:x")
     (False, False)
     """
-    host, number, _ = owner.rsplit(":", 2)
-    if host != socket.gethostname() or os.name == "nt":  # on Windows os.kill would end the process
-        return False
-    try:
-        os.kill(int(number), 0)  # signal 0 only asks whether the process is there
-    except OSError as error:
-        return isinstance(error, ProcessLookupError)  # another user's process is there, too
-    return False
+    where, number, _ = owner.rsplit(":", 2)
+    return where == machine() and not runs(int(number))
 
 
 class Store:
@@ -225,8 +226,9 @@ class Store:
     key first; claims keep two processes from paying for one request. `path=None` keeps the replies
     in memory, for as long as this object lives. A store that cannot be written, as on a read-only
     disk, is read; OSError says so where something is to be stored. Raises DataError for a damaged
-    file and for another program's database, OSError for a full disk; what was stored before stays
-    readable. Stores of earlier versions are read and get the columns that they lack.
+    file and for another program's database, OSError for a full disk and for one that fails; what
+    was stored before stays readable. Stores of earlier versions are read and get the columns that
+    they lack.
     """
 
     def __init__(self, path: Path | str | None = None) -> None:
@@ -248,18 +250,24 @@ class Store:
 
     def open_for_writing(self) -> None:
         """Open the file, make what a store needs, and add the columns that an older one lacks."""
-        self.connection = sqlite3.connect(
-            self.path or ":memory:", timeout=10, check_same_thread=False
-        )
-        self.refuse_others()
-        self.begin_log()
-        # With the log this is enough: a kill loses no commit.
-        self.connection.execute("PRAGMA synchronous=NORMAL")
+        self.connect()
+        try:
+            self.refuse_others()
+            self.begin_log()
+        except sqlite3.OperationalError as error:
+            if not error.sqlite_errorname.startswith(NO_LOG):
+                raise
+            self.do_without_log()
         self.connection.executescript(TABLES)
         for column in NEWER:
             # It is there already, or another process adds it at this moment.
             with suppress(sqlite3.OperationalError):
                 self.connection.execute(f"ALTER TABLE replies ADD COLUMN {column} TEXT")
+
+    def connect(self) -> None:
+        """Open the file, or the memory."""
+        place = self.path or ":memory:"
+        self.connection = sqlite3.connect(place, timeout=10, check_same_thread=False)
 
     def refuse_others(self) -> None:
         """Raise DataError for a database that holds rows of another program."""
@@ -291,7 +299,7 @@ class Store:
         return self.read_only
 
     def begin_log(self) -> None:
-        """Turn the write-ahead log on.
+        """Turn the write-ahead log on, where the folder can have one.
 
         While another process turns it on too, sqlite says `locked` at once, whatever the timeout:
         so we wait here.
@@ -299,12 +307,25 @@ class Store:
         last = time.monotonic() + 10
         while True:
             try:
-                self.connection.execute("PRAGMA journal_mode=WAL")
+                [mode] = self.connection.execute("PRAGMA journal_mode=WAL").fetchone()
+                self.connection.execute("SELECT 1 FROM sqlite_master").fetchone()  # opens it
+                # With the log this is enough: a kill loses no commit.
+                if mode == "wal":
+                    self.connection.execute("PRAGMA synchronous=NORMAL")
                 return
             except sqlite3.OperationalError as error:
                 if "locked" not in str(error) or time.monotonic() > last:
                     raise
             time.sleep(0.05)
+
+    def do_without_log(self) -> None:
+        """Open the file again with the plain journal, which many network folders alone can have."""
+        self.connection.close()
+        self.connect()
+        # For its only user sqlite can read a log that was begun, and end it.
+        for how in ("locking_mode=EXCLUSIVE", "journal_mode=DELETE", "locking_mode=NORMAL"):
+            self.connection.execute(f"PRAGMA {how}")
+        self.refuse_others()
 
     def __repr__(self) -> str:
         return f"Store({self.path.name if self.path else 'in memory'})"
@@ -516,4 +537,7 @@ class Store:
                     if code.startswith(names):
                         said = message.format(name=self.name, error=error)
                         raise (OSError(number, said) if number else DataError(said)) from error
-                raise
+                # Any other kind of error is a fault of ours, which its traceback tells best.
+                if not isinstance(error, sqlite3.OperationalError):
+                    raise
+                raise OSError(errno.EIO, ELSE.format(name=self.name, error=error)) from error

@@ -59,7 +59,8 @@ PAUSE = re.compile(
 )
 FILTERED = re.compile(
     "content[ _]?filter|content management policy|data_inspection_failed|inappropriate|"
-    "content_policy|sensitive|safety|敏感|不合规|违规|安全审核|风险内容",
+    "content_policy|sensitive|safety(?!_?(?:settings|identifier))|敏感|不合规|违规|安全审核|"
+    "风险内容",
     re.IGNORECASE,
 )
 TOO_LONG = re.compile(
@@ -67,6 +68,8 @@ TOO_LONG = re.compile(
     "input length|过长|超长|超过.{0,12}(?:长度|限制)|长度.{0,6}超",
     re.IGNORECASE,
 )
+# These words name a parameter of the run, not the row.
+LIMIT = re.compile("max_(?:completion_)?tokens.{0,40}too large", re.IGNORECASE)
 MOVED = range(300, 400)
 GATEWAY = (504, 524)  # somebody between us and the model waited in vain
 SILENCE = 25  # seconds; balancers cut a connection on which nothing is said for longer
@@ -176,7 +179,8 @@ def refusal(
     wait = retry_after((headers or {}).get("retry-after")) or pause_in(text)
     if status < 500 and status != 429 and FILTERED.search(text):
         return Failure("filtered", said, 0)
-    if status == 413 or (status in (400, 422) and TOO_LONG.search(text)):
+    long = TOO_LONG.search(text) and not LIMIT.search(text)
+    if status == 413 or (status in (400, 422) and long):
         return Failure("too long", said, 0)
     if status < 500 and (QUOTA.search(text) or (not wait and PERHAPS_QUOTA.search(text))):
         return Failure("quota", said, 0)
@@ -254,6 +258,7 @@ def pause_in(text: str) -> float | None:
 # ---- completions
 
 SAID = ("message", "delta", "text")  # where a choice has its words
+WRITTEN = ("completion_tokens", "output_tokens")  # where usage counts them
 
 
 @dataclass
@@ -276,19 +281,35 @@ def to_reply(body: bytes, url: str = "", secrets: Collection[str] = ()) -> Reply
     if value is None:
         if '"choices"' in told:
             raise Failure("odd answer", said, 1, billed=True)
-        # A page is nobody's answer; an empty body, or half of one, may be.
-        raise Failure("no completion", said, billed=not told.lstrip().startswith("<"))
+        # A page is nobody's answer; an empty body, or half of one, may be one that is paid for.
+        page = told.lstrip().startswith("<")
+        raise Failure("no completion", said, None if page else 1, billed=not page)
     choice = first_choice(value)
     if choice is not None:
         return reply_of(choice, value)
-    # Gateways send the errors of the servers behind them with status 200.
-    if value.get("error") and not value.get("usage"):
-        if status := status_in(value["error"]):
-            raise refusal(status, body, url, secrets=secrets)
-        raise Failure("quota", said, 0) if QUOTA.search(told) else Failure("no completion", said)
-    if "choices" in value or value.get("usage"):
+    # Gateways send the errors of the servers behind them with status 200, beside an empty answer.
+    # Where tokens were written, it was one all the same.
+    usage, fault = value.get("usage"), fault_in(value)
+    written = number(usage, WRITTEN) if isinstance(usage, dict) else None
+    if not written and (status := status_in(fault)):
+        raise refusal(status, body, url, secrets=secrets)
+    if not written and QUOTA.search(told):
+        raise Failure("quota", said, 0)
+    if written or (not fault and ("choices" in value or usage)):
         raise Failure("odd answer", f"{said} with choices", 1, billed=True)
-    raise Failure("quota", said, 0) if QUOTA.search(told) else Failure("no completion", said)
+    raise Failure("no completion", said)
+
+
+def fault_in(value: Mapping) -> Any:
+    """Return the error that a body with status 200 names, in any of the usual fields; else None.
+
+    >>> fault_in({"base_resp": {"status_code": 1008}}), fault_in({"error_code": 0})
+    (1008, None)
+    """
+    base = value.get("base_resp")  # MiniMax's
+    base = base.get("status_code") if isinstance(base, dict) else None
+    found = (value.get("error"), base, value.get("error_code", value.get("error_msg")))
+    return next((one for one in found if one and one != "0"), None)
 
 
 def status_in(error: Any) -> int | None:
@@ -454,7 +475,7 @@ def reply_of(choice: Mapping, body: Mapping) -> Reply:
         answer,
         "refusal" if refused else clean(reason),
         number(usage, ("prompt_tokens", "input_tokens")),
-        number(usage, ("completion_tokens", "output_tokens")),
+        number(usage, WRITTEN),
         clean(body.get("model")),
         thoughts="\n".join(part for part in (thoughts, inner) if part),
     )

@@ -142,11 +142,13 @@ def refuse_own(path: Path, word: str = "") -> None:
 
 def holder() -> dict[str, object]:
     """Return who this process is, for those that it keeps waiting."""
+    # Others read it, and an argument may hold a key: of them only the command is told.
     program, *arguments = sys.argv or [""]
-    name = "miniluotuo_utils" if program.endswith("__main__.py") else Path(program).name
+    ours = program.endswith("__main__.py")
+    name = " ".join(["miniluotuo_utils", *arguments[:1]]) if ours else Path(program).name
     return {
         "pid": os.getpid(),
         "host": socket.gethostname(),
         "since": f"{datetime.now():%Y-%m-%d %H:%M:%S}",
-        "command": " ".join([name, *arguments])[:200],
+        "command": name[:200],
     }

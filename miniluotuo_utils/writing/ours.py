@@ -29,9 +29,13 @@ EARLIER = re.compile(
 )
 
 
-def sign(folder: Path) -> None:
-    """Write into a folder the list of its files, so that later it can be told whose they are."""
-    files = {path.relative_to(folder).as_posix(): sample(path) for path in plain_files(folder)}
+def sign(folder: Path, *names: str) -> None:
+    """Write into a folder the list of its files, so that later it can be told whose they are.
+
+    Of a folder that others write into, too, only those that are named.
+    """
+    paths = [folder / name for name in names] or plain_files(folder)
+    files = {path.relative_to(folder).as_posix(): sample(path) for path in paths}
     note = {"written_by": "miniluotuo_utils", "files": files}
     (folder / MARK).write_text(json.dumps(note, ensure_ascii=False, indent=1), encoding="utf-8")
 
@@ -41,9 +45,8 @@ def foreign(folder: Path) -> str:
 
     A `run.json` of ours may have been added, and what systems leave in every folder.
     """
-    try:
-        files = json.loads((folder / MARK).read_text(encoding="utf-8"))["files"]
-    except (OSError, ValueError, KeyError, TypeError):
+    files = signed(folder)
+    if files is None:
         return foreign_to_earlier(folder)
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
@@ -52,6 +55,22 @@ def foreign(folder: Path) -> str:
             return f"{name}, which we did not write"
         if name in files and path.is_file() and sample(path) != files[name]:
             return f"{name}, which was changed since we wrote it"
+    return ""
+
+
+def signed(folder: Path) -> dict[str, str] | None:
+    """Return the files that we wrote into a folder and what tells each; None where nothing says."""
+    try:
+        return json.loads((folder / MARK).read_text(encoding="utf-8"))["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def changed(folder: Path) -> str:
+    """Return which of the files that we wrote into a folder somebody has changed, "" for none."""
+    for name, held in (signed(folder) or {}).items():
+        if (folder / name).is_file() and sample(folder / name) != held:
+            return name
     return ""
 
 

@@ -30,11 +30,16 @@ def temporary(path: Path, kind: str) -> Path:
 
 def own_prefix(path: Path) -> str:
     """Return how the temporary names of a path begin where process numbers are told as here."""
+    digest = sha256(f"{path.name}\n{machine()}".encode()).hexdigest()
+    return f"{path.name[:50]}.{digest[:12]}-"
+
+
+def machine() -> str:
+    """Return what a process number belongs to: a machine, or one of the containers on it."""
     numbers = ""
     with suppress(OSError):  # containers of one host name number their processes apart
         numbers = os.readlink("/proc/self/ns/pid")
-    digest = sha256(f"{path.name}\n{socket.gethostname()}\n{numbers}".encode()).hexdigest()
-    return f"{path.name[:50]}.{digest[:12]}-"
+    return f"{socket.gethostname()}\n{numbers}"
 
 
 def remove_left(path: Path) -> None:

@@ -110,15 +110,21 @@ def put_in_place(partial: Path, path: Path, overwrite: bool = True) -> None:
         when_free(partial, path)
 
 
-def when_free(partial: Path, path: Path, waits: Sequence[float] = (0.1, 0.5, 2.0)) -> None:
+def when_free(
+    partial: Path,
+    path: Path,
+    waits: Sequence[float] = (0.1, 0.5, 2.0),
+    folder: Path | None = None,
+) -> None:
     """Rename a file over another one; on Windows again after `waits` seconds while it is open.
 
     There no open file can be replaced: a virus scanner lets go in a moment, a person's spreadsheet
-    does not. Raises PermissionError that says so.
+    does not. Raises PermissionError that says so. A folder, named as `folder`, replaces no other.
     """
+    rename, name = (Path.rename, folder.name) if folder else (os.replace, path.name)
     for wait in (*waits, None):
         try:
-            os.replace(partial, path)
+            rename(partial, path)
             return
         except PermissionError as error:
             if os.name != "nt":
@@ -126,24 +132,33 @@ def when_free(partial: Path, path: Path, waits: Sequence[float] = (0.1, 0.5, 2.0
             if wait is None:
                 raise PermissionError(
                     error.errno,
-                    f"{path.name} 正被别的程序打开着，关掉它再试 is open in another program: "
+                    f"{name} 正被别的程序打开着，关掉它再试 is open in another program: "
                     "close it and try again",
                 ) from None
             time.sleep(wait)
 
 
 def replace_folder(partial: Path, path: Path) -> None:
-    """Rename a folder over another one, which no system does by itself."""
+    """Rename a folder over another one, which no system does by itself.
+
+    Where that fails the old one is in its place again, and what made it fail is raised.
+    """
     # The old one steps aside. Should we be killed now, `remove_left` puts it back.
     for old in (temporary(path, "old") for _ in range(100)):
-        with suppress(FileNotFoundError):
-            path.rename(old)
         try:
-            partial.rename(path)
-            break
-        except OSError as error:
+            with suppress(FileNotFoundError):
+                when_free(path, old, folder=path)
+            when_free(partial, path, folder=path)
+        except BaseException as error:
+            # A folder that nothing has taken the place of is the only one: it goes back.
+            if old.exists() and not path.exists():
+                with suppress(OSError):
+                    when_free(old, path, folder=path)
             # Another writer was faster: its folder is the older one now.
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            if getattr(error, "errno", None) not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
-        finally:
+        # What is open in it cannot be deleted on Windows: the next writer tries again.
+        with suppress(OSError):
             remove(old)
+        if not partial.exists():
+            return

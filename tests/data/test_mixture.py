@@ -17,6 +17,7 @@ from miniluotuo_utils.data import CATALOG, clean, mix
 from miniluotuo_utils.data.mixture import Portion, draw, permitted, recipe
 from miniluotuo_utils.data.publishing import publish
 from miniluotuo_utils.files import DataError
+from miniluotuo_utils.writing import Taken
 
 ROWS = [
     {"instruction": f"问题{i}", "input": "", "output": f"回答{i}。", "source": "甲"}
@@ -184,3 +185,18 @@ def test_a_published_set_says_what_is_in_it(tmp_path):
     with pytest.raises(ValueError, match="the report says"):
         publish(tmp_path / "other", kept[1:], parts, report, "x")
     assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("name", ["README.md", "train.parquet"])
+def test_what_a_person_changed_in_a_published_set_stays(name, tmp_path):
+    """A card with an afternoon of work in it still said whose it was, and was written anew."""
+    parts = recipe("embedded")
+    kept, report = clean(mix(parts))
+    for _ in range(2):
+        folder = publish(tmp_path / "set", kept, parts, report, "测试集")
+    with open(folder / name, "ab") as file:
+        file.write("我写的。".encode())
+    mine = (folder / name).read_bytes()
+    with pytest.raises(Taken, match=f"set/{name} was changed since we wrote it"):
+        publish(folder, kept, parts, report, "测试集")
+    assert (folder / name).read_bytes() == mine

@@ -787,6 +787,19 @@ def test_columns_of_any_number_and_separator(columns, separator, written):
     assert entities(record) == [("李太白", "PER", [0, 3]), ("蜀", "LOC", [4, 5])]
 
 
+@pytest.mark.parametrize("separator", ["\t", " "])
+def test_a_token_that_begins_with_a_hash_is_no_heading(separator, written):
+    """In files of three columns and more it vanished, and its sentence was cut in two."""
+    pairs = [("李", "B-PER"), ("白", "I-PER"), ("#", "O"), ("##ing", "O"), ("蜀", "S-LOC")]
+    lines = [separator.join((token, "_", "x", tag)) for token, tag in pairs]
+    headings = ["# id 12ab domain=zh", "# text = 李白", "# a comment"]
+    text = "\n".join([*headings, *lines, "", "# id 13 domain=O", *lines, ""])
+    for record in (records := list(read_any(written(text, "x.txt"), say=None))):
+        assert record["sentence"] == "李白###ing蜀"
+        assert entities(record) == [("李白", "PER", [0, 2]), ("蜀", "LOC", [8, 9])]
+    assert len(records) == 2
+
+
 def test_shapes_that_look_like_others(written):
     """`李白/B-PER 生/O` was cut into columns at the slash; empty relations hid the entities."""
     text = {"text": "李白写诗", "relations": []}

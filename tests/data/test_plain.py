@@ -4,8 +4,10 @@ import csv
 import gzip
 import io
 import json
+import os
 import zipfile
 from datetime import date
+from pathlib import Path
 
 import pytest
 
@@ -216,6 +218,25 @@ def test_topics_may_stand_in_a_table(tmp_path):
     (tmp_path / "topics.txt").write_text("黄河\n\n面条\n", encoding="utf-8")
     for path in tmp_path.iterdir():
         assert topics_of_file(path) == ["黄河", "面条"]
+
+
+@pytest.mark.parametrize(("name", "held"), [("topics.csv", "topic\n"), ("topics.json", "[]")])
+def test_a_file_without_topics_is_no_file_of_topics(name, held, tmp_path):
+    """`instruct --topics` paid for a set that no topic had guided."""
+    (tmp_path / name).write_text(held, encoding="utf-8")
+    with pytest.raises(DataError, match=name):
+        topics_of_file(tmp_path / name)
+
+
+def test_a_pipe_is_refused_before_anything_is_read_from_it():
+    """It was opened several times, and what the first look had taken was gone."""
+    out, into = os.pipe()
+    os.write(into, "你好\n再见\n".encode())
+    os.close(into)
+    with pytest.raises(DataError, match="a pipe or a device, .*write it to a file"):
+        list(asked_rows(Path(f"/dev/fd/{out}"), check_asked))
+    assert os.read(out, 100) == "你好\n再见\n".encode()
+    os.close(out)
 
 
 def test_a_column_of_a_persons_own_is_found(tmp_path):

@@ -74,6 +74,23 @@ def test_what_a_person_wrote_into_an_answer_stays(files):
         assert server.answered.total() == answered, "said before anything is paid for"
 
 
+def test_what_came_while_the_teacher_answered_stays(files, monkeypatch):
+    """A file that somebody put at --rejected during the run was replaced at its end."""
+    rows, out, rejected, store = files
+    with RecordedTeacher(BANK) as server:
+        teacher = Teacher(server.base_url, server.model, "sk-a-long-key", store, max_retries=0)
+        fill = teacher.fill
+
+        def meanwhile(*rest, **options):
+            fill(*rest, **options)
+            rejected.write_text('{"mine": 1}\n', encoding="utf-8")
+
+        monkeypatch.setattr(teacher, "fill", meanwhile)
+        with pytest.raises(Taken, match="rejected.jsonl is there already"):
+            respond_file(teacher, rows, out, rejected, progress=False)
+    assert read_jsonl(rejected) == [{"mine": 1}]
+
+
 def test_a_set_that_is_grown_again_keeps_its_lines(tmp_path):
     """A larger target on the same store goes on from the set that is there."""
     seeds, out = tmp_path / "seeds.jsonl", tmp_path / "new.jsonl"

@@ -74,6 +74,24 @@ def test_a_killed_extraction_goes_on_with_the_same_bytes(texts, tmp_path, monkey
     assert not part.exists()
 
 
+def test_an_extraction_goes_on_with_smaller_batches(texts, tmp_path, tiny, monkeypatch):
+    """A run that was killed for memory was refused with the batches that would have fitted."""
+    monkeypatch.setattr(job, "SAVED", 4)
+    real, calls = job.extract, []
+
+    def interrupted(*rest, **options):
+        calls.append(options["batch_size"])
+        if calls == [32, 32]:
+            raise KeyboardInterrupt
+        return real(*rest, **options)
+
+    monkeypatch.setattr(job, "extract", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        extract_file(tiny, texts, tmp_path / "out.jsonl", TYPES, batch_size=32)
+    assert extract_file(tiny, texts, tmp_path / "out.jsonl", TYPES, batch_size=2)["kept"] == 4
+    assert calls == [32, 32, 2, 2]
+
+
 def test_what_extract_cannot_take_is_said_before_anything_is_loaded(
     texts, tmp_path, capsys, monkeypatch
 ):

@@ -14,9 +14,9 @@ import pytest
 
 pytest.importorskip("datatrove")
 
-from loopback import Server, completion, question
+from loopback import Sent, Server, completion, question
 
-from miniluotuo_utils.__main__ import Respond, main
+from miniluotuo_utils.__main__ import Extract, Respond, main
 from miniluotuo_utils.files import DataError, iter_jsonl, read_jsonl, write_jsonl
 from miniluotuo_utils.jobs.clean import clean_file
 from miniluotuo_utils.jobs.shards import Work, facts_of, sharded, slower
@@ -165,6 +165,28 @@ def test_no_secret_of_an_address_is_written(monkeypatch):
     facts = facts_of("respond", Respond(**places, base_url="https://h/v1/?key=hidden-word"))
     assert "hidden-word" not in repr(facts)
     assert (facts["base_url"], facts["TEACHER_BASE_URL"]) == ("https://h/v1", "https://env/v1")
+
+
+def test_no_secret_of_an_address_stands_in_a_log(tmp_path, monkeypatch, capfd):
+    """datatrove writes each step into its logs, and the options of the command stood there."""
+    monkeypatch.setenv("TEACHER_API_KEY", "-")
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    write_jsonl(source, ROWS)
+    command = ["shards", "respond", str(source), str(out), "--store", str(tmp_path / "s.sqlite")]
+    command += ["--model", "m", "--shards", "2", "--base-url"]
+    with Server(lambda request, times: Sent({"error": "bad row"}, 400)) as server:
+        assert main([*command, f"{server.base_url}?key=hidden-word"]) == 2
+    held = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    assert any(b"PIPELINE" in one for one in held)
+    assert not [one for one in held if b"hidden-word" in one]
+    assert "hidden-word" not in "".join(capfd.readouterr())
+
+
+def test_a_run_may_go_on_with_smaller_batches():
+    """Killed for memory, it could not: the size of a batch was among what outputs depend on."""
+    places = {"source": Path("a"), "target": Path("b"), "student": "tiny", "types": ["人物"]}
+    one, other = (Extract(**places, batch_size=size) for size in (32, 4))
+    assert facts_of("extract", one) == facts_of("extract", other)
 
 
 def test_a_paid_teacher_is_asked_once_a_row(tmp_path, capfd):

@@ -42,6 +42,15 @@ def test_a_set_grows_to_its_target_or_until_it_is_dry(tmp_path):
         assert teacher.spent["asked"] == asked
 
 
+def test_an_empty_list_of_topics_is_not_taken_for_none():
+    """A set was paid for that no topic had guided, and nothing said so."""
+    with RecordedTeacher(BANK) as server:
+        teacher = Teacher(server.base_url, server.model)
+        with pytest.raises(ValueError, match="topics: found 0, expected at least the 3"):
+            grow(teacher, SEEDS, 5, [], progress=False)
+        assert not server.answered
+
+
 DUMP = """-- MySQL dump
 CREATE TABLE `category` (`cat_id` int);
 INSERT INTO `category` VALUES (1,'中国茶文化',80,12,0),(2,'O\\'Brien_(band)',60,11,1),\

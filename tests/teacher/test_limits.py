@@ -21,12 +21,13 @@ import pytest
 
 from miniluotuo_utils.files import DataError, read_jsonl, write_jsonl
 from miniluotuo_utils.jobs.respond import grow_file, respond_file
-from miniluotuo_utils.teacher import RecordedTeacher, Store, Teacher
+from miniluotuo_utils.teacher import RecordedTeacher, Store, Teacher, client
 from miniluotuo_utils.teacher.client import chat
 from miniluotuo_utils.teacher.limits import Budget, BudgetReached, Concurrency
 from miniluotuo_utils.teacher.recorded import FAULTS, Faults
-from miniluotuo_utils.teacher.store import Reply, new_owner, request_key
+from miniluotuo_utils.teacher.store import Reply, dead, new_owner, request_key
 from miniluotuo_utils.writing import Taken
+from miniluotuo_utils.writing.temporary import machine
 
 BANK = [
     {
@@ -214,9 +215,7 @@ def test_claims_of_the_dead_and_of_the_silent_are_taken_over(tmp_path):
     assert store.claim("k", two)
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    store.connection.execute(
-        "UPDATE claims SET owner = ?", (f"{os.uname().nodename}:{gone.pid}:x",)
-    )
+    store.connection.execute("UPDATE claims SET owner = ?", (f"{machine()}:{gone.pid}:x",))
     assert store.claim("k", one)
     store.connection.execute(
         "UPDATE claims SET owner = 'elsewhere:1:x', beat = ?", (time.time() - 31,)
@@ -225,6 +224,35 @@ def test_claims_of_the_dead_and_of_the_silent_are_taken_over(tmp_path):
     assert not store.claim("k", one)
     store.put("k", {"model": "m"}, Reply("好", "stop"))
     assert store.get("k").text == "好"
+
+
+def test_the_living_of_another_container_are_not_dead(monkeypatch):
+    """Two containers of one host name number their processes apart: each took the other's claims
+    for those of the dead, and what both asked was paid for twice."""
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    with monkeypatch.context() as there:
+        there.setattr(os, "getpid", lambda: gone.pid)
+        here = new_owner()
+        there.setattr(os, "readlink", lambda path: "pid:[1]")
+        elsewhere = new_owner()
+    assert dead(here)
+    assert not dead(elsewhere)
+
+
+def test_a_sign_of_life_that_fails_is_followed_by_the_next(monkeypatch):
+    """An error of sqlite ended them without a word, and others took the claims of the living."""
+    beats = []
+
+    def failing(store, owner):
+        beats.append(owner)
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(Store, "beat", failing)
+    monkeypatch.setattr(client, "BEAT", 0.05)
+    with RecordedTeacher(BANK, latency=0.5) as server:
+        assert at(server).ask_one(BANK[0]["instruction"]).usable
+    assert len(beats) > 1
 
 
 def test_two_teachers_on_one_store_object_share_its_claims():
@@ -491,6 +519,41 @@ def test_a_full_disk_stops_the_run_and_keeps_the_store(tmp_path):
     assert kept.connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     assert 50 <= kept.counts()["replies"] >= asked - 8
     assert asked < 1000
+
+
+# Files may not grow beyond what shared memory needs: sqlite then says what it does of a folder that
+# has none, and of a quota that is used up.
+LIMITED = """
+import resource, sys
+from miniluotuo_utils.teacher.store import Reply, Store
+FILES = resource.RLIMIT_FSIZE
+limit = lambda size: resource.setrlimit(FILES, (size, resource.getrlimit(FILES)[1]))
+path, early = sys.argv[1], sys.argv[2:]
+if early:
+    limit(28 << 10)
+for key in "ab":
+    store = Store(path)
+    store.put(key, {}, Reply(key, "stop"))
+    limit(28 << 10 if early else 100 << 10)
+    print(store.connection.execute("PRAGMA journal_mode").fetchone()[0], store.get("a").text)
+    store.close() if early else None
+try:
+    Store(path).put("c", {}, Reply("c" * 200_000, "stop"))
+except OSError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(("early", "mode"), [([], "wal"), (["early"], "delete")])
+def test_a_quota_and_a_folder_without_shared_memory(early, mode, tmp_path):
+    """A network folder left a store that nothing could open, and a quota ended in a traceback."""
+    command = [sys.executable, "-c", LIMITED, str(tmp_path / "s.sqlite"), *early]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert not done.stderr
+    *good, said = done.stdout.splitlines()
+    assert good == [f"{mode} a"] * 2
+    assert said.startswith("[Errno 5] s.sqlite: disk I/O error")
+    assert "Put the store on a local disk" in said
 
 
 def export_twice(store, folder):

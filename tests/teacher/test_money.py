@@ -408,6 +408,7 @@ HOPELESS = {
     "quota, DeepSeek": (Sent({"error": {"message": "Insufficient Balance"}}, 402), "top it up"),
     "quota, in Chinese": (Sent({"error": {"message": "您的账户已欠费"}}, 429), "top it up"),
     "unknown model": (Sent({"error": {"message": "Model Not Exist"}}, 400), "Change what it names"),
+    "max_tokens": (Sent({"message": "max_tokens is too large: 9"}, 400), "Change what it names"),
     "unsupported": (Sent({"message": "Unsupported value: temperature"}, 400), "temperature"),
     "log-in page": (Sent(b"<html><title>Log in</title>", kind="text/html"), "log-in page"),
     "down": (Sent({"error": "no GPU"}, 500), "fault of its own"),

@@ -79,6 +79,25 @@ def test_an_address_that_cannot_be_asked_is_refused_and_shows_no_secret(address)
 
 
 @pytest.mark.parametrize(
+    "address",
+    [
+        "host/v1?key=hidden-word",
+        "host/v1？key=hidden-word",
+        "htps://host/v1?key=hidden-word",
+        "me:hidden-word@host/v1",
+        "http:/me:hidden-word@host/v1",
+        "http://me:hidden-word/7@host/v1",
+        "http://me:hidden-word 7@host/v1",
+    ],
+)
+def test_an_address_with_a_slip_in_it_shows_no_secret(address):
+    """Only behind a whole http:// was a key or a password taken out of the message."""
+    with pytest.raises(ValueError, match="TEACHER_BASE_URL.*host/v1") as error:
+        Teacher(address, "m", KEY)
+    assert "hidden-word" not in str(error.value)
+
+
+@pytest.mark.parametrize(
     "sent",
     [
         Sent({"error": "no key hidden-word"}, 400),
@@ -125,6 +144,23 @@ def test_what_is_no_json_is_refused_before_it_is_sent(value):
     """`--param temperature=NaN` went out as it was, and came back as status 400 for every row."""
     with pytest.raises(ValueError, match="sampling: .*expected what JSON can hold"):
         Teacher("http://127.0.0.1:9/v1", "m", KEY).ask_one("问", temperature=value)
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ("max_tokens is too large: 100000. This model supports at most 4096 tokens", "request"),
+        ("'max_tokens' or 'max_completion_tokens' is too large: 100000", "request"),
+        ("Invalid value for safety_settings", "request"),
+        ("Unsupported parameter: safetySettings", "request"),
+        ("prompt is too large: 9000 tokens", "too long"),
+        ("blocked for SAFETY", "filtered"),
+    ],
+)
+def test_a_parameter_is_no_matter_of_the_row(said, kind):
+    """Too large a max_tokens passed for a row that is too long: every row failed, to the last."""
+    failure = refusal(400, json.dumps({"error": {"message": said}}).encode(), "http://h")
+    assert failure.kind == kind
 
 
 # ---- redirects
@@ -252,6 +288,50 @@ def test_an_error_with_status_200_is_what_its_code_says(choices, tmp_path):
     gone = {"error": {"message": "no such model", "code": 404}, **choices}
     with Server(lambda request, times: gone) as server, pytest.raises(ValueError, match="404 from"):
         ask_at(server.base_url)
+
+
+EMPTY = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+FAULTS = {
+    "OpenAI": {"error": {"message": "slow down", "code": 429}, "choices": []},
+    "MiniMax": {"base_resp": {"status_code": 1002, "status_msg": "slow"}, "choices": None},
+    "Baidu": {"error_code": 18, "error_msg": "qps limit", "result": ""},
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_an_error_beside_an_empty_usage_is_an_error(name, tmp_path):
+    """With a `usage` beside it, it was kept as an answer nobody can read, for ever."""
+    fault = {**FAULTS[name], "usage": EMPTY}
+    with Server(lambda request, times: fault if times < 3 else completion()) as server:
+        assert ask_at(server.base_url, store=tmp_path / "s.sqlite").text == "好。"
+
+
+def test_an_empty_account_behind_status_200_is_said_and_not_stored(tmp_path):
+    """It was asked for twice a row and stored, row by row, as what nobody can read."""
+    told = {"status_code": 1008, "status_msg": "insufficient balance"}
+    body = {"choices": None, "usage": EMPTY, "base_resp": told}
+    with Server(lambda request, times: body) as server:
+        assert "insufficient balance" in ask_at(server.base_url, store=tmp_path / "s").error
+        assert len(server.asked) == 1
+        server.script = lambda request, times: completion()
+        assert ask_at(server.base_url, store=tmp_path / "s").text == "好。"
+
+
+def test_an_error_behind_tokens_that_were_written_is_an_answer_that_was_paid_for(tmp_path):
+    """What the server counted, it bills: such an answer is asked for once more and never again."""
+    body = {"error": {"message": "oops"}, "choices": [], "usage": {"completion_tokens": 5}}
+    with Server(lambda request, times: body) as server:
+        for _ in range(2):
+            ask_at(server.base_url, store=tmp_path / "s.sqlite")
+        assert len(server.asked) == 2
+
+
+@pytest.mark.parametrize("body", [b"", b'{"id": "x", "mod'])
+def test_half_a_body_was_perhaps_paid_for_and_is_asked_for_twice_at_most(body):
+    """An empty body, or half of one, was booked as paid for, and asked for nine times."""
+    with Server(lambda request, times: Sent(body)) as server:
+        assert "expected a chat completion" in ask_at(server.base_url).error
+        assert len(server.asked) == 2
 
 
 def test_a_proxy_that_is_not_there_is_named_as_one(monkeypatch):

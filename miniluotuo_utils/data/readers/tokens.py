@@ -24,8 +24,8 @@ SENTENCES = ("sentence #", "sentence_id", "sent_id", "sentence", "句子", "句�
 SAME = {"L": "E", "U": "S", "W": "S"}  # BILOU and BMEWO call the last and the only token so
 IDEOGRAPH = re.compile("[\u3400-\u9fff\U00020000-\U0003ffff]")
 SAMPLE = 400  # lines that decide what the columns are
-# Lines that hold no token: CoNLL-2003's documents, MultiCoNER's numbers.
-HEADING = re.compile(r"-DOCSTART-.*|# id .*")
+# Lines that hold no token: CoNLL-2003's documents, MultiCoNER's numbers, CoNLL-U's comments.
+HEADING = re.compile(r"-DOCSTART-.*|# id .*|# ?[\w.]+ = .*")
 SEPARATORS = ("\t", None, ",", "|", "/")  # None: any white space
 BROKEN = "a tag that continues nothing, read as the beginning of an entity"
 
@@ -178,8 +178,8 @@ TABLE = (FIRST, LAST, SENTENCES)
 # ---- columns
 
 
-def columns_of(path: Path) -> tuple[str | None, int, int] | None:
-    """Return how a file of columns is cut: separator, column of tokens, column of tags.
+def columns_of(path: Path) -> tuple[str | None, int, int, int] | None:
+    """Return how a file of columns is cut: separator, column of tokens, column of tags, how many.
 
     None for a file that is none. The column of tags is the last that holds only tags; the column of
     tokens is the first that holds neither tags nor running numbers.
@@ -200,12 +200,15 @@ def columns_of(path: Path) -> tuple[str | None, int, int] | None:
         counted = count > 2 and numbers(columns[0])
         others = [n for n in range(counted, count) if n not in tags[-1:]]
         if tags and others:
-            return separator, others[0], tags[-1]
+            return separator, others[0], tags[-1], count
     return None
 
 
-def heading(line: str) -> bool:
+def heading(line: str, shape: tuple[str | None, int, int] | None = None) -> bool:
     """Return whether a line of columns holds no token: a document's, a comment, names of columns.
+
+    One that begins with # is a token where it has the shape of the others (separator, column of
+    tags, cells) and a tag in its place; where nobody knows the shape yet, a tag behind one cell.
 
     >>> [*map(heading, ["-DOCSTART- -X- O", "# text = 李白", "#\\tO", "word,tag", "# O"])]
     [True, True, False, True, False]
@@ -214,7 +217,9 @@ def heading(line: str) -> bool:
         return True
     parts = [part.strip().lower() for part in re.split(r"[\t ,|]+", line.strip())]
     if line.startswith("#"):
-        return len(parts) != 2 or not TAG.fullmatch(parts[-1].upper())
+        separator, tag, count = shape or (None, -1, 2)
+        found = cells(line, separator) if shape else parts
+        return len(found) != count or not TAG.fullmatch(found[tag].upper())
     return len(parts) > 1 and parts[-1] in LAST and not {*parts}.isdisjoint(FIRST)
 
 
@@ -243,12 +248,15 @@ def numbers(cells: Sequence[str]) -> bool:
     )
 
 
-def column_blocks(path: Path, separator: str | None, token: int, tag: int) -> Iterator[Unit]:
+def column_blocks(
+    path: Path, separator: str | None, token: int, tag: int, count: int
+) -> Iterator[Unit]:
     """Yield the tokens and the tags of each sentence: the lines between empty ones."""
+    shape = separator, tag, count
 
     def parts(pair: tuple[int, str | DataError]) -> bool:
         line = pair[1]
-        return isinstance(line, str) and (not line.strip() or heading(line))
+        return isinstance(line, str) and (not line.strip() or heading(line, shape))
 
     for empty, group in groupby(text_lines(path), parts):
         if empty:
