@@ -117,11 +117,6 @@ def distill(
         objective = Logits(there, share, heat, beta or 0.0, None, None)
     else:
         teachers = Teachers(student, listed(teacher, method))
-        refuse_unless(
-            method == "logits" or not has_virtual_tokens(teachers.students[0].model),
-            f"{teachers.students[0].name} learned virtual tokens, which stand before its states: "
-            f"it teaches by logits, not by {method}",
-        )
         heat = temperature or {"logits": 2.0}.get(method, 1.0)
         if method == "logits":
             objective = Logits(teachers, share, heat, beta or 0.0, top_k, kept)
@@ -261,6 +256,11 @@ def listed(teacher: Teacher, method: str) -> list[Student]:
         )
     for one in several:
         refuse_unless(isinstance(one, Student), f"teacher: found {type(one).__name__} in the list")
+        refuse_unless(
+            method == "logits" or not has_virtual_tokens(one.model),
+            f"{one.name} learned virtual tokens, which stand before its states: it teaches by "
+            f"logits, not by {method}",
+        )
     many = len(several)
     refuse_unless(many == 1 or method == "logits", f"{method} takes one teacher, found {many}")
     return list(several)

@@ -8,6 +8,7 @@ version breaks. Used by notebook 04.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +74,6 @@ def on_policy_kind(encoded: Sequence[tuple[list[int], list[int]]], own: float) -
     A row's prompt is a number, as text: its place in `encoded`, pairs of the ids of a prompt and of
     an answer. The student answers a share of `own` of them itself.
     """
-    from inspect import signature
-
     import torch
     from trl import DistillationTrainer
 
@@ -105,17 +104,23 @@ def on_policy_kind(encoded: Sequence[tuple[list[int], list[int]]], own: float) -
                     answers[number] = answer
             return answers
 
-        # Shorter prompts are padded in front, and the library lets GPT-2 count its places from
-        # there; it has learned and answered with the first token at 0.
-        def _get_last_hidden_state(self, model, input_ids, attention_mask, logits_to_keep, **_):
-            inside = model.get_base_model() if hasattr(model, "get_base_model") else model
-            body, more = inside.base_model, {"use_cache": False}
-            if "position_ids" in signature(body.forward).parameters:
-                more["position_ids"] = (attention_mask.cumsum(-1) - 1).clamp(min=0)
-            states = body(input_ids=input_ids, attention_mask=attention_mask, **more)[0]
-            return states[:, :-1][:, -logits_to_keep:]
+        _get_last_hidden_state = states_at_own_places
 
     return FromTokens
+
+
+def states_at_own_places(_, model, input_ids, attention_mask, logits_to_keep, **__):
+    """Return the last hidden states of answers, for TRL's trainer, each prompt at its own places.
+
+    Shorter prompts are padded in front, and the library lets GPT-2 count its places from there; it
+    has learned, and answered, with the first token at 0.
+    """
+    inside = model.get_base_model() if hasattr(model, "get_base_model") else model
+    body, more = inside.base_model, {"use_cache": False}
+    if "position_ids" in signature(body.forward).parameters:
+        more["position_ids"] = (attention_mask.cumsum(-1) - 1).clamp(min=0)
+    states = body(input_ids=input_ids, attention_mask=attention_mask, **more)[0]
+    return states[:, :-1][:, -logits_to_keep:]
 
 
 def serving() -> Any:
