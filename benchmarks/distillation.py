@@ -25,6 +25,7 @@ import re
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import product
@@ -468,19 +469,44 @@ def listed(values: Sequence[float]) -> str:
 
 
 def print_whole(results: dict[Run, dict], options: argparse.Namespace) -> None:
-    """Print F1 on the whole test, of gold alone and of labels + gold, with p of each seed."""
+    """Print F1 on the whole test, of gold alone and of labels + gold, with p of each seed; then the
+    mean F1 of each type.
+    """
+    types: list[str] = []
     print("\n| set | sentences | gold alone | labels + gold | p, each seed |")
     print("| --- | --- | --- | --- | --- |")
     for name in options.sets:
-        exam, f1, p = exam_of(name), [], []
+        exam, f1, p, each = exam_of(name), [], [], []
         fields = {"name": name, "base": "text", "gold": str(TABLE_COUNT)}
         for helped in chosen(results, method="labels+gold", **fields):
             both = [whole(run, exam, options) for run in (helped._replace(method="gold"), helped)]
-            f1.append([micro(score(exam, found, "NER"))[0][1]["f1"] for found in both])
+            scored = [score(exam, found, "NER") for found in both]
+            each.append([one["per_type"] for one in scored])
+            f1.append([micro(one)[0][1]["f1"] for one in scored])
             p.append(micro(compare(exam, *both, "NER"))[0][1]["p"])
         if f1:
             cells = [told(column) for column in zip(*f1, strict=True)]
             print(f"| {name} | {len(exam):,} | {' | '.join([*cells, listed(p)])} |")
+            types += [f"| {name} | {' | '.join(row)} |" for row in rows_of_types(exam, each)]
+    print("\n| set | type | names | gold alone | labels + gold |\n| --- | --- | --- | --- | --- |")
+    print("\n".join(types))
+
+
+def rows_of_types(exam: Sequence[dict], each: Sequence[Sequence[Mapping]]) -> list[list[str]]:
+    """Return each type, how often it stands in the test, and its mean F1 in both columns.
+
+    >>> exam = [{"entities": [{"type": "人物"}]}]
+    >>> rows_of_types(exam, [[{"人物": {"f1": 0.5}}, {}], [{"人物": {"f1": 1.0}}, {}]])
+    [['人物', '1', '0.750', '0.000']]
+    """
+    counted = Counter(entity["type"] for record in exam for entity in record["entities"])
+    rows = []
+    for kind, count in counted.most_common():
+        columns = (
+            [seed[column].get(kind, {"f1": 0.0})["f1"] for seed in each] for column in (0, 1)
+        )
+        rows.append([kind, str(count), *(f"{mean(column):.3f}" for column in columns)])
+    return rows
 
 
 def whole(run: Run, exam: Sequence[dict], options: argparse.Namespace) -> list[dict]:
