@@ -502,10 +502,10 @@ def rows_of_types(exam: Sequence[dict], each: Sequence[Sequence[Mapping]]) -> li
     counted = Counter(entity["type"] for record in exam for entity in record["entities"])
     rows = []
     for kind, count in counted.most_common():
-        columns = (
-            [seed[column].get(kind, {"f1": 0.0})["f1"] for seed in each] for column in (0, 1)
-        )
-        rows.append([kind, str(count), *(f"{mean(column):.3f}" for column in columns)])
+        row = [kind, str(count)]
+        for column in zip(*each, strict=True):
+            row.append(f"{mean(seed.get(kind, {'f1': 0.0})['f1'] for seed in column):.3f}")
+        rows.append(row)
     return rows
 
 
