@@ -10,10 +10,12 @@ of the base that never saw the annotator (`scripts/pretrain.py --branch text`). 
 without an evaluation sentence: `scripts/corpus.py sentences` makes such a file. Prints Markdown: F1
 against the number of gold sentences with and without the annotator's labels, then a table of
 methods, with paired tests against gold alone. The shipped base, whose pre-training holds the
-annotator's labels, is an arm of its own and named so. `whole`: where `--limit` saved time, gold
+annotator's labels, is an arm of its own and named so; what OUT holds of other bases or counts is
+printed, too. `whole`: where `--limit` saved time, gold
 alone and labels + gold of the table answer the whole test. `scratch`: F1 against the number of gold
 sentences for the tagger of notebook 06 from random weights, which no annotator has ever taught, in
-as many steps with the labels as without; of BASE it takes the tokenizer alone. JSON keeps its rows.
+as many steps with the labels as without; of BASE it takes the tokenizer alone. JSON keeps the rows
+of the curves.
 """
 
 from __future__ import annotations
@@ -346,7 +348,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
     parser.add_argument("--limit", type=int, default=0, help="sentences of the test, 0 for all")
     parser.add_argument("--steps", type=int, default=1200, help="of a tagger from random weights")
-    parser.add_argument("--keep", type=Path, help="a file for the rows of scratch")
+    parser.add_argument("--keep", type=Path, help="a file for the rows of the curves")
     parser.add_argument("--one", type=json.loads, help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -368,20 +370,20 @@ def main() -> None:
             print(run.key, file=sys.stderr, flush=True)
             subprocess.run([sys.executable, *sys.argv, "--one", json.dumps(list(run))], check=True)
     results = {Run(*line["run"]): line for line in journal.lines()}
-    if {"curve", "table"} & set(options.only):
-        print_curves({run: line for run, line in results.items() if run.base != RANDOM})
+    bases = BASES if {"curve", "table"} & set(options.only) else ()
+    bases = (*bases, RANDOM) if "scratch" in options.only else bases
+    rows = [row for base in bases for row in curve_rows(results, base, options)]
+    print_curves(rows)
+    if "table" in options.only:
         print_table(results, options)
     if "whole" in options.only:
         print_whole(results, options)
-    if "scratch" in options.only:
-        rows = scratch_rows(results, options)
-        print_scratch(rows)
-        if options.keep:
-            about = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "commit": commit()}
-            about |= {"hardware": hardware(), "steps": options.steps}
-            with written_whole(options.keep, overwrite=True) as partial:
-                kept = json.dumps({**about, "rows": rows}, ensure_ascii=False, indent=1)
-                partial.write_text(kept + "\n", encoding="utf-8")
+    if options.keep:
+        about = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "commit": commit()}
+        about |= {"hardware": hardware(), "minutes": options.minutes, "steps": options.steps}
+        with written_whole(options.keep, overwrite=True) as partial:
+            kept = json.dumps({**about, "rows": rows}, ensure_ascii=False, indent=1)
+            partial.write_text(kept + "\n", encoding="utf-8")
     print(
         f"\n{options.minutes:g} minutes a run, or {options.steps:,} steps from random weights; "
         f"commit {commit()}, {hardware()}."
@@ -402,16 +404,36 @@ def chosen(results: dict[Run, dict], **fields: str) -> list[Run]:
     return [run for run in results if fields.items() <= run._asdict().items()]
 
 
-def print_curves(results: dict[Run, dict]) -> None:
-    """Print F1 against the number of gold sentences."""
-    print("| set | base | gold sentences | gold alone | with the annotator's labels |")
-    print("| --- | --- | --- | --- | --- |")
-    for name, base, gold in dict.fromkeys((run.name, run.base, run.gold) for run in results):
-        cells = []
-        for method in ("gold", "labels+gold"):
-            found = chosen(results, name=name, base=base, gold=gold, method=method)
-            cells.append(told([results[run]["f1"] for run in found]) if found else "—")
-        print(f"| {name} | {base} | {gold} | {cells[0]} | {cells[1]} |")
+def curve_rows(results: dict[Run, dict], base: str, options: argparse.Namespace) -> list[dict]:
+    """Return what the students of a base reached: a row for each set and count of gold.
+
+    `alone`, `helped`: F1 of each seed, on gold, and with the annotator's labels. `p`: of a paired
+    test between the two of a seed. `steps`: the fewest and the most of a run.
+    """
+    rows = []
+    for name, gold in product(options.sets, COUNTS):
+        fields = {"name": name, "base": base, "gold": gold}
+        alone, helped = (
+            sorted(chosen(results, method=method, **fields)) for method in ("gold", "labels+gold")
+        )
+        # A seed of which one half is missing is not compared; without gold nothing is.
+        both = [run for run in helped if run._replace(method="gold") in alone]
+        f1 = {"alone": values_of(results, alone, "f1"), "helped": values_of(results, helped, "f1")}
+        p = p_values(both, exam_of(name, options.limit), options)
+        steps = spread([*filter(None, values_of(results, [*alone, *helped], "steps"))])
+        if alone or helped:
+            rows.append({"set": name, "base": base, "gold": gold, **f1, "p": p, "steps": steps})
+    return rows
+
+
+def print_curves(rows: Sequence[dict]) -> None:
+    """Print F1 against the number of gold sentences, with and without the annotator's labels."""
+    columns = ("set", "base", "gold sentences", "gold alone", "with the labels", "p, each seed")
+    print(f"| {' | '.join([*columns, 'steps'])} |\n|{' --- |' * (len(columns) + 1)}")
+    for row in rows:
+        cells = [row["set"], row["base"], row["gold"]]
+        cells += [told(row[arm]) if row[arm] else "—" for arm in ("alone", "helped")]
+        print(f"| {' | '.join([*cells, listed(row['p']), row['steps']])} |")
 
 
 def print_table(results: dict[Run, dict], options: argparse.Namespace) -> None:
@@ -439,15 +461,24 @@ def table_row(
     more = mean(b["peak_memory_bytes"] - a["peak_memory_bytes"] for a, b in pairs) / (1 << 20)
     fields = ("f1", "wholly_right", "bits")
     values = [told(values_of(results, mine, field)) for field in fields]
-    steps = sorted(set(values_of(results, mine, "steps")))
     return [
         values[0],
         listed(p_values(mine, exam, options)),
         *values[1:],
         f"{slower:.1f}×",
         f"{more:+.0f} MiB",
-        "–".join(map(str, steps[:1] + steps[1:][-1:])),
+        spread(values_of(results, mine, "steps")),
     ]
+
+
+def spread(values: Sequence[int]) -> str:
+    """Return from the least to the most.
+
+    >>> spread([7, 5, 9]), spread([7, 7]), spread([])
+    ('5–9', '7', '—')
+    """
+    ends = sorted(set(values))
+    return "–".join(map(str, ends[:1] + ends[1:][-1:])) or "—"
 
 
 def p_values(mine: Sequence[Run], exam: Sequence[dict], options: argparse.Namespace) -> list[float]:
@@ -516,40 +547,6 @@ def whole(run: Run, exam: Sequence[dict], options: argparse.Namespace) -> list[d
         schema = schema_of(list(read_named(run.name, "train", progress=False)), "NER")
         write_jsonl(path, asked(load_student(options.out / run.key), exam, schema))
     return read_jsonl(path)
-
-
-def scratch_rows(results: dict[Run, dict], options: argparse.Namespace) -> list[dict]:
-    """Return what the tagger from random weights reached: a row for each set and count of gold.
-
-    `alone`, `helped`: F1 of each seed, on gold, and taught by silver first. `p`: of a paired test
-    between the two of a seed.
-    """
-    rows = []
-    for name in options.sets:
-        exam = exam_of(name, options.limit)
-        for gold in options.counts:
-            fields = {"name": name, "base": RANDOM, "gold": gold}
-            alone, helped = (
-                chosen(results, method=method, **fields) for method in ("gold", "labels+gold")
-            )
-            # A seed of which one half is missing is not compared; without gold nothing is.
-            both = [run for run in helped if run._replace(method="gold") in alone]
-            f1 = {
-                "alone": values_of(results, alone, "f1"),
-                "helped": values_of(results, helped, "f1"),
-            }
-            rows.append({"set": name, "gold": gold, **f1, "p": p_values(both, exam, options)})
-    return rows
-
-
-def print_scratch(rows: Sequence[dict]) -> None:
-    """Print F1 of the tagger from random weights on gold alone, and taught by silver first."""
-    print("\n| set | gold sentences | gold alone | silver, then gold | p, each seed |")
-    print("| --- | --- | --- | --- | --- |")
-    for row in rows:
-        cells = [row["set"], row["gold"]]
-        cells += [told(row[arm]) if row[arm] else "—" for arm in ("alone", "helped")]
-        print(f"| {' | '.join([*cells, listed(row['p'])])} |")
 
 
 def values_of(results: dict[Run, dict], chosen: Sequence[Run], field: str) -> list[float]:

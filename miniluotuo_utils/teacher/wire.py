@@ -284,13 +284,16 @@ def to_reply(body: bytes, url: str = "", secrets: Collection[str] = ()) -> Reply
         # A page is nobody's answer; an empty body, or half of one, may be one that is paid for.
         page = told.lstrip().startswith("<")
         raise Failure("no completion", said, None if page else 1, billed=not page)
-    choice = first_choice(value)
-    if choice is not None:
-        return reply_of(choice, value)
-    # Gateways send the errors of the servers behind them with status 200, beside an empty answer.
-    # Where tokens were written, it was one all the same.
-    usage, fault = value.get("usage"), fault_in(value)
+    # Gateways send the errors of the servers behind them with status 200, beside an empty answer or
+    # in it. Where tokens were written, it was one all the same.
+    choice, usage = first_choice(value), value.get("usage")
+    fault = fault_in(value) or fault_in(choice or {})
     written = number(usage, WRITTEN) if isinstance(usage, dict) else None
+    if fault and choice and not choice.get("finish_reason"):
+        choice = {**choice, "finish_reason": "error"}  # what words there are broke off
+    reply = None if choice is None else reply_of(choice, value)
+    if reply and (reply.text or reply.thoughts or written or not fault):
+        return reply
     if not written and (status := status_in(fault)):
         raise refusal(status, body, url, secrets=secrets)
     if not written and QUOTA.search(told):

@@ -17,7 +17,7 @@ from loopback import Sent, Server, completion
 
 from miniluotuo_utils.teacher import Teacher
 from miniluotuo_utils.teacher.client import chat
-from miniluotuo_utils.teacher.wire import broken, recoded, refusal, retry_after, to_reply
+from miniluotuo_utils.teacher.wire import Failure, broken, recoded, refusal, retry_after, to_reply
 
 KEY = "sk-very-secret-4711"
 BUSY = {"error": {"message": "slow down"}}
@@ -279,7 +279,10 @@ def test_signs_of_life_without_an_answer_end():
         assert "answers take longer than" in ask_at(address, timeout=0.2, max_retries=0).error
 
 
-@pytest.mark.parametrize("choices", [{}, {"choices": []}, {"choices": None}])
+SILENT = [{"index": 0, "message": {"role": "assistant", "content": ""}, "finish_reason": None}]
+
+
+@pytest.mark.parametrize("choices", [{}, {"choices": []}, {"choices": None}, {"choices": SILENT}])
 def test_an_error_with_status_200_is_what_its_code_says(choices, tmp_path):
     """With an empty `choices` beside it, it was kept as an answer nobody can read, for ever."""
     error = {"error": {"message": "slow down", "code": 429}, **choices}
@@ -288,6 +291,33 @@ def test_an_error_with_status_200_is_what_its_code_says(choices, tmp_path):
     gone = {"error": {"message": "no such model", "code": 404}, **choices}
     with Server(lambda request, times: gone) as server, pytest.raises(ValueError, match="404 from"):
         ask_at(server.base_url)
+
+
+@pytest.mark.parametrize("more", [{}, {"usage": {"prompt_tokens": 9, "completion_tokens": 0}}])
+def test_an_error_in_a_silent_choice_is_an_error(more, tmp_path):
+    """Routers put it there; it was kept as an empty answer, for ever."""
+    bad = {"error": {"message": "slow down", "code": 429}, "finish_reason": "error"}
+    fault = {"choices": [{**SILENT[0], **bad}], **more}
+    with Server(lambda request, times: fault if times < 3 else completion()) as server:
+        assert ask_at(server.base_url, store=tmp_path / "s.sqlite").text == "好。"
+
+
+def test_words_beside_an_error_are_half_an_answer():
+    """Without an end they were taken for a whole one."""
+    choice = {"message": {"content": "一半"}, "finish_reason": None}
+    body = json.dumps({"choices": [choice], "error": {"message": "gone"}})
+    assert to_reply(body.encode()).mark() == "cut"
+
+
+@pytest.mark.parametrize("text", ["", "一半"])
+def test_an_error_behind_words_is_a_cut_answer_and_without_any_no_answer(text):
+    """Half an answer is paid for, and kept as cut; a stream without a word is an error."""
+    body = (piece(text) + '\n\ndata: {"error": {"message": "gone"}}\n\n').encode()
+    if text:
+        assert to_reply(body).mark() == "cut"
+    else:
+        with pytest.raises(Failure, match="gone"):
+            to_reply(body)
 
 
 EMPTY = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
