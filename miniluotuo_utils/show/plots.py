@@ -43,6 +43,7 @@ __all__ = [
 ]
 DPI = 144  # and letters of 10 points or more, which a class reads from the third row
 MARKED = 12  # points of a curve up to which each has its mark
+BESIDE = 3  # curves; the names of more stand beside them
 STUMP = {"facecolor": "white", "edgecolor": GREY.edge, "hatch": "////", "linewidth": 0.8}
 STYLES = ("-", "--", "-.", ":")
 MARKS = "osD^vP"
@@ -385,7 +386,9 @@ def lines(
     upright(axes, limits or {}, top=0.08)
     if ticks:
         axes.set_xticks(list(ticks.values()), list(ticks))
-    axes.legend(frameon=False)
+    # Many names would lie on the curves.
+    beside = {"loc": "center left", "bbox_to_anchor": (1, 0.5)} if len(series) > BESIDE else {}
+    axes.legend(frameon=False, **beside)
     return finish(axes)
 
 
