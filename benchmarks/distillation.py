@@ -11,11 +11,10 @@ without an evaluation sentence: `scripts/corpus.py sentences` makes such a file.
 against the number of gold sentences with and without the annotator's labels, then a table of
 methods, with paired tests against gold alone. The shipped base, whose pre-training holds the
 annotator's labels, is an arm of its own and named so; what OUT holds of other bases or counts is
-printed, too. `whole`: where `--limit` saved time, gold
-alone and labels + gold of the table answer the whole test. `scratch`: F1 against the number of gold
-sentences for the tagger of notebook 06 from random weights, which no annotator has ever taught, in
-as many steps with the labels as without; of BASE it takes the tokenizer alone. JSON keeps the rows
-of the curves.
+printed, too. `whole`: where `--limit` saved time, gold alone and labels + gold of the table answer
+the whole test. `scratch`: F1 against the number of gold sentences for the tagger of notebook 06
+from random weights, which no annotator has ever taught, in as many steps with the labels as
+without; of BASE it takes the tokenizer alone. JSON keeps the rows of the curves.
 """
 
 from __future__ import annotations
@@ -373,12 +372,13 @@ def main() -> None:
     bases = BASES if {"curve", "table"} & set(options.only) else ()
     bases = (*bases, RANDOM) if "scratch" in options.only else bases
     rows = [row for base in bases for row in curve_rows(results, base, options)]
-    print_curves(rows)
+    if rows:
+        print_curves(rows)
     if "table" in options.only:
         print_table(results, options)
     if "whole" in options.only:
         print_whole(results, options)
-    if options.keep:
+    if options.keep and rows:
         about = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "commit": commit()}
         about |= {"hardware": hardware(), "minutes": options.minutes, "steps": options.steps}
         with written_whole(options.keep, overwrite=True) as partial:
@@ -416,7 +416,7 @@ def curve_rows(results: dict[Run, dict], base: str, options: argparse.Namespace)
         alone, helped = (
             sorted(chosen(results, method=method, **fields)) for method in ("gold", "labels+gold")
         )
-        # A seed of which one half is missing is not compared; without gold nothing is.
+        # A seed of which one half is missing is not compared.
         both = [run for run in helped if run._replace(method="gold") in alone]
         f1 = {"alone": values_of(results, alone, "f1"), "helped": values_of(results, helped, "f1")}
         p = p_values(both, exam_of(name, options.limit), options)

@@ -309,15 +309,11 @@ def test_words_beside_an_error_are_half_an_answer():
     assert to_reply(body.encode()).mark() == "cut"
 
 
-@pytest.mark.parametrize("text", ["", "一半"])
-def test_an_error_behind_words_is_a_cut_answer_and_without_any_no_answer(text):
-    """Half an answer is paid for, and kept as cut; a stream without a word is an error."""
-    body = (piece(text) + '\n\ndata: {"error": {"message": "gone"}}\n\n').encode()
-    if text:
-        assert to_reply(body).mark() == "cut"
-    else:
-        with pytest.raises(Failure, match="gone"):
-            to_reply(body)
+def test_a_stream_of_an_error_without_a_word_is_no_answer():
+    """It was kept as an empty one, for ever."""
+    body = piece("") + '\n\ndata: {"error": {"message": "gone"}}\n\n'
+    with pytest.raises(Failure, match="gone"):
+        to_reply(body.encode())
 
 
 EMPTY = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
